@@ -1,0 +1,27 @@
+/*
+ * Every bound that module, keeper and agent agree on. src/keeper/limits.ts repeats them for the agent;
+ * test/wire/tables.test.ts holds the two equal.
+ */
+#ifndef SIDEKEY_WIRE_LIMITS_H
+#define SIDEKEY_WIRE_LIMITS_H
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_HEADER_BYTES = 32,
+    WIRE_DATA_MAX = 65536,         /* application data in one frame; more is streamed */
+    WIRE_BODY_MAX = 98304,         /* data and everything else */
+    WIRE_PARAMS_MAX = 16384,       /* one encoded mechanism parameter, associated data included */
+    WIRE_ATTRIBUTES_MAX = 128,     /* attributes in one template */
+    WIRE_TEMPLATE_DEPTH_MAX = 2,   /* a template, and CKA_WRAP_TEMPLATE and its sisters inside it */
+    WIRE_COMPONENT_MAX = 4096,     /* one secret component: a private exponent, an HMAC key */
+    WIRE_MATERIAL_MAX = 16384,     /* all secret components of one key */
+    WIRE_PIN_MAX = 255,
+    WIRE_NOTE_MAX = 24576,         /* what the agent asks the keeper to remember about a cell or a client */
+    WIRE_BLOB_MAX = 20480,         /* one sealed key */
+    WIRE_AAD_MAX = 65536,          /* associated data of a sealed key */
+    WIRE_FIND_MAX = 4096,          /* handles in one find reply */
+    WIRE_BIND_MECHANISMS_MAX = 64, /* CKA_ALLOWED_MECHANISMS of one binding */
+    WIRE_DEADLINE_MS = 10000       /* every local call ends by then */
+};
+
+#endif

@@ -1,0 +1,78 @@
+/*
+ * What mechanisms.def says, as data. The table is read-only and shared: the module packs parameters by it, the keeper
+ * runs its engines by it.
+ */
+#ifndef SIDEKEY_WIRE_MECHANISM_H
+#define SIDEKEY_WIRE_MECHANISM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The flags of CK_MECHANISM_INFO (PKCS#11 3.1, table 8): written out to keep Cryptoki's names out of the keeper. */
+enum {
+    CAN_ENCRYPT = 0x100,
+    CAN_DECRYPT = 0x200,
+    CAN_DIGEST = 0x400,
+    CAN_SIGN = 0x800,
+    CAN_VERIFY = 0x2000,
+    CAN_GENERATE = 0x8000,
+    CAN_GENERATE_PAIR = 0x10000,
+    CAN_WRAP = 0x20000,
+    CAN_UNWRAP = 0x40000,
+    CAN_DERIVE = 0x80000,
+    CAN_EC_F_P = 0x100000,
+    CAN_EC_NAMEDCURVE = 0x800000,
+    CAN_EC_UNCOMPRESS = 0x1000000
+};
+
+/* How a mechanism's parameter is laid out: see params.h. */
+enum wire_layout {
+    LAYOUT_none,
+    LAYOUT_iv16,
+    LAYOUT_iv8_optional,
+    LAYOUT_iv4_optional,
+    LAYOUT_ctr,
+    LAYOUT_gcm,
+    LAYOUT_pss,
+    LAYOUT_oaep,
+    LAYOUT_ecdh1,
+    LAYOUT_eddsa
+};
+
+/* Which part of the keeper does the work. */
+enum wire_engine {
+    ENGINE_generate,
+    ENGINE_cipher,
+    ENGINE_cipher_pad,
+    ENGINE_ctr,
+    ENGINE_gcm,
+    ENGINE_cmac,
+    ENGINE_key_wrap,
+    ENGINE_hmac,
+    ENGINE_digest,
+    ENGINE_rsa_pkcs,
+    ENGINE_rsa_oaep,
+    ENGINE_rsa_pss,
+    ENGINE_ecdsa,
+    ENGINE_eddsa,
+    ENGINE_ecdh
+};
+
+struct wire_mechanism {
+    uint64_t type; /* CKM_ */
+    const char *name;
+    enum wire_layout layout;
+    uint64_t key_type; /* CKK_, or all ones where no key is used */
+    uint32_t flags;    /* CAN_ */
+    uint32_t min, max; /* of the key, in PKCS#11's unit for it */
+    enum wire_engine engine;
+    const char *algorithm; /* OpenSSL's name of the mode, cipher or digest; NULL where the engine needs none */
+};
+
+extern const struct wire_mechanism wire_mechanisms[];
+extern const size_t wire_mechanisms_count;
+
+/* The row of a mechanism, or NULL. */
+const struct wire_mechanism *wire_mechanism_find(uint64_t type);
+
+#endif

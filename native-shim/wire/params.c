@@ -1,0 +1,115 @@
+#include "params.h"
+
+#include "limits.h"
+
+enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, POINT_MAX = 1024 };
+
+static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
+
+static bool read_iv(struct wire_bytes bytes, size_t length, bool optional, struct wire_params *out)
+{
+    out->iv = bytes;
+    return bytes.length == length || (optional && bytes.length == 0);
+}
+
+static bool check(enum wire_layout layout, const struct wire_params *p)
+{
+    switch (layout) {
+    case LAYOUT_ctr:
+        return p->iv.length == 16 && p->bits >= 1 && p->bits <= 128;
+    case LAYOUT_gcm:
+        return p->iv.length >= 1 && tag_bits_ok(p->bits);
+    default:
+        return true;
+    }
+}
+
+bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out)
+{
+    struct wire_reader r;
+
+    *out = (struct wire_params){0};
+    wire_reader_init(&r, bytes.data ? (const void *)bytes.data : "", bytes.length);
+    switch (layout) {
+    case LAYOUT_none:
+        return bytes.length == 0;
+    case LAYOUT_iv16:
+        return read_iv(bytes, 16, false, out);
+    case LAYOUT_iv8_optional:
+        return read_iv(bytes, 8, true, out);
+    case LAYOUT_iv4_optional:
+        return read_iv(bytes, 4, true, out);
+    case LAYOUT_ctr:
+        out->bits = wire_read_u32(&r);
+        out->iv = wire_read_bytes(&r, 16);
+        break;
+    case LAYOUT_gcm:
+        out->iv = wire_read_bytes(&r, GCM_IV_MAX);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->bits = wire_read_u32(&r);
+        break;
+    case LAYOUT_pss:
+        out->hash = wire_read_u64(&r);
+        out->mgf = wire_read_u64(&r);
+        out->salt_length = wire_read_u64(&r);
+        break;
+    case LAYOUT_oaep:
+        out->hash = wire_read_u64(&r);
+        out->mgf = wire_read_u64(&r);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
+    case LAYOUT_ecdh1:
+        out->hash = wire_read_u64(&r);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->point = wire_read_bytes(&r, POINT_MAX);
+        break;
+    case LAYOUT_eddsa:
+        out->present = wire_read_u8(&r) != 0;
+        out->prehash = wire_read_u8(&r) != 0;
+        out->aad = wire_read_bytes(&r, EDDSA_CONTEXT_MAX);
+        break;
+    }
+    return wire_reader_done(&r) && check(layout, out);
+}
+
+void wire_params_write(enum wire_layout layout, const struct wire_params *p, struct wire_writer *w)
+{
+    switch (layout) {
+    case LAYOUT_none:
+        break;
+    case LAYOUT_iv16:
+    case LAYOUT_iv8_optional:
+    case LAYOUT_iv4_optional:
+        wire_write_raw(w, p->iv.data, p->iv.length);
+        break;
+    case LAYOUT_ctr:
+        wire_write_u32(w, p->bits);
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        break;
+    case LAYOUT_gcm:
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        wire_write_u32(w, p->bits);
+        break;
+    case LAYOUT_pss:
+        wire_write_u64(w, p->hash);
+        wire_write_u64(w, p->mgf);
+        wire_write_u64(w, p->salt_length);
+        break;
+    case LAYOUT_oaep:
+        wire_write_u64(w, p->hash);
+        wire_write_u64(w, p->mgf);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    case LAYOUT_ecdh1:
+        wire_write_u64(w, p->hash);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        wire_write_bytes(w, p->point.data, p->point.length);
+        break;
+    case LAYOUT_eddsa:
+        wire_write_u8(w, p->present);
+        wire_write_u8(w, p->prehash);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    }
+}

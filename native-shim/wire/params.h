@@ -1,0 +1,36 @@
+/*
+ * Mechanism parameters as they travel: a byte string whose content follows the mechanism's layout. The module makes it from
+ * the caller's C structure, the keeper reads it; neither sends a pointer or a host structure.
+ *
+ *   none                                    empty
+ *   iv16, iv8_optional, iv4_optional        the bytes of the initial value (optional: possibly none)
+ *   ctr       u32 counter bits, bytes counter block (16)
+ *   gcm       bytes iv (1..256), bytes associated data, u32 tag bits
+ *   pss       u64 hash (CKM_), u64 mgf (CKG_), u64 salt length
+ *   oaep      u64 hash, u64 mgf, bytes label (source data; may be empty)
+ *   ecdh1     u64 kdf (CKD_), bytes shared data, bytes public point (raw or DER OCTET STRING)
+ *   eddsa     u8 present, u8 prehash, bytes context (at most 255)
+ */
+#ifndef SIDEKEY_WIRE_PARAMS_H
+#define SIDEKEY_WIRE_PARAMS_H
+
+#include "buffer.h"
+#include "mechanism.h"
+
+struct wire_params {
+    struct wire_bytes iv;      /* iv*, ctr's counter block, gcm */
+    struct wire_bytes aad;     /* gcm; oaep's label; ecdh1's shared data; eddsa's context */
+    struct wire_bytes point;   /* ecdh1 */
+    uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf is in hash */
+    uint64_t salt_length;      /* pss */
+    uint32_t bits;             /* gcm's tag, ctr's counter */
+    bool present, prehash;     /* eddsa */
+};
+
+/* Reads and checks what the layout alone can say. False: refuse with STATUS_mechanism_param_invalid. */
+bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out);
+
+/* Writes what wire_params_read reads. */
+void wire_params_write(enum wire_layout layout, const struct wire_params *p, struct wire_writer *w);
+
+#endif
