@@ -1,0 +1,181 @@
+/**
+ * What the domain needs from the world outside it, as small interfaces that `main` fills: the keeper, providers, the
+ * store, audit, clock. Nothing here does anything.
+ */
+import type { Peer } from '../access/peer.ts';
+
+/** A cell in the keeper's locked memory. Numbers of the keeper are 64-bit. */
+export type CellId = bigint;
+/** A connected process, as the keeper numbers it. */
+export type ClientId = bigint;
+
+/** One PKCS#11 attribute: `type` is a CKA_ number, `value` the bytes that a 64-bit C program would see. */
+export interface Attribute {
+  readonly type: number;
+  readonly value: Buffer;
+}
+export type Template = readonly Attribute[];
+
+/** A mechanism with its parameter as native-shim/wire/params.h lays it out. */
+export interface Mechanism {
+  readonly type: number;
+  readonly params: Buffer;
+}
+
+/** One row of the keeper's table: what it implements. `flags` are those of CK_MECHANISM_INFO. */
+export interface MechanismRow {
+  readonly type: number;
+  readonly name: string;
+  readonly keyType: number | null;
+  readonly flags: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** What every message that makes a key says of the key that is made (ARCHITECTURE.md, new-key). */
+export interface NewKey {
+  readonly objectClass: number;
+  readonly keyType: number;
+  /** The client that the cell dies with; null: the agent's own. */
+  readonly owner: ClientId | null;
+  /** Life of the lease; null: none. */
+  readonly leaseMs: number | null;
+  readonly uses: number | null;
+  /** What the keeper keeps for the agent's restart. */
+  readonly note: Buffer | null;
+  /** Seal the new key under this cell, with this associated data; null: do not. */
+  readonly seal: { readonly by: CellId; readonly aad: Buffer } | null;
+}
+
+export interface MadeKey {
+  readonly cell: CellId;
+  /** Public components: CKA_MODULUS, CKA_EC_POINT, CKA_VALUE_LEN, CKA_CHECK_VALUE, CKA_PUBLIC_KEY_INFO, ... */
+  readonly components: Template;
+  readonly blob: Buffer | null;
+}
+
+export type Operation = 'encrypt' | 'decrypt' | 'sign' | 'verify' | 'digest';
+
+export interface Binding {
+  readonly client: ClientId;
+  readonly slot: number;
+  readonly handle: number;
+  readonly operations: readonly Operation[];
+  readonly cell: CellId;
+  /** CKA_ALLOWED_MECHANISMS; empty: all. */
+  readonly mechanisms: readonly number[];
+  readonly contextLogin: boolean;
+  /** Operations allowed before the next context-specific login; 0 with contextLogin: none yet. */
+  readonly credits: number;
+}
+
+export interface ClientSeen {
+  readonly client: ClientId;
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+  readonly program: string;
+  readonly note: Buffer | null;
+}
+
+export interface CellSeen {
+  readonly cell: CellId;
+  readonly owner: ClientId | null;
+  readonly leftMs: number | null;
+  readonly note: Buffer | null;
+}
+
+export interface UsageSeen {
+  readonly client: ClientId;
+  readonly uid: number;
+  readonly slot: number;
+  readonly handle: number;
+  readonly operation: Operation;
+  readonly times: number;
+  readonly bytes: number;
+}
+
+export interface KeeperState {
+  readonly lockedBytes: number;
+  readonly usedBytes: number;
+  readonly kind: 'memfd_secret' | 'mlock';
+  readonly cells: number;
+  readonly clients: number;
+  readonly bindings: number;
+  readonly parked: number;
+  readonly hotOperations: number;
+  readonly misses: number;
+}
+
+/**
+ * The keeper as the domain sees it. Every call rejects with a SidekeyError: the keeper's own status, `keeper_absent` while
+ * no keeper is attached, or `deadline`. Buffers with secrets that are handed in are wiped by this side once sent.
+ */
+export interface Keeper {
+  /** null while no keeper is attached. */
+  readonly pid: number | null;
+  mechanisms(): readonly MechanismRow[];
+  state(): Promise<KeeperState>;
+  clients(): Promise<ClientSeen[]>;
+  noteClient(client: ClientId, note: Buffer): Promise<void>;
+  cells(): Promise<CellSeen[]>;
+  generate(key: NewKey, mechanism: Mechanism, template: Template): Promise<MadeKey>;
+  /** Components in the clear (a public key, or bytes on their way from a provider): secret ones are wiped after sending. */
+  importComponents(key: NewKey, components: Template): Promise<MadeKey>;
+  /** The material that a routed create brought, with further (public) components. */
+  importMaterial(key: NewKey, routedId: bigint, components: Template): Promise<MadeKey>;
+  open(key: NewKey, by: CellId, aad: Buffer, blob: Buffer): Promise<MadeKey>;
+  unwrap(key: NewKey, by: CellId, mechanism: Mechanism, wrapped: Buffer, lengthBytes: number | null): Promise<MadeKey>;
+  derive(key: NewKey, base: CellId, mechanism: Mechanism, lengthBytes: number | null): Promise<MadeKey>;
+  copy(key: NewKey, cell: CellId): Promise<MadeKey>;
+  seal(cell: CellId, by: CellId, aad: Buffer): Promise<Buffer>;
+  wrap(cell: CellId, by: CellId, mechanism: Mechanism): Promise<Buffer>;
+  note(cell: CellId, note: Buffer): Promise<void>;
+  drop(cell: CellId): Promise<void>;
+  /** A whole operation of the agent's own; data of any length up to 32 MiB is sent in pieces. For verify: rejects with
+   * signature_invalid. */
+  operate(
+    cell: CellId,
+    operation: Operation,
+    mechanism: Mechanism,
+    data: Buffer,
+    signature?: Buffer,
+  ): Promise<Buffer>;
+  random(lengthBytes: number): Promise<Buffer>;
+  bind(binding: Binding): Promise<void>;
+  /** null: every client, every handle of the slot. */
+  unbind(client: ClientId | null, slot: number, handle: number | null): Promise<void>;
+  usage(): Promise<UsageSeen[]>;
+}
+
+/** Adapter for one kind of key service: here, as the holder of KEKs. Rejections: provider_unreachable, provider_refused. */
+export interface Provider {
+  readonly name: string;
+  readonly kind: string;
+  /** Make a data key that is open in a cell and wrapped by the KEK. */
+  createDataKey(purpose: string): Promise<{ cell: CellId; wrapped: Buffer }>;
+  /** Open a wrapped data key into a cell with this lease. */
+  openDataKey(wrapped: Buffer, purpose: string, leaseMs: number): Promise<CellId>;
+  health(): Promise<{ ok: boolean; detail: string }>;
+  close(): Promise<void>;
+}
+
+/** What the access rules are asked. `use` is seeing the token and its public objects at all. */
+export interface AccessPolicy {
+  admits(peer: Peer, tokenLabel: string): boolean;
+  /** May this peer create tokens (C_InitToken on the free slot)? */
+  mayCreateTokens(peer: Peer): boolean;
+}
+
+/** One audit record; the sink adds time, number and chain. Values are strings and numbers only, never secrets. */
+export interface AuditSink {
+  record(event: string, fields: Readonly<Record<string, string | number | boolean | null>>): void;
+}
+
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds that only grow, suspended time included where the host can say. */
+  monotonic(): number;
+}

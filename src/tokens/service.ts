@@ -1,0 +1,104 @@
+/**
+ * What the rest of the agent may ask of the tokens: the keeper's connection hands it routed frames, the HTTP API and the
+ * CLI work by key name. src/tokens/token-service.ts makes it.
+ */
+import type { Peer } from '../access/peer.ts';
+import type { Attribute, ClientId, ClientSeen, Operation } from './ports.ts';
+
+/** A frame that the keeper routed from a module, or its own `resolve`. */
+export interface RoutedRequest {
+  readonly message: string;
+  /** The keeper's number of the request: importMaterial names it. */
+  readonly id: bigint;
+  readonly client: ClientId;
+  readonly body: Buffer;
+}
+
+export interface KeySummary {
+  readonly token: string;
+  readonly slot: number;
+  readonly handle: number;
+  readonly uniqueId: string;
+  readonly label: string;
+  /** CKA_ID in hex. */
+  readonly id: string;
+  readonly objectClass: string;
+  readonly kind: string;
+  readonly sizeBits: number | null;
+  /** enveloped (sealed in the store), session, or resident at a provider. */
+  readonly lives: 'enveloped' | 'session' | 'resident';
+  readonly createdAt: string | null;
+  readonly lease: { readonly leftMs: number | null } | null;
+}
+
+export interface TokenSummary {
+  readonly label: string;
+  readonly slot: number;
+  readonly serial: string;
+  readonly provider: string;
+  readonly initialized: boolean;
+  readonly userPinSet: boolean;
+  readonly userPinLocked: boolean;
+  readonly objects: number;
+  readonly tokenKeyOpen: boolean;
+}
+
+/** A key as the Transit dialect sees it: the objects of one token with one label. */
+export interface NamedKey {
+  readonly name: string;
+  readonly token: string;
+  readonly kind: 'aes' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
+  readonly sizeBits: number;
+  readonly operations: readonly Operation[];
+  readonly createdAt: string | null;
+  /** SubjectPublicKeyInfo, DER; null for secret keys. */
+  readonly publicKeyInfo: Buffer | null;
+  readonly extractable: boolean;
+}
+
+export type NewNamedKeyKind =
+  | { readonly kind: 'aes'; readonly sizeBits: 128 | 256 }
+  | { readonly kind: 'generic'; readonly sizeBits: number }
+  | { readonly kind: 'rsa'; readonly sizeBits: 2048 | 3072 | 4096 }
+  | { readonly kind: 'ec'; readonly sizeBits: 256 | 384 | 521 }
+  | { readonly kind: 'ed25519' };
+
+export interface TokenService {
+  /** Body of the reply. Rejects with a SidekeyError whose code has a wire status. */
+  handle(request: RoutedRequest): Promise<Buffer>;
+  clientOpened(seen: ClientSeen): Promise<void>;
+  clientClosed(client: ClientId): void;
+  cellEnded(cell: bigint): void;
+  /** After every attach: the keeper may be a new one (boot changed) or the old one with cells and clients that are known. */
+  keeperAttached(boot: bigint): Promise<void>;
+  keeperLost(): void;
+
+  tokens(): TokenSummary[];
+  /** Admin: create a token (sidekey init, or configuration names one that is not in the store). PINs are wiped. */
+  createToken(options: {
+    label: string;
+    provider: string;
+    soPin: Buffer | null;
+    userPin: Buffer | null;
+  }): Promise<TokenSummary>;
+  keys(token?: string): KeySummary[];
+  keyAttributes(token: string, handle: number): Attribute[];
+
+  /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
+  listNamedKeys(peer: Peer, token: string): NamedKey[];
+  findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
+  createNamedKey(peer: Peer, token: string, name: string, kind: NewNamedKeyKind, exportable: boolean): Promise<NamedKey>;
+  operateNamedKey(
+    peer: Peer,
+    token: string,
+    name: string,
+    operation: Operation,
+    mechanism: { type: number; params: Buffer },
+    data: Buffer,
+    signature?: Buffer,
+  ): Promise<Buffer>;
+
+  /** Write the use counters to audit (called now and then, and at the end). */
+  flushUsage(): Promise<void>;
+  close(): Promise<void>;
+}
