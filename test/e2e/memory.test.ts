@@ -1,0 +1,127 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { compile, PIN, startInstance, temporaryDirectory, type Instance } from './instance.ts';
+import { aes256Schedule, countInFile, countInProcess, swapWords } from './memory-search.ts';
+
+const LOGIN = ['--login', '--pin', PIN];
+
+function gcore(pid: number, prefix: string): string {
+  const result = spawnSync('gcore', ['-a', '-o', prefix, String(pid)], { encoding: 'utf8' });
+  if (result.status !== 0) throw new Error(`gcore: ${result.stdout}${result.stderr}`);
+  return `${prefix}.${pid}`;
+}
+
+/** The key, a round key from the middle of its schedule in both byte orders. */
+function aesNeedles(key: Buffer): Buffer[] {
+  const schedule = aes256Schedule(key).subarray(0, 64);
+  return [key, schedule, swapWords(schedule)];
+}
+
+/** Secret numbers of an RSA key, as they stand in DER and as OpenSSL's little-endian words hold them. */
+function rsaNeedles(jwk: { d?: string; p?: string; q?: string }): Buffer[] {
+  const numbers = [jwk.d, jwk.p, jwk.q].map((text) => Buffer.from(text ?? '', 'base64url').subarray(0, 128));
+  return numbers.flatMap((bytes) => [bytes.subarray(0, 64), Buffer.from(bytes).reverse().subarray(-64)]);
+}
+
+function useKeys(sidekey: Instance, dir: string): void {
+  const data = join(dir, 'data');
+  writeFileSync(data, randomBytes(1024));
+  const out = ['--input-file', data, '--output-file', join(dir, 'out')];
+  const iv = ['--iv', '00'.repeat(16)];
+  const encrypt = sidekey.pkcs11Tool(
+    ...LOGIN,
+    '--encrypt',
+    '--mechanism',
+    'AES-CBC-PAD',
+    '--id',
+    '01',
+    ...iv,
+    ...out,
+  );
+  if (encrypt.status !== 0) throw new Error(encrypt.stderr);
+  const sign = sidekey.pkcs11Tool(...LOGIN, '--sign', '--mechanism', 'SHA256-RSA-PKCS', '--id', '02', ...out);
+  if (sign.status !== 0) throw new Error(sign.stderr);
+}
+
+t.test('the search finds a key and its schedule in an ordinary process', async (t) => {
+  const key = randomBytes(32);
+  const holder = spawn(compile(t, 'hold-key.c', '-lcrypto'), { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.teardown(() => holder.kill('SIGKILL'));
+  holder.stdin.end(key);
+  await once(holder.stdout, 'data');
+  const needles = aesNeedles(key);
+  const [inCore = 0, schedule = 0, swapped = 0] = countInFile(
+    gcore(holder.pid ?? 0, join(temporaryDirectory(t), 'core')),
+    needles,
+  );
+  t.ok(inCore > 0, 'the key in the core');
+  t.ok(schedule + swapped > 0, 'the key schedule in the core');
+  const [inMemory = 0] = countInProcess(holder.pid ?? 0, needles);
+  t.ok(inMemory > 0, 'the key in the memory');
+});
+
+t.test(
+  'no key stands in a core or in the readable memory of keeper and agent while they use it',
+  async (t) => {
+    const sidekey = await startInstance(t);
+    const dir = temporaryDirectory(t);
+    const aes = randomBytes(32);
+    const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+    writeFileSync(join(dir, 'aes'), aes);
+    writeFileSync(join(dir, 'rsa'), privateKey.export({ type: 'pkcs1', format: 'der' }));
+    for (const [file, type, extra, id] of [
+      ['aes', 'secrkey', ['--key-type', 'AES:32', '--extractable'], '01'],
+      ['rsa', 'privkey', ['--usage-sign'], '02'],
+    ] as const) {
+      const write = sidekey.pkcs11Tool(
+        ...LOGIN,
+        '--write-object',
+        join(dir, file),
+        '--type',
+        type,
+        ...extra,
+        '--id',
+        id,
+        '--label',
+        file,
+      );
+      t.equal(write.status, 0, write.stdout + write.stderr);
+    }
+    useKeys(sidekey, dir);
+    const needles = [
+      ...aesNeedles(aes),
+      ...rsaNeedles(privateKey.export({ format: 'jwk' })),
+      ...storeSecrets(sidekey),
+    ];
+    const { keeper, agent } = sidekey.status();
+    const none = needles.map(() => 0);
+    t.same(countInFile(gcore(keeper.pid, join(dir, 'keeper')), needles), none, 'a core of the keeper');
+    t.same(countInProcess(keeper.pid, needles), none, 'the memory of the keeper');
+    t.same(countInProcess(agent.pid, needles), none, 'the memory of the agent');
+  },
+);
+
+/** Files of 32 bytes in the store are key-encryption keys. */
+function storeSecrets(sidekey: Instance): Buffer[] {
+  const files = readdirSync(sidekey.dir, { recursive: true, encoding: 'utf8' }).map((name) =>
+    join(sidekey.dir, name),
+  );
+  const keys = files
+    .filter((file) => statSync(file).isFile() && statSync(file).size === 32)
+    .map((file) => readFileSync(file));
+  if (keys.length === 0)
+    throw new Error('the embedded KEK was not found: the search would prove nothing of it');
+  return keys.flatMap((key) => aesNeedles(key));
+}
+
+t.test('the schedule is the one of FIPS 197, appendix A.3', (t) => {
+  const key = Buffer.from('603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4', 'hex');
+  const schedule = aes256Schedule(key);
+  t.equal(schedule.subarray(0, 16).toString('hex'), '9ba354118e6925afa51a8b5f2067fcde');
+  t.equal(schedule.subarray(-16).toString('hex'), 'fe4890d1e6188d0b046df344706c631e');
+  t.end();
+});
