@@ -4,8 +4,8 @@
 # The keeper refuses to start below that limit. Applications in other containers mount the volume /run/sidekey, load
 # the module (copy it from here: /usr/lib/sidekey/native-shim/build) and set nothing else.
 
-# npm runs on this image's Node; what is built and shipped is the Node that package-lock.json pins.
-FROM node:22-bookworm-slim AS build
+# npm 11 (it knows allowScripts) runs on this image's Node; what is built and shipped is the Node that package-lock.json pins.
+FROM node:24-bookworm-slim AS build
 WORKDIR /usr/lib/sidekey
 COPY package.json package-lock.json .npmrc .taprc ./
 COPY scripts scripts
