@@ -131,8 +131,10 @@ static void *work(void *argument)
     CK_SESSION_HANDLE session;
     CK_RV rv;
 
-    if (!open_session(&session))
-        return failed_count++, NULL;
+    if (!open_session(&session)) {
+        failed_count++;
+        return NULL;
+    }
     for (long i = 0; w->times ? i < w->times : !stop; i++) {
         uint64_t start = now_us();
         long took;
