@@ -47,8 +47,11 @@ enum wire_operation {
     WIRE_OPERATIONS = 6
 };
 
-/* Flags of operate: a single-part operation is BEGIN | FINAL, a multi-part one BEGIN, nothing ..., FINAL. */
-enum { WIRE_BEGIN = 1, WIRE_FINAL = 2, WIRE_CANCEL = 4 };
+/*
+ * Flags of operate: a single-part operation is BEGIN | FINAL, a multi-part one BEGIN, nothing ..., FINAL. MORE fetches what
+ * FINAL could not give in one frame: the plaintext of an AEAD, which leaves the keeper only after its tag was good.
+ */
+enum { WIRE_BEGIN = 1, WIRE_FINAL = 2, WIRE_CANCEL = 4, WIRE_MORE = 8 };
 
 /* How much an operation gives (bind_check): see wire_output_bound. */
 enum wire_output_rule {
