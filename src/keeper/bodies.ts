@@ -1,0 +1,205 @@
+/** The bodies of the messages between agent and keeper: one row of ARCHITECTURE.md, "Frames", per function. */
+import { SidekeyError } from '../errors.ts';
+import type {
+  Attribute,
+  Binding,
+  CellSeen,
+  ClientSeen,
+  KeeperState,
+  MadeKey,
+  Mechanism,
+  MechanismRow,
+  NewKey,
+  Operation,
+  UsageSeen,
+} from '../tokens/ports.ts';
+import { WireReader, WireWriter } from '../wire/buffer.ts';
+import { LIMITS, OPERATE, OPERATIONS } from '../wire/tables.ts';
+import { readTemplate, writeMechanism, writeTemplate } from '../wire/template.ts';
+
+const NAME_MAX = 256;
+const GROUPS_MAX = 65536;
+const OPERATION_NAMES = new Map<number, Operation>(
+  Object.entries(OPERATIONS).map(([name, number]) => [number, name as Operation]),
+);
+/** CK_UNAVAILABLE_INFORMATION: a mechanism that belongs to no key type. */
+const NO_KEY_TYPE = 0xffff_ffff_ffff_ffffn;
+
+/** Reads a whole body: what `read` leaves is a fault. */
+export function readBody<T>(body: Buffer, read: (reader: WireReader) => T): T {
+  const reader = new WireReader(body);
+  const value = read(reader);
+  reader.end();
+  return value;
+}
+
+function copyTemplate(reader: WireReader): Attribute[] {
+  return readTemplate(reader).map(({ type, value }) => ({ type, value: Buffer.from(value) }));
+}
+
+function copyOptional(reader: WireReader, max: number): Buffer | null {
+  const bytes = reader.optionalBytes(max);
+  return bytes && Buffer.from(bytes);
+}
+
+export interface Attached {
+  readonly version: number;
+  readonly boot: bigint;
+  readonly pid: number;
+}
+
+export function writeAttach(program: string): WireWriter {
+  return new WireWriter().u32(LIMITS.version).text(program.slice(0, 64));
+}
+
+export function readAttached(reader: WireReader): Attached {
+  return { version: reader.u32(), boot: reader.u64(), pid: reader.u32() };
+}
+
+function readMechanismRow(reader: WireReader): MechanismRow {
+  const type = reader.number();
+  const name = reader.text(NAME_MAX);
+  const keyType = reader.u64();
+  return {
+    type,
+    name,
+    keyType: keyType === NO_KEY_TYPE ? null : Number(keyType),
+    flags: reader.number(),
+    min: reader.number(),
+    max: reader.number(),
+  };
+}
+
+function readList<T>(reader: WireReader, read: (reader: WireReader) => T): T[] {
+  const count = reader.u32();
+  const list: T[] = [];
+  for (let i = 0; i < count; i++) list.push(read(reader));
+  return list;
+}
+
+export function readMechanismTable(reader: WireReader): MechanismRow[] {
+  return readList(reader, readMechanismRow);
+}
+
+export interface Page<T> {
+  readonly entries: T[];
+  readonly more: boolean;
+}
+
+export function readPage<T>(reader: WireReader, read: (reader: WireReader) => T): Page<T> {
+  return { entries: readList(reader, read), more: reader.u8() !== 0 };
+}
+
+export function readState(reader: WireReader): KeeperState {
+  return {
+    lockedBytes: reader.number(),
+    usedBytes: reader.number(),
+    kind: reader.u8() === 1 ? 'memfd_secret' : 'mlock',
+    cells: reader.u32(),
+    clients: reader.u32(),
+    bindings: reader.u32(),
+    parked: reader.u32(),
+    hotOperations: reader.number(),
+    misses: reader.number(),
+  };
+}
+
+function readGroups(reader: WireReader): number[] {
+  const count = reader.u32();
+  if (count > GROUPS_MAX) throw new SidekeyError('wire_malformed', `${count} groups`);
+  return Array.from({ length: count }, () => reader.u32());
+}
+
+export function readClientOpened(reader: WireReader): ClientSeen {
+  return {
+    client: reader.u64(),
+    pid: reader.u32(),
+    uid: reader.u32(),
+    gid: reader.u32(),
+    groups: readGroups(reader),
+    program: reader.text(NAME_MAX),
+    note: null,
+  };
+}
+
+export function readClientSeen(reader: WireReader): ClientSeen {
+  return { ...readClientOpened(reader), note: copyOptional(reader, LIMITS.noteMax) };
+}
+
+export function readCellSeen(reader: WireReader): CellSeen {
+  const cell = reader.u64();
+  const owner = reader.u64();
+  const left = reader.number();
+  const note = copyOptional(reader, LIMITS.noteMax);
+  return { cell, owner: owner === 0n ? null : owner, leftMs: left === 0 ? null : left, note };
+}
+
+export function readUsageSeen(reader: WireReader): UsageSeen {
+  const [client, uid, slot, handle] = [reader.u64(), reader.u32(), reader.number(), reader.number()];
+  const operation = OPERATION_NAMES.get(reader.u8());
+  if (!operation) throw new SidekeyError('wire_malformed', 'an unknown operation in the usage');
+  return { client, uid, slot, handle, operation, times: reader.number(), bytes: reader.number() };
+}
+
+export function writeNewKey(writer: WireWriter, key: NewKey): WireWriter {
+  return writer
+    .u32(key.objectClass)
+    .u64(key.keyType)
+    .u64(key.owner ?? 0n)
+    .u64(key.leaseMs ?? 0)
+    .u64(key.uses ?? 0)
+    .bytes(key.note)
+    .u64(key.seal?.by ?? 0n)
+    .bytes(key.seal?.aad ?? Buffer.alloc(0));
+}
+
+export function readMade(reader: WireReader): MadeKey {
+  return {
+    cell: reader.u64(),
+    components: copyTemplate(reader),
+    blob: copyOptional(reader, LIMITS.blobMax),
+  };
+}
+
+export function writeGenerate(key: NewKey, mechanism: Mechanism, template: readonly Attribute[]): WireWriter {
+  const writer = writeNewKey(new WireWriter(), key);
+  writeMechanism(writer, mechanism);
+  writeTemplate(writer, template);
+  return writer;
+}
+
+export function writeImport(key: NewKey, routedId: bigint, components: readonly Attribute[]): WireWriter {
+  const writer = writeNewKey(new WireWriter(), key).u64(routedId);
+  writeTemplate(writer, components);
+  return writer;
+}
+
+/** The pieces of cell_operate: begin carries the mechanism, final of a verification the signature. */
+export interface OperateStep {
+  readonly cell: bigint;
+  readonly operation: Operation;
+  readonly number: bigint;
+  readonly flags: number;
+  readonly mechanism: Mechanism;
+  readonly data: Buffer;
+  readonly signature: Buffer | null;
+}
+
+export function writeOperate(step: OperateStep): WireWriter {
+  const writer = new WireWriter(step.data.length + 256).u64(step.cell).u8(step.flags);
+  writer.u8(OPERATIONS[step.operation]).u64(step.number);
+  if (step.flags & OPERATE.begin) {
+    writer.u64(0).u64(0).u8(0).u64(0);
+    writeMechanism(writer, step.mechanism);
+  }
+  return writer.bytes(step.data).bytes(step.signature);
+}
+
+export function writeBinding(binding: Binding): WireWriter {
+  let operations = 0;
+  for (const operation of binding.operations) operations |= 1 << OPERATIONS[operation];
+  const writer = new WireWriter().u64(binding.client).u64(binding.slot).u64(binding.handle).u32(operations);
+  writer.u64(binding.cell).u32(binding.mechanisms.length);
+  for (const mechanism of binding.mechanisms) writer.u64(mechanism);
+  return writer.u8(binding.contextLogin ? 1 : 0).u32(binding.credits);
+}

@@ -1,0 +1,308 @@
+/**
+ * The Keeper port of the domain over the control connection: which message, which body, which deadline. While no keeper is
+ * attached every call rejects with keeper_absent; keeper-link.ts attaches it, again and again.
+ */
+import { randomBytes } from 'node:crypto';
+import { SidekeyError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type {
+  Attribute,
+  Binding,
+  CellId,
+  CellSeen,
+  ClientId,
+  ClientSeen,
+  Keeper,
+  KeeperState,
+  MadeKey,
+  Mechanism,
+  MechanismRow,
+  NewKey,
+  Operation,
+  Template,
+  UsageSeen,
+} from '../tokens/ports.ts';
+import { WireWriter, type WireReader } from '../wire/buffer.ts';
+import { LIMITS, OPERATE, type MessageName } from '../wire/tables.ts';
+import { writeMechanism } from '../wire/template.ts';
+import * as bodies from './bodies.ts';
+import { KeeperConnection } from './keeper-connection.ts';
+import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
+
+const GENERATE_DEADLINE_MS = 60_000;
+const OPERATE_MAX = 32 * 1024 * 1024;
+const PAGES_MAX = 10_000;
+const RANDOM_MAX = 32 * 1024 * 1024;
+
+/** CKO_ of the objects with secret components, and the CKA_ of these. */
+const CKO_PRIVATE_KEY = 3;
+const CKO_SECRET_KEY = 4;
+const CKA_VALUE = 0x11;
+const CKA_PRIVATE_EXPONENT = 0x123;
+const CKA_COEFFICIENT = 0x128;
+
+function isSecret(objectClass: number, { type }: Attribute): boolean {
+  if (objectClass === CKO_SECRET_KEY) return type === CKA_VALUE;
+  if (objectClass !== CKO_PRIVATE_KEY) return false;
+  return type === CKA_VALUE || (type >= CKA_PRIVATE_EXPONENT && type <= CKA_COEFFICIENT);
+}
+
+interface Attachment extends bodies.Attached {
+  readonly connection: KeeperConnection;
+  readonly mechanisms: readonly MechanismRow[];
+}
+
+export class KeeperClient implements Keeper {
+  readonly #log: Logger;
+  #attachment: Attachment | null = null;
+  #events: KeeperEvents | null = null;
+  #operations = 1n;
+
+  constructor(log: Logger) {
+    this.#log = log;
+  }
+
+  /** Who is handed routed requests and events. Before the first attach. */
+  serve(events: KeeperEvents): void {
+    this.#events = events;
+  }
+
+  get pid(): number | null {
+    return this.#attachment?.pid ?? null;
+  }
+
+  get boot(): bigint | null {
+    return this.#attachment?.boot ?? null;
+  }
+
+  /**
+   * Connects, attaches and has the domain rebuild what it must know; resolves when requests are served. `lost` is called
+   * once when the connection ends. Rejects with keeper_absent, agent_present or wire_version.
+   */
+  async attach(path: string, lost: (reason: string) => void): Promise<void> {
+    const routed = new RoutedFrames(this.#events, this.#log);
+    const connection = await KeeperConnection.open(path, {
+      frame: (frame) => routed.accept(connection, frame),
+      closed: (reason) => this.#lose(connection, routed, reason, lost),
+    });
+    try {
+      this.#attachment = await this.#introduce(connection);
+      await this.#events?.keeperAttached(this.#attachment.boot);
+      routed.open();
+    } catch (error) {
+      connection.close('attaching failed');
+      throw error;
+    }
+  }
+
+  /** Ends the connection; the keeper goes on. */
+  detach(): void {
+    this.#attachment?.connection.close('the agent detached');
+  }
+
+  /** Ends the keeper, and every key in it. */
+  async shutdown(): Promise<void> {
+    await this.#ask('shutdown', new WireWriter());
+  }
+
+  async #introduce(connection: KeeperConnection): Promise<Attachment> {
+    const hello = bodies.writeAttach('sidekey agent').done();
+    const attached = bodies.readBody(
+      await connection.request('attach', hello, LIMITS.deadlineMs),
+      bodies.readAttached,
+    );
+    const table = await connection.request('mechanism_table', Buffer.alloc(0), LIMITS.deadlineMs);
+    return { ...attached, connection, mechanisms: bodies.readBody(table, bodies.readMechanismTable) };
+  }
+
+  #lose(
+    connection: KeeperConnection,
+    routed: RoutedFrames,
+    reason: string,
+    lost: (reason: string) => void,
+  ): void {
+    routed.close();
+    if (this.#attachment?.connection !== connection) return;
+    this.#attachment = null;
+    this.#events?.keeperLost();
+    lost(reason);
+  }
+
+  #ask(message: MessageName, body: WireWriter, deadlineMs: number = LIMITS.deadlineMs): Promise<Buffer> {
+    const attachment = this.#attachment;
+    if (attachment) return attachment.connection.request(message, body.done(), deadlineMs);
+    body.done().fill(0);
+    return Promise.reject(new SidekeyError('keeper_absent', 'no keeper is attached'));
+  }
+
+  async #tell(message: MessageName, body: WireWriter): Promise<void> {
+    bodies.readBody(await this.#ask(message, body), () => undefined);
+  }
+
+  async #make(message: MessageName, body: WireWriter, deadlineMs?: number): Promise<MadeKey> {
+    return bodies.readBody(await this.#ask(message, body, deadlineMs), bodies.readMade);
+  }
+
+  /** Every page of a list; `numberOf` an entry is where the next page begins. */
+  async #list<T>(
+    message: MessageName,
+    read: (reader: WireReader) => T,
+    numberOf: (entry: T) => bigint,
+  ): Promise<T[]> {
+    const all: T[] = [];
+    let after = 0n;
+    for (let page = 0; page < PAGES_MAX; page++) {
+      const reply = await this.#ask(message, new WireWriter().u64(after));
+      const { entries, more } = bodies.readBody(reply, (reader) => bodies.readPage(reader, read));
+      all.push(...entries);
+      const last = entries.at(-1);
+      if (!more || last === undefined) return all;
+      after = numberOf(last);
+    }
+    throw new SidekeyError('wire_malformed', `${message} never ends`);
+  }
+
+  mechanisms(): readonly MechanismRow[] {
+    return this.#attachment?.mechanisms ?? [];
+  }
+
+  async state(): Promise<KeeperState> {
+    return bodies.readBody(await this.#ask('state', new WireWriter()), bodies.readState);
+  }
+
+  clients(): Promise<ClientSeen[]> {
+    return this.#list('client_list', bodies.readClientSeen, ({ client }) => client);
+  }
+
+  noteClient(client: ClientId, note: Buffer): Promise<void> {
+    return this.#tell('client_note', new WireWriter().u64(client).bytes(note));
+  }
+
+  cells(): Promise<CellSeen[]> {
+    return this.#list('cell_list', bodies.readCellSeen, ({ cell }) => cell);
+  }
+
+  generate(key: NewKey, mechanism: Mechanism, template: Template): Promise<MadeKey> {
+    return this.#make('cell_generate', bodies.writeGenerate(key, mechanism, template), GENERATE_DEADLINE_MS);
+  }
+
+  async importComponents(key: NewKey, components: Template): Promise<MadeKey> {
+    try {
+      return await this.#make('cell_import', bodies.writeImport(key, 0n, components));
+    } finally {
+      for (const component of components) if (isSecret(key.objectClass, component)) component.value.fill(0);
+    }
+  }
+
+  importMaterial(key: NewKey, routedId: bigint, components: Template): Promise<MadeKey> {
+    return this.#make('cell_import', bodies.writeImport(key, routedId, components));
+  }
+
+  open(key: NewKey, by: CellId, aad: Buffer, blob: Buffer): Promise<MadeKey> {
+    return this.#make('cell_open', bodies.writeNewKey(new WireWriter(), key).u64(by).bytes(aad).bytes(blob));
+  }
+
+  unwrap(
+    key: NewKey,
+    by: CellId,
+    mechanism: Mechanism,
+    wrapped: Buffer,
+    lengthBytes: number | null,
+  ): Promise<MadeKey> {
+    const writer = bodies.writeNewKey(new WireWriter(), key).u64(by);
+    writeMechanism(writer, mechanism);
+    return this.#make('cell_unwrap', writer.bytes(wrapped).u64(lengthBytes ?? 0));
+  }
+
+  derive(key: NewKey, base: CellId, mechanism: Mechanism, lengthBytes: number | null): Promise<MadeKey> {
+    const writer = bodies.writeNewKey(new WireWriter(), key).u64(base);
+    writeMechanism(writer, mechanism);
+    return this.#make('cell_derive', writer.u64(lengthBytes ?? 0));
+  }
+
+  copy(key: NewKey, cell: CellId): Promise<MadeKey> {
+    return this.#make('cell_copy', bodies.writeNewKey(new WireWriter(), key).u64(cell));
+  }
+
+  async seal(cell: CellId, by: CellId, aad: Buffer): Promise<Buffer> {
+    const reply = await this.#ask('cell_seal', new WireWriter().u64(cell).u64(by).bytes(aad));
+    return bodies.readBody(reply, (reader) => reader.bytes(LIMITS.blobMax));
+  }
+
+  async wrap(cell: CellId, by: CellId, mechanism: Mechanism): Promise<Buffer> {
+    const writer = new WireWriter().u64(cell).u64(by);
+    writeMechanism(writer, mechanism);
+    const reply = await this.#ask('cell_wrap', writer);
+    return bodies.readBody(reply, (reader) => reader.bytes(LIMITS.bodyMax));
+  }
+
+  note(cell: CellId, note: Buffer): Promise<void> {
+    return this.#tell('cell_note', new WireWriter().u64(cell).bytes(note));
+  }
+
+  drop(cell: CellId): Promise<void> {
+    return this.#tell('cell_drop', new WireWriter().u64(cell));
+  }
+
+  /** Pieces go one after the other: requests of one connection may be answered in any order. */
+  async operate(
+    cell: CellId,
+    operation: Operation,
+    mechanism: Mechanism,
+    data: Buffer,
+    signature?: Buffer,
+  ): Promise<Buffer> {
+    if (data.length > OPERATE_MAX)
+      throw new SidekeyError('data_len_range', `${data.length} bytes in one operation`);
+    const step = { cell, operation, mechanism, number: this.#operations++ };
+    const outputs: Buffer[] = [];
+    let at = 0;
+    do {
+      const piece = data.subarray(at, at + LIMITS.dataMax);
+      const isLast = at + piece.length >= data.length;
+      const flags = (at === 0 ? OPERATE.begin : 0) | (isLast ? OPERATE.final : 0);
+      const body = bodies.writeOperate({
+        ...step,
+        flags,
+        data: piece,
+        signature: (isLast && signature) || null,
+      });
+      outputs.push(
+        bodies.readBody(await this.#ask('cell_operate', body), (reader) => reader.bytes(LIMITS.bodyMax)),
+      );
+      at += piece.length;
+    } while (at < data.length);
+    return outputs.length === 1 ? (outputs[0] ?? Buffer.alloc(0)) : joinAndWipe(outputs);
+  }
+
+  /** Public by nature (an answer to whoever asks), so this process's own kernel-seeded generator serves. */
+  async random(lengthBytes: number): Promise<Buffer> {
+    if (lengthBytes > RANDOM_MAX) throw new SidekeyError('data_len_range', `${lengthBytes} random bytes`);
+    return randomBytes(lengthBytes);
+  }
+
+  bind(binding: Binding): Promise<void> {
+    return this.#tell('bind', bodies.writeBinding(binding));
+  }
+
+  unbind(client: ClientId | null, slot: number, handle: number | null): Promise<void> {
+    return this.#tell(
+      'unbind',
+      new WireWriter()
+        .u64(client ?? 0n)
+        .u64(slot)
+        .u64(handle ?? 0),
+    );
+  }
+
+  /** Reading zeroes the counters, so that the next page begins at the start again. */
+  usage(): Promise<UsageSeen[]> {
+    return this.#list('usage', bodies.readUsageSeen, () => 0n);
+  }
+}
+
+function joinAndWipe(pieces: readonly Buffer[]): Buffer {
+  const whole = Buffer.concat(pieces);
+  for (const piece of pieces) piece.fill(0);
+  return whole;
+}

@@ -1,0 +1,156 @@
+/**
+ * One connection to a keeper's control socket: numbers requests, matches replies, keeps deadlines, hands everything else to its
+ * listener in the order of arrival. It knows no message's body, and does not reconnect: keeper-client.ts does.
+ */
+import { connect, type Socket } from 'node:net';
+import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
+import { MESSAGES, type MessageName } from '../wire/tables.ts';
+import { FrameDecoder, encodeFrame, type Frame } from './frame-decoder.ts';
+
+const PENDING_MAX = 4096;
+const READ_BYTES = 65536;
+
+interface Pending {
+  readonly message: MessageName;
+  readonly resolve: (body: Buffer) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export interface ConnectionListener {
+  /** A routed request or an event. */
+  frame(frame: Frame): void;
+  /** Once; every pending request was rejected before. */
+  closed(reason: string): void;
+}
+
+const CODES = new Map<number, ErrorCode>(
+  Object.entries(ERRORS).flatMap(([code, row]) => (row.wire === null ? [] : [[row.wire, code as ErrorCode]])),
+);
+
+export class KeeperConnection {
+  readonly #socket: Socket;
+  readonly #decoder = new FrameDecoder();
+  readonly #pending = new Map<bigint, Pending>();
+  readonly #listener: ConnectionListener;
+  #nextId = 1n;
+  #reason = 'the keeper closed the connection';
+  #isClosed = false;
+
+  /** Rejects with keeper_absent when nobody listens at `path`. */
+  static open(path: string, listener: ConnectionListener): Promise<KeeperConnection> {
+    return new Promise((resolve, reject) => {
+      const connection = new KeeperConnection(path, listener, () => resolve(connection), reject);
+    });
+  }
+
+  private constructor(
+    path: string,
+    listener: ConnectionListener,
+    opened: () => void,
+    failed: (error: Error) => void,
+  ) {
+    this.#listener = listener;
+    // One buffer for everything that arrives, wiped after each read: a PIN passes through here.
+    const onread = {
+      buffer: Buffer.alloc(READ_BYTES),
+      callback: (length: number, buffer: Uint8Array) =>
+        this.#read(Buffer.from(buffer.buffer, buffer.byteOffset, length)),
+    };
+    this.#socket = connect({ path, onread });
+    this.#socket.once('connect', opened);
+    this.#socket.on('error', (cause) => {
+      this.#reason = cause.message;
+      failed(new SidekeyError('keeper_absent', `no keeper at ${path}: ${cause.message}`, { cause }));
+    });
+    this.#socket.once('close', () => this.#closed());
+  }
+
+  /** Sends a request. `body` is wiped once it is sent. Rejects with the keeper's status, keeper_absent or deadline. */
+  request(message: MessageName, body: Buffer, deadlineMs: number): Promise<Buffer> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextId++;
+      try {
+        if (this.#isClosed) throw new SidekeyError('keeper_absent', this.#reason);
+        if (this.#pending.size >= PENDING_MAX)
+          throw new SidekeyError('busy', `${PENDING_MAX} requests wait already`);
+        this.#send(encodeFrame({ message, id, body }));
+      } finally {
+        body.fill(0);
+      }
+      const timer = setTimeout(() => this.#expire(id), deadlineMs);
+      this.#pending.set(id, { message, resolve, reject, timer });
+    });
+  }
+
+  reply(request: Frame, status: number, body: Buffer): void {
+    if (this.#isClosed) return;
+    const { message, id, client } = request;
+    this.#send(encodeFrame({ message, id, client, isReply: true, status, body }));
+  }
+
+  close(reason: string): void {
+    this.#reason = reason;
+    this.#socket.destroy();
+  }
+
+  #send(bytes: Buffer): void {
+    this.#socket.write(bytes, () => bytes.fill(0));
+  }
+
+  #read(chunk: Buffer): boolean {
+    try {
+      for (const frame of this.#decoder.push(chunk)) this.#dispatch(frame);
+    } catch (error) {
+      this.close(error instanceof Error ? error.message : String(error));
+    }
+    chunk.fill(0);
+    return true;
+  }
+
+  #dispatch(frame: Frame): void {
+    if (frame.isReply) this.#settle(frame);
+    else if (MESSAGES[frame.message].to === 'agent') this.#listener.frame(frame);
+    else throw new SidekeyError('wire_malformed', `${frame.message} is not for the agent`);
+  }
+
+  /** A reply to nobody came after its deadline; one to another message is a fault. */
+  #settle(frame: Frame): void {
+    const pending = this.#take(frame.id);
+    if (!pending) {
+      frame.body.fill(0);
+      return;
+    }
+    const code = CODES.get(frame.status);
+    if (pending.message !== frame.message) {
+      pending.reject(
+        new SidekeyError('wire_malformed', `${pending.message} was answered by ${frame.message}`),
+      );
+      throw new SidekeyError('wire_malformed', 'an answer of another message');
+    }
+    if (frame.status === 0) pending.resolve(frame.body);
+    else
+      pending.reject(
+        new SidekeyError(code ?? 'internal', `the keeper refused ${frame.message}: ${code ?? frame.status}`),
+      );
+  }
+
+  #take(id: bigint): Pending | undefined {
+    const pending = this.#pending.get(id);
+    if (pending) clearTimeout(pending.timer);
+    this.#pending.delete(id);
+    return pending;
+  }
+
+  #expire(id: bigint): void {
+    const pending = this.#take(id);
+    pending?.reject(new SidekeyError('deadline', `the keeper did not answer ${pending.message} in time`));
+  }
+
+  #closed(): void {
+    this.#isClosed = true;
+    for (const id of [...this.#pending.keys()])
+      this.#take(id)?.reject(new SidekeyError('keeper_absent', this.#reason));
+    this.#listener.closed(this.#reason);
+  }
+}

@@ -1,0 +1,115 @@
+/**
+ * What the keeper sends unasked: routed requests, resolve and events. They are held until the domain knows the keeper's state,
+ * then handed over in the order of arrival; a client's requests wait for its opening. Every request gets one answer.
+ */
+import { ERRORS, SidekeyError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { TokenService } from '../tokens/service.ts';
+import type { WireReader } from '../wire/buffer.ts';
+import type { MessageName } from '../wire/tables.ts';
+import { readBody, readClientOpened } from './bodies.ts';
+import type { Frame } from './frame-decoder.ts';
+import type { KeeperConnection } from './keeper-connection.ts';
+
+export type KeeperEvents = Pick<
+  TokenService,
+  'handle' | 'clientOpened' | 'clientClosed' | 'cellEnded' | 'keeperAttached' | 'keeperLost'
+>;
+
+const HELD_MAX = 16_384;
+const WITH_PIN: ReadonlySet<MessageName> = new Set(['login', 'init_token', 'init_pin', 'set_pin']);
+
+interface Arrived {
+  readonly connection: KeeperConnection;
+  readonly frame: Frame;
+}
+
+export class RoutedFrames {
+  readonly #events: KeeperEvents | null;
+  readonly #log: Logger;
+  readonly #openings = new Map<bigint, Promise<void>>();
+  #held: Arrived[] | null = [];
+
+  constructor(events: KeeperEvents | null, log: Logger) {
+    this.#events = events;
+    this.#log = log;
+  }
+
+  accept(connection: KeeperConnection, frame: Frame): void {
+    if (!this.#held) return this.#handOver({ connection, frame });
+    if (this.#held.length >= HELD_MAX)
+      throw new SidekeyError('busy', 'too many frames before the agent was ready');
+    this.#held.push({ connection, frame });
+  }
+
+  /** From now on frames are handed over as they come. */
+  open(): void {
+    const held = this.#held ?? [];
+    this.#held = null;
+    for (const arrived of held) this.#handOver(arrived);
+  }
+
+  close(): void {
+    this.#held = [];
+    this.#openings.clear();
+  }
+
+  #handOver(arrived: Arrived): void {
+    const { message, body } = arrived.frame;
+    if (!this.#events) return;
+    if (message === 'client_opened') this.#clientOpened(body, this.#events);
+    else if (message === 'client_closed') this.#clientClosed(readBody(body, readNumber), this.#events);
+    else if (message === 'cell_ended') this.#events.cellEnded(readBody(body, readCellEnded));
+    else void this.#answer(arrived, this.#events);
+  }
+
+  #clientOpened(body: Buffer, events: KeeperEvents): void {
+    const seen = readBody(body, readClientOpened);
+    const opening = events.clientOpened(seen).catch((error) => {
+      this.#log.error({ error, client: String(seen.client) }, 'a client could not be taken up');
+    });
+    this.#openings.set(seen.client, opening);
+    void opening.then(() => {
+      if (this.#openings.get(seen.client) === opening) this.#openings.delete(seen.client);
+    });
+  }
+
+  #clientClosed(client: bigint, events: KeeperEvents): void {
+    const opening = this.#openings.get(client);
+    if (!opening) return events.clientClosed(client);
+    void opening.then(() => events.clientClosed(client));
+  }
+
+  async #answer({ connection, frame }: Arrived, events: KeeperEvents): Promise<void> {
+    const { message, id, client, body } = frame;
+    try {
+      await this.#openings.get(client);
+      connection.reply(frame, 0, await events.handle({ message, id, client, body }));
+    } catch (error) {
+      connection.reply(frame, this.#statusOf(error, message), Buffer.alloc(0));
+    } finally {
+      if (WITH_PIN.has(message)) body.fill(0);
+    }
+  }
+
+  /** The caller learns the code alone; what happened inside stays in the log. */
+  #statusOf(error: unknown, message: MessageName): number {
+    const code = error instanceof SidekeyError ? error.code : 'internal';
+    const status = ERRORS[code].wire ?? ERRORS.internal.wire;
+    if (status === ERRORS.internal.wire)
+      this.#log.error({ error, message }, 'a request failed by our own fault');
+    else this.#log.debug({ code, message, reason: String(error) }, 'a request was refused');
+    return status;
+  }
+}
+
+function readNumber(reader: WireReader): bigint {
+  return reader.u64();
+}
+
+/** Why a cell ended is the keeper's business; that it ended is the domain's. */
+function readCellEnded(reader: WireReader): bigint {
+  const cell = reader.u64();
+  reader.u8();
+  return cell;
+}
