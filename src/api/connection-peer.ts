@@ -1,0 +1,28 @@
+/** Who is at the other end of a connection: asked of the kernel once, at accept, and kept as long as the connection. */
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Logger } from 'pino';
+import type { Peer } from '../access/peer.ts';
+import { Refusal } from './fault.ts';
+
+/** Connections whose peer cannot be read are closed unanswered. Must be called before the server listens. */
+export function trackPeers(
+  server: Server,
+  readPeerOf: (socket: Socket) => Peer,
+  logger: Logger,
+): (request: IncomingMessage) => Peer {
+  const peers = new WeakMap<Socket, Peer>();
+  server.prependListener('connection', (socket: Socket) => {
+    try {
+      peers.set(socket, readPeerOf(socket));
+    } catch (error) {
+      logger.warn({ err: error }, 'refused a connection: its peer cannot be read');
+      socket.destroy();
+    }
+  });
+  return (request) => {
+    const peer = peers.get(request.socket);
+    if (peer === undefined) throw new Refusal(403, 'permission denied');
+    return peer;
+  };
+}

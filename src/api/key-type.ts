@@ -1,0 +1,108 @@
+/** Key types by their Transit names, and a key as `GET keys/:name` describes it. */
+import { createPublicKey } from 'node:crypto';
+import type { Operation } from '../tokens/ports.ts';
+import type { NamedKey, NewNamedKeyKind } from '../tokens/service.ts';
+import { Refusal } from './fault.ts';
+import { LATEST_VERSION } from './versioned.ts';
+
+export const DEFAULT_KEY_TYPE = 'aes256-gcm96';
+
+const NEW_KINDS: Readonly<Record<string, NewNamedKeyKind>> = {
+  'aes128-gcm96': { kind: 'aes', sizeBits: 128 },
+  'aes256-gcm96': { kind: 'aes', sizeBits: 256 },
+  'rsa-2048': { kind: 'rsa', sizeBits: 2048 },
+  'rsa-3072': { kind: 'rsa', sizeBits: 3072 },
+  'rsa-4096': { kind: 'rsa', sizeBits: 4096 },
+  'ecdsa-p256': { kind: 'ec', sizeBits: 256 },
+  'ecdsa-p384': { kind: 'ec', sizeBits: 384 },
+  'ecdsa-p521': { kind: 'ec', sizeBits: 521 },
+  ed25519: { kind: 'ed25519' },
+};
+
+const HMAC_KEY_BYTES = { default: 32, min: 32, max: 512 } as const;
+
+/** `keySizeBytes` is for hmac alone, as in Vault. */
+export function newKindOf(type: string, keySizeBytes: number | undefined): NewNamedKeyKind {
+  if (type === 'hmac') return newHmacKind(keySizeBytes ?? HMAC_KEY_BYTES.default);
+  if (keySizeBytes !== undefined && keySizeBytes !== 0)
+    throw new Refusal(400, 'key_size is for keys of type hmac');
+  const kind = Object.hasOwn(NEW_KINDS, type) ? NEW_KINDS[type] : undefined;
+  if (kind === undefined) throw new Refusal(400, 'unknown key type');
+  return kind;
+}
+
+function newHmacKind(bytes: number): NewNamedKeyKind {
+  const { min, max } = HMAC_KEY_BYTES;
+  if (bytes < min || bytes > max) throw new Refusal(400, `key_size must be ${min} to ${max} bytes`);
+  return { kind: 'generic', sizeBits: bytes * 8 };
+}
+
+/** Names for every key that a PKCS#11 program may have made, those that Transit cannot make included. */
+const TYPE_NAMES: Readonly<Record<NamedKey['kind'], (bits: number) => string>> = {
+  aes: (bits) => `aes${bits}-gcm96`,
+  generic: () => 'hmac',
+  rsa: (bits) => `rsa-${bits}`,
+  ec: (bits) => `ecdsa-p${bits}`,
+  ed25519: () => 'ed25519',
+  x25519: () => 'x25519',
+};
+
+export function typeNameOf(key: NamedKey): string {
+  return TYPE_NAMES[key.kind](key.sizeBits);
+}
+
+type PublicForm = (
+  key: NamedKey,
+  publicKeyInfo: Buffer,
+) => { readonly name: string; readonly public_key: string };
+
+/** SubjectPublicKeyInfo ends with the raw key (RFC 8410, 4). */
+const RAW_25519_BYTES = 32;
+
+const writePem = (der: Buffer) =>
+  createPublicKey({ key: der, format: 'der', type: 'spki' })
+    .export({ format: 'pem', type: 'spki' })
+    .toString();
+const writeRaw = (der: Buffer) => der.subarray(-RAW_25519_BYTES).toString('base64');
+
+const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
+  rsa: (key, der) => ({ name: typeNameOf(key), public_key: writePem(der) }),
+  ec: (key, der) => ({ name: `P-${key.sizeBits}`, public_key: writePem(der) }),
+  ed25519: (_key, der) => ({ name: 'ed25519', public_key: writeRaw(der) }),
+  x25519: (_key, der) => ({ name: 'x25519', public_key: writeRaw(der) }),
+};
+
+/** Unix seconds for secret keys, an object with the public key for pairs. */
+function describeVersion(key: NamedKey): unknown {
+  const form = PUBLIC_FORMS[key.kind];
+  if (form === undefined || key.publicKeyInfo === null)
+    return key.createdAt === null ? 0 : Math.floor(Date.parse(key.createdAt) / 1000);
+  return { ...form(key, key.publicKeyInfo), creation_time: key.createdAt, certificate_chain: '' };
+}
+
+const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'rsa'];
+const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519'];
+
+export function describeKey(key: NamedKey): object {
+  const can = (operation: Operation, kinds: readonly NamedKey['kind'][]) =>
+    kinds.includes(key.kind) && key.operations.includes(operation);
+  return {
+    name: key.name,
+    type: typeNameOf(key),
+    latest_version: LATEST_VERSION,
+    min_available_version: 0,
+    min_decryption_version: LATEST_VERSION,
+    min_encryption_version: 0,
+    deletion_allowed: false,
+    derived: false,
+    exportable: key.extractable,
+    allow_plaintext_backup: false,
+    auto_rotate_period: 0,
+    imported_key: false,
+    supports_encryption: can('encrypt', CAN_ENCRYPT),
+    supports_decryption: can('decrypt', CAN_ENCRYPT),
+    supports_signing: can('sign', CAN_SIGN),
+    supports_derivation: false,
+    keys: { [LATEST_VERSION]: describeVersion(key) },
+  };
+}

@@ -1,0 +1,28 @@
+/** Every bound of the HTTP API, in one place. None of them is configurable yet: Vault's own defaults where it has one. */
+export const API_LIMITS = {
+  bodyBytes: 32 * 1024 * 1024,
+  headerBytes: 16 * 1024,
+  /** From the first byte of a request (or the accept) to the end of its header. */
+  headersTimeoutMs: 10_000,
+  /** To the end of its body: Vault's 90 s. */
+  requestTimeoutMs: 90_000,
+  /** For the handler: above the keeper's own deadline, so that the keeper's answer is the one that is heard. */
+  handlerTimeoutMs: 30_000,
+  /** Idle between two requests. */
+  keepAliveTimeoutMs: 60_000,
+  /** Neither read from nor written to: also ends a client that never takes its answer. */
+  idleSocketTimeoutMs: 120_000,
+  /** How often Node looks for connections that are over their time. */
+  timeoutCheckMs: 1_000,
+  connections: 1024,
+  /** In-flight requests get this long when the API closes. */
+  closeMs: 5_000,
+  /** Whoever answers a probe of the socket's path is alive; who has not accepted within this time is taken for alive too. */
+  probeMs: 1_000,
+  pathSegmentBytes: 512,
+  batchItems: 10_000,
+  batchInFlight: 16,
+  randomBytes: 131_072,
+} as const;
+
+export type ApiLimits = { readonly [name in keyof typeof API_LIMITS]: number };

@@ -1,0 +1,52 @@
+/** The mechanisms that the API uses, with their parameters as native-shim/wire/params.h lays them out. */
+import { LIMITS } from '../wire/tables.ts';
+import { WireWriter } from '../wire/buffer.ts';
+import type { Mechanism } from '../tokens/ports.ts';
+import { Refusal } from './fault.ts';
+import { mechanismsOf, type HashAlgorithm } from './hash-algorithm.ts';
+
+export const CKM = {
+  RSA_PKCS: 0x0001,
+  RSA_PKCS_OAEP: 0x0009,
+  RSA_PKCS_PSS: 0x000d,
+  ECDSA: 0x1041,
+  EDDSA: 0x1057,
+  AES_GCM: 0x1087,
+} as const;
+
+export const GCM_NONCE_BYTES = 12;
+export const GCM_TAG_BYTES = 16;
+/** What is left of a mechanism's parameter beside nonce, tag length and two lengths. */
+const GCM_AAD_MAX = LIMITS.paramsMax - GCM_NONCE_BYTES - 12;
+
+export function plainMechanism(type: number): Mechanism {
+  return { type, params: Buffer.alloc(0) };
+}
+
+export function gcmMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
+  if (associatedData.length > GCM_AAD_MAX)
+    throw new Refusal(400, `associated_data is over ${GCM_AAD_MAX} bytes`);
+  const writer = new WireWriter()
+    .bytes(nonce)
+    .bytes(associatedData)
+    .u32(GCM_TAG_BYTES * 8);
+  return { type: CKM.AES_GCM, params: writer.done() };
+}
+
+export function oaepMechanism(hash: HashAlgorithm): Mechanism {
+  const numbers = mechanismsOf(hash);
+  const writer = new WireWriter().u64(numbers.hash).u64(numbers.mgf).bytes(Buffer.alloc(0));
+  return { type: CKM.RSA_PKCS_OAEP, params: writer.done() };
+}
+
+/** `type` says whether the keeper is given the message (hash inside) or its digest. */
+export function pssMechanism(type: number, hash: HashAlgorithm, saltBytes: number): Mechanism {
+  const numbers = mechanismsOf(hash);
+  const writer = new WireWriter().u64(numbers.hash).u64(numbers.mgf).u64(saltBytes);
+  return { type, params: writer.done() };
+}
+
+/** Pure Ed25519: no parameter given, no pre-hash, no context. */
+export function eddsaMechanism(): Mechanism {
+  return { type: CKM.EDDSA, params: new WireWriter().u8(0).u8(0).bytes(Buffer.alloc(0)).done() };
+}

@@ -1,0 +1,121 @@
+/**
+ * A route is a row: methods, path, schema of the body, handler. This file turns rows into fastify's routes: it knows the
+ * envelope, the validation and nothing of keys.
+ */
+import { METHODS } from 'node:http';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { Peer } from '../access/peer.ts';
+import { Refusal } from './fault.ts';
+
+export type Method = 'GET' | 'LIST' | 'POST' | 'PUT';
+
+export interface Call {
+  readonly peer: Peer;
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Readonly<Record<string, string | undefined>>;
+}
+
+/** `data` goes into the envelope, `plain` is the whole body. */
+export type Reply = { readonly status?: number } & (
+  { readonly data: object; readonly warnings?: readonly string[] } | { readonly plain: object }
+);
+
+export interface Route {
+  readonly methods: readonly Method[];
+  readonly path: string;
+  readonly handle: (call: Call, body: unknown) => Reply | Promise<Reply>;
+}
+
+/** Makes a row whose handler gets a body that the schema has passed. Fields that the schema does not name are dropped. */
+export function defineRoute<Body>(row: {
+  methods: readonly Method[];
+  path: string;
+  body: z.ZodType<Body>;
+  handle: (call: Call, body: Body) => Reply | Promise<Reply>;
+}): Route {
+  const { methods, path, body: schema, handle } = row;
+  return { methods, path, handle: (call, body) => handle(call, parseBody(schema, body)) };
+}
+
+/** For routes without a body. */
+export const noBody = z.unknown();
+
+function parseBody<Body>(schema: z.ZodType<Body>, body: unknown): Body {
+  const result = schema.safeParse(body ?? {});
+  if (result.success) return result.data;
+  const issue = result.error.issues[0];
+  const text = (issue?.message ?? 'not valid').replace(/^Invalid input: /, '');
+  const field = issue?.path.join('.') ?? '';
+  throw new Refusal(400, field === '' ? `request body: ${text}` : `field "${field}": ${text}`);
+}
+
+/** Vault's success envelope. */
+function wrap(requestId: string, data: object, warnings: readonly string[] | undefined): object {
+  return {
+    request_id: requestId,
+    lease_id: '',
+    renewable: false,
+    lease_duration: 0,
+    data,
+    wrap_info: null,
+    warnings: warnings ?? null,
+    auth: null,
+  };
+}
+
+function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
+  const body = 'plain' in answer ? answer.plain : wrap(request.id, answer.data, answer.warnings);
+  return reply
+    .code(answer.status ?? 200)
+    .type('application/json')
+    .header('cache-control', 'no-store')
+    .send(
+      JSON.stringify(body, (_name, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
+    );
+}
+
+/** LIST is no method that Node's parser knows: it arrives as LINK (list-method.ts). */
+const ON_THE_WIRE = { GET: 'GET', LIST: 'LINK', POST: 'POST', PUT: 'PUT' } as const satisfies Record<
+  Method,
+  string
+>;
+
+/** HEAD comes with GET. */
+const OTHER_METHODS = ['GET', 'LINK', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;
+
+function refuseMethod(): never {
+  throw new Refusal(405, 'unsupported operation');
+}
+
+/** Registers the rows; methods that a known path does not have are answered 405. */
+export function registerRoutes(
+  app: FastifyInstance,
+  routes: readonly Route[],
+  peerOf: (request: FastifyRequest) => Peer,
+): void {
+  app.addHttpMethod('LINK', { hasBody: false });
+  const taken = new Map<string, string[]>();
+  for (const { methods, path, handle } of routes) {
+    const names = methods.map((method) => ON_THE_WIRE[method]);
+    taken.set(path, [...(taken.get(path) ?? []), ...names]);
+    app.route({
+      method: names,
+      url: path,
+      handler: async (request, reply) =>
+        send(request, reply, await handle(callOf(request, peerOf), request.body)),
+    });
+  }
+  for (const [path, names] of taken) {
+    const method = OTHER_METHODS.filter((name) => METHODS.includes(name) && !names.includes(name));
+    app.route({ method, url: path, handler: refuseMethod });
+  }
+}
+
+function callOf(request: FastifyRequest, peerOf: (request: FastifyRequest) => Peer): Call {
+  return {
+    peer: peerOf(request),
+    params: request.params as Record<string, string>,
+    query: request.query as Record<string, string | undefined>,
+  };
+}

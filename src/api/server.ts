@@ -1,0 +1,188 @@
+/**
+ * The HTTP API on a Unix socket: the Transit dialect for the same keys as in PKCS#11, health, and /v1/sidekey. Who asks is
+ * what the kernel says of the peer; tokens and headers of Vault's clients are accepted and mean nothing.
+ */
+import { randomUUID } from 'node:crypto';
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Peer } from '../access/peer.ts';
+import { trackPeers } from './connection-peer.ts';
+import { faultOf, faultOfStatus, Refusal } from './fault.ts';
+import { API_LIMITS, type ApiLimits } from './limits.ts';
+import { acceptListMethod } from './list-method.ts';
+import { registerRoutes } from './route.ts';
+import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
+import { clearStaleSocket, listenOnPath } from './socket-path.ts';
+import { sysRoutes, type SysDeps } from './sys-routes.ts';
+import type { TransitDeps } from './transit-call.ts';
+import { CIPHER_ROUTES } from './transit-cipher.ts';
+import { HMAC_ROUTES } from './transit-hmac.ts';
+import { KEY_ROUTES } from './transit-keys.ts';
+import { RANDOM_ROUTES } from './transit-random.ts';
+import { SIGN_ROUTES } from './transit-sign.ts';
+
+export interface ApiDeps extends TransitDeps, SidekeyDeps, SysDeps {
+  /** The process at the other end, from the kernel. Asked once per connection, at accept; throws when it cannot be read. */
+  readonly peerOf: (socket: Socket) => Peer;
+  readonly logger: Logger;
+  /** For tests: others than API_LIMITS. */
+  readonly limits?: Partial<ApiLimits>;
+}
+
+export interface Api {
+  /** Refuses (agent_present) when somebody answers at the path; takes the place of a dead socket; sets the mode exactly. */
+  listen(path: string, mode: number): Promise<void>;
+  /** Ends within limits.closeMs, whatever clients do. */
+  close(): Promise<void>;
+}
+
+const TRANSIT_ROUTES = [...KEY_ROUTES, ...CIPHER_ROUTES, ...SIGN_ROUTES, ...HMAC_ROUTES, ...RANDOM_ROUTES];
+
+function createApp(limits: ApiLimits): FastifyInstance {
+  return fastify({
+    logger: false,
+    bodyLimit: limits.bodyBytes,
+    requestTimeout: limits.requestTimeoutMs,
+    handlerTimeout: limits.handlerTimeoutMs,
+    keepAliveTimeout: limits.keepAliveTimeoutMs,
+    connectionTimeout: limits.idleSocketTimeoutMs,
+    http: { maxHeaderSize: limits.headerBytes, connectionsCheckingInterval: limits.timeoutCheckMs },
+    routerOptions: { maxParamLength: limits.pathSegmentBytes, ignoreTrailingSlash: true },
+    genReqId: () => randomUUID(),
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, _request, reply) => sendFault(reply, error),
+  });
+}
+
+function sendFault(reply: FastifyReply, error: unknown): FastifyReply {
+  const { status, errors } = faultOf(error);
+  return reply
+    .code(status)
+    .type('application/json')
+    .header('cache-control', 'no-store')
+    .send(JSON.stringify({ errors }));
+}
+
+const PARSER_STATUS: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+/** What Node's parser refuses never becomes a request: answered on the bare connection, which then ends. */
+function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const { status, errors } = faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400);
+  const body = JSON.stringify({ errors });
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
+  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () =>
+    socket.destroySoon(),
+  );
+}
+
+/** Any content type is read as JSON, as Vault does: curl -d sends a form's. The parser's own error would quote the body. */
+function parseJson(
+  _request: FastifyRequest,
+  body: Buffer,
+  done: (error: Error | null, body?: unknown) => void,
+): void {
+  try {
+    done(null, body.length === 0 ? {} : JSON.parse(body.toString('utf8')));
+  } catch {
+    done(new Refusal(400, 'failed to parse JSON input'));
+  }
+}
+
+/** A wrapped answer was asked for because the plain one must not travel: not to be answered plainly. */
+async function refuseWrapping(request: FastifyRequest): Promise<void> {
+  if (request.headers['x-vault-wrap-ttl'] !== undefined)
+    throw new Refusal(400, 'response wrapping is not supported');
+}
+
+function logFault(logger: Logger, request: FastifyRequest, peer: Peer | null, error: unknown): void {
+  const { status } = faultOf(error);
+  const { method, routeOptions, id } = request;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const what = {
+    requestId: id,
+    pid: peer?.pid,
+    uid: peer?.uid,
+    method,
+    route: routeOptions.url,
+    status,
+    code,
+  };
+  if (status >= 500) logger.error({ ...what, err: error }, 'API request failed');
+  if (status < 500)
+    logger.info(
+      { ...what, reason: error instanceof Refusal ? error.message : undefined },
+      'API request refused',
+    );
+}
+
+function handleFaults(app: FastifyInstance, logger: Logger, peerOf: (request: FastifyRequest) => Peer): void {
+  const peerOrNull = (request: FastifyRequest) => {
+    try {
+      return peerOf(request);
+    } catch {
+      return null;
+    }
+  };
+  app.setErrorHandler((error, request, reply) => {
+    logFault(logger, request, peerOrNull(request), error);
+    return sendFault(reply, error);
+  });
+  app.setNotFoundHandler(() => {
+    throw new Refusal(404, 'no handler for route');
+  });
+}
+
+export function createApi(deps: ApiDeps): Api {
+  const limits: ApiLimits = { ...API_LIMITS, ...deps.limits };
+  const app = createApp(limits);
+  app.server.maxConnections = limits.connections;
+  app.server.headersTimeout = limits.headersTimeoutMs;
+  const peerOfMessage = trackPeers(app.server, deps.peerOf, deps.logger);
+  acceptListMethod(app.server);
+  const peerOf = (request: FastifyRequest) => peerOfMessage(request.raw);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, parseJson);
+  app.addHook('onRequest', refuseWrapping);
+  // The last answer on a connection says so: a client that keeps it open would be waited for when the API closes.
+  app.addHook('onSend', async (_request, reply) => {
+    if (!app.server.listening) reply.header('connection', 'close');
+  });
+  handleFaults(app, deps.logger, peerOf);
+  const routes = [...sysRoutes(deps), ...sidekeyRoutes(deps), ...TRANSIT_ROUTES.map((make) => make(deps))];
+  registerRoutes(app, routes, peerOf);
+  return {
+    listen: (path, mode) => listen(app, limits, path, mode),
+    close: () => close(app, limits),
+  };
+}
+
+/** Past fastify's own listen, which gives no hold on the mode of a socket at the moment it is made. */
+async function listen(app: FastifyInstance, limits: ApiLimits, path: string, mode: number): Promise<void> {
+  await app.ready();
+  await clearStaleSocket(path, limits.probeMs);
+  try {
+    await listenOnPath(app.server, path, mode);
+  } catch (error) {
+    await close(app, limits);
+    throw error;
+  }
+}
+
+async function close(app: FastifyInstance, limits: ApiLimits): Promise<void> {
+  const bound = setTimeout(() => app.server.closeAllConnections(), limits.closeMs);
+  try {
+    if (app.server.listening) await new Promise((done) => app.server.close(done));
+    await app.close();
+  } finally {
+    clearTimeout(bound);
+  }
+}

@@ -1,0 +1,55 @@
+/** The Unix socket as a file: whose it is, how it is taken over from a dead process, and its mode. */
+import { chmod, lstat, unlink } from 'node:fs/promises';
+import { connect, type Server } from 'node:net';
+import { once } from 'node:events';
+import { SidekeyError } from '../errors.ts';
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'ENOENT';
+}
+
+/** Does anybody accept here? Refused and reset mean no; silence is taken for yes, since unlinking a live socket is worse. */
+async function isAnswered(path: string, probeMs: number): Promise<boolean> {
+  const probe = connect(path);
+  try {
+    await once(probe, 'connect', { signal: AbortSignal.timeout(probeMs) });
+    return true;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error)
+      return error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT';
+    return true;
+  } finally {
+    probe.destroy();
+  }
+}
+
+/** Removes a socket that nobody answers. Refuses when somebody does, or when something else than a socket stands there. */
+export async function clearStaleSocket(path: string, probeMs: number): Promise<void> {
+  const found = await lstat(path).catch((error: unknown) => {
+    if (isMissing(error)) return null;
+    throw error;
+  });
+  if (found === null) return;
+  if (!found.isSocket()) throw new SidekeyError('arguments_bad', `${path} is there and is not a socket`);
+  if (await isAnswered(path, probeMs))
+    throw new SidekeyError('agent_present', `${path} is answered by another process`);
+  await unlink(path).catch((error: unknown) => {
+    if (!isMissing(error)) throw error;
+  });
+}
+
+/** Listens with exactly this mode or fails. Between bind and chmod the socket is never more open than `mode`. */
+export async function listenOnPath(server: Server, path: string, mode: number): Promise<void> {
+  // For a path Node binds within the call, so that the process's mask is back before anybody else runs.
+  const mask = process.umask(0o777 & ~mode);
+  try {
+    server.listen({ path });
+  } finally {
+    process.umask(mask);
+  }
+  await once(server, 'listening');
+  await chmod(path, mode);
+  const found = await lstat(path);
+  if (!found.isSocket() || (found.mode & 0o7777) !== mode)
+    throw new SidekeyError('internal', `${path} did not take mode ${mode.toString(8)}`);
+}

@@ -1,0 +1,91 @@
+/** What every Transit route has in common: a mount that names a token, a key that is named in the path. */
+import type { z } from 'zod';
+import { SidekeyError } from '../errors.ts';
+import type { Mechanism, Operation } from '../tokens/ports.ts';
+import type { NamedKey, TokenService } from '../tokens/service.ts';
+import { Refusal } from './fault.ts';
+import { defineRoute, type Call, type Method, type Reply, type Route } from './route.ts';
+
+export interface TransitDeps {
+  readonly tokens: TokenService;
+  /** Label of the token that /v1/transit stands for. */
+  readonly defaultToken: () => string;
+}
+
+export interface TransitCall extends Call {
+  readonly tokens: TokenService;
+  /** Label of the token that is mounted here. */
+  readonly token: string;
+}
+
+export type TransitRoute = (deps: TransitDeps) => Route;
+
+/** First segments that are no mounts, whatever tokens are called. */
+const RESERVED = ['sys', 'sidekey', 'auth'];
+
+/** `path` is below the mount. */
+export function defineTransitRoute<Body>(row: {
+  methods: readonly Method[];
+  path: string;
+  body: z.ZodType<Body>;
+  handle: (call: TransitCall, body: Body) => Reply | Promise<Reply>;
+}): TransitRoute {
+  const { methods, path, body, handle } = row;
+  return (deps) =>
+    defineRoute({
+      methods,
+      path: `/v1/:mount${path}`,
+      body,
+      handle: (call, parsed) =>
+        handle({ ...call, tokens: deps.tokens, token: mountedToken(deps, call) }, parsed),
+    });
+}
+
+/** A token that is not there is answered as one that this peer may not use. */
+function mountedToken(deps: TransitDeps, call: Call): string {
+  const mount = call.params['mount'] ?? '';
+  if (RESERVED.includes(mount)) throw new Refusal(404, 'no handler for route');
+  const label = mount === 'transit' ? deps.defaultToken() : mount;
+  if (deps.tokens.tokens().every((token) => token.label !== label))
+    throw new SidekeyError('token_not_recognized', 'no token is mounted at this path');
+  return label;
+}
+
+export function nameOf(call: Call): string {
+  return call.params['name'] ?? '';
+}
+
+/** The key that the path names, for an operation. */
+export function requireKey(call: TransitCall): NamedKey {
+  const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
+  if (key === null) throw new Refusal(400, 'encryption key not found');
+  return key;
+}
+
+export function operate(
+  call: TransitCall,
+  key: NamedKey,
+  operation: Operation,
+  mechanism: Mechanism,
+  data: Buffer,
+): Promise<Buffer> {
+  return call.tokens.operateNamedKey(call.peer, call.token, key.name, operation, mechanism, data);
+}
+
+/** A signature that is wrong is an answer; everything else that fails is a failure. */
+export async function isVerified(
+  call: TransitCall,
+  key: NamedKey,
+  mechanism: Mechanism,
+  data: Buffer,
+  signature: Buffer,
+): Promise<boolean> {
+  try {
+    await call.tokens.operateNamedKey(call.peer, call.token, key.name, 'verify', mechanism, data, signature);
+    return true;
+  } catch (error) {
+    if (!(error instanceof SidekeyError)) throw error;
+    if (error.code === 'signature_invalid' || error.code === 'signature_len_range') return false;
+    throw error;
+  }
+}

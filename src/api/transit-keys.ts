@@ -1,0 +1,68 @@
+/** keys/:name and keys: make, read, list. */
+import { z } from 'zod';
+import { flag, integer, text, textOrInteger } from './field.ts';
+import { Refusal } from './fault.ts';
+import { DEFAULT_KEY_TYPE, describeKey, newKindOf } from './key-type.ts';
+import { noBody, type Reply } from './route.ts';
+import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './transit-call.ts';
+
+const creation = z.object({
+  type: text,
+  key_size: integer,
+  exportable: flag,
+  derived: flag,
+  convergent_encryption: flag,
+  allow_plaintext_backup: flag,
+  auto_rotate_period: textOrInteger,
+});
+
+/** Vault's rule for names of new keys. Keys that PKCS#11 programs made are found whatever their label. */
+const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
+
+/** Options that Vault has and Sidekey cannot honour are errors, not silence. */
+function refuseUnsupported(body: z.output<typeof creation>): void {
+  for (const name of ['derived', 'convergent_encryption', 'allow_plaintext_backup'] as const) {
+    if (body[name] === true) throw new Refusal(400, `field "${name}": not supported`);
+  }
+  if (!/^0?[smh]?$/.test(body.auto_rotate_period ?? '0'))
+    throw new Refusal(400, 'field "auto_rotate_period": not supported');
+}
+
+/** As in Vault, making a key that is there changes nothing and says so. */
+async function createKey(call: TransitCall, body: z.output<typeof creation>): Promise<Reply> {
+  refuseUnsupported(body);
+  const name = nameOf(call);
+  const kind = newKindOf(body.type ?? DEFAULT_KEY_TYPE, body.key_size ?? undefined);
+  const existing = call.tokens.findNamedKey(call.peer, call.token, name);
+  if (existing !== null) return { data: describeKey(existing), warnings: [`key ${name} already existed`] };
+  if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');
+  return {
+    data: describeKey(
+      await call.tokens.createNamedKey(call.peer, call.token, name, kind, body.exportable ?? false),
+    ),
+  };
+}
+
+function readKey(call: TransitCall): Reply {
+  const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
+  if (key === null) throw new Refusal(404);
+  return { data: describeKey(key) };
+}
+
+function listKeys(call: TransitCall): Reply {
+  const keys = call.tokens.listNamedKeys(call.peer, call.token).map((key) => key.name);
+  if (keys.length === 0) throw new Refusal(404);
+  return { data: { keys: [...new Set(keys)].sort() } };
+}
+
+function listByQuery(call: TransitCall): Reply {
+  if (call.query['list'] !== 'true') throw new Refusal(405, 'unsupported operation');
+  return listKeys(call);
+}
+
+export const KEY_ROUTES: readonly TransitRoute[] = [
+  defineTransitRoute({ methods: ['POST', 'PUT'], path: '/keys/:name', body: creation, handle: createKey }),
+  defineTransitRoute({ methods: ['GET'], path: '/keys/:name', body: noBody, handle: readKey }),
+  defineTransitRoute({ methods: ['LIST'], path: '/keys', body: noBody, handle: listKeys }),
+  defineTransitRoute({ methods: ['GET'], path: '/keys', body: noBody, handle: listByQuery }),
+];
