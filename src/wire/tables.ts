@@ -99,7 +99,7 @@ export function messageName(number: number): MessageName | null {
 export const OPERATIONS = { encrypt: 1, decrypt: 2, sign: 3, verify: 4, digest: 5 } as const;
 
 /** Flags of operate. */
-export const OPERATE = { begin: 1, final: 2, cancel: 4 } as const;
+export const OPERATE = { begin: 1, final: 2, cancel: 4, more: 8 } as const;
 
 /** enum wire_attribute_state. */
 export const ATTRIBUTE_STATE = { value: 0, sensitive: 1, unknown: 2, material: 3 } as const;

@@ -1,0 +1,194 @@
+/*
+ * What Node cannot ask the kernel itself: who is at the other end of a Unix socket, not to be dumpable, a datagram to
+ * systemd, a lock on a file. An N-API addon of the agent (src/access/peer-credentials.ts has its types); it keeps no state.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <node_api.h>
+
+enum { GROUPS_MAX = 65536, MESSAGE_MAX = 4096 };
+
+static napi_value fail(napi_env env, const char *what)
+{
+    napi_throw_error(env, NULL, what);
+    return NULL;
+}
+
+/* Exactly `count` arguments, or false with an exception pending. */
+static bool arguments(napi_env env, napi_callback_info info, size_t count, napi_value *out)
+{
+    size_t given = count;
+
+    if (napi_get_cb_info(env, info, &given, out, NULL, NULL) == napi_ok && given >= count)
+        return true;
+    fail(env, "too few arguments");
+    return false;
+}
+
+static bool set_number(napi_env env, napi_value object, const char *name, uint32_t number)
+{
+    napi_value value = NULL;
+
+    return napi_create_uint32(env, number, &value) == napi_ok &&
+           napi_set_named_property(env, object, name, value) == napi_ok;
+}
+
+/* SO_PEERGROUPS: the supplementary groups at the time of connect. */
+static napi_value peer_groups(napi_env env, int fd)
+{
+    static gid_t groups[GROUPS_MAX]; /* JavaScript is one thread */
+    socklen_t size = sizeof(groups);
+    napi_value list = NULL;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &size) != 0)
+        return fail(env, strerror(errno));
+    if (napi_create_array(env, &list) != napi_ok)
+        return NULL;
+    for (uint32_t i = 0; i < size / sizeof(gid_t); i++) {
+        napi_value number = NULL;
+
+        if (napi_create_uint32(env, groups[i], &number) != napi_ok ||
+            napi_set_element(env, list, i, number) != napi_ok)
+            return NULL;
+    }
+    return list;
+}
+
+/* peerCredentials(fd): { pid, uid, gid, groups } */
+static napi_value peer_credentials(napi_env env, napi_callback_info info)
+{
+    struct ucred who = {0};
+    socklen_t size = sizeof(who);
+    napi_value argument = NULL, result = NULL, groups = NULL;
+    int32_t fd = -1;
+
+    if (!arguments(env, info, 1, &argument))
+        return NULL;
+    if (napi_get_value_int32(env, argument, &fd) != napi_ok)
+        return fail(env, "a descriptor is a number");
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &size) != 0)
+        return fail(env, strerror(errno));
+    groups = peer_groups(env, fd);
+    if (!groups || napi_create_object(env, &result) != napi_ok)
+        return NULL;
+    if (!set_number(env, result, "pid", (uint32_t)who.pid) || !set_number(env, result, "uid", who.uid) ||
+        !set_number(env, result, "gid", who.gid) || napi_set_named_property(env, result, "groups", groups) != napi_ok)
+        return NULL;
+    return result;
+}
+
+/* setNotDumpable(): no core, no ptrace by the same uid, /proc/self owned by root. */
+static napi_value set_not_dumpable(napi_env env, napi_callback_info info)
+{
+    struct rlimit none = {0, 0};
+
+    (void)info;
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0 || setrlimit(RLIMIT_CORE, &none) != 0)
+        return fail(env, strerror(errno));
+    return NULL;
+}
+
+static bool read_string(napi_env env, napi_value value, char *out, size_t size)
+{
+    size_t length = 0;
+
+    return napi_get_value_string_utf8(env, value, NULL, 0, &length) == napi_ok && length < size &&
+           napi_get_value_string_utf8(env, value, out, size, &length) == napi_ok;
+}
+
+/* notify(path, message): one datagram; a path that begins with '@' is abstract (sd_notify(3)). */
+static napi_value notify(napi_env env, napi_callback_info info)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    napi_value given[2] = {NULL, NULL};
+    char message[MESSAGE_MAX];
+    socklen_t size;
+    ssize_t sent;
+    int fd;
+
+    if (!arguments(env, info, 2, given))
+        return NULL;
+    if (!read_string(env, given[0], to.sun_path, sizeof(to.sun_path)) ||
+        !read_string(env, given[1], message, sizeof(message)))
+        return fail(env, "a path or a message that is too long");
+    size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(to.sun_path));
+    if (to.sun_path[0] == '@')
+        to.sun_path[0] = 0;
+    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return fail(env, strerror(errno));
+    sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&to, size);
+    close(fd);
+    return sent < 0 ? fail(env, strerror(errno)) : NULL;
+}
+
+/* lockFile(path): the descriptor that holds the lock until the process ends, or -1 when another process holds it. */
+static napi_value lock_file(napi_env env, napi_callback_info info)
+{
+    napi_value argument = NULL, result = NULL;
+    char path[MESSAGE_MAX];
+    int fd;
+
+    if (!arguments(env, info, 1, &argument))
+        return NULL;
+    if (!read_string(env, argument, path, sizeof(path)))
+        return fail(env, "a path that is too long");
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return fail(env, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        int why = errno;
+
+        close(fd);
+        if (why != EWOULDBLOCK)
+            return fail(env, strerror(why));
+        fd = -1;
+    }
+    return napi_create_int32(env, fd, &result) == napi_ok ? result : NULL;
+}
+
+/* unlockFile(fd) */
+static napi_value unlock_file(napi_env env, napi_callback_info info)
+{
+    napi_value argument = NULL;
+    int32_t fd = -1;
+
+    if (arguments(env, info, 1, &argument) && napi_get_value_int32(env, argument, &fd) == napi_ok && fd >= 0)
+        close(fd);
+    return NULL;
+}
+
+static napi_value start(napi_env env, napi_value exports)
+{
+    static const struct {
+        const char *name;
+        napi_callback function;
+    } table[] = {
+        {"peerCredentials", peer_credentials},
+        {"setNotDumpable", set_not_dumpable},
+        {"notify", notify},
+        {"lockFile", lock_file},
+        {"unlockFile", unlock_file},
+    };
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        napi_value function = NULL;
+
+        if (napi_create_function(env, table[i].name, NAPI_AUTO_LENGTH, table[i].function, NULL, &function) != napi_ok ||
+            napi_set_named_property(env, exports, table[i].name, function) != napi_ok)
+            return NULL;
+    }
+    return exports;
+}
+
+NAPI_MODULE(peer, start)

@@ -1,0 +1,54 @@
+/** The add-on native-shim/peer: what Node cannot ask the kernel itself. */
+import { createRequire } from 'node:module';
+import { resolve } from 'node:path';
+import type { Socket } from 'node:net';
+import { SidekeyError } from '../errors.ts';
+
+export interface PeerCredentials {
+  readonly pid: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly groups: readonly number[];
+}
+
+interface PeerAddon {
+  peerCredentials(fd: number): PeerCredentials;
+  setNotDumpable(): void;
+  notify(path: string, message: string): void;
+  /** The descriptor that holds the lock, or -1 when another process holds it. */
+  lockFile(path: string): number;
+  unlockFile(fd: number): void;
+}
+
+const ADDON = resolve(import.meta.dirname, '../../native-shim/build/peer.node');
+let loaded: PeerAddon | null = null;
+
+function addon(): PeerAddon {
+  loaded ??= createRequire(import.meta.url)(ADDON) as PeerAddon;
+  return loaded;
+}
+
+/** SO_PEERCRED and SO_PEERGROUPS of an accepted Unix socket. Throws when it is closed already. */
+export function readCredentials(socket: Socket): PeerCredentials {
+  const handle: unknown = Reflect.get(socket, '_handle');
+  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : null;
+  if (typeof fd !== 'number' || fd < 0) throw new SidekeyError('internal', 'the socket is closed already');
+  return addon().peerCredentials(fd);
+}
+
+/** No core, no ptrace by processes of the same uid. */
+export function refuseDumps(): void {
+  addon().setNotDumpable();
+}
+
+/** sd_notify(3); does nothing when systemd did not ask. */
+export function notifySystemd(message: string): void {
+  const path = process.env['NOTIFY_SOCKET'];
+  if (path) addon().notify(path, message);
+}
+
+/** Holds `path` against other processes until this one ends or `release` is called; null when another holds it. */
+export function lockFile(path: string): { release: () => void } | null {
+  const fd = addon().lockFile(path);
+  return fd < 0 ? null : { release: () => addon().unlockFile(fd) };
+}

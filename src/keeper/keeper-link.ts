@@ -1,0 +1,127 @@
+/**
+ * Keeps the agent attached to a keeper: attaches to a running one, starts one when the configuration says so and none answers,
+ * and again after it was lost, with growing pauses and jitter. It never gives up: the agent starts and stays without a keeper.
+ */
+import { SidekeyError } from '../errors.ts';
+import type { Logger } from '../log/logger.ts';
+import type { KeeperClient } from './keeper-client.ts';
+
+const PAUSE_FIRST_MS = 20;
+const PAUSE_MAX_MS = 2000;
+/** A keeper that was started gets this long to open its socket before another is tried. */
+const START_GRACE_MS = 5000;
+
+export interface KeeperLinkOptions {
+  readonly client: KeeperClient;
+  readonly control: string;
+  /** Starts a keeper and calls back when it ended; null: somebody else starts it. */
+  readonly start: ((ended: () => void) => void) | null;
+  readonly log: Logger;
+  readonly random?: () => number;
+}
+
+export class KeeperLink {
+  readonly #options: KeeperLinkOptions;
+  #timer: NodeJS.Timeout | null = null;
+  #pauseMs = PAUSE_FIRST_MS;
+  #startedAtMs: number | null = null;
+  #isStopped = false;
+  #lastFault: string | null = null;
+  #attached = Promise.withResolvers<void>();
+
+  constructor(options: KeeperLinkOptions) {
+    this.#options = options;
+    this.#attached.promise.catch(() => undefined);
+  }
+
+  /** Begins, at once and for ever. */
+  start(): void {
+    this.#schedule(0);
+  }
+
+  /** Resolves at the next attach; rejects after `timeoutMs` with keeper_absent. */
+  async waitAttached(timeoutMs: number): Promise<void> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const message = () => `no keeper within ${timeoutMs / 1000} s: ${this.#lastFault ?? 'none answered'}`;
+    const timer = setTimeout(() => reject(new SidekeyError('keeper_absent', message())), timeoutMs);
+    await Promise.race([this.#attached.promise, promise]).finally(() => clearTimeout(timer));
+  }
+
+  /** Lets go. With `endKeeper` the keeper is told to end, if one is attached. */
+  async stop(endKeeper: boolean): Promise<void> {
+    this.#isStopped = true;
+    if (this.#timer) clearTimeout(this.#timer);
+    const { client, log } = this.#options;
+    if (endKeeper && client.pid !== null) {
+      await client.shutdown().catch((error) => log.warn({ error }, 'the keeper did not take leave'));
+    }
+    client.detach();
+  }
+
+  #schedule(afterMs: number): void {
+    if (this.#isStopped) return;
+    if (this.#timer) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#attempt(), afterMs);
+  }
+
+  #pause(): number {
+    const jitter = 0.5 + (this.#options.random ?? Math.random)();
+    const pause = this.#pauseMs * jitter;
+    this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS);
+    return pause;
+  }
+
+  async #attempt(): Promise<void> {
+    const { client, control, log } = this.#options;
+    try {
+      await client.attach(control, (reason) => this.#lost(reason));
+      if (client.pid === null) return;
+      log.info({ keeper: client.pid }, 'attached to the keeper');
+      this.#pauseMs = PAUSE_FIRST_MS;
+      this.#startedAtMs = null;
+      this.#lastFault = null;
+      this.#attached.resolve();
+    } catch (error) {
+      this.#failed(error);
+    }
+  }
+
+  #failed(error: unknown): void {
+    const { start, log, client } = this.#options;
+    const fault = error instanceof Error ? error.message : String(error);
+    if (fault !== this.#lastFault && !(error instanceof SidekeyError && error.code === 'keeper_absent')) {
+      log.error({ error }, 'the keeper cannot be attached');
+    }
+    this.#lastFault = fault;
+    if (this.#isStopped || client.pid !== null) return;
+    if (start && error instanceof SidekeyError && error.code === 'keeper_absent') this.#startOnce(start);
+    this.#schedule(this.#pause());
+  }
+
+  #startOnce(start: (ended: () => void) => void): void {
+    const now = performance.now();
+    if (this.#startedAtMs !== null && now - this.#startedAtMs < START_GRACE_MS) return;
+    this.#startedAtMs = now;
+    this.#pauseMs = PAUSE_FIRST_MS;
+    try {
+      start(() => this.#ended());
+    } catch (error) {
+      this.#lastFault = error instanceof Error ? error.message : String(error);
+      this.#options.log.error({ error }, 'no keeper can be started');
+    }
+  }
+
+  /** The one that was started is gone: the next attempt may start another, after its pause. */
+  #ended(): void {
+    if (this.#startedAtMs !== null && performance.now() - this.#startedAtMs > PAUSE_MAX_MS)
+      this.#startedAtMs = null;
+  }
+
+  #lost(reason: string): void {
+    if (this.#isStopped) return;
+    this.#options.log.warn({ reason }, 'the keeper is gone');
+    this.#attached = Promise.withResolvers<void>();
+    this.#startedAtMs = null;
+    this.#schedule(PAUSE_FIRST_MS * (this.#options.random ?? Math.random)());
+  }
+}
