@@ -31,6 +31,7 @@ COPY bin bin
 COPY --from=build /usr/lib/sidekey/node_modules node_modules
 COPY --from=build /usr/lib/sidekey/dist dist
 COPY --from=build \
+    /usr/lib/sidekey/native-shim/build/peer.node \
     /usr/lib/sidekey/native-shim/build/sidekey-keeper \
     /usr/lib/sidekey/native-shim/build/sidekey-pkcs11.so \
     native-shim/build/
