@@ -108,6 +108,7 @@ const BY_STATUS: Readonly<Record<number, string>> = {
   400: 'malformed request',
   408: 'request was not complete in time',
   413: 'request body too large',
+  414: 'request path too long',
   415: 'unsupported media type',
   431: 'request header too large',
   503: 'not done within the deadline',
@@ -126,6 +127,6 @@ export function faultOf(error: unknown): Fault {
 }
 
 export function faultOfStatus(status: number): Fault {
-  const text = BY_STATUS[status];
+  const text = BY_STATUS[status] ?? (status >= 400 && status < 500 ? 'malformed request' : undefined);
   return text === undefined ? INTERNAL : { status, errors: [text] };
 }

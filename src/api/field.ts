@@ -6,8 +6,10 @@ import { z } from 'zod';
 
 export const text = z.string().nullish();
 
+const wholeNumber = { error: 'expected a whole number' };
+
 export const integer = z
-  .union([z.int(), z.string().regex(/^-?\d{1,9}$/)], { error: 'expected a whole number' })
+  .union([z.int(wholeNumber), z.string().regex(/^-?\d{1,9}$/, wholeNumber)], wholeNumber)
   .transform(Number)
   .nullish();
 

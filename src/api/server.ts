@@ -3,13 +3,13 @@
  * what the kernel says of the peer; tokens and headers of Vault's clients are accepted and mean nothing.
  */
 import { randomUUID } from 'node:crypto';
-import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
-import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import { trackPeers } from './connection-peer.ts';
-import { faultOf, faultOfStatus, Refusal } from './fault.ts';
+import { Refusal } from './fault.ts';
+import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { acceptListMethod } from './list-method.ts';
 import { registerRoutes } from './route.ts';
@@ -40,7 +40,7 @@ export interface Api {
 
 const TRANSIT_ROUTES = [...KEY_ROUTES, ...CIPHER_ROUTES, ...SIGN_ROUTES, ...HMAC_ROUTES, ...RANDOM_ROUTES];
 
-function createApp(limits: ApiLimits): FastifyInstance {
+function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
   return fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
@@ -51,37 +51,12 @@ function createApp(limits: ApiLimits): FastifyInstance {
     http: { maxHeaderSize: limits.headerBytes, connectionsCheckingInterval: limits.timeoutCheckMs },
     routerOptions: { maxParamLength: limits.pathSegmentBytes, ignoreTrailingSlash: true },
     genReqId: () => randomUUID(),
-    clientErrorHandler: answerBrokenRequest,
-    frameworkErrors: (error, _request, reply) => sendFault(reply, error),
+    clientErrorHandler: (error, socket) => answerBrokenRequest(logger, error, socket),
+    frameworkErrors: (error, request, reply) => {
+      logFault(logger, request, null, error);
+      return sendFault(reply, error);
+    },
   });
-}
-
-function sendFault(reply: FastifyReply, error: unknown): FastifyReply {
-  const { status, errors } = faultOf(error);
-  return reply
-    .code(status)
-    .type('application/json')
-    .header('cache-control', 'no-store')
-    .send(JSON.stringify({ errors }));
-}
-
-const PARSER_STATUS: Readonly<Record<string, number>> = {
-  HPE_HEADER_OVERFLOW: 431,
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-};
-
-/** What Node's parser refuses never becomes a request: answered on the bare connection, which then ends. */
-function answerBrokenRequest(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const { status, errors } = faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400);
-  const body = JSON.stringify({ errors });
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
-  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () =>
-    socket.destroySoon(),
-  );
 }
 
 /** Any content type is read as JSON, as Vault does: curl -d sends a form's. The parser's own error would quote the body. */
@@ -103,47 +78,9 @@ async function refuseWrapping(request: FastifyRequest): Promise<void> {
     throw new Refusal(400, 'response wrapping is not supported');
 }
 
-function logFault(logger: Logger, request: FastifyRequest, peer: Peer | null, error: unknown): void {
-  const { status } = faultOf(error);
-  const { method, routeOptions, id } = request;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const what = {
-    requestId: id,
-    pid: peer?.pid,
-    uid: peer?.uid,
-    method,
-    route: routeOptions.url,
-    status,
-    code,
-  };
-  if (status >= 500) logger.error({ ...what, err: error }, 'API request failed');
-  if (status < 500)
-    logger.info(
-      { ...what, reason: error instanceof Refusal ? error.message : undefined },
-      'API request refused',
-    );
-}
-
-function handleFaults(app: FastifyInstance, logger: Logger, peerOf: (request: FastifyRequest) => Peer): void {
-  const peerOrNull = (request: FastifyRequest) => {
-    try {
-      return peerOf(request);
-    } catch {
-      return null;
-    }
-  };
-  app.setErrorHandler((error, request, reply) => {
-    logFault(logger, request, peerOrNull(request), error);
-    return sendFault(reply, error);
-  });
-  app.setNotFoundHandler(() => {
-    throw new Refusal(404, 'no handler for route');
-  });
-}
-
 export function createApi(deps: ApiDeps): Api {
   const limits: ApiLimits = { ...API_LIMITS, ...deps.limits };
-  const app = createApp(limits);
+  const app = createApp(limits, deps.logger);
   app.server.maxConnections = limits.connections;
   app.server.headersTimeout = limits.headersTimeoutMs;
   const peerOfMessage = trackPeers(app.server, deps.peerOf, deps.logger);

@@ -1,0 +1,79 @@
+/** How a failure leaves: one log line with peer and request id, one answer in the dialect's form. */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Logger } from 'pino';
+import type { Peer } from '../access/peer.ts';
+import { faultOf, faultOfStatus, Refusal } from './fault.ts';
+
+export function sendFault(reply: FastifyReply, error: unknown): FastifyReply {
+  const { status, errors } = faultOf(error);
+  return reply
+    .code(status)
+    .type('application/json')
+    .header('cache-control', 'no-store')
+    .send(JSON.stringify({ errors }));
+}
+
+const PARSER_STATUS: Readonly<Record<string, number>> = {
+  HPE_HEADER_OVERFLOW: 431,
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+};
+
+/** What Node's parser refuses never becomes a request: answered on the bare connection, which then ends. */
+export function answerBrokenRequest(logger: Logger, error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  logger.info({ code: error.code }, 'API connection broke off');
+  const { status, errors } = faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400);
+  const body = JSON.stringify({ errors });
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
+  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () =>
+    socket.destroySoon(),
+  );
+}
+
+/** Once per failure. What a Refusal says quotes no input; a foreign message might, so only those of our own making are shown. */
+export function logFault(logger: Logger, request: FastifyRequest, peer: Peer | null, error: unknown): void {
+  const { status } = faultOf(error);
+  const { method, routeOptions, id } = request;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  const what = {
+    requestId: id,
+    pid: peer?.pid,
+    uid: peer?.uid,
+    method,
+    route: routeOptions.url,
+    status,
+    code,
+  };
+  if (status >= 500) logger.error({ ...what, err: error }, 'API request failed');
+  if (status < 500)
+    logger.info(
+      { ...what, reason: error instanceof Refusal ? error.message : undefined },
+      'API request refused',
+    );
+}
+
+export function handleFaults(
+  app: FastifyInstance,
+  logger: Logger,
+  peerOf: (request: FastifyRequest) => Peer,
+): void {
+  const peerOrNull = (request: FastifyRequest) => {
+    try {
+      return peerOf(request);
+    } catch {
+      return null;
+    }
+  };
+  app.setErrorHandler((error, request, reply) => {
+    logFault(logger, request, peerOrNull(request), error);
+    return sendFault(reply, error);
+  });
+  app.setNotFoundHandler(() => {
+    throw new Refusal(404, 'no handler for route');
+  });
+}
