@@ -9,6 +9,8 @@ interface ErrorRow {
   readonly wire: number | null;
   /** What a PKCS#11 program gets. */
   readonly ckr: string | null;
+  /** Exit code of the command line; 1 unless said. */
+  readonly exit?: number;
 }
 
 export const ERRORS = {
@@ -79,6 +81,16 @@ export const ERRORS = {
   signature_invalid: { wire: 119, ckr: 'CKR_SIGNATURE_INVALID' },
   signature_len_range: { wire: 120, ckr: 'CKR_SIGNATURE_LEN_RANGE' },
   random_seed_not_supported: { wire: 121, ckr: 'CKR_RANDOM_SEED_NOT_SUPPORTED' },
+  // The agent and its command line
+  config_invalid: { wire: null, ckr: null },
+  config_unreadable: { wire: null, ckr: null },
+  already_running: { wire: null, ckr: null },
+  not_running: { wire: null, ckr: null, exit: 3 },
+  usage: { wire: null, ckr: null, exit: 2 },
+  init_refused: { wire: null, ckr: null },
+  socket_refused: { wire: null, ckr: null },
+  audit_broken: { wire: null, ckr: null },
+  audit_failed: { wire: null, ckr: null },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
@@ -92,4 +104,10 @@ export class SidekeyError extends Error {
     this.name = 'SidekeyError';
     this.code = code;
   }
+}
+
+/** Exit code of a command that failed with this code. */
+export function exitCodeOf(code: ErrorCode): number {
+  const row: ErrorRow = ERRORS[code];
+  return row.exit ?? 1;
 }

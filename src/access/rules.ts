@@ -22,25 +22,20 @@ export interface TokenAccess {
   readonly allow: readonly AccessRule[];
 }
 
-const CONDITIONS: {
-  readonly [Name in keyof AccessRule]-?: (peer: Peer, wanted: NonNullable<AccessRule[Name]>) => boolean;
-} = {
-  uid: (peer, wanted) => peer.uid === wanted,
-  gid: (peer, wanted) => peer.gid === wanted || peer.groups.includes(wanted),
-  executable: (peer, wanted) => peer.executable === wanted,
-  unit: (peer, wanted) => peer.unit === wanted,
-  any: () => true,
-};
+type Condition = (rule: AccessRule, peer: Peer) => boolean;
 
-function holds<Name extends keyof AccessRule>(name: Name, rule: AccessRule, peer: Peer): boolean {
-  const wanted = rule[name];
-  return wanted === undefined || CONDITIONS[name](peer, wanted);
-}
+const CONDITIONS: { readonly [Name in keyof AccessRule]-?: Condition } = {
+  uid: (rule, peer) => peer.uid === rule.uid,
+  gid: (rule, peer) => rule.gid !== undefined && [peer.gid, ...peer.groups].includes(rule.gid),
+  executable: (rule, peer) => peer.executable === rule.executable,
+  unit: (rule, peer) => peer.unit === rule.unit,
+  any: (rule) => rule.any === true,
+};
 
 /** A rule without a condition matches nobody. */
 export function matchesRule(rule: AccessRule, peer: Peer): boolean {
   const names = (Object.keys(CONDITIONS) as (keyof AccessRule)[]).filter((name) => rule[name] !== undefined);
-  return names.length > 0 && names.every((name) => holds(name, rule, peer));
+  return names.length > 0 && names.every((name) => CONDITIONS[name](rule, peer));
 }
 
 export function createAccessPolicy(options: {

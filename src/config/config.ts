@@ -1,0 +1,108 @@
+/** The configuration as the agent believes it: defaults filled in, paths absolute, durations in milliseconds, names resolved. */
+import { dirname, resolve } from 'node:path';
+import type { AccessRule } from '../access/rules.ts';
+import type { LogLevel } from '../log/logger.ts';
+import type { RawConfig } from './schema.ts';
+
+export interface CacheConfig {
+  /** Longest life of a lease. */
+  readonly anyMs: number;
+  /** Idle time after which a cell is wiped. */
+  readonly unusedMs: number;
+  /** Operations per lease; 0: as many as there are. */
+  readonly uses: number;
+}
+
+export interface TokenConfig {
+  readonly label: string;
+  readonly provider: string;
+  readonly allow: readonly AccessRule[];
+  readonly login: 'pin' | 'none';
+  readonly cache: CacheConfig;
+}
+
+export interface EmbeddedConfig {
+  readonly kind: 'embedded';
+  readonly keyFile: string;
+  readonly passphraseFile: string | null;
+  readonly systemdCredential: string | null;
+}
+
+export interface Config {
+  readonly file: string;
+  readonly tokens: readonly TokenConfig[];
+  readonly createTokens: boolean;
+  readonly providers: Readonly<Record<string, EmbeddedConfig>>;
+  readonly store: { readonly path: string };
+  readonly sockets: {
+    readonly pkcs11: string;
+    readonly pkcs11Mode: number;
+    readonly api: string;
+    readonly apiMode: number;
+    readonly control: string;
+  };
+  readonly keeper: { readonly start: boolean; readonly path: string | null };
+  readonly audit: { readonly path: string };
+  readonly log: { readonly level: LogLevel };
+}
+
+type RawRule = RawConfig['tokens'][number]['allow'][number];
+
+function toRule({ user, group, uid, gid, executable, unit, any }: RawRule): AccessRule {
+  const [ownerUid, ownerGid] = [uid ?? user, gid ?? group];
+  return {
+    ...(ownerUid === undefined ? {} : { uid: ownerUid }),
+    ...(ownerGid === undefined ? {} : { gid: ownerGid }),
+    ...(executable === undefined ? {} : { executable }),
+    ...(unit === undefined ? {} : { unit }),
+    ...(any === undefined ? {} : { any }),
+  };
+}
+
+function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
+  const { label, provider, login, cache } = raw;
+  const { any, unused, uses } = cache;
+  return {
+    label,
+    provider,
+    login,
+    allow: raw.allow.map(toRule),
+    cache: { anyMs: any, unusedMs: unused, uses },
+  };
+}
+
+function toEmbedded(raw: RawConfig['providers'][string], at: (path: string) => string): EmbeddedConfig {
+  const passphrase = raw['passphrase-file'];
+  return {
+    kind: raw.kind,
+    keyFile: at(raw['key-file']),
+    passphraseFile: passphrase === undefined ? null : at(passphrase),
+    systemdCredential: raw['systemd-credential'] ?? null,
+  };
+}
+
+/** Relative paths are relative to the file. */
+export function toConfig(file: string, raw: RawConfig): Config {
+  const at = (path: string) => resolve(dirname(file), path);
+  const { sockets, keeper } = raw;
+  const providers = Object.entries(raw.providers).map(
+    ([name, each]) => [name, toEmbedded(each, at)] as const,
+  );
+  return {
+    file,
+    tokens: raw.tokens.map(toToken),
+    createTokens: raw['create-tokens'],
+    providers: Object.fromEntries(providers),
+    store: { path: at(raw.store.path) },
+    sockets: {
+      pkcs11: at(sockets.pkcs11),
+      pkcs11Mode: sockets['pkcs11-mode'] ?? 0o600,
+      api: at(sockets.api),
+      apiMode: sockets['api-mode'],
+      control: at(sockets.control),
+    },
+    keeper: { start: keeper.start, path: keeper.path ?? null },
+    audit: { path: at(raw.audit.path) },
+    log: raw.log,
+  };
+}

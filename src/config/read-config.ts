@@ -1,0 +1,165 @@
+/** Reads a configuration file: every error at once, each with line, column, key and, for an unknown one, the nearest match. */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { isNode, isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
+import type { z } from 'zod';
+import { SidekeyError } from '../errors.ts';
+import { toConfig, type Config } from './config.ts';
+import { nearestMatch } from './nearest-match.ts';
+import { configSchema, knownKeysAt, type RawConfig } from './schema.ts';
+
+const FILE_MAX_BYTES = 1024 * 1024;
+/** sun_path of sockaddr_un, with its end. */
+const SOCKET_PATH_MAX = 107;
+
+export interface ConfigProblem {
+  readonly line: number;
+  readonly column: number;
+  /** tokens[0].label; empty when the file is no YAML at all. */
+  readonly key: string;
+  readonly message: string;
+}
+
+export type ConfigOutcome =
+  | { readonly config: Config; readonly problems: readonly [] }
+  | { readonly config: null; readonly problems: readonly ConfigProblem[] };
+
+type Path = readonly PropertyKey[];
+
+function formatPath(path: Path): string {
+  return path.reduce<string>((text, step) => {
+    if (typeof step === 'number') return `${text}[${step}]`;
+    return text ? `${text}.${String(step)}` : String(step);
+  }, '');
+}
+
+/** Where a path stands: the key itself when `atKey`, else its value, else the nearest thing around it that exists. */
+class Positions {
+  readonly #document: Document;
+  readonly #lines: LineCounter;
+
+  constructor(document: Document, lines: LineCounter) {
+    this.#document = document;
+    this.#lines = lines;
+  }
+
+  at(offset: number): { line: number; column: number } {
+    const { line, col } = this.#lines.linePos(offset);
+    return { line, column: col };
+  }
+
+  ofPath(path: Path): { line: number; column: number } {
+    for (let length = path.length; length >= 0; length--) {
+      const offset = this.#offsetOf(path.slice(0, length));
+      if (offset !== null) return this.at(offset);
+    }
+    return { line: 1, column: 1 };
+  }
+
+  #offsetOf(path: Path): number | null {
+    if (path.length === 0) return this.#document.contents?.range?.[0] ?? null;
+    const parent =
+      path.length === 1 ? this.#document.contents : this.#document.getIn(path.slice(0, -1), true);
+    const pair = isMap(parent)
+      ? parent.items.find(({ key }) => isScalar(key) && String(key.value) === String(path.at(-1)))
+      : null;
+    const node = pair ? pair.key : this.#document.getIn(path, true);
+    return isNode(node) ? (node.range?.[0] ?? null) : null;
+  }
+}
+
+function describeUnknown(key: string, path: Path): string {
+  const match = nearestMatch(key, knownKeysAt(path) ?? []);
+  return match ? `unknown key; did you mean "${match}"?` : 'unknown key';
+}
+
+function toProblems(issue: z.core.$ZodIssue, positions: Positions): ConfigProblem[] {
+  const problem = (path: Path, message: string): ConfigProblem => ({
+    ...positions.ofPath(path),
+    key: formatPath(path),
+    message,
+  });
+  if (issue.code !== 'unrecognized_keys') return [problem(issue.path, issue.message)];
+  return issue.keys.map((key) => problem([...issue.path, key], describeUnknown(key, issue.path)));
+}
+
+/** What the schema cannot see: one part of the file against another, and options that could not be honoured. */
+function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
+  const labels = new Set<string>();
+  for (const [i, { label, provider }] of raw.tokens.entries()) {
+    if (labels.has(label)) yield [['tokens', i, 'label'], `"${label}" is the label of another token already`];
+    labels.add(label);
+    if (provider in raw.providers) continue;
+    const match = nearestMatch(provider, Object.keys(raw.providers));
+    yield [
+      ['tokens', i, 'provider'],
+      `no provider "${provider}"${match ? `; did you mean "${match}"?` : ''}`,
+    ];
+  }
+  if (!raw.keeper.start && raw.sockets['pkcs11-mode'] !== undefined) {
+    yield [
+      ['sockets', 'pkcs11-mode'],
+      'cannot be honoured: with keeper.start false, whoever starts the keeper sets it',
+    ];
+  }
+  for (const name of ['pkcs11', 'api', 'control'] as const) {
+    const bytes = Buffer.byteLength(resolve(dirname(file), raw.sockets[name]));
+    if (bytes > SOCKET_PATH_MAX)
+      yield [['sockets', name], `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${bytes}`];
+  }
+}
+
+export function parseConfig(file: string, text: string): ConfigOutcome {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const positions = new Positions(document, lines);
+  const fail = (problems: ConfigProblem[]): ConfigOutcome => ({
+    config: null,
+    problems: problems.sort((a, b) => a.line - b.line || a.column - b.column),
+  });
+  if (document.errors.length > 0) {
+    return fail(document.errors.map(({ pos, message }) => ({ ...positions.at(pos[0]), key: '', message })));
+  }
+  const parsed = configSchema.safeParse(document.toJS());
+  if (!parsed.success) return fail(parsed.error.issues.flatMap((issue) => toProblems(issue, positions)));
+  const crossed = [...crossCheck(file, parsed.data)];
+  if (crossed.length > 0) {
+    return fail(
+      crossed.map(([path, message]) => ({ ...positions.ofPath(path), key: formatPath(path), message })),
+    );
+  }
+  return { config: toConfig(file, parsed.data), problems: [] };
+}
+
+export function readConfig(file: string): ConfigOutcome {
+  const text = readText(file);
+  return parseConfig(resolve(file), text);
+}
+
+function readText(file: string): string {
+  try {
+    const bytes = readFileSync(file);
+    if (bytes.length <= FILE_MAX_BYTES) return bytes.toString('utf8');
+  } catch (cause) {
+    throw new SidekeyError('config_unreadable', `cannot read ${file}: ${describe(cause)}`, { cause });
+  }
+  throw new SidekeyError('config_unreadable', `${file} is larger than ${FILE_MAX_BYTES} bytes`);
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+export function formatProblem(file: string, { line, column, key, message }: ConfigProblem): string {
+  return `${file}:${line}:${column}: ${key ? `${key}: ` : ''}${message}`;
+}
+
+/** The configuration, or config_invalid with every problem in the message, one per line. */
+export function loadConfig(file: string): Config {
+  const { config, problems } = readConfig(file);
+  if (config) return config;
+  throw new SidekeyError(
+    'config_invalid',
+    problems.map((problem) => formatProblem(file, problem)).join('\n'),
+  );
+}

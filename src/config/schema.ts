@@ -1,0 +1,131 @@
+/**
+ * Every key of the configuration file, with its default. docs/sidekey.example.yaml documents them; a test holds the two equal.
+ * An unknown key is an error everywhere.
+ */
+import { isAbsolute } from 'node:path';
+import { z } from 'zod';
+import { findNumber } from '../access/account-names.ts';
+import { LOG_LEVELS } from '../log/logger.ts';
+import { duration, socketMode } from './units.ts';
+
+const LABEL_MAX_BYTES = 32;
+const NAME = /^[a-z][a-z0-9-]{0,63}$/;
+
+const id = z.int().min(0).max(0xffff_fffe);
+const path = z.string().min(1, 'a path is not empty');
+const absolutePath = path.refine(isAbsolute, 'an absolute path');
+
+function accountName(database: 'passwd' | 'group', what: string) {
+  return z.string().transform((name, context) => {
+    const number = findNumber(database, name);
+    if (number !== null) return number;
+    context.addIssue({ code: 'custom', message: `there is no ${what} "${name}" on this host` });
+    return z.NEVER;
+  });
+}
+
+const rule = z
+  .strictObject({
+    uid: id.optional(),
+    gid: id.optional(),
+    user: accountName('passwd', 'user').optional(),
+    group: accountName('group', 'group').optional(),
+    executable: absolutePath.optional(),
+    unit: z
+      .string()
+      .regex(/^[^/]+\.(service|scope)$/, 'a unit is named with its type: "backup.service"')
+      .optional(),
+    any: z.literal(true).optional(),
+  })
+  .refine(
+    (given) => Object.keys(given).length > 0,
+    'a rule has at least one condition; "any: true" admits everybody',
+  )
+  .refine((given) => given.any === undefined || Object.keys(given).length === 1, '"any" stands alone')
+  .refine((given) => given.uid === undefined || given.user === undefined, 'either uid or user')
+  .refine((given) => given.gid === undefined || given.group === undefined, 'either gid or group');
+
+const label = z
+  .string()
+  .min(1, 'a label is not empty')
+  .refine(
+    (text) => Buffer.byteLength(text) <= LABEL_MAX_BYTES,
+    `a label has at most ${LABEL_MAX_BYTES} bytes`,
+  )
+  .refine(
+    (text) => !/\p{Cc}|^\s|\s$/u.test(text),
+    'a label has no control characters and no space at its ends',
+  );
+
+const cache = z.strictObject({
+  any: duration.default(3_600_000),
+  unused: duration.default(600_000),
+  uses: z
+    .int()
+    .min(0)
+    .max(2 ** 32)
+    .default(0),
+});
+
+const token = z.strictObject({
+  label,
+  provider: z.string(),
+  allow: z.array(rule).max(256).default([]),
+  login: z.enum(['pin', 'none']).default('pin'),
+  cache: cache.prefault({}),
+});
+
+const embedded = z
+  .strictObject({
+    kind: z.literal('embedded', 'the kinds are: embedded'),
+    'key-file': path,
+    'passphrase-file': path.optional(),
+    'systemd-credential': z
+      .string()
+      .regex(/^[A-Za-z0-9._-]+$/, 'the name of a credential')
+      .optional(),
+  })
+  .refine(
+    (given) => given['passphrase-file'] === undefined || given['systemd-credential'] === undefined,
+    'the passphrase comes from one place: passphrase-file or systemd-credential',
+  );
+
+export const configSchema = z.strictObject({
+  version: z.literal(1, 'version is 1'),
+  tokens: z.array(token).max(256).default([]),
+  'create-tokens': z.boolean().default(false),
+  providers: z.record(z.string().regex(NAME, 'a name has small letters, digits and hyphens'), embedded),
+  store: z.strictObject({ path }),
+  sockets: z.strictObject({
+    pkcs11: path.default('pkcs11.sock'),
+    'pkcs11-mode': socketMode.optional(),
+    api: path.default('api.sock'),
+    'api-mode': socketMode.default(0o600),
+    control: path,
+  }),
+  keeper: z.strictObject({ start: z.boolean().default(true), path: absolutePath.optional() }).prefault({}),
+  audit: z.strictObject({ path }),
+  log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
+});
+
+export type RawConfig = z.output<typeof configSchema>;
+
+/** The keys that may stand at a path of the file; null where none is fixed. */
+export function knownKeysAt(at: readonly PropertyKey[]): string[] | null {
+  let schema: unknown = configSchema;
+  for (const step of at) schema = stepInto(unwrapSchema(schema), step);
+  const found = unwrapSchema(schema);
+  return found instanceof z.ZodObject ? Object.keys(found.shape) : null;
+}
+
+function unwrapSchema(schema: unknown): unknown {
+  const isWrapped =
+    schema instanceof z.ZodOptional || schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault;
+  return isWrapped ? unwrapSchema(schema.unwrap()) : schema;
+}
+
+function stepInto(schema: unknown, step: PropertyKey): unknown {
+  if (schema instanceof z.ZodObject) return schema.shape[String(step)];
+  if (schema instanceof z.ZodArray) return schema.element;
+  return schema instanceof z.ZodRecord ? schema.valueType : null;
+}

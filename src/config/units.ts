@@ -1,0 +1,32 @@
+/** Durations and modes as the configuration writes them: always with their unit, so that nobody has to guess. */
+import { z } from 'zod';
+
+const MS_PER_UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
+const DURATION_MAX_MS = 366 * MS_PER_UNIT.d;
+
+/** Milliseconds, or null when it is no duration. */
+export function parseDuration(text: string): number | null {
+  const [, count, unit] = DURATION.exec(text) ?? [];
+  if (count === undefined || unit === undefined) return null;
+  const ms = Number(count) * MS_PER_UNIT[unit as keyof typeof MS_PER_UNIT];
+  return ms <= DURATION_MAX_MS ? ms : null;
+}
+
+export const duration = z
+  .string('a duration is a number with its unit: 30s, 5m, 12h, 7d')
+  .transform((text, context) => {
+    const ms = parseDuration(text);
+    if (ms !== null) return ms;
+    context.addIssue({
+      code: 'custom',
+      message: 'a duration is a number with its unit, up to 366d: 30s, 5m, 12h, 7d',
+    });
+    return z.NEVER;
+  });
+
+/** Owner's read and write must be there: without them nobody can connect. */
+export const socketMode = z
+  .string('a mode is written in quotes, since YAML reads 0600 as six hundred: "0600"')
+  .regex(/^0?6[0246][0246]$/, 'a socket\'s mode is "06" and two of 0, 2, 4, 6: "0600", "0660", "0666"')
+  .transform((text) => Number.parseInt(text, 8));
