@@ -1,0 +1,38 @@
+/** The tables, as a list of migrations: entry n brings a store from version n to n + 1. Entries are never edited. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE token (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    name TEXT NOT NULL UNIQUE,
+    label TEXT NOT NULL,
+    serial TEXT NOT NULL UNIQUE,
+    slot INTEGER NOT NULL UNIQUE,
+    provider TEXT NOT NULL,
+    so_pin TEXT,
+    user_pin TEXT,
+    so_failures INTEGER NOT NULL,
+    user_failures INTEGER NOT NULL,
+    token_key BLOB,
+    created_at INTEGER NOT NULL
+  ) STRICT;
+
+  -- AUTOINCREMENT: a handle is never used again, even after the last object is gone.
+  CREATE TABLE object (
+    handle INTEGER PRIMARY KEY AUTOINCREMENT,
+    token_id INTEGER NOT NULL REFERENCES token (id) ON DELETE CASCADE,
+    unique_id TEXT NOT NULL UNIQUE,
+    attributes BLOB NOT NULL,
+    blob BLOB,
+    created_at INTEGER NOT NULL,
+    class INTEGER NOT NULL,
+    key_type INTEGER,
+    label BLOB NOT NULL,
+    key_id BLOB NOT NULL,
+    private INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX object_by_label ON object (token_id, label, handle);
+  CREATE INDEX object_by_id ON object (token_id, key_id, handle);
+  CREATE INDEX object_by_class ON object (token_id, class, handle);
+  CREATE INDEX object_by_token ON object (token_id, handle);
+  `,
+];

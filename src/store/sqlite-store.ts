@@ -1,0 +1,238 @@
+/**
+ * The store on node:sqlite. One file of mode 0600, write-ahead log with full sync: what returned is on the disk. It knows
+ * nothing of PKCS#11 beyond the columns that find needs.
+ */
+import { chmodSync, closeSync, openSync } from 'node:fs';
+import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { SidekeyError } from '../errors.ts';
+import type {
+  NewObjectRow,
+  ObjectIndex,
+  ObjectQuery,
+  ObjectRow,
+  TokenChange,
+  TokenRow,
+  TokenStore,
+} from '../tokens/store-port.ts';
+import { MIGRATIONS } from './schema.ts';
+
+type Row = Record<string, SQLOutputValue>;
+
+const TOKEN_COLUMNS: Readonly<Record<keyof TokenRow, string>> = {
+  id: 'id',
+  name: 'name',
+  label: 'label',
+  serial: 'serial',
+  slot: 'slot',
+  provider: 'provider',
+  soPin: 'so_pin',
+  userPin: 'user_pin',
+  soFailures: 'so_failures',
+  userFailures: 'user_failures',
+  tokenKey: 'token_key',
+  createdAt: 'created_at',
+};
+
+function toBuffer(value: SQLOutputValue | undefined): Buffer | null {
+  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : null;
+}
+
+function toText(value: SQLOutputValue | undefined): string | null {
+  return typeof value === 'string' ? value : null;
+}
+
+function toTokenRow(row: Row): TokenRow {
+  return {
+    id: Number(row['id']),
+    name: String(row['name']),
+    label: String(row['label']),
+    serial: String(row['serial']),
+    slot: Number(row['slot']),
+    provider: String(row['provider']),
+    soPin: toText(row['so_pin']),
+    userPin: toText(row['user_pin']),
+    soFailures: Number(row['so_failures']),
+    userFailures: Number(row['user_failures']),
+    tokenKey: toBuffer(row['token_key']),
+    createdAt: Number(row['created_at']),
+  };
+}
+
+function toObjectRow(row: Row): ObjectRow {
+  return {
+    handle: Number(row['handle']),
+    tokenId: Number(row['token_id']),
+    uniqueId: String(row['unique_id']),
+    attributes: toBuffer(row['attributes']) ?? Buffer.alloc(0),
+    blob: toBuffer(row['blob']),
+    createdAt: Number(row['created_at']),
+  };
+}
+
+function* mapRows(rows: Iterable<Row>): Iterable<ObjectRow> {
+  for (const row of rows) yield toObjectRow(row);
+}
+
+function indexValues(index: ObjectIndex): SQLInputValue[] {
+  return [index.objectClass, index.keyType, index.label, index.id, index.private ? 1 : 0];
+}
+
+function migrate(db: DatabaseSync): void {
+  db.exec('CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT');
+  const found = db.prepare('SELECT coalesce(max(version), 0) AS version FROM migration').get();
+  const version = Number(found?.['version'] ?? 0);
+  if (version > MIGRATIONS.length)
+    throw new SidekeyError('store_failed', `the store has version ${version}, this program knows ${MIGRATIONS.length}`);
+  MIGRATIONS.slice(version).forEach((sql, i) => {
+    const record = `INSERT INTO migration VALUES (${version + i + 1}, unixepoch())`;
+    db.exec(`BEGIN IMMEDIATE; ${sql}; ${record}; COMMIT`);
+  });
+}
+
+/** Creates the file with its mode before SQLite does: its journals take the mode of the file. */
+function prepareFile(path: string): void {
+  if (path === ':memory:') return;
+  closeSync(openSync(path, 'a', 0o600));
+  chmodSync(path, 0o600);
+}
+
+function openDatabase(path: string): DatabaseSync {
+  prepareFile(path);
+  const db = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 5000, defensive: true });
+  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF');
+  migrate(db);
+  return db;
+}
+
+/** Runs one call of the store; whatever SQLite says becomes store_failed. */
+function guard<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof SidekeyError) throw cause;
+    throw new SidekeyError('store_failed', `the store could not ${what}`, { cause });
+  }
+}
+
+export class SqliteStore implements TokenStore {
+  readonly #db: DatabaseSync;
+  readonly #statements = new Map<string, StatementSync>();
+
+  constructor(path: string) {
+    this.#db = guard(`open ${path}`, () => openDatabase(path));
+  }
+
+  #prepare(sql: string): StatementSync {
+    const known = this.#statements.get(sql);
+    if (known !== undefined) return known;
+    const statement = this.#db.prepare(sql);
+    this.#statements.set(sql, statement);
+    return statement;
+  }
+
+  #transaction<T>(work: () => T): T {
+    this.#db.exec('BEGIN IMMEDIATE');
+    try {
+      const result = work();
+      this.#db.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
+      throw error;
+    }
+  }
+
+  tokens(): TokenRow[] {
+    return guard('list tokens', () => this.#prepare('SELECT * FROM token ORDER BY slot').all().map(toTokenRow));
+  }
+
+  addToken(token: Omit<TokenRow, 'id'>): TokenRow {
+    const fields = Object.keys(token) as (keyof typeof token)[];
+    const columns = fields.map((field) => TOKEN_COLUMNS[field]);
+    const sql = `INSERT INTO token (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`;
+    return guard('add a token', () => {
+      const { lastInsertRowid } = this.#prepare(sql).run(...fields.map((field) => token[field]));
+      return { ...token, id: Number(lastInsertRowid) };
+    });
+  }
+
+  #updateToken(id: number, change: TokenChange): void {
+    const fields = Object.keys(change) as (keyof TokenChange)[];
+    const sets = fields.map((field) => `${TOKEN_COLUMNS[field]} = ?`).join(', ');
+    const values = fields.map((field) => change[field] ?? null);
+    if (fields.length > 0) this.#prepare(`UPDATE token SET ${sets} WHERE id = ?`).run(...values, id);
+  }
+
+  updateToken(id: number, change: TokenChange): void {
+    guard('change a token', () => this.#updateToken(id, change));
+  }
+
+  resetToken(id: number, change: TokenChange): void {
+    guard('initialize a token', () =>
+      this.#transaction(() => {
+        this.#prepare('DELETE FROM object WHERE token_id = ?').run(id);
+        this.#updateToken(id, change);
+      }),
+    );
+  }
+
+  countObjects(tokenId: number): number {
+    const sql = 'SELECT count(*) AS n FROM object WHERE token_id = ?';
+    return guard('count objects', () => Number(this.#prepare(sql).get(tokenId)?.['n'] ?? 0));
+  }
+
+  addObjects(objects: readonly NewObjectRow[]): number[] {
+    const statement = this.#prepare(
+      `INSERT INTO object (token_id, unique_id, attributes, blob, created_at, class, key_type, label, key_id, private)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    );
+    const add = (o: NewObjectRow): number => {
+      const { tokenId, uniqueId, attributes, blob, createdAt } = o;
+      const values = [tokenId, uniqueId, attributes, blob, createdAt, ...indexValues(o.index)];
+      return Number(statement.run(...values).lastInsertRowid);
+    };
+    return guard('add objects', () => this.#transaction(() => objects.map(add)));
+  }
+
+  object(handle: number): ObjectRow | null {
+    return guard('read an object', () => {
+      const row = this.#prepare('SELECT * FROM object WHERE handle = ?').get(handle);
+      return row === undefined ? null : toObjectRow(row);
+    });
+  }
+
+  updateObject(handle: number, attributes: Buffer, blob: Buffer | null, index: ObjectIndex): void {
+    const sql = `UPDATE object SET attributes = ?, blob = ?, class = ?, key_type = ?, label = ?, key_id = ?, private = ?
+      WHERE handle = ?`;
+    guard('change an object', () => this.#prepare(sql).run(attributes, blob, ...indexValues(index), handle));
+  }
+
+  removeObject(handle: number): void {
+    guard('remove an object', () => this.#prepare('DELETE FROM object WHERE handle = ?').run(handle));
+  }
+
+  /**
+   * One index serves each query: the most selective column that is asked for. The unary plus keeps SQLite from choosing
+   * another one, which without statistics it would do by chance.
+   */
+  find(tokenId: number, query: ObjectQuery, after: number): Iterable<ObjectRow> {
+    const asked: [string, SQLInputValue][] = [];
+    if (query.label !== null) asked.push(['label', query.label]);
+    if (query.id !== null) asked.push(['key_id', query.id]);
+    if (query.objectClass !== null) asked.push(['class', query.objectClass]);
+    if (query.keyType !== null) asked.push(['+key_type', query.keyType]);
+    const terms = asked.map(([column], i) => ` AND ${i === 0 ? column : `+${column.replace('+', '')}`} = ?`);
+    if (!query.withPrivate) terms.push(' AND +private = 0');
+    const sql = `SELECT * FROM object WHERE token_id = ? AND handle > ?${terms.join('')} ORDER BY handle`;
+    // Not from #statements: an iteration that its caller leaves early would be taken up by the next one.
+    const rows = guard('find objects', () =>
+      this.#db.prepare(sql).iterate(tokenId, after, ...asked.map(([, value]) => value)),
+    );
+    return mapRows(rows);
+  }
+
+  close(): void {
+    this.#statements.clear();
+    this.#db.close();
+  }
+}

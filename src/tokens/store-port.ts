@@ -1,0 +1,77 @@
+/**
+ * What the domain asks of a store. Calls are synchronous, because the one store is a local file: a change that returned is
+ * durable, and between two lines of the domain nothing else can have changed. Every call may throw store_failed.
+ */
+
+export interface TokenRow {
+  readonly id: number;
+  /** What configuration and access rules call it: fixed when it is made. */
+  readonly name: string;
+  /** What C_InitToken named it last. */
+  readonly label: string;
+  /** 16 hex digits: also what seals are bound to; new with every C_InitToken. */
+  readonly serial: string;
+  readonly slot: number;
+  readonly provider: string;
+  /** As pins.ts writes them; null: none. */
+  readonly soPin: string | null;
+  readonly userPin: string | null;
+  /** Wrong PINs since the last right one. */
+  readonly soFailures: number;
+  readonly userFailures: number;
+  /** The token key, wrapped by the provider; null until the first object needs it. */
+  readonly tokenKey: Buffer | null;
+  readonly createdAt: number;
+}
+
+export type TokenChange = Partial<Omit<TokenRow, 'id' | 'name' | 'slot' | 'createdAt'>>;
+
+export interface ObjectRow {
+  readonly handle: number;
+  readonly tokenId: number;
+  readonly uniqueId: string;
+  /** attribute-value.ts, encodeAttributes. */
+  readonly attributes: Buffer;
+  readonly blob: Buffer | null;
+  readonly createdAt: number;
+}
+
+/** The columns by which find needs no scan. They repeat attributes; the attributes decide. */
+export interface ObjectIndex {
+  readonly objectClass: number;
+  readonly keyType: number | null;
+  readonly label: Buffer;
+  readonly id: Buffer;
+  readonly private: boolean;
+}
+
+export interface NewObjectRow extends Omit<ObjectRow, 'handle'> {
+  readonly index: ObjectIndex;
+}
+
+/** null: not asked for. */
+export interface ObjectQuery {
+  readonly objectClass: number | null;
+  readonly keyType: number | null;
+  readonly label: Buffer | null;
+  readonly id: Buffer | null;
+  /** false: public objects only. */
+  readonly withPrivate: boolean;
+}
+
+export interface TokenStore {
+  tokens(): TokenRow[];
+  addToken(token: Omit<TokenRow, 'id'>): TokenRow;
+  updateToken(id: number, change: TokenChange): void;
+  /** Removes the token's objects and changes its row, in one transaction. */
+  resetToken(id: number, change: TokenChange): void;
+  countObjects(tokenId: number): number;
+  /** One transaction; the handles in the same order. */
+  addObjects(objects: readonly NewObjectRow[]): number[];
+  object(handle: number): ObjectRow | null;
+  updateObject(handle: number, attributes: Buffer, blob: Buffer | null, index: ObjectIndex): void;
+  removeObject(handle: number): void;
+  /** Ascending by handle, from after `after`; the caller stops when it has enough. */
+  find(tokenId: number, query: ObjectQuery, after: number): Iterable<ObjectRow>;
+  close(): void;
+}

@@ -1,0 +1,70 @@
+/** An object of a token or a session, in memory: what every handler speaks of. */
+import type { AttributeMap } from './attribute-value.ts';
+import { readBool, readUlong } from './attribute-value.ts';
+import type { ObjectKind } from './attributes.ts';
+import { CKA, CKK, CKO } from './cryptoki.ts';
+import type { CellId, ClientId } from './ports.ts';
+
+export interface TokenObject {
+  /** Token objects: the row's number, never reused. Session objects: from FIRST_SESSION_HANDLE upward. */
+  readonly handle: number;
+  readonly tokenId: number;
+  readonly uniqueId: string;
+  readonly attributes: AttributeMap;
+  /** The sealed key, or the sealed value of a private data object; null for what is not sealed. */
+  readonly blob: Buffer | null;
+  readonly createdAt: number;
+  /** Of a session object: the process and session that own it, and its cell if it is a key. */
+  readonly session: { readonly client: ClientId; readonly number: number; readonly cell: CellId | null } | null;
+}
+
+/** Above every row number that a store will reach. */
+export const FIRST_SESSION_HANDLE = 2 ** 40;
+
+const KINDS: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 'secret'];
+
+/** The kind of a CKO_ number; null: a class that Sidekey does not keep. */
+export function kindOfClass(objectClass: number): ObjectKind | null {
+  return KINDS[objectClass] ?? null;
+}
+
+export function classOf(object: Pick<TokenObject, 'attributes'>): number {
+  return readUlong(object.attributes, CKA.CLASS) ?? CKO.DATA;
+}
+
+export function kindOf(object: Pick<TokenObject, 'attributes'>): ObjectKind {
+  return kindOfClass(classOf(object)) ?? 'data';
+}
+
+export function keyTypeOf(object: Pick<TokenObject, 'attributes'>): number | null {
+  return readUlong(object.attributes, CKA.KEY_TYPE);
+}
+
+export function isKey(object: Pick<TokenObject, 'attributes'>): boolean {
+  return classOf(object) >= CKO.PUBLIC_KEY;
+}
+
+export function has(object: Pick<TokenObject, 'attributes'>, flag: number): boolean {
+  return readBool(object.attributes, flag);
+}
+
+export function labelOf(object: Pick<TokenObject, 'attributes'>): string {
+  return object.attributes.get(CKA.LABEL)?.toString('utf8') ?? '';
+}
+
+const HMAC_TYPES: readonly number[] = [
+  CKK.SHA_1_HMAC,
+  CKK.SHA224_HMAC,
+  CKK.SHA256_HMAC,
+  CKK.SHA384_HMAC,
+  CKK.SHA512_HMAC,
+];
+
+export function isHmacType(keyType: number): boolean {
+  return HMAC_TYPES.includes(keyType);
+}
+
+/** The key type that the keeper is told: to it, an HMAC key is a generic secret whatever its one mechanism is. */
+export function cellKeyType(keyType: number): number {
+  return isHmacType(keyType) ? CKK.GENERIC_SECRET : keyType;
+}
