@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
+import { SidekeyError } from '../errors.ts';
 import { faultOf, faultOfStatus, Refusal } from './fault.ts';
 
 export function sendFault(reply: FastifyReply, error: unknown): FastifyReply {
@@ -35,26 +36,20 @@ export function answerBrokenRequest(logger: Logger, error: Error & { code?: stri
   );
 }
 
-/** Once per failure. What a Refusal says quotes no input; a foreign message might, so only those of our own making are shown. */
+/** Messages of our own errors quote no input and no secret. A foreign one might, and a refused request is not worth that. */
+function reasonOf(error: unknown): string | undefined {
+  return error instanceof Refusal || error instanceof SidekeyError ? error.message : undefined;
+}
+
+/** Once per failure: what the client did wrong as info, what we did wrong as an error with its stack. */
 export function logFault(logger: Logger, request: FastifyRequest, peer: Peer | null, error: unknown): void {
   const { status } = faultOf(error);
   const { method, routeOptions, id } = request;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const what = {
-    requestId: id,
-    pid: peer?.pid,
-    uid: peer?.uid,
-    method,
-    route: routeOptions.url,
-    status,
-    code,
-  };
+  const who = { requestId: id, pid: peer?.pid, uid: peer?.uid };
+  const what = { ...who, method, route: routeOptions.url, status, code };
   if (status >= 500) logger.error({ ...what, err: error }, 'API request failed');
-  if (status < 500)
-    logger.info(
-      { ...what, reason: error instanceof Refusal ? error.message : undefined },
-      'API request refused',
-    );
+  if (status < 500) logger.info({ ...what, reason: reasonOf(error) }, 'API request refused');
 }
 
 export function handleFaults(

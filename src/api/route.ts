@@ -6,6 +6,7 @@ import { METHODS } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Peer } from '../access/peer.ts';
+import { SidekeyError } from '../errors.ts';
 import { Refusal } from './fault.ts';
 
 export type Method = 'GET' | 'LIST' | 'POST' | 'PUT';
@@ -88,11 +89,26 @@ function refuseMethod(): never {
   throw new Refusal(405, 'unsupported operation');
 }
 
+/** fastify's own handlerTimeout ends with the reading of the body, before the handler has begun to wait. */
+async function answerInTime(answer: Promise<Reply>, timeoutMs: number): Promise<Reply> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new SidekeyError('deadline', `a handler took over ${timeoutMs} ms`);
+    timer = setTimeout(reject, timeoutMs, error);
+  });
+  try {
+    return await Promise.race([answer, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** Registers the rows; methods that a known path does not have are answered 405. */
 export function registerRoutes(
   app: FastifyInstance,
   routes: readonly Route[],
   peerOf: (request: FastifyRequest) => Peer,
+  handlerTimeoutMs: number,
 ): void {
   app.addHttpMethod('LINK', { hasBody: false });
   const taken = new Map<string, string[]>();
@@ -102,8 +118,14 @@ export function registerRoutes(
     app.route({
       method: names,
       url: path,
-      handler: async (request, reply) =>
-        send(request, reply, await handle(callOf(request, peerOf), request.body)),
+      handler: async (request, reply) => {
+        const answer = handle(callOf(request, peerOf), request.body);
+        return send(
+          request,
+          reply,
+          await (answer instanceof Promise ? answerInTime(answer, handlerTimeoutMs) : answer),
+        );
+      },
     });
   }
   for (const [path, names] of taken) {

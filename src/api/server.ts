@@ -45,7 +45,6 @@ function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
     logger: false,
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestTimeoutMs,
-    handlerTimeout: limits.handlerTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionTimeout: limits.idleSocketTimeoutMs,
     http: { maxHeaderSize: limits.headerBytes, connectionsCheckingInterval: limits.timeoutCheckMs },
@@ -95,7 +94,7 @@ export function createApi(deps: ApiDeps): Api {
   });
   handleFaults(app, deps.logger, peerOf);
   const routes = [...sysRoutes(deps), ...sidekeyRoutes(deps), ...TRANSIT_ROUTES.map((make) => make(deps))];
-  registerRoutes(app, routes, peerOf);
+  registerRoutes(app, routes, peerOf, limits.handlerTimeoutMs);
   return {
     listen: (path, mode) => listen(app, limits, path, mode),
     close: () => close(app, limits),

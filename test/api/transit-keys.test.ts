@@ -168,5 +168,5 @@ test('paths and methods that are not served say so', async (t) => {
     t.strictSame([answer.status, answer.errors], [405, ['unsupported operation']], `${method} ${path}`);
   }
   t.equal((await request('GET', '/v1/transit/keys/%zz')).status, 400);
-  t.equal((await request('GET', `/v1/transit/keys/${'k'.repeat(600)}`)).status, 404);
+  t.equal((await request('GET', `/v1/transit/keys/${'k'.repeat(600)}`)).status, 414);
 });

@@ -1,0 +1,362 @@
+// The API as a thing on a socket: what it does with clients that are slow, broken, too large or not welcome, and with the
+// path it listens at. By real sockets and literal bytes.
+import { once } from 'node:events';
+import { lstat, stat, symlink, writeFile } from 'node:fs/promises';
+import { connect, createServer, type Socket } from 'node:net';
+import { dirname, join } from 'node:path';
+import { spawn } from 'node:child_process';
+import { test, type Test } from 'tap';
+import { createApi, type ApiDeps } from '../../src/api/server.ts';
+import { base64, createApiDeps, makeSocketPath, OWN_PEER, startApi } from './api-under-test.ts';
+
+/** Everything that the server sends until it ends the connection. */
+async function readAll(socket: Socket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk) => (text += chunk.toString()));
+  // A server that ends a connection before it has read everything resets it.
+  socket.on('error', () => {});
+  await new Promise((done) => socket.once('close', done));
+  return text;
+}
+
+async function sendBytes(path: string, bytes: string | Buffer): Promise<string> {
+  const socket = connect(path);
+  socket.write(bytes);
+  return readAll(socket);
+}
+
+async function createUnstarted(t: Test, overrides: Partial<ApiDeps> = {}) {
+  const { deps, logs } = createApiDeps(overrides);
+  const api = createApi(deps);
+  t.teardown(() => api.close());
+  return { api, logs };
+}
+
+test('a peer whose credentials cannot be read is not answered', async (t) => {
+  const refuse = () => {
+    throw new Error('no credentials');
+  };
+  const { path, logs } = await startApi(t, { peerOf: refuse });
+  t.equal(await sendBytes(path, 'GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n'), '');
+  t.match(logs, [{ msg: 'refused a connection: its peer cannot be read' }]);
+});
+
+test('a peer is read once for each connection, at accept', async (t) => {
+  let times = 0;
+  const { request, path } = await startApi(t, {
+    peerOf: () => {
+      times++;
+      return OWN_PEER;
+    },
+  });
+  for (let i = 0; i < 5; i++) await request('GET', '/v1/sys/health');
+  t.equal(times, 1);
+  const silent = connect(path);
+  await once(silent, 'connect');
+  await request('GET', '/v1/sys/health');
+  t.equal(times, 2, 'before it has said anything');
+  silent.destroy();
+});
+
+test('a body over the limit is refused, announced or not', async (t) => {
+  const { request, path } = await startApi(t, { limits: { bodyBytes: 1000 } });
+  await request('POST', '/v1/transit/keys/k');
+  const fits = await request('POST', '/v1/transit/encrypt/k', { plaintext: base64(Buffer.alloc(700)) });
+  t.equal(fits.status, 200);
+  const announced = await request('POST', '/v1/transit/encrypt/k', { plaintext: base64(Buffer.alloc(1000)) });
+  t.strictSame([announced.status, announced.errors], [413, ['request body too large']]);
+  const head =
+    'POST /v1/transit/encrypt/k HTTP/1.1\r\nHost: x\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n';
+  t.match(await sendBytes(path, `${head}7d0\r\n${'x'.repeat(2000)}\r\n0\r\n\r\n`), /^HTTP\/1.1 413 /);
+});
+
+test('32 MiB are encrypted, one more byte is refused', async (t) => {
+  const { request } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  const limit = 32 * 1024 * 1024;
+  const bodyOf = (size: number) => {
+    const shell = JSON.stringify({ plaintext: '' }).length;
+    const plaintext = 'A'.repeat(Math.floor((limit - shell) / 4) * 4);
+    return JSON.stringify({ plaintext }).padEnd(size, ' ');
+  };
+  const full = await request('POST', '/v1/transit/encrypt/k', bodyOf(limit));
+  t.equal(full.status, 200);
+  const over = await request('POST', '/v1/transit/encrypt/k', bodyOf(limit + 1));
+  t.equal(over.status, 413);
+});
+
+test('a header over 16 KiB is refused', async (t) => {
+  const { path } = await startApi(t);
+  const text = await sendBytes(
+    path,
+    `GET /v1/sys/health HTTP/1.1\r\nHost: x\r\nX: ${'x'.repeat(17000)}\r\n\r\n`,
+  );
+  t.match(text, /^HTTP\/1.1 431 /);
+  t.match(text, /\{"errors":\["request header too large"\]\}$/);
+});
+
+test('a header that comes too slowly ends the connection', async (t) => {
+  const { path } = await startApi(t, { limits: { headersTimeoutMs: 300, timeoutCheckMs: 50 } });
+  const socket = connect(path);
+  socket.write('GET /v1/sys/health HTTP/1.1\r\n');
+  const drip = setInterval(() => socket.writable && socket.write('X: y\r\n'), 20);
+  const text = await readAll(socket);
+  clearInterval(drip);
+  t.match(text, /^(HTTP\/1.1 408 |$)/);
+});
+
+test('a connection that says nothing at all is ended', async (t) => {
+  const { path } = await startApi(t, { limits: { headersTimeoutMs: 300, timeoutCheckMs: 50 } });
+  t.match(await readAll(connect(path)), /^(HTTP\/1.1 408 |$)/);
+});
+
+test('a body that comes too slowly ends the connection', async (t) => {
+  const limits = { headersTimeoutMs: 200, requestTimeoutMs: 300, timeoutCheckMs: 50 };
+  const { path } = await startApi(t, { limits });
+  const socket = connect(path);
+  socket.write('POST /v1/transit/random HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{');
+  t.match(await readAll(socket), /^HTTP\/1.1 408 /);
+});
+
+test('a connection that is idle between requests is ended', async (t) => {
+  const { path } = await startApi(t, { limits: { keepAliveTimeoutMs: 200 } });
+  t.match(await sendBytes(path, 'GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n'), /^HTTP\/1.1 200 /);
+});
+
+test('a half-closed connection gets its answer', async (t) => {
+  const { path } = await startApi(t);
+  const socket = connect({ path, allowHalfOpen: true });
+  socket.end('GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n');
+  t.match(await readAll(socket), /^HTTP\/1.1 200 [^]*"initialized":true/);
+});
+
+test('a client that ends in the middle of a request hurts nobody', async (t) => {
+  const { path, request } = await startApi(t);
+  for (const bytes of [
+    'POST /v1/tra',
+    'POST /v1/transit/random HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{',
+  ]) {
+    const socket = connect({ path, allowHalfOpen: true });
+    socket.end(bytes);
+    await readAll(socket);
+  }
+  for (let i = 0; i < 20; i++) {
+    const socket = connect(path);
+    await once(socket, 'connect');
+    socket.write('POST /v1/transit/random HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{');
+    socket.destroy();
+  }
+  t.equal((await request('GET', '/v1/sys/health')).status, 200);
+});
+
+test('bytes that are not HTTP are answered 400 in the form of the dialect', async (t) => {
+  const { path } = await startApi(t);
+  for (const bytes of [
+    '\x16\x03\x01\x02\x00\x01\n\n',
+    'FROB / HTTP/1.1\r\n\r\n',
+    'GET / HTTP/9.9\r\n\r\n',
+    'LISTEN / HTTP/1.1\r\n\r\n',
+  ]) {
+    const text = await sendBytes(path, bytes);
+    t.match(text, /^HTTP\/1.1 400 [^]*\{"errors":\["malformed request"\]\}$/, JSON.stringify(bytes));
+  }
+});
+
+test('a body that looks like a LIST request is left alone', async (t) => {
+  const { path, request, tokens } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k', { type: 'hmac' });
+  const socket = connect(path);
+  const body = '{"type": "LIST /v1/transit/keys HTTP/1.1"}';
+  socket.write(
+    `POST /v1/transit/keys/x HTTP/1.1\r\nHost: x\r\nContent-Length: ${body.length}\r\n\r\n{"type": "`,
+  );
+  await new Promise((done) => setTimeout(done, 50));
+  socket.write(body.slice('{"type": "'.length));
+  const [first] = (await once(socket, 'data')) as [Buffer];
+  t.match(first.toString(), /unknown key type/);
+  socket.write('LIST /v1/transit/keys HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n');
+  t.match(await readAll(socket), /"keys":\["k"\]/, 'and the next request of the same connection is one');
+  t.equal(tokens.held.size, 1);
+});
+
+test('connections over the bound are dropped', async (t) => {
+  const { path } = await startApi(t, { limits: { connections: 3 } });
+  const sockets = Array.from({ length: 3 }, () => connect(path));
+  await Promise.all(sockets.map((socket) => once(socket, 'connect')));
+  t.equal(await sendBytes(path, 'GET /v1/sys/health HTTP/1.1\r\nHost: x\r\n\r\n'), '');
+  for (const socket of sockets) socket.destroy();
+});
+
+test('an operation that takes too long is answered', async (t) => {
+  const { request, tokens } = await startApi(t, { limits: { handlerTimeoutMs: 100 } });
+  await request('POST', '/v1/transit/keys/k');
+  tokens.delayMs = 400;
+  const answer = await request('POST', '/v1/transit/encrypt/k', { plaintext: '' });
+  t.strictSame([answer.status, answer.errors], [503, ['not done within the deadline']]);
+  await new Promise((done) => setTimeout(done, 400));
+});
+
+test('failures behind the API have a status and a text of the table, and are logged once with the peer', async (t) => {
+  const { request, tokens, logs } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  for (const [code, status] of [
+    ['keeper_absent', 503],
+    ['deadline', 503],
+    ['provider_unreachable', 503],
+    ['provider_refused', 502],
+    ['key_function_not_permitted', 400],
+    ['user_not_logged_in', 403],
+    ['store_failed', 500],
+  ] as const) {
+    logs.length = 0;
+    tokens.failures.push(code);
+    const answer = await request('POST', '/v1/transit/encrypt/k', { plaintext: '' });
+    t.equal(answer.status, status, code);
+    t.notMatch(answer.text, 'refused by the double');
+    t.match(logs, [{ pid: OWN_PEER.pid, uid: OWN_PEER.uid, requestId: /^[0-9a-f-]{36}$/, status, code }]);
+    t.equal(logs.length, 1);
+  }
+});
+
+test('an answer that was to be wrapped is not given unwrapped', async (t) => {
+  const { request } = await startApi(t);
+  const { status, errors } = await request('POST', '/v1/transit/random', {}, { 'x-vault-wrap-ttl': '60s' });
+  t.strictSame([status, errors], [400, ['response wrapping is not supported']]);
+});
+
+test('health and seal-status say what the agent says, to any local process', async (t) => {
+  let health = { initialized: true, sealed: false };
+  const peer = { ...OWN_PEER, uid: 54321 };
+  const { request } = await startApi(t, { health: () => health, peerOf: () => peer });
+  const good = await request('GET', '/v1/sys/health');
+  t.match(
+    [good.status, good.body],
+    [200, { initialized: true, sealed: false, standby: false, version: '1.2.3' }],
+  );
+  health = { initialized: true, sealed: true };
+  t.equal((await request('GET', '/v1/sys/health')).status, 503);
+  t.equal((await request('GET', '/v1/sys/health?sealedcode=299')).status, 299);
+  t.equal((await request('GET', '/v1/sys/health?sealedcode=9999')).status, 400);
+  health = { initialized: false, sealed: true };
+  t.equal((await request('HEAD', '/v1/sys/health')).status, 501);
+  const status = await request('GET', '/v1/sys/seal-status');
+  t.match([status.status, status.body], [200, { initialized: false, sealed: true, type: 'sidekey' }]);
+});
+
+test('the agent tells of itself to its owner and to root alone', async (t) => {
+  let peer = { ...OWN_PEER, uid: 54321 };
+  const { request, path, tokens } = await startApi(t, { peerOf: () => peer });
+  const paths = ['/v1/sidekey/status', '/v1/sidekey/keys', '/v1/sidekey/keys/main/1'];
+  for (const url of paths) t.equal((await request('GET', url)).status, 403, url);
+  t.ok(tokens.held.size === 0 && path !== '');
+
+  for (const uid of [OWN_PEER.uid, 0]) {
+    peer = { ...OWN_PEER, uid };
+    const welcome = await startApi(t, { peerOf: () => ({ ...OWN_PEER, uid }) });
+    await welcome.request('POST', '/v1/transit/keys/k');
+    t.strictSame((await welcome.request('GET', '/v1/sidekey/status')).body, { ok: true, boot: '7' });
+    t.match((await welcome.request('GET', '/v1/sidekey/keys?token=main')).body, [
+      { label: 'k', kind: 'aes' },
+    ]);
+    const attributes = await welcome.request('GET', '/v1/sidekey/keys/main/1');
+    t.strictSame(attributes.body, [{ type: 3, value: '6c6162656c' }]);
+    t.equal((await welcome.request('GET', '/v1/sidekey/keys/main/2')).status, 404);
+    t.equal((await welcome.request('GET', '/v1/sidekey/keys/main/x')).status, 400);
+  }
+});
+
+test('the socket has exactly the mode that was asked for, whatever the mask', async (t) => {
+  for (const [mask, mode] of [
+    [0o022, 0o666],
+    [0o777, 0o660],
+    [0o000, 0o600],
+  ] as const) {
+    const { api } = await createUnstarted(t);
+    const path = await makeSocketPath(t);
+    const before = process.umask(mask);
+    await api.listen(path, mode);
+    t.equal(process.umask(before), mask, 'the mask is as it was');
+    t.equal((await stat(path)).mode & 0o7777, mode);
+  }
+});
+
+test('a mode that the socket does not take is an error, and nothing listens', async (t) => {
+  const { api } = await createUnstarted(t);
+  const path = await makeSocketPath(t);
+  await t.rejects(api.listen(path, 0o10600), { code: 'internal' });
+  await t.rejects(lstat(path), { code: 'ENOENT' });
+});
+
+test('a second server on the same path is refused and the first goes on', async (t) => {
+  const first = await startApi(t);
+  const { api } = await createUnstarted(t);
+  await t.rejects(api.listen(first.path, 0o600), { code: 'agent_present' });
+  t.equal((await first.request('GET', '/v1/sys/health')).status, 200);
+});
+
+test('one that accepts and says nothing is alive too', async (t) => {
+  const path = await makeSocketPath(t);
+  const other = createServer(() => {}).listen(path);
+  await once(other, 'listening');
+  const { api } = await createUnstarted(t);
+  await t.rejects(api.listen(path, 0o600), { code: 'agent_present' });
+  other.close();
+});
+
+test('the socket of a killed process is taken over', async (t) => {
+  const path = await makeSocketPath(t);
+  const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`;
+  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], env: {} });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'close');
+  t.ok((await lstat(path)).isSocket());
+  const { api } = await createUnstarted(t);
+  await api.listen(path, 0o600);
+  t.match(await sendBytes(path, 'GET /v1/sys/health HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 /);
+});
+
+test('a file that is no socket is not removed', async (t) => {
+  const path = await makeSocketPath(t);
+  await writeFile(path, 'precious');
+  const link = join(dirname(path), 'link');
+  await symlink(path, link);
+  for (const taken of [path, link]) {
+    const { api } = await createUnstarted(t);
+    await t.rejects(api.listen(taken, 0o600), { code: 'arguments_bad' });
+    t.ok(await lstat(taken));
+  }
+});
+
+test('a folder that is not there is an error', async (t) => {
+  const { api } = await createUnstarted(t);
+  const path = await makeSocketPath(t);
+  await t.rejects(api.listen(join(dirname(path), 'nowhere', 'api.sock'), 0o600));
+});
+
+test('closing waits for the answer that is under way, says so, and removes the socket', async (t) => {
+  const { api, path, request, tokens } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  tokens.delayMs = 200;
+  const answer = request('POST', '/v1/transit/encrypt/k', { plaintext: '' });
+  await new Promise((done) => setTimeout(done, 50));
+  const closed = api.close();
+  const { status, headers } = await answer;
+  t.strictSame([status, headers['connection']], [200, 'close']);
+  await closed;
+  await t.rejects(lstat(path), { code: 'ENOENT' });
+});
+
+test('closing ends within its bound, whatever clients do', async (t) => {
+  const { api, path, request, tokens } = await startApi(t, { limits: { closeMs: 300 } });
+  await request('POST', '/v1/transit/keys/k');
+  tokens.delayMs = 2000;
+  request('POST', '/v1/transit/encrypt/k', { plaintext: '' }).catch(() => {});
+  const stuck = connect(path);
+  stuck.on('error', () => {});
+  stuck.write('POST /v1/transit/random HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{');
+  await new Promise((done) => setTimeout(done, 50));
+  const start = performance.now();
+  await api.close();
+  t.ok(performance.now() - start < 1000);
+});
