@@ -1,0 +1,93 @@
+import { loadConfig } from '../config/read-config.ts';
+import { SidekeyError } from '../errors.ts';
+import type { KeySummary } from '../tokens/service.ts';
+import { askAgent } from './agent-client.ts';
+import {
+  CONFIG_OPTION,
+  configFile,
+  JSON_OPTION,
+  textOption,
+  type Command,
+  type Invocation,
+} from './command.ts';
+import { formatTable } from './table.ts';
+
+const KEYS = '/v1/sidekey/keys';
+
+function apiSocket(invocation: Invocation): string {
+  return loadConfig(configFile(invocation)).sockets.api;
+}
+
+function fetchKeys(invocation: Invocation): Promise<KeySummary[]> {
+  const token = textOption(invocation.values, 'token');
+  const query = token === undefined ? '' : `?token=${encodeURIComponent(token)}`;
+  return askAgent<KeySummary[]>(apiSocket(invocation), KEYS + query);
+}
+
+function describeLease({ lease }: KeySummary): string {
+  if (!lease) return '-';
+  return lease.leftMs === null ? 'open' : `${Math.ceil(lease.leftMs / 1000)}s`;
+}
+
+function toRow(key: KeySummary): string[] {
+  const size = key.sizeBits === null ? '-' : String(key.sizeBits);
+  const what = [key.token, String(key.handle), key.label, key.id, key.objectClass, key.kind, size];
+  return [...what, key.lives, key.createdAt ?? '-', describeLease(key)];
+}
+
+const HEADINGS = ['TOKEN', 'HANDLE', 'LABEL', 'ID', 'CLASS', 'KIND', 'BITS', 'LIVES', 'CREATED', 'LEASE'];
+
+export const keysListCommand: Command = {
+  name: 'keys ls',
+  summary: 'the objects of every token',
+  synopsis: '[--token LABEL] [--json] [--config FILE]',
+  help: 'LIVES: enveloped (sealed in the store), session (in the keeper only) or resident (at the key service).\nLEASE: how long the key is still open in the keeper.',
+  options: { ...CONFIG_OPTION, ...JSON_OPTION, token: { type: 'string' } },
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const keys = await fetchKeys(invocation);
+    if (invocation.values['json']) invocation.say(JSON.stringify(keys, null, 2));
+    else for (const line of formatTable(HEADINGS, keys.map(toRow))) invocation.say(line);
+    return 0;
+  },
+};
+
+interface AttributeText {
+  readonly type: number;
+  readonly value: string;
+}
+
+export const keysShowCommand: Command = {
+  name: 'keys show',
+  summary: 'one object with its attributes',
+  synopsis: 'TOKEN HANDLE [--json] [--config FILE]',
+  help: 'Attributes stand by number (CKA_) with their value in hex. Secret values are never shown: they are not here.',
+  options: { ...CONFIG_OPTION, ...JSON_OPTION },
+  positionals: { min: 2, max: 2 },
+  async run(invocation) {
+    const [token = '', handle = ''] = invocation.positionals;
+    if (!/^\d{1,15}$/.test(handle)) throw new SidekeyError('usage', `a handle is a number, not "${handle}"`);
+    const socket = apiSocket(invocation);
+    const path = `${KEYS}/${encodeURIComponent(token)}/${handle}`;
+    const attributes = await askAgent<AttributeText[]>(socket, path);
+    const keys = await askAgent<KeySummary[]>(socket, `${KEYS}?token=${encodeURIComponent(token)}`);
+    const key = keys.find((each) => each.handle === Number(handle)) ?? null;
+    if (invocation.values['json']) invocation.say(JSON.stringify({ key, attributes }, null, 2));
+    else sayKey(key, attributes, invocation.say);
+    return 0;
+  },
+};
+
+function sayKey(
+  key: KeySummary | null,
+  attributes: readonly AttributeText[],
+  say: (line: string) => void,
+): void {
+  if (key) for (const line of formatTable(HEADINGS, [toRow(key)])) say(line);
+  say('');
+  const rows = attributes.map(({ type, value }) => [
+    `0x${type.toString(16).padStart(8, '0')}`,
+    value || '(empty)',
+  ]);
+  for (const line of formatTable(['ATTRIBUTE', 'VALUE'], rows)) say(line);
+}

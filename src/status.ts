@@ -1,0 +1,52 @@
+/** What `sidekey status` tells: made in the agent, sent as JSON by GET /v1/sidekey/status, shown by the command line. */
+import type { Config } from './config/config.ts';
+import type { Keeper, KeeperState } from './tokens/ports.ts';
+import type { TokenService, TokenSummary } from './tokens/service.ts';
+
+export interface AgentStatus {
+  readonly version: string;
+  /** It can serve: a keeper is attached. */
+  readonly ready: boolean;
+  readonly config: string;
+  readonly agent: { readonly pid: number; readonly startedAt: string };
+  readonly keeper: ({ readonly pid: number } & Partial<KeeperState>) | null;
+  readonly sockets: { readonly pkcs11: string; readonly api: string };
+  readonly tokens: readonly TokenSummary[];
+  /** Keys that are open now, under a lease. */
+  readonly leases: number;
+  readonly lockedBytes: number;
+}
+
+export interface StatusSources {
+  readonly version: string;
+  readonly startedAt: string;
+  readonly config: () => Config;
+  readonly keeper: Keeper;
+  readonly tokens: TokenService;
+}
+
+async function keeperStatus(keeper: Keeper): Promise<AgentStatus['keeper']> {
+  const { pid } = keeper;
+  if (pid === null) return null;
+  const state = await keeper.state().catch(() => ({}));
+  return { pid, ...state };
+}
+
+export async function agentStatus(sources: StatusSources): Promise<AgentStatus> {
+  const { file, sockets } = sources.config();
+  const keeper = await keeperStatus(sources.keeper);
+  const leases = keeper
+    ? (await sources.keeper.cells().catch(() => [])).filter(({ leftMs }) => leftMs !== null)
+    : [];
+  return {
+    version: sources.version,
+    ready: keeper !== null,
+    config: file,
+    agent: { pid: process.pid, startedAt: sources.startedAt },
+    keeper,
+    sockets: { pkcs11: sockets.pkcs11, api: sockets.api },
+    tokens: sources.tokens.tokens(),
+    leases: leases.length,
+    lockedBytes: keeper?.lockedBytes ?? 0,
+  };
+}
