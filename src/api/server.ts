@@ -32,7 +32,10 @@ export interface ApiDeps extends TransitDeps, SidekeyDeps, SysDeps {
 }
 
 export interface Api {
-  /** Refuses (agent_present) when somebody answers at the path; takes the place of a dead socket; sets the mode exactly. */
+  /**
+   * Takes the place of a dead socket and sets the mode exactly. Rejects with already_running when somebody answers at the
+   * path, socket_refused when something else stands there or the mode cannot be had; the API is then closed for good.
+   */
   listen(path: string, mode: number): Promise<void>;
   /** Ends within limits.closeMs, whatever clients do. */
   close(): Promise<void>;
@@ -104,8 +107,8 @@ export function createApi(deps: ApiDeps): Api {
 /** Past fastify's own listen, which gives no hold on the mode of a socket at the moment it is made. */
 async function listen(app: FastifyInstance, limits: ApiLimits, path: string, mode: number): Promise<void> {
   await app.ready();
-  await clearStaleSocket(path, limits.probeMs);
   try {
+    await clearStaleSocket(path, limits.probeMs);
     await listenOnPath(app.server, path, mode);
   } catch (error) {
     await close(app, limits);

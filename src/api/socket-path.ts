@@ -30,16 +30,16 @@ export async function clearStaleSocket(path: string, probeMs: number): Promise<v
     throw error;
   });
   if (found === null) return;
-  if (!found.isSocket()) throw new SidekeyError('arguments_bad', `${path} is there and is not a socket`);
+  if (!found.isSocket()) throw new SidekeyError('socket_refused', `${path} is there and is not a socket`);
   if (await isAnswered(path, probeMs))
-    throw new SidekeyError('agent_present', `${path} is answered by another process`);
+    throw new SidekeyError('already_running', `${path} is answered by another process`);
   await unlink(path).catch((error: unknown) => {
     if (!isMissing(error)) throw error;
   });
 }
 
-/** Listens with exactly this mode or fails. Between bind and chmod the socket is never more open than `mode`. */
-export async function listenOnPath(server: Server, path: string, mode: number): Promise<void> {
+/** Between bind and chmod the socket is never more open than `mode`. */
+async function bind(server: Server, path: string, mode: number): Promise<void> {
   // For a path Node binds within the call, so that the process's mask is back before anybody else runs.
   const mask = process.umask(0o777 & ~mode);
   try {
@@ -48,8 +48,17 @@ export async function listenOnPath(server: Server, path: string, mode: number): 
     process.umask(mask);
   }
   await once(server, 'listening');
-  await chmod(path, mode);
+}
+
+/** Listens with exactly this mode or fails (socket_refused). */
+export async function listenOnPath(server: Server, path: string, mode: number): Promise<void> {
+  try {
+    await bind(server, path, mode);
+    await chmod(path, mode);
+  } catch (error) {
+    throw new SidekeyError('socket_refused', `cannot listen at ${path}`, { cause: error });
+  }
   const found = await lstat(path);
   if (!found.isSocket() || (found.mode & 0o7777) !== mode)
-    throw new SidekeyError('internal', `${path} did not take mode ${mode.toString(8)}`);
+    throw new SidekeyError('socket_refused', `${path} did not take mode ${mode.toString(8)}`);
 }

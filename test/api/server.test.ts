@@ -283,14 +283,14 @@ test('the socket has exactly the mode that was asked for, whatever the mask', as
 test('a mode that the socket does not take is an error, and nothing listens', async (t) => {
   const { api } = await createUnstarted(t);
   const path = await makeSocketPath(t);
-  await t.rejects(api.listen(path, 0o10600), { code: 'internal' });
+  await t.rejects(api.listen(path, 0o10600), { code: 'socket_refused' });
   await t.rejects(lstat(path), { code: 'ENOENT' });
 });
 
 test('a second server on the same path is refused and the first goes on', async (t) => {
   const first = await startApi(t);
   const { api } = await createUnstarted(t);
-  await t.rejects(api.listen(first.path, 0o600), { code: 'agent_present' });
+  await t.rejects(api.listen(first.path, 0o600), { code: 'already_running' });
   t.equal((await first.request('GET', '/v1/sys/health')).status, 200);
 });
 
@@ -299,7 +299,7 @@ test('one that accepts and says nothing is alive too', async (t) => {
   const other = createServer(() => {}).listen(path);
   await once(other, 'listening');
   const { api } = await createUnstarted(t);
-  await t.rejects(api.listen(path, 0o600), { code: 'agent_present' });
+  await t.rejects(api.listen(path, 0o600), { code: 'already_running' });
   other.close();
 });
 
@@ -323,7 +323,7 @@ test('a file that is no socket is not removed', async (t) => {
   await symlink(path, link);
   for (const taken of [path, link]) {
     const { api } = await createUnstarted(t);
-    await t.rejects(api.listen(taken, 0o600), { code: 'arguments_bad' });
+    await t.rejects(api.listen(taken, 0o600), { code: 'socket_refused' });
     t.ok(await lstat(taken));
   }
 });
@@ -331,7 +331,7 @@ test('a file that is no socket is not removed', async (t) => {
 test('a folder that is not there is an error', async (t) => {
   const { api } = await createUnstarted(t);
   const path = await makeSocketPath(t);
-  await t.rejects(api.listen(join(dirname(path), 'nowhere', 'api.sock'), 0o600));
+  await t.rejects(api.listen(join(dirname(path), 'nowhere', 'api.sock'), 0o600), { code: 'socket_refused' });
 });
 
 test('closing waits for the answer that is under way, says so, and removes the socket', async (t) => {
