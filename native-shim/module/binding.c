@@ -1,0 +1,116 @@
+#include "binding.h"
+
+#include "call.h"
+#include "reply.h"
+
+#include <stdlib.h>
+
+enum { REMEMBERED = 256 };
+
+struct row {
+    uint64_t generation, epoch, slot, key, mechanism, shape;
+    enum wire_operation operation;
+    struct sk_binding binding;
+};
+
+struct sk_bindings {
+    pthread_mutex_t lock;
+    struct row rows[REMEMBERED];
+};
+
+struct sk_bindings *sk_bindings_new(void)
+{
+    struct sk_bindings *all = calloc(1, sizeof(*all));
+
+    if (all)
+        pthread_mutex_init(&all->lock, NULL);
+    return all;
+}
+
+void sk_bindings_free(struct sk_bindings *all)
+{
+    if (all)
+        pthread_mutex_destroy(&all->lock);
+    free(all);
+}
+
+void sk_bindings_forget(struct sk_bindings *all)
+{
+    pthread_mutex_lock(&all->lock);
+    for (size_t i = 0; i < REMEMBERED; i++)
+        all->rows[i].generation = 0;
+    pthread_mutex_unlock(&all->lock);
+}
+
+static struct row *place_of(struct sk_bindings *all, const struct row *r)
+{
+    uint64_t mix = r->slot * 31 + r->key;
+
+    mix = (mix * 31 + r->mechanism) * 31 + r->operation;
+    return &all->rows[(mix * 0x9e3779b97f4a7c15u) >> 56];
+}
+
+static bool same(const struct row *a, const struct row *b)
+{
+    return a->generation == b->generation && a->epoch == b->epoch && a->slot == b->slot && a->key == b->key &&
+           a->mechanism == b->mechanism && a->shape == b->shape && a->operation == b->operation;
+}
+
+static bool recall(struct sk_bindings *all, struct row *wanted)
+{
+    bool found;
+
+    if (!wanted->generation)
+        return false;
+    pthread_mutex_lock(&all->lock);
+    found = same(place_of(all, wanted), wanted);
+    if (found)
+        wanted->binding = place_of(all, wanted)->binding;
+    pthread_mutex_unlock(&all->lock);
+    return found;
+}
+
+static void remember(struct sk_bindings *all, const struct row *r)
+{
+    pthread_mutex_lock(&all->lock);
+    *place_of(all, r) = *r;
+    pthread_mutex_unlock(&all->lock);
+}
+
+static CK_RV ask(const struct sk_entry *e, struct row *r, const struct sk_mechanism *m)
+{
+    struct sk_call c;
+    CK_RV rv;
+
+    sk_call_begin(&c, e, WIRE_bind_check, 64 + m->length);
+    sk_call_place(&c);
+    wire_write_u8(&c.w, (uint8_t)r->operation);
+    wire_write_u64(&c.w, r->key);
+    sk_mechanism_write(&c.w, m);
+    rv = sk_call_run(&c);
+    if (rv == CKR_OK) {
+        sk_reply_binding(&c.r, &r->binding);
+        rv = sk_call_finish(&c);
+    }
+    r->generation = c.x.generation;
+    r->epoch = c.x.header.epoch;
+    sk_call_end(&c);
+    return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_KEY_HANDLE_INVALID : rv;
+}
+
+CK_RV sk_bind(const struct sk_entry *e, enum wire_operation operation, uint64_t key, const struct sk_mechanism *m,
+              struct sk_binding *out)
+{
+    struct row r = {.slot = e->session->slot, .key = key, .mechanism = m->row->type, .shape = m->shape,
+                    .operation = operation};
+    CK_RV rv = CKR_OK;
+
+    r.generation = sk_link_generation(&e->state->link, &r.epoch);
+    if (!recall(e->state->bindings, &r)) {
+        rv = ask(e, &r, m);
+        if (rv == CKR_OK)
+            remember(e->state->bindings, &r);
+    }
+    *out = r.binding;
+    return rv;
+}

@@ -1,0 +1,131 @@
+#include "call.h"
+
+#include "clock.h"
+#include "login.h"
+
+#include <stdlib.h>
+
+/* The one table from statuses to PKCS#11's codes. */
+static CK_RV code_of(enum wire_status status)
+{
+    static const CK_RV codes[] = {
+#define ERROR(number, name, rv) [number] = rv,
+#include "../wire/errors.def"
+#undef ERROR
+    };
+    const size_t count = sizeof(codes) / sizeof(codes[0]);
+
+    if (status == STATUS_ok)
+        return CKR_OK;
+    if ((size_t)status >= count || codes[status] == CKR_OK)
+        return CKR_DEVICE_ERROR;
+    return codes[status];
+}
+
+/* What changes nothing, or nothing more when done twice, is sent again after a lost connection. */
+static enum sk_resend resend_of(enum wire_message type)
+{
+    switch (type) {
+    case WIRE_bind_check:
+    case WIRE_random:
+    case WIRE_slots:
+    case WIRE_mechanisms:
+    case WIRE_login:
+    case WIRE_logout:
+    case WIRE_session_closed:
+    case WIRE_find:
+    case WIRE_get_attributes:
+    case WIRE_set_attributes:
+    case WIRE_object_size:
+    case WIRE_wrap_key:
+        return SK_SEND_AGAIN;
+    default:
+        return SK_SEND_ONCE;
+    }
+}
+
+void sk_call_begin(struct sk_call *c, const struct sk_entry *e, enum wire_message type, size_t room)
+{
+    size_t body = room < WIRE_BODY_MAX ? room : WIRE_BODY_MAX;
+
+    *c = (struct sk_call){.entry = e};
+    c->x.type = (uint16_t)type;
+    c->x.resend = resend_of(type);
+    c->x.patience_ms = WIRE_DEADLINE_MS;
+    c->x.deadline = sk_now_ms() + WIRE_DEADLINE_MS;
+    c->x.frame = malloc(WIRE_HEADER_BYTES + body);
+    c->no_memory = !c->x.frame;
+    wire_writer_init(&c->w, c->x.frame ? c->x.frame + WIRE_HEADER_BYTES : (uint8_t *)c, c->x.frame ? body : 0);
+}
+
+void sk_call_place(struct sk_call *c)
+{
+    const struct sk_session *s = c->entry->session;
+
+    wire_write_u64(&c->w, s->slot);
+    wire_write_u64(&c->w, s->handle);
+    wire_write_u8(&c->w, s->read_write);
+}
+
+CK_RV sk_call_run(struct sk_call *c)
+{
+    enum wire_status status;
+
+    if (c->no_memory)
+        return CKR_HOST_MEMORY;
+    if (c->w.full)
+        return CKR_DEVICE_MEMORY; /* more than a token takes in one object */
+    c->x.length = WIRE_HEADER_BYTES + wire_written(&c->w);
+    status = sk_link_ask(&c->entry->state->link, &c->x);
+    if (c->entry->session)
+        atomic_store(&c->entry->session->last_status, (unsigned)status);
+    if (status == STATUS_user_not_logged_in && c->entry->session && c->x.type != WIRE_operate)
+        sk_login_lost(c->entry->state, c->entry->session->slot);
+    wire_reader_init(&c->r, c->x.body ? (const void *)c->x.body : "", c->x.body ? c->x.header.length : 0);
+    return code_of(status);
+}
+
+CK_RV sk_call_finish(struct sk_call *c)
+{
+    if (wire_reader_done(&c->r))
+        return CKR_OK;
+    if (c->entry->session)
+        atomic_store(&c->entry->session->last_status, (unsigned)STATUS_wire_malformed);
+    return CKR_DEVICE_ERROR;
+}
+
+void sk_call_end(struct sk_call *c)
+{
+    if (c->x.frame)
+        wire_wipe(c->x.frame, WIRE_HEADER_BYTES + wire_written(&c->w));
+    if (c->x.body)
+        wire_wipe(c->x.body, c->x.header.length);
+    free(c->x.frame);
+    free(c->x.body);
+}
+
+CK_RV sk_call_simple(struct sk_call *c)
+{
+    CK_RV rv = sk_call_run(c);
+
+    if (rv == CKR_OK)
+        rv = sk_call_finish(c);
+    sk_call_end(c);
+    return rv;
+}
+
+CK_RV sk_call_handle(struct sk_call *c, CK_ULONG *handle)
+{
+    CK_RV rv = sk_call_run(c);
+    uint64_t number = 0;
+
+    if (rv == CKR_OK) {
+        number = wire_read_u64(&c->r);
+        c->r.bad = c->r.bad || number == 0;
+        rv = sk_call_finish(c);
+    }
+    if (rv == CKR_OK)
+        *handle = number;
+    sk_call_end(c);
+    return rv;
+}

@@ -1,0 +1,43 @@
+/*
+ * One connected socket to the keeper, and whole frames on it. No locks: link.c says who writes and who reads.
+ */
+#ifndef SIDEKEY_MODULE_CONNECTION_H
+#define SIDEKEY_MODULE_CONNECTION_H
+
+#include "descriptor.h"
+
+#include "../wire/frame.h"
+
+enum sk_io {
+    SK_IO_OK = 0,
+    SK_IO_TIMEOUT = -1, /* the deadline passed; for a write, perhaps within a frame */
+    SK_IO_BROKEN = -2,  /* hung up, not a frame, or no longer our descriptor */
+    SK_IO_ABSENT = -3,  /* nobody listens */
+    SK_IO_MEMORY = -4
+};
+
+struct sk_connection {
+    struct sk_descriptor socket;
+    uint64_t generation; /* which of this process's connections it is; from 1 */
+    uint8_t *in;         /* received and not yet taken */
+    size_t have;
+    /* link.c's, under its lock */
+    unsigned users;
+    bool writing, reading, broken;
+};
+
+/* Connects without waiting. */
+enum sk_io sk_connection_open(struct sk_connection **out);
+
+void sk_connection_free(struct sk_connection *c);
+
+/* Hangs up for every process and thread that has it; whoever waits on it wakes. */
+void sk_connection_hang_up(struct sk_connection *c);
+
+enum sk_io sk_connection_send(struct sk_connection *c, const uint8_t *frame, size_t length, int64_t deadline);
+
+/* The next frame. `body` is NULL when the body is empty, else the caller's: wipe and free `h->length` bytes. What was
+ * received of a frame when the deadline passed is kept for the next call. */
+enum sk_io sk_connection_receive(struct sk_connection *c, int64_t deadline, struct wire_header *h, uint8_t **body);
+
+#endif

@@ -1,0 +1,563 @@
+#include "crypt.h"
+
+#include "call.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { HEAD_ROOM = 96, SIGNATURE_MAX = 8192 };
+
+static const uint32_t can[WIRE_OPERATIONS] = {
+    [WIRE_ENCRYPT] = CAN_ENCRYPT, [WIRE_DECRYPT] = CAN_DECRYPT, [WIRE_SIGN] = CAN_SIGN,
+    [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,
+};
+
+/* Where output goes: the caller's buffer, or memory of our own that becomes the operation's result. */
+struct sink {
+    uint8_t *at;
+    size_t room, used;
+    bool own;
+};
+
+/* taking an operation for one thread */
+
+static CK_RV take(struct sk_session *s, enum wire_operation kind, struct sk_operation **out)
+{
+    struct sk_operation *op = &s->operations[kind];
+    CK_RV rv = CKR_OK;
+
+    pthread_mutex_lock(&s->lock);
+    if (!op->active)
+        rv = CKR_OPERATION_NOT_INITIALIZED;
+    else if (op->busy)
+        rv = CKR_OPERATION_ACTIVE;
+    else
+        op->busy = true;
+    pthread_mutex_unlock(&s->lock);
+    *out = rv == CKR_OK ? op : NULL;
+    return rv;
+}
+
+static void cancel_at_keeper(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op)
+{
+    struct sk_call c;
+
+    if (!op->number)
+        return;
+    sk_call_begin(&c, e, WIRE_operate, HEAD_ROOM);
+    c.x.patience_ms = 0;
+    c.x.resend = SK_SEND_BOUND;
+    c.x.generation = op->generation;
+    wire_write_u8(&c.w, WIRE_CANCEL);
+    wire_write_u8(&c.w, (uint8_t)kind);
+    wire_write_u64(&c.w, op->number);
+    wire_write_bytes(&c.w, NULL, 0);
+    wire_write_absent(&c.w);
+    if (sk_call_run(&c) == CKR_OK)
+        sk_call_finish(&c);
+    sk_call_end(&c);
+    op->number = 0;
+}
+
+/* Gives the operation back. It lives on after success that left it `going`, and after CKR_BUFFER_TOO_SMALL. */
+static CK_RV give_back(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, CK_RV rv, bool going)
+{
+    const bool ended = rv == CKR_BUFFER_TOO_SMALL ? false : rv != CKR_OK || !going;
+
+    if (ended)
+        cancel_at_keeper(e, kind, op);
+    pthread_mutex_lock(&e->session->lock);
+    if (ended)
+        sk_operation_clear(op);
+    op->busy = false;
+    pthread_mutex_unlock(&e->session->lock);
+    return rv;
+}
+
+/* lengths */
+
+static bool is_gcm_decrypt(enum wire_operation kind, const struct sk_operation *op)
+{
+    return kind == WIRE_DECRYPT && op->mechanism.tag_bytes;
+}
+
+/* An upper bound of what is still to come once `more` bytes have gone in and that is all. */
+static uint64_t bound_at_end(enum wire_operation kind, const struct sk_operation *op, uint64_t more)
+{
+    const uint64_t in = op->in + more;
+    uint64_t all = wire_output_bound(op->binding.rule, op->binding.size, in);
+
+    if (is_gcm_decrypt(kind, op))
+        all = in > op->mechanism.tag_bytes ? in - op->mechanism.tag_bytes : 0;
+    return all > op->out ? all - op->out : 0;
+}
+
+/* The same for an Update: nothing can come out before it went in. */
+static uint64_t bound_of_update(enum wire_operation kind, const struct sk_operation *op, uint64_t more)
+{
+    const enum wire_output_rule rule = op->binding.rule;
+
+    if (rule == WIRE_OUTPUT_FIXED || rule == WIRE_OUTPUT_AT_MOST || is_gcm_decrypt(kind, op))
+        return 0;
+    return op->in + more > op->out ? op->in + more - op->out : 0;
+}
+
+/* Whether bound_at_end is the length itself. */
+static bool is_exact(const struct sk_operation *op)
+{
+    return op->binding.rule != WIRE_OUTPUT_AT_MOST && op->binding.rule != WIRE_OUTPUT_UNPADDED;
+}
+
+static CK_RV sink_open(struct sink *s, uint8_t *out, size_t out_len, uint64_t bound)
+{
+    *s = (struct sink){.at = out, .room = out_len};
+    if (out_len >= bound)
+        return CKR_OK;
+    s->own = true;
+    s->room = bound;
+    s->at = malloc(bound);
+    return s->at ? CKR_OK : CKR_HOST_MEMORY;
+}
+
+/* Wipes and frees the bytes in memory of our own that did not become a result. */
+static void sink_close(struct sink *s)
+{
+    if (!s->own || !s->at)
+        return;
+    wire_wipe(s->at, s->used);
+    free(s->at);
+    s->at = NULL;
+}
+
+/* one frame */
+
+static void write_operate(struct sk_call *c, enum wire_operation kind, const struct sk_operation *op, uint8_t flags,
+                          struct wire_bytes in, const struct wire_bytes *signature)
+{
+    wire_write_u8(&c->w, flags);
+    wire_write_u8(&c->w, (uint8_t)kind);
+    wire_write_u64(&c->w, op->number);
+    if (flags & WIRE_BEGIN) {
+        sk_call_place(c);
+        wire_write_u64(&c->w, op->key);
+        sk_mechanism_write(&c->w, &op->mechanism);
+    }
+    wire_write_bytes(&c->w, in.data, in.length);
+    if (signature && flags & WIRE_FINAL)
+        wire_write_bytes(&c->w, signature->data, signature->length);
+    else
+        wire_write_absent(&c->w);
+}
+
+static void read_output(struct sk_call *c, struct sink *to)
+{
+    struct wire_bytes out = wire_read_bytes(&c->r, WIRE_BODY_MAX);
+
+    if (out.length > to->room - to->used) {
+        c->r.bad = true;
+        return;
+    }
+    if (out.length)
+        memcpy(to->at + to->used, out.data, out.length);
+    to->used += out.length;
+}
+
+static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint8_t flags,
+                        struct wire_bytes in, const struct wire_bytes *signature, struct sink *to)
+{
+    const size_t before = to->used;
+    struct sk_call c;
+    CK_RV rv;
+
+    if (!op->number) {
+        op->number = atomic_fetch_add(&e->state->next_operation, 1) + 1;
+        flags |= WIRE_BEGIN;
+    }
+    sk_call_begin(&c, e, WIRE_operate,
+                  HEAD_ROOM + op->mechanism.length + in.length + (signature ? signature->length : 0));
+    c.x.resend = flags & WIRE_BEGIN ? SK_SEND_AGAIN : SK_SEND_BOUND;
+    c.x.generation = op->generation;
+    write_operate(&c, kind, op, flags, in, signature);
+    rv = sk_call_run(&c);
+    if (rv == CKR_OK) {
+        read_output(&c, to);
+        rv = sk_call_finish(&c);
+    } else {
+        op->number = 0; /* any status but ok ended it */
+    }
+    op->generation = c.x.generation;
+    if (flags & WIRE_FINAL)
+        op->number = 0;
+    op->in += in.length;
+    op->out += to->used - before;
+    sk_call_end(&c);
+    return rv;
+}
+
+/* The plaintext of AES-GCM is given after the tag was good, and may be longer than one frame: FINAL again, with no data,
+ * gives the next piece. */
+static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint64_t number,
+                        struct sink *to)
+{
+    const struct wire_bytes nothing = {NULL, 0};
+    CK_RV rv = CKR_OK;
+
+    while (rv == CKR_OK && op->out + op->mechanism.tag_bytes < op->in) {
+        size_t before = to->used;
+
+        op->number = number;
+        rv = send_piece(e, kind, op, WIRE_FINAL, nothing, NULL, to);
+        if (rv == CKR_OK && to->used == before)
+            rv = CKR_DEVICE_ERROR;
+    }
+    return rv;
+}
+
+/* All of `in`, in pieces; with `final` to the end of the operation. */
+static CK_RV stream(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
+                    bool final, const struct wire_bytes *signature, struct sink *to)
+{
+    uint64_t number = op->number;
+    CK_RV rv;
+
+    do {
+        struct wire_bytes piece = {in.data, in.length < WIRE_DATA_MAX ? in.length : WIRE_DATA_MAX};
+        bool last = final && piece.length == in.length;
+
+        rv = send_piece(e, kind, op, last ? WIRE_FINAL : 0, piece, signature, to);
+        number = op->number ? op->number : number;
+        in.data = in.data ? in.data + piece.length : NULL;
+        in.length -= piece.length;
+    } while (rv == CKR_OK && in.length);
+    if (rv == CKR_OK && final && is_gcm_decrypt(kind, op))
+        rv = fetch_rest(e, kind, op, number, to);
+    return rv;
+}
+
+/* delivering */
+
+/* A result that did not fit is kept for the same call; anything else ends in the caller's buffer. */
+static CK_RV settle(struct sk_operation *op, struct sink *from, enum sk_step step, uint8_t *out, CK_ULONG *out_len)
+{
+    const CK_ULONG room = *out_len;
+
+    *out_len = from->used;
+    if (!from->own)
+        return CKR_OK;
+    if (from->used <= room) {
+        if (from->used)
+            memcpy(out, from->at, from->used);
+        return CKR_OK;
+    }
+    op->result = from->at;
+    op->result_length = from->used;
+    op->result_of = step;
+    from->at = NULL;
+    return CKR_BUFFER_TOO_SMALL;
+}
+
+static CK_RV deliver(struct sk_operation *op, uint8_t *out, CK_ULONG *out_len, bool *delivered)
+{
+    const CK_ULONG room = *out_len;
+
+    *delivered = false;
+    *out_len = op->result_length;
+    if (!out)
+        return CKR_OK;
+    if (room < op->result_length)
+        return CKR_BUFFER_TOO_SMALL;
+    memcpy(out, op->result, op->result_length);
+    wire_wipe(op->result, op->result_length);
+    free(op->result);
+    op->result = NULL;
+    op->result_of = SK_STEP_NONE;
+    *delivered = true;
+    return CKR_OK;
+}
+
+/* What a call may not be, whatever its data: in the wrong order, or before its login. */
+static CK_RV check_step(const struct sk_operation *op, enum sk_step step)
+{
+    if (op->login_waiting)
+        return CKR_USER_NOT_LOGGED_IN;
+    if (op->result_of != SK_STEP_NONE && op->result_of != step)
+        return CKR_OPERATION_ACTIVE;
+    if (step == SK_STEP_SINGLE)
+        return op->parts ? CKR_OPERATION_ACTIVE : CKR_OK;
+    return op->asked ? CKR_OPERATION_ACTIVE : CKR_OK;
+}
+
+/* Bytes of the caller's; a NULL pointer stands for none. */
+static bool readable(const void *data, CK_ULONG length) { return data || !length; }
+
+/* the functions */
+
+static CK_RV install(struct sk_session *s, enum wire_operation kind, struct sk_operation *fresh)
+{
+    CK_RV rv = CKR_OK;
+
+    pthread_mutex_lock(&s->lock);
+    if (s->operations[kind].active)
+        rv = CKR_OPERATION_ACTIVE;
+    else
+        s->operations[kind] = *fresh;
+    pthread_mutex_unlock(&s->lock);
+    if (rv != CKR_OK)
+        sk_operation_clear(fresh);
+    return rv;
+}
+
+static bool is_active(struct sk_session *s, enum wire_operation kind)
+{
+    bool active;
+
+    pthread_mutex_lock(&s->lock);
+    active = s->operations[kind].active;
+    pthread_mutex_unlock(&s->lock);
+    return active;
+}
+
+CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key)
+{
+    struct sk_operation fresh = {.active = true, .key = key};
+    CK_RV rv;
+
+    if (!m)
+        return is_active(e->session, kind) ? sk_crypt_cancel(e, kind) : CKR_ARGUMENTS_BAD;
+    if (is_active(e->session, kind))
+        return CKR_OPERATION_ACTIVE;
+    rv = sk_mechanism_pack(m, can[kind], &fresh.mechanism);
+    if (rv != CKR_OK)
+        return rv;
+    if (kind != WIRE_DIGEST && !key)
+        rv = CKR_KEY_HANDLE_INVALID;
+    if (rv == CKR_OK)
+        rv = sk_bind(e, kind, key, &fresh.mechanism, &fresh.binding);
+    if (rv != CKR_OK) {
+        sk_operation_clear(&fresh);
+        return rv;
+    }
+    fresh.login_waiting = fresh.binding.login_needed;
+    return install(e->session, kind, &fresh);
+}
+
+/* A whole operation. One that was interrupted between its pieces starts again once, unless its output has begun to
+ * overwrite its input. */
+static CK_RV run_whole(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
+                       struct sink *to)
+{
+    const bool apart = to->own || !in.data || to->at + to->room <= in.data || in.data + in.length <= to->at;
+    CK_RV rv = stream(e, kind, op, in, true, NULL, to);
+
+    if (rv != CKR_DEVICE_REMOVED || !apart)
+        return rv;
+    op->number = op->in = op->out = 0;
+    to->used = 0;
+    return stream(e, kind, op, in, true, NULL, to);
+}
+
+static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
+                    uint8_t *out, CK_ULONG *out_len, bool *going)
+{
+    const uint64_t bound = bound_at_end(kind, op, in.length);
+    struct sink to;
+    bool delivered;
+    CK_RV rv = check_step(op, SK_STEP_SINGLE);
+
+    if (rv != CKR_OK)
+        return rv;
+    *going = true;
+    op->asked = true;
+    if (op->result_of == SK_STEP_SINGLE) {
+        rv = deliver(op, out, out_len, &delivered);
+        *going = !delivered;
+        return rv;
+    }
+    if (!out || (is_exact(op) && *out_len < bound)) {
+        *out_len = bound;
+        return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+    }
+    *going = false;
+    rv = sink_open(&to, out, *out_len, bound);
+    if (rv == CKR_OK)
+        rv = run_whole(e, kind, op, in, &to);
+    if (rv == CKR_OK)
+        rv = settle(op, &to, SK_STEP_SINGLE, out, out_len);
+    sink_close(&to);
+    return rv;
+}
+
+CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out,
+                      CK_ULONG *out_len)
+{
+    struct sk_operation *op;
+    bool going = false;
+    CK_RV rv = take(e->session, kind, &op);
+
+    e->in = in_len;
+    e->out = out_len;
+    if (rv != CKR_OK)
+        return rv;
+    rv = readable(in, in_len) && out_len ? CKR_OK : CKR_ARGUMENTS_BAD;
+    if (rv == CKR_OK)
+        rv = single(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len, &going);
+    return give_back(e, kind, op, rv, going);
+}
+
+static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
+                    uint8_t *out, CK_ULONG *out_len)
+{
+    const uint64_t bound = bound_of_update(kind, op, in.length);
+    struct sink to;
+    bool delivered;
+    CK_RV rv = check_step(op, SK_STEP_UPDATE);
+
+    if (rv != CKR_OK)
+        return rv;
+    op->parts = true;
+    if (op->result_of == SK_STEP_UPDATE)
+        return deliver(op, out, out_len, &delivered);
+    if (!out && (kind == WIRE_ENCRYPT || kind == WIRE_DECRYPT)) {
+        *out_len = bound;
+        return CKR_OK;
+    }
+    rv = sink_open(&to, out, out ? *out_len : 0, bound);
+    if (rv == CKR_OK && in.length)
+        rv = stream(e, kind, op, in, false, NULL, &to);
+    if (rv == CKR_OK)
+        rv = settle(op, &to, SK_STEP_UPDATE, out, out_len);
+    sink_close(&to);
+    return rv;
+}
+
+CK_RV sk_crypt_update(struct sk_entry *e, enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out,
+                      CK_ULONG *out_len)
+{
+    const bool gives = kind == WIRE_ENCRYPT || kind == WIRE_DECRYPT;
+    struct sk_operation *op;
+    CK_ULONG none = 0;
+    CK_RV rv = take(e->session, kind, &op);
+
+    e->in = in_len;
+    e->out = out_len;
+    if (rv != CKR_OK)
+        return rv;
+    rv = readable(in, in_len) && (out_len || !gives) ? CKR_OK : CKR_ARGUMENTS_BAD;
+    if (rv == CKR_OK)
+        rv = update(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len ? out_len : &none);
+    return give_back(e, kind, op, rv, true);
+}
+
+static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint8_t *out,
+                   CK_ULONG *out_len, bool *going)
+{
+    const struct wire_bytes nothing = {NULL, 0};
+    const uint64_t bound = bound_at_end(kind, op, 0);
+    struct sink to;
+    bool delivered;
+    CK_RV rv = check_step(op, SK_STEP_FINAL);
+
+    if (rv != CKR_OK)
+        return rv;
+    *going = true;
+    if (op->result_of == SK_STEP_FINAL) {
+        rv = deliver(op, out, out_len, &delivered);
+        *going = !delivered;
+        return rv;
+    }
+    if (!out || (is_exact(op) && *out_len < bound)) {
+        *out_len = bound;
+        return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+    }
+    *going = false;
+    rv = sink_open(&to, out, *out_len, bound);
+    if (rv == CKR_OK)
+        rv = stream(e, kind, op, nothing, true, NULL, &to);
+    if (rv == CKR_OK)
+        rv = settle(op, &to, SK_STEP_FINAL, out, out_len);
+    sink_close(&to);
+    return rv;
+}
+
+CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out, CK_ULONG *out_len)
+{
+    struct sk_operation *op;
+    bool going = false;
+    CK_RV rv = take(e->session, kind, &op);
+
+    e->out = out_len;
+    if (rv != CKR_OK)
+        return rv;
+    rv = out_len ? final(e, kind, op, out, out_len, &going) : CKR_ARGUMENTS_BAD;
+    return give_back(e, kind, op, rv, going);
+}
+
+static CK_RV verify(struct sk_entry *e, struct sk_operation *op, struct wire_bytes in, struct wire_bytes signature)
+{
+    struct sink none = {0};
+    CK_RV rv = stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
+
+    if (rv != CKR_DEVICE_REMOVED || op->parts)
+        return rv;
+    op->number = op->in = op->out = 0;
+    return stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
+}
+
+CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *signature,
+                      CK_ULONG signature_len, bool last_only)
+{
+    struct sk_operation *op;
+    CK_RV rv = take(e->session, WIRE_VERIFY, &op);
+
+    e->in = in_len;
+    if (rv != CKR_OK)
+        return rv;
+    rv = check_step(op, last_only ? SK_STEP_FINAL : SK_STEP_SINGLE);
+    if (rv == CKR_OK && !(readable(in, in_len) && readable(signature, signature_len)))
+        rv = CKR_ARGUMENTS_BAD;
+    if (rv == CKR_OK && signature_len > SIGNATURE_MAX)
+        rv = CKR_SIGNATURE_LEN_RANGE;
+    if (rv == CKR_OK)
+        rv = verify(e, op, (struct wire_bytes){in, in_len},
+                    (struct wire_bytes){signature ? signature : (const CK_BYTE *)"", signature_len});
+    return give_back(e, WIRE_VERIFY, op, rv, false);
+}
+
+CK_RV sk_crypt_cancel(struct sk_entry *e, enum wire_operation kind)
+{
+    struct sk_operation *op;
+    CK_RV rv = take(e->session, kind, &op);
+
+    if (rv == CKR_OPERATION_NOT_INITIALIZED)
+        return CKR_OK;
+    if (rv != CKR_OK)
+        return CKR_OPERATION_CANCEL_FAILED;
+    return give_back(e, kind, op, CKR_OK, false);
+}
+
+void sk_crypt_drop_all(struct sk_entry *e)
+{
+    for (int kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS; kind++)
+        sk_crypt_cancel(e, (enum wire_operation)kind);
+}
+
+uint64_t sk_crypt_login_waiting(struct sk_session *s)
+{
+    uint64_t key = 0;
+
+    pthread_mutex_lock(&s->lock);
+    for (int kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS && !key; kind++)
+        if (s->operations[kind].active && s->operations[kind].login_waiting)
+            key = s->operations[kind].key;
+    pthread_mutex_unlock(&s->lock);
+    return key;
+}
+
+void sk_crypt_login_done(struct sk_session *s, uint64_t key)
+{
+    pthread_mutex_lock(&s->lock);
+    for (int kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS; kind++)
+        if (s->operations[kind].key == key)
+            s->operations[kind].login_waiting = false;
+    pthread_mutex_unlock(&s->lock);
+}

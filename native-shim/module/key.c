@@ -1,0 +1,196 @@
+#include "key.h"
+
+#include "call.h"
+#include "mechanism.h"
+#include "object.h"
+#include "template.h"
+
+#include <string.h>
+
+enum { HEAD_ROOM = 96 };
+
+/* place and mechanism, with room for `more`: how all of these begin. When it fails there is nothing to end. */
+static CK_RV begin(struct sk_call *c, struct sk_entry *e, enum wire_message type, const CK_MECHANISM *m, uint32_t can,
+                   size_t more)
+{
+    struct sk_mechanism packed;
+    CK_RV rv = sk_mechanism_pack(m, can, &packed);
+
+    if (rv != CKR_OK)
+        return rv;
+    sk_call_begin(c, e, type, HEAD_ROOM + packed.length + more);
+    sk_call_place(c);
+    sk_mechanism_write(&c->w, &packed);
+    sk_mechanism_clear(&packed);
+    return CKR_OK;
+}
+
+/* A template, then the request, whose answer is one handle. */
+static CK_RV make(struct sk_call *c, struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count,
+                  CK_OBJECT_HANDLE *out)
+{
+    CK_RV rv = sk_template_write(&c->w, attributes, count, SK_PART_ALL);
+
+    if (rv != CKR_OK) {
+        sk_call_end(c);
+        return rv;
+    }
+    rv = sk_call_handle(c, out);
+    if (rv == CKR_OK)
+        sk_object_made(e, attributes, count);
+    return rv;
+}
+
+CK_RV sk_key_generate(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIBUTE *attributes, CK_ULONG count,
+                      CK_OBJECT_HANDLE *out)
+{
+    struct sk_call c;
+    CK_RV rv;
+
+    if (!out)
+        return CKR_ARGUMENTS_BAD;
+    rv = begin(&c, e, WIRE_generate_key, m, CAN_GENERATE, sk_template_room(attributes, count));
+    return rv == CKR_OK ? make(&c, e, attributes, count, out) : rv;
+}
+
+static CK_RV read_pair(struct sk_call *c, CK_OBJECT_HANDLE *public_out, CK_OBJECT_HANDLE *private_out)
+{
+    uint64_t first = wire_read_u64(&c->r), second = wire_read_u64(&c->r);
+    CK_RV rv;
+
+    c->r.bad = c->r.bad || !first || !second;
+    rv = sk_call_finish(c);
+    if (rv == CKR_OK) {
+        *public_out = first;
+        *private_out = second;
+    }
+    return rv;
+}
+
+CK_RV sk_key_generate_pair(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIBUTE *public_attributes,
+                           CK_ULONG public_count, const CK_ATTRIBUTE *private_attributes, CK_ULONG private_count,
+                           CK_OBJECT_HANDLE *public_out, CK_OBJECT_HANDLE *private_out)
+{
+    struct sk_call c;
+    CK_RV rv;
+
+    if (!public_out || !private_out)
+        return CKR_ARGUMENTS_BAD;
+    rv = begin(&c, e, WIRE_generate_key_pair, m, CAN_GENERATE_PAIR,
+               sk_template_room(public_attributes, public_count) + sk_template_room(private_attributes, private_count));
+    if (rv != CKR_OK)
+        return rv;
+    rv = sk_template_write(&c.w, public_attributes, public_count, SK_PART_ALL);
+    if (rv == CKR_OK)
+        rv = sk_template_write(&c.w, private_attributes, private_count, SK_PART_ALL);
+    if (rv == CKR_OK)
+        rv = sk_call_run(&c);
+    if (rv == CKR_OK)
+        rv = read_pair(&c, public_out, private_out);
+    sk_call_end(&c);
+    if (rv == CKR_OK) {
+        sk_object_made(e, public_attributes, public_count);
+        sk_object_made(e, private_attributes, private_count);
+    }
+    return rv;
+}
+
+/* The length is known when it is done: to ask for it wraps the key and drops the result, which has no other effect. */
+CK_RV sk_key_wrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE by, CK_OBJECT_HANDLE key, CK_BYTE *out,
+                  CK_ULONG *out_len)
+{
+    struct wire_bytes wrapped = {NULL, 0};
+    struct sk_call c;
+    CK_RV rv;
+
+    if (!out_len)
+        return CKR_ARGUMENTS_BAD;
+    rv = begin(&c, e, WIRE_wrap_key, m, CAN_WRAP, 0);
+    if (rv != CKR_OK)
+        return rv;
+    wire_write_u64(&c.w, by);
+    wire_write_u64(&c.w, key);
+    rv = sk_call_run(&c);
+    if (rv == CKR_OK) {
+        wrapped = wire_read_bytes(&c.r, WIRE_BODY_MAX);
+        rv = sk_call_finish(&c);
+    }
+    if (rv == CKR_OK && out && *out_len < wrapped.length)
+        rv = CKR_BUFFER_TOO_SMALL;
+    if (rv == CKR_OK && out && wrapped.length)
+        memcpy(out, wrapped.data, wrapped.length);
+    if (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL)
+        *out_len = wrapped.length;
+    sk_call_end(&c);
+    return rv;
+}
+
+CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE by, const CK_BYTE *wrapped,
+                    CK_ULONG wrapped_len, const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out)
+{
+    struct sk_call c;
+    CK_RV rv;
+
+    if (!out || (!wrapped && wrapped_len))
+        return CKR_ARGUMENTS_BAD;
+    if (wrapped_len == 0 || wrapped_len > WIRE_BLOB_MAX)
+        return CKR_WRAPPED_KEY_LEN_RANGE;
+    rv = begin(&c, e, WIRE_unwrap_key, m, CAN_UNWRAP, wrapped_len + sk_template_room(attributes, count));
+    if (rv != CKR_OK)
+        return rv;
+    wire_write_u64(&c.w, by);
+    wire_write_bytes(&c.w, wrapped, wrapped_len);
+    return make(&c, e, attributes, count, out);
+}
+
+CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,
+                    CK_ULONG count, CK_OBJECT_HANDLE *out)
+{
+    struct sk_call c;
+    CK_RV rv;
+
+    if (!out)
+        return CKR_ARGUMENTS_BAD;
+    rv = begin(&c, e, WIRE_derive_key, m, CAN_DERIVE, sk_template_room(attributes, count));
+    if (rv != CKR_OK)
+        return rv;
+    wire_write_u64(&c.w, base);
+    return make(&c, e, attributes, count, out);
+}
+
+static CK_RV random_piece(struct sk_entry *e, CK_BYTE *out, uint32_t length)
+{
+    struct wire_bytes bytes;
+    struct sk_call c;
+    CK_RV rv;
+
+    sk_call_begin(&c, e, WIRE_random, 4);
+    wire_write_u32(&c.w, length);
+    rv = sk_call_run(&c);
+    if (rv == CKR_OK) {
+        bytes = wire_read_bytes(&c.r, length);
+        c.r.bad = c.r.bad || bytes.length != length;
+        rv = sk_call_finish(&c);
+    }
+    if (rv == CKR_OK)
+        memcpy(out, bytes.data, length);
+    sk_call_end(&c);
+    return rv;
+}
+
+CK_RV sk_random(struct sk_entry *e, CK_BYTE *out, CK_ULONG length)
+{
+    CK_RV rv = CKR_OK;
+
+    e->in = length;
+    if (!out && length)
+        return CKR_ARGUMENTS_BAD;
+    while (rv == CKR_OK && length) {
+        uint32_t piece = length < WIRE_DATA_MAX ? (uint32_t)length : WIRE_DATA_MAX;
+
+        rv = random_piece(e, out, piece);
+        out += piece;
+        length -= piece;
+    }
+    return rv;
+}

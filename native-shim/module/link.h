@@ -1,0 +1,59 @@
+/*
+ * The process's one connection to the keeper, shared by all its threads. Each thread writes its own frame; of the threads
+ * that wait, one reads and hands the others their replies; nobody holds a lock while waiting. A lost connection is made
+ * anew by whoever needs it next, and what may safely be sent twice is sent again once.
+ */
+#ifndef SIDEKEY_MODULE_LINK_H
+#define SIDEKEY_MODULE_LINK_H
+
+#include "connection.h"
+
+#include <pthread.h>
+
+struct sk_waiter;
+
+struct sk_link {
+    pthread_mutex_t lock;
+    pthread_cond_t turn; /* connecting or writing has ended, or the link is closing */
+    struct sk_connection *now;
+    struct sk_waiter *waiters;
+    bool connecting, closing;
+    bool was_good;   /* a connection was there before: its loss is a pause, not an absence */
+    int64_t lost_at; /* when, by sk_now_ms */
+    uint64_t next_id, generation, epoch;
+};
+
+enum sk_resend {
+    SK_SEND_ONCE,  /* has an effect: never twice */
+    SK_SEND_AGAIN, /* harmless twice */
+    SK_SEND_BOUND  /* belongs to an operation that the keeper of one connection knows */
+};
+
+struct sk_exchange {
+    uint8_t *frame; /* header and body; the header is filled in here */
+    size_t length;
+    uint16_t type;
+    enum sk_resend resend;
+    int64_t patience_ms; /* how long to wait for a daemon that went away to come back */
+    int64_t deadline;
+    uint64_t generation; /* in: for SK_SEND_BOUND; out: of the connection that answered */
+    /* the reply */
+    struct wire_header header;
+    uint8_t *body; /* the caller's: wipe and free */
+};
+
+void sk_link_init(struct sk_link *l);
+
+/* Asks and waits. Gives the reply's status, or keeper_absent, operation_lost, deadline, wire_version, memory. */
+enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x);
+
+/* The generation of the connection and the epoch of its bindings now; 0 when there is none. */
+uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch);
+
+/* Wakes all who wait: they get keeper_absent. */
+void sk_link_close(struct sk_link *l);
+
+/* After the last user left. */
+void sk_link_free(struct sk_link *l);
+
+#endif

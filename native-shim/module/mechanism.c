@@ -1,0 +1,206 @@
+#include "mechanism.h"
+
+#include "../wire/limits.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* CK_GCM_PARAMS of 2.20 has no ulIvBits; the length of the parameter tells them apart. */
+struct gcm_params_2_20 {
+    CK_BYTE *iv;
+    CK_ULONG iv_len;
+    CK_BYTE *aad;
+    CK_ULONG aad_len;
+    CK_ULONG tag_bits;
+};
+
+enum { PACKED_NUMBERS_MAX = 64 };
+
+/* A pointer and length of the caller's; false when they contradict each other or are out of bounds. */
+static bool view(struct wire_bytes *out, const void *data, CK_ULONG length)
+{
+    out->data = length ? data : NULL;
+    out->length = length;
+    return length <= WIRE_PARAMS_MAX && (data || !length);
+}
+
+static bool copy_struct(void *to, size_t size, const CK_MECHANISM *m)
+{
+    if (!m->pParameter || m->ulParameterLen != size)
+        return false;
+    memcpy(to, m->pParameter, size);
+    return true;
+}
+
+static bool read_gcm(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct gcm_params_2_20 old;
+    CK_GCM_PARAMS now;
+
+    if (copy_struct(&old, sizeof(old), m))
+        now = (CK_GCM_PARAMS){old.iv, old.iv_len, 0, old.aad, old.aad_len, old.tag_bits};
+    else if (!copy_struct(&now, sizeof(now), m))
+        return false;
+    /* ulIvBits is what callers get wrong: it counts only where ulIvLen is missing */
+    if (now.iv_len == 0 && now.iv_bits % 8 == 0)
+        now.iv_len = now.iv_bits / 8;
+    p->bits = now.tag_bits <= 128 ? (uint32_t)now.tag_bits : 0;
+    return view(&p->iv, now.iv_ptr, now.iv_len) && view(&p->aad, now.aad_ptr, now.aad_len);
+}
+
+static bool read_ctr(const CK_MECHANISM *m, CK_AES_CTR_PARAMS *own, struct wire_params *p)
+{
+    if (!copy_struct(own, sizeof(*own), m))
+        return false;
+    p->bits = own->counter_bits <= 128 ? (uint32_t)own->counter_bits : 0;
+    return view(&p->iv, own->cb, sizeof(own->cb));
+}
+
+static bool read_pss(const CK_MECHANISM *m, struct wire_params *p)
+{
+    CK_RSA_PKCS_PSS_PARAMS from;
+
+    if (!copy_struct(&from, sizeof(from), m))
+        return false;
+    p->hash = from.hash_alg;
+    p->mgf = from.mgf;
+    p->salt_length = from.s_len;
+    return true;
+}
+
+static bool read_oaep(const CK_MECHANISM *m, struct wire_params *p)
+{
+    CK_RSA_PKCS_OAEP_PARAMS from;
+
+    if (!copy_struct(&from, sizeof(from), m))
+        return false;
+    p->hash = from.hash_alg;
+    p->mgf = from.mgf;
+    if (from.source != CKZ_DATA_SPECIFIED && !(from.source == 0 && from.source_data_len == 0))
+        return false;
+    return view(&p->aad, from.source_data, from.source_data_len);
+}
+
+static bool read_ecdh1(const CK_MECHANISM *m, struct wire_params *p)
+{
+    CK_ECDH1_DERIVE_PARAMS from;
+
+    if (!copy_struct(&from, sizeof(from), m))
+        return false;
+    p->hash = from.kdf;
+    return view(&p->aad, from.shared_data, from.shared_data_len) &&
+           view(&p->point, from.public_data, from.public_data_len);
+}
+
+static bool read_eddsa(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct sk_eddsa_params from;
+
+    if (m->ulParameterLen == 0)
+        return true;
+    if (!copy_struct(&from, sizeof(from), m))
+        return false;
+    p->present = true;
+    p->prehash = from.phFlag != CK_FALSE;
+    return view(&p->aad, from.pContextData, from.ulContextDataLen);
+}
+
+/* `ctr` is the place of the counter block, which `p` then points to. */
+static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, CK_AES_CTR_PARAMS *ctr, struct wire_params *p)
+{
+    switch (layout) {
+    case LAYOUT_none:
+        return m->ulParameterLen == 0; /* a stray pointer without a length is harmless */
+    case LAYOUT_iv16:
+    case LAYOUT_iv8_optional:
+    case LAYOUT_iv4_optional:
+        return view(&p->iv, m->pParameter, m->ulParameterLen);
+    case LAYOUT_ctr:
+        return read_ctr(m, ctr, p);
+    case LAYOUT_gcm:
+        return read_gcm(m, p);
+    case LAYOUT_pss:
+        return read_pss(m, p);
+    case LAYOUT_oaep:
+        return read_oaep(m, p);
+    case LAYOUT_ecdh1:
+        return read_ecdh1(m, p);
+    case LAYOUT_eddsa:
+        return read_eddsa(m, p);
+    }
+    return false;
+}
+
+/* FNV-1a. Two parameters of one shape by accident cost a wrong length hint; the keeper checks the real ones. */
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ at[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static uint64_t shape_of(const struct sk_mechanism *m, const struct wire_params *p)
+{
+    uint64_t numbers[2] = {p->iv.length, p->bits};
+    uint64_t hash = mix(0xcbf29ce484222325u, numbers, sizeof(numbers));
+
+    return p->iv.length ? hash : mix(hash, m->params, m->length);
+}
+
+static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
+{
+    const size_t room = PACKED_NUMBERS_MAX + p->iv.length + p->aad.length + p->point.length;
+    struct wire_params again;
+    struct wire_writer w;
+
+    out->params = malloc(room);
+    if (!out->params)
+        return CKR_HOST_MEMORY;
+    wire_writer_init(&w, out->params, room);
+    wire_params_write(out->row->layout, p, &w);
+    out->length = wire_written(&w);
+    out->shape = shape_of(out, p);
+    if (out->row->layout == LAYOUT_gcm)
+        out->tag_bytes = p->bits / 8;
+    if (w.full || out->length > WIRE_PARAMS_MAX ||
+        !wire_params_read(out->row->layout, (struct wire_bytes){out->params, out->length}, &again))
+        return CKR_MECHANISM_PARAM_INVALID;
+    return CKR_OK;
+}
+
+CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechanism *out)
+{
+    struct wire_params p = {0};
+    CK_AES_CTR_PARAMS ctr;
+    CK_RV rv;
+
+    *out = (struct sk_mechanism){0};
+    if (!from)
+        return CKR_ARGUMENTS_BAD;
+    out->row = wire_mechanism_find(from->mechanism);
+    if (!out->row || !(out->row->flags & can))
+        return CKR_MECHANISM_INVALID;
+    if (!read_params(out->row->layout, from, &ctr, &p))
+        return CKR_MECHANISM_PARAM_INVALID;
+    rv = pack(&p, out);
+    if (rv != CKR_OK)
+        sk_mechanism_clear(out);
+    return rv;
+}
+
+void sk_mechanism_clear(struct sk_mechanism *m)
+{
+    if (m->params)
+        wire_wipe(m->params, m->length);
+    free(m->params);
+    m->params = NULL;
+    m->length = 0;
+}
+
+void sk_mechanism_write(struct wire_writer *w, const struct sk_mechanism *m)
+{
+    wire_write_u64(w, m->row->type);
+    wire_write_bytes(w, m->params, m->length);
+}

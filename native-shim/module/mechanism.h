@@ -1,0 +1,28 @@
+/*
+ * A caller's CK_MECHANISM, checked and packed as it travels (wire/params.h). The caller's structures are read once, by
+ * copy: their alignment, their padding and the pointers in them are the caller's word.
+ */
+#ifndef SIDEKEY_MODULE_MECHANISM_H
+#define SIDEKEY_MODULE_MECHANISM_H
+
+#include "cryptoki3.h"
+
+#include "../wire/buffer.h"
+#include "../wire/mechanism.h"
+#include "../wire/params.h"
+
+struct sk_mechanism {
+    const struct wire_mechanism *row;
+    uint8_t *params; /* owned; may be NULL */
+    size_t length;
+    uint32_t tag_bytes; /* of AES-GCM, else 0 */
+    uint64_t shape;     /* equal for two parameters that differ in nothing but an initial value or associated data */
+};
+
+/* `can`: one of CAN_. CKR_ARGUMENTS_BAD, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID or CKR_HOST_MEMORY. */
+CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechanism *out);
+void sk_mechanism_clear(struct sk_mechanism *m);
+
+void sk_mechanism_write(struct wire_writer *w, const struct sk_mechanism *m);
+
+#endif

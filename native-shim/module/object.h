@@ -1,0 +1,20 @@
+/*
+ * Objects: create, copy, destroy, and their attributes. Keys that come into being elsewhere than by a template: key.h.
+ */
+#ifndef SIDEKEY_MODULE_OBJECT_H
+#define SIDEKEY_MODULE_OBJECT_H
+
+#include "guard.h"
+
+CK_RV sk_object_create(struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out);
+CK_RV sk_object_copy(struct sk_entry *e, CK_OBJECT_HANDLE from, const CK_ATTRIBUTE *attributes, CK_ULONG count,
+                     CK_OBJECT_HANDLE *out);
+CK_RV sk_object_destroy(struct sk_entry *e, CK_OBJECT_HANDLE object);
+CK_RV sk_object_size(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ULONG *bytes);
+CK_RV sk_object_get(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attributes, CK_ULONG count);
+CK_RV sk_object_set(struct sk_entry *e, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *attributes, CK_ULONG count);
+
+/* After an object was made by a template: the session may have one to lose when it closes. */
+void sk_object_made(struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count);
+
+#endif

@@ -1,0 +1,31 @@
+# The module: libc only, three exported symbols.
+MODULE_SOURCES := $(wildcard module/*.c) wire/buffer.c wire/frame.c wire/mechanism.c wire/params.c wire/template.c
+MODULE_OBJECTS := $(MODULE_SOURCES:%.c=$(BUILD)/obj/shared/%.o)
+MODULE_TESTS := $(notdir $(basename $(wildcard ../test/native-shim/module_*.c)))
+# A sanitised object leaves the runtime's symbols to the program that loads it.
+MODULE_DEFS := $(if $(SANITIZE),,-Wl,-z,defs)
+
+# What a guest exports is said in module.map alone.
+$(BUILD)/obj/shared/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(BUILD)/sidekey-pkcs11.so: $(MODULE_OBJECTS) module/module.map
+	$(LINK) -shared -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $@ $(MODULE_OBJECTS)
+
+# The tests link the module's objects: no loader between the sanitisers and what they look at.
+$(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(BUILD)/obj/test/native-shim/peer.o $(MODULE_OBJECTS)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^
+
+$(BUILD)/test/replay_module_reply: $(BUILD)/obj/test/fuzz/module_reply.o $(BUILD)/obj/test/fuzz/replay.o $(MODULE_OBJECTS)
+	@mkdir -p $(@D)
+	$(LINK) -o $@ $^
+
+$(BUILD)/module_reply: $(BUILD)/obj/test/fuzz/module_reply.o $(MODULE_OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^
+
+PROGRAMS += $(BUILD)/sidekey-pkcs11.so
+TESTS += $(MODULE_TESTS:%=$(BUILD)/test/%) $(BUILD)/test/replay_module_reply
+FUZZERS += $(BUILD)/module_reply

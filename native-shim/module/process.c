@@ -1,0 +1,170 @@
+#include "process.h"
+
+#include "binding.h"
+#include "login.h"
+#include "session.h"
+#include "slot.h"
+#include "trace.h"
+
+#include <sched.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * The gate is a page of .bss that the kernel wipes in the child of a fork (MADV_WIPEONFORK): the child finds no state and
+ * no lock that a vanished thread held. Where the kernel cannot, each look compares the pid.
+ */
+enum { GATE_ALIGNMENT = 65536 }; /* no page of any host is larger */
+
+struct gate {
+    _Atomic(struct sk_state *) state;
+    atomic_uint looking; /* threads between reading `state` and counting themselves in it */
+    atomic_flag opening;
+    atomic_bool by_pid;
+    atomic_int pid;
+};
+
+static union {
+    struct gate gate;
+    unsigned char page[GATE_ALIGNMENT];
+} whole __attribute__((aligned(GATE_ALIGNMENT)));
+
+/* What the child inherits, to close its copy: written before the gate opens, read when it opens again. */
+static struct sk_state *inherited;
+
+static struct gate *gate(void)
+{
+    struct gate *g = &whole.gate;
+
+    if (atomic_load_explicit(&g->by_pid, memory_order_relaxed) && atomic_load(&g->pid) != getpid()) {
+        atomic_store(&g->state, NULL);
+        atomic_store(&g->looking, 0);
+        atomic_flag_clear(&g->opening);
+        atomic_store(&g->pid, getpid());
+    }
+    return g;
+}
+
+static void mark(struct gate *g)
+{
+    long page = sysconf(_SC_PAGESIZE);
+    bool wiped = page > 0 && page <= GATE_ALIGNMENT && madvise(&whole, (size_t)page, MADV_WIPEONFORK) == 0;
+
+    atomic_store(&g->pid, getpid());
+    atomic_store(&g->by_pid, !wiped);
+}
+
+/* The parent's state, as it was when the parent forked: its locks may be held for ever, so nothing of it is touched or
+ * freed but the descriptors. */
+static void forget_parent(void)
+{
+    struct sk_state *old = inherited;
+
+    inherited = NULL;
+    if (!old)
+        return;
+    if (old->link.now)
+        sk_descriptor_close(&old->link.now->socket);
+    sk_descriptor_close(&old->trace);
+}
+
+static void free_state(struct sk_state *s)
+{
+    sk_sessions_free(s->sessions);
+    sk_slots_free(s->slots);
+    sk_logins_free(s->logins);
+    sk_bindings_free(s->bindings);
+    sk_descriptor_close(&s->trace);
+    sk_link_free(&s->link);
+    free(s);
+}
+
+static struct sk_state *new_state(void)
+{
+    struct sk_state *s = calloc(1, sizeof(*s));
+
+    if (!s)
+        return NULL;
+    atomic_init(&s->holders, 1);
+    sk_link_init(&s->link);
+    s->trace.fd = -1;
+    s->sessions = sk_sessions_new();
+    s->slots = sk_slots_new();
+    s->logins = sk_logins_new();
+    s->bindings = sk_bindings_new();
+    if (!s->sessions || !s->slots || !s->logins || !s->bindings) {
+        free_state(s);
+        return NULL;
+    }
+    sk_trace_open(&s->trace);
+    return s;
+}
+
+static CK_RV open_gate(struct gate *g)
+{
+    struct sk_state *s;
+
+    if (atomic_load(&g->state))
+        return CKR_CRYPTOKI_ALREADY_INITIALIZED;
+    forget_parent();
+    mark(g);
+    s = new_state();
+    if (!s)
+        return CKR_HOST_MEMORY;
+    inherited = s;
+    atomic_store(&g->state, s);
+    return CKR_OK;
+}
+
+CK_RV sk_process_open(void)
+{
+    struct gate *g = gate();
+    CK_RV rv;
+
+    while (atomic_flag_test_and_set(&g->opening))
+        sched_yield();
+    rv = open_gate(g);
+    atomic_flag_clear(&g->opening);
+    return rv;
+}
+
+CK_RV sk_process_close(void)
+{
+    struct gate *g = gate();
+    struct sk_state *s;
+
+    while (atomic_flag_test_and_set(&g->opening))
+        sched_yield();
+    s = atomic_exchange(&g->state, NULL);
+    if (s)
+        inherited = NULL;
+    atomic_flag_clear(&g->opening);
+    if (!s)
+        return CKR_CRYPTOKI_NOT_INITIALIZED;
+    while (atomic_load(&g->looking)) /* a few instructions of another thread */
+        sched_yield();
+    sk_logins_end(s);
+    sk_link_close(&s->link);
+    sk_process_release(s);
+    return CKR_OK;
+}
+
+struct sk_state *sk_process_hold(void)
+{
+    struct gate *g = gate();
+    struct sk_state *s;
+
+    atomic_fetch_add(&g->looking, 1);
+    s = atomic_load(&g->state);
+    if (s)
+        atomic_fetch_add(&s->holders, 1);
+    atomic_fetch_sub(&g->looking, 1);
+    return s;
+}
+
+void sk_process_release(struct sk_state *s)
+{
+    if (atomic_fetch_sub(&s->holders, 1) == 1)
+        free_state(s);
+}

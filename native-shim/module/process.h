@@ -1,0 +1,37 @@
+/*
+ * What this process has of the module: nothing before C_Initialize, one state after it, nothing after C_Finalize, and
+ * nothing in the child of a fork. The state is counted: who is inside keeps it, the last to leave frees it.
+ */
+#ifndef SIDEKEY_MODULE_PROCESS_H
+#define SIDEKEY_MODULE_PROCESS_H
+
+#include "cryptoki3.h"
+#include "descriptor.h"
+#include "link.h"
+
+#include <stdatomic.h>
+
+struct sk_sessions;
+struct sk_slots;
+struct sk_logins;
+struct sk_bindings;
+
+struct sk_state {
+    atomic_uint holders;
+    atomic_ullong next_operation;
+    struct sk_link link;
+    struct sk_sessions *sessions;
+    struct sk_slots *slots;
+    struct sk_logins *logins;
+    struct sk_bindings *bindings;
+    struct sk_descriptor trace; /* fd -1: none */
+};
+
+CK_RV sk_process_open(void);
+CK_RV sk_process_close(void);
+
+/* The state, for sk_process_release; NULL when there is none. */
+struct sk_state *sk_process_hold(void);
+void sk_process_release(struct sk_state *state);
+
+#endif

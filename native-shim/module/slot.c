@@ -1,0 +1,324 @@
+#include "slot.h"
+
+#include "call.h"
+#include "login.h"
+#include "reply.h"
+#include "text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { LISTING_PATIENCE_MS = 2000 };
+
+struct known {
+    CK_SLOT_ID id;
+    bool present;
+    CK_FLAGS flags;
+    CK_ULONG pin_min, pin_max;
+    CK_UTF8CHAR description[64], label[32], manufacturer[32], model[16], serial[16];
+};
+
+struct sk_slots {
+    pthread_mutex_t lock;
+    struct known *rows;
+    uint32_t count;
+    uint64_t generation; /* of the connection on which they were seen; 0: ask again */
+};
+
+struct sk_slots *sk_slots_new(void)
+{
+    struct sk_slots *all = calloc(1, sizeof(*all));
+
+    if (all)
+        pthread_mutex_init(&all->lock, NULL);
+    return all;
+}
+
+void sk_slots_free(struct sk_slots *all)
+{
+    if (!all)
+        return;
+    free(all->rows);
+    pthread_mutex_destroy(&all->lock);
+    free(all);
+}
+
+void sk_slots_forget(struct sk_state *state)
+{
+    pthread_mutex_lock(&state->slots->lock);
+    state->slots->generation = 0;
+    pthread_mutex_unlock(&state->slots->lock);
+}
+
+static void keep(struct known *row, const struct sk_slot *s)
+{
+    *row = (struct known){.id = s->id, .present = s->present, .flags = s->flags, .pin_min = s->pin_min,
+                          .pin_max = s->pin_max};
+    sk_pad(row->description, sizeof(row->description), s->description.data, s->description.length);
+    sk_pad(row->label, sizeof(row->label), s->label.data, s->label.length);
+    sk_pad(row->manufacturer, sizeof(row->manufacturer), s->manufacturer.data, s->manufacturer.length);
+    sk_pad(row->model, sizeof(row->model), s->model.data, s->model.length);
+    sk_pad(row->serial, sizeof(row->serial), s->serial.data, s->serial.length);
+}
+
+static struct known *read_rows(struct wire_reader *r, uint32_t *count)
+{
+    struct known *rows;
+
+    *count = sk_reply_count(r, SK_SLOTS_MAX);
+    rows = calloc(*count ? *count : 1, sizeof(*rows));
+    if (!rows)
+        r->bad = true;
+    for (uint32_t i = 0; i < *count && !r->bad; i++) {
+        struct sk_slot one;
+
+        sk_reply_slot(r, &one);
+        keep(&rows[i], &one);
+    }
+    return rows;
+}
+
+/* No answer: the slots stay, their tokens are gone. */
+static CK_RV all_absent(struct sk_slots *all)
+{
+    CK_RV rv = CKR_OK;
+
+    pthread_mutex_lock(&all->lock);
+    all->generation = 0;
+    if (!all->count) {
+        struct sk_slot none = {.id = 0};
+
+        free(all->rows);
+        all->rows = calloc(1, sizeof(*all->rows));
+        all->count = all->rows ? 1 : 0;
+        if (all->rows)
+            keep(all->rows, &none);
+        else
+            rv = CKR_HOST_MEMORY;
+    }
+    for (uint32_t i = 0; i < all->count; i++)
+        all->rows[i].present = false;
+    pthread_mutex_unlock(&all->lock);
+    return rv;
+}
+
+/* Asks the agent. */
+static CK_RV refresh(struct sk_entry *e)
+{
+    struct sk_slots *all = e->state->slots;
+    struct known *rows = NULL;
+    uint32_t count = 0;
+    struct sk_call c;
+    CK_RV rv;
+
+    sk_call_begin(&c, e, WIRE_slots, 0);
+    c.x.patience_ms = LISTING_PATIENCE_MS;
+    rv = sk_call_run(&c);
+    if (rv == CKR_OK) {
+        rows = read_rows(&c.r, &count);
+        rv = sk_call_finish(&c);
+    }
+    if (rv == CKR_OK) {
+        pthread_mutex_lock(&all->lock);
+        free(all->rows);
+        all->rows = rows;
+        all->count = count;
+        all->generation = c.x.generation;
+        pthread_mutex_unlock(&all->lock);
+        rows = NULL;
+    }
+    free(rows);
+    sk_call_end(&c);
+    return rv == CKR_OK || rv == CKR_HOST_MEMORY ? rv : all_absent(all);
+}
+
+static CK_RV copy_row(struct sk_slots *all, CK_SLOT_ID slot, struct known *out)
+{
+    CK_RV rv = CKR_SLOT_ID_INVALID;
+
+    pthread_mutex_lock(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++)
+        if (all->rows[i].id == slot) {
+            *out = all->rows[i];
+            rv = CKR_OK;
+            break;
+        }
+    pthread_mutex_unlock(&all->lock);
+    return rv;
+}
+
+static bool seen_on(struct sk_slots *all, uint64_t generation)
+{
+    bool same;
+
+    pthread_mutex_lock(&all->lock);
+    same = generation && all->generation == generation;
+    pthread_mutex_unlock(&all->lock);
+    return same;
+}
+
+CK_RV sk_slot_check(struct sk_entry *e, CK_SLOT_ID slot, CK_FLAGS *flags)
+{
+    struct known row;
+    uint64_t epoch;
+    CK_RV rv = CKR_SLOT_ID_INVALID;
+
+    if (seen_on(e->state->slots, sk_link_generation(&e->state->link, &epoch)))
+        rv = copy_row(e->state->slots, slot, &row);
+    if (rv != CKR_OK || !row.present || !(row.flags & CKF_TOKEN_INITIALIZED)) {
+        rv = refresh(e);
+        if (rv == CKR_OK)
+            rv = copy_row(e->state->slots, slot, &row);
+    }
+    if (rv != CKR_OK)
+        return rv;
+    if (!row.present)
+        return CKR_TOKEN_NOT_PRESENT;
+    if (flags)
+        *flags = row.flags;
+    return row.flags & CKF_TOKEN_INITIALIZED ? CKR_OK : CKR_TOKEN_NOT_RECOGNIZED;
+}
+
+CK_RV sk_slot_list(struct sk_entry *e, CK_BBOOL present, CK_SLOT_ID *list, CK_ULONG *count)
+{
+    struct sk_slots *all = e->state->slots;
+    CK_ULONG n = 0, room;
+    CK_RV rv;
+
+    if (!count)
+        return CKR_ARGUMENTS_BAD;
+    room = list ? *count : 0;
+    rv = refresh(e);
+    if (rv != CKR_OK)
+        return rv;
+    pthread_mutex_lock(&all->lock);
+    for (uint32_t i = 0; i < all->count; i++)
+        if (!present || all->rows[i].present) {
+            if (n < room)
+                list[n] = all->rows[i].id;
+            n++;
+        }
+    pthread_mutex_unlock(&all->lock);
+    *count = n;
+    return list && n > room ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+}
+
+CK_RV sk_slot_info(struct sk_entry *e, CK_SLOT_ID slot, CK_SLOT_INFO *info)
+{
+    struct known row;
+    CK_RV rv;
+
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    rv = refresh(e);
+    if (rv == CKR_OK)
+        rv = copy_row(e->state->slots, slot, &row);
+    if (rv != CKR_OK)
+        return rv;
+    *info = (CK_SLOT_INFO){.flags = row.present ? CKF_TOKEN_PRESENT : 0};
+    memcpy(info->slotDescription, row.description, sizeof(info->slotDescription));
+    sk_pad_text(info->manufacturerID, sizeof(info->manufacturerID), "Sidekey");
+    return CKR_OK;
+}
+
+CK_RV sk_token_info(struct sk_entry *e, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
+{
+    struct known row;
+    CK_RV rv;
+
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    rv = refresh(e);
+    if (rv == CKR_OK)
+        rv = copy_row(e->state->slots, slot, &row);
+    if (rv != CKR_OK)
+        return rv;
+    if (!row.present)
+        return CKR_TOKEN_NOT_PRESENT;
+    *info = (CK_TOKEN_INFO){.flags = row.flags, .ulMinPinLen = row.pin_min, .ulMaxPinLen = row.pin_max};
+    memcpy(info->label, row.label, sizeof(info->label));
+    memcpy(info->manufacturerID, row.manufacturer, sizeof(info->manufacturerID));
+    memcpy(info->model, row.model, sizeof(info->model));
+    memcpy(info->serialNumber, row.serial, sizeof(info->serialNumber));
+    sk_pad_text(info->utcTime, sizeof(info->utcTime), "");
+    sk_sessions_count(e->state, slot, &info->ulSessionCount, &info->ulRwSessionCount);
+    info->ulTotalPublicMemory = info->ulFreePublicMemory = CK_UNAVAILABLE_INFORMATION;
+    info->ulTotalPrivateMemory = info->ulFreePrivateMemory = CK_UNAVAILABLE_INFORMATION;
+    return CKR_OK;
+}
+
+/* A mechanisms request, run: `count` entries follow in c->r. The caller ends it, whatever this gives. */
+static CK_RV ask_mechanisms(struct sk_entry *e, CK_SLOT_ID slot, struct sk_call *c, uint32_t *count)
+{
+    CK_RV rv;
+
+    sk_call_begin(c, e, WIRE_mechanisms, 8);
+    wire_write_u64(&c->w, slot);
+    rv = sk_call_run(c);
+    if (rv == CKR_OK)
+        *count = sk_reply_count(&c->r, SK_MECHANISMS_MAX);
+    return rv;
+}
+
+/* An uninitialised token has mechanisms too. */
+static CK_RV check_for_mechanisms(struct sk_entry *e, CK_SLOT_ID slot)
+{
+    CK_RV rv = sk_slot_check(e, slot, NULL);
+
+    return rv == CKR_TOKEN_NOT_RECOGNIZED ? CKR_OK : rv;
+}
+
+CK_RV sk_mechanism_list(struct sk_entry *e, CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
+{
+    struct sk_mechanism_info one;
+    struct sk_call c;
+    uint32_t n = 0;
+    CK_ULONG room;
+    CK_RV rv;
+
+    if (!count)
+        return CKR_ARGUMENTS_BAD;
+    room = list ? *count : 0;
+    rv = check_for_mechanisms(e, slot);
+    if (rv != CKR_OK)
+        return rv;
+    rv = ask_mechanisms(e, slot, &c, &n);
+    for (uint32_t i = 0; i < n && !c.r.bad; i++) {
+        sk_reply_mechanism(&c.r, &one);
+        if (i < room)
+            list[i] = one.type;
+    }
+    if (rv == CKR_OK)
+        rv = sk_call_finish(&c);
+    sk_call_end(&c);
+    if (rv == CKR_OK)
+        *count = n;
+    return rv == CKR_OK && list && n > room ? CKR_BUFFER_TOO_SMALL : rv;
+}
+
+CK_RV sk_mechanism_info(struct sk_entry *e, CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
+{
+    struct sk_mechanism_info one;
+    struct sk_call c;
+    uint32_t n = 0;
+    bool found = false;
+    CK_RV rv;
+
+    if (!info)
+        return CKR_ARGUMENTS_BAD;
+    rv = check_for_mechanisms(e, slot);
+    if (rv != CKR_OK)
+        return rv;
+    rv = ask_mechanisms(e, slot, &c, &n);
+    for (uint32_t i = 0; i < n && !c.r.bad; i++) {
+        sk_reply_mechanism(&c.r, &one);
+        if (one.type != type)
+            continue;
+        found = true;
+        *info = (CK_MECHANISM_INFO){one.min, one.max, one.flags};
+    }
+    if (rv == CKR_OK)
+        rv = sk_call_finish(&c);
+    sk_call_end(&c);
+    return rv == CKR_OK && !found ? CKR_MECHANISM_INVALID : rv;
+}

@@ -1,0 +1,112 @@
+#include "trace.h"
+
+#include "../wire/mechanism.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 512 };
+
+static const struct {
+    CK_RV rv;
+    const char *name;
+} results[] = {
+#define ERROR(number, name, rv) {rv, #rv},
+#include "../wire/errors.def"
+#undef ERROR
+    {CKR_HOST_MEMORY, "CKR_HOST_MEMORY"},
+    {CKR_BUFFER_TOO_SMALL, "CKR_BUFFER_TOO_SMALL"},
+    {CKR_CRYPTOKI_NOT_INITIALIZED, "CKR_CRYPTOKI_NOT_INITIALIZED"},
+    {CKR_CRYPTOKI_ALREADY_INITIALIZED, "CKR_CRYPTOKI_ALREADY_INITIALIZED"},
+    {CKR_FUNCTION_NOT_PARALLEL, "CKR_FUNCTION_NOT_PARALLEL"},
+    {CKR_KEY_INDIGESTIBLE, "CKR_KEY_INDIGESTIBLE"},
+    {CKR_NO_EVENT, "CKR_NO_EVENT"},
+    {CKR_OPERATION_ACTIVE, "CKR_OPERATION_ACTIVE"},
+    {CKR_SESSION_HANDLE_INVALID, "CKR_SESSION_HANDLE_INVALID"},
+    {CKR_SESSION_PARALLEL_NOT_SUPPORTED, "CKR_SESSION_PARALLEL_NOT_SUPPORTED"},
+    {CKR_SESSION_READ_ONLY_EXISTS, "CKR_SESSION_READ_ONLY_EXISTS"},
+    {CKR_SESSION_READ_WRITE_SO_EXISTS, "CKR_SESSION_READ_WRITE_SO_EXISTS"},
+};
+
+static const char *name_of(CK_RV rv)
+{
+    for (size_t i = 0; i < sizeof(results) / sizeof(results[0]); i++)
+        if (results[i].rv == rv)
+            return results[i].name;
+    return "CKR_?";
+}
+
+void sk_trace_open(struct sk_descriptor *trace)
+{
+    const char *path = secure_getenv("SIDEKEY_TRACE");
+
+    if (path && *path)
+        sk_descriptor_take(trace, open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+}
+
+struct line {
+    char text[LINE_MAX_BYTES];
+    size_t length;
+};
+
+static void add(struct line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct line *l, const char *format, ...)
+{
+    size_t room = sizeof(l->text) - l->length;
+    va_list values;
+    int n;
+
+    va_start(values, format);
+    n = vsnprintf(l->text + l->length, room, format, values);
+    va_end(values);
+    if (n > 0)
+        l->length += (size_t)n < room ? (size_t)n : room - 1;
+}
+
+static void add_time(struct line *l)
+{
+    struct timespec now;
+    struct tm utc;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    add(l, "%04d-%02d-%02dT%02d:%02d:%02d.%06ldZ", utc.tm_year + 1900, utc.tm_mon + 1, utc.tm_mday, utc.tm_hour,
+        utc.tm_min, utc.tm_sec, now.tv_nsec / 1000);
+}
+
+static void add_mechanism(struct line *l, CK_MECHANISM_TYPE type)
+{
+    const struct wire_mechanism *row = wire_mechanism_find(type);
+
+    if (row)
+        add(l, " mechanism=%s", row->name);
+    else
+        add(l, " mechanism=0x%lx", type);
+}
+
+void sk_trace_call(const struct sk_entry *e, CK_RV rv)
+{
+    struct line l = {.length = 0};
+
+    add_time(&l);
+    add(&l, " %d %s", (int)gettid(), e->function);
+    if (e->handle)
+        add(&l, " session=%lu", e->handle);
+    if (e->with_mechanism)
+        add_mechanism(&l, e->mechanism);
+    if (e->object)
+        add(&l, " object=%lu", e->object);
+    if (e->in)
+        add(&l, " in=%lu", e->in);
+    if (e->out && (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL))
+        add(&l, " out=%lu", *e->out);
+    add(&l, " %s\n", name_of(rv));
+    if (sk_descriptor_alive(&e->state->trace) && write(e->state->trace.fd, l.text, l.length) < 0)
+        return; /* a full disk is not the application's concern */
+}
