@@ -19,6 +19,8 @@ function requireOwner(deps: SidekeyDeps, call: Call): void {
 function listAttributes(deps: SidekeyDeps, call: Call): Reply {
   const { token = '', handle = '' } = call.params;
   if (!/^\d{1,15}$/.test(handle)) throw new Refusal(400, 'a handle is a whole number');
+  // The owner may know which tokens there are: 403 would tell the CLI that it is not the owner.
+  if (deps.tokens.tokens().every(({ label }) => label !== token)) throw new Refusal(404);
   const attributes = deps.tokens.keyAttributes(token, Number(handle));
   return { plain: attributes.map(({ type, value }) => ({ type, value: value.toString('hex') })) };
 }

@@ -1,6 +1,6 @@
 /** A real API on a temporary Unix socket, with the token double behind it. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import type { Socket } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -98,4 +98,20 @@ export async function startApi(t: Test, overrides: Partial<ApiDeps> = {}): Promi
 
 export function base64(text: string | Buffer): string {
   return Buffer.from(text).toString('base64');
+}
+
+/** Everything that the server sends until it ends the connection. */
+export async function readAll(socket: Socket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk) => (text += chunk.toString()));
+  // A server that ends a connection before it has read everything resets it.
+  socket.on('error', () => {});
+  await new Promise((done) => socket.once('close', done));
+  return text;
+}
+
+export async function sendBytes(path: string, bytes: string | Buffer): Promise<string> {
+  const socket = connect(path);
+  socket.write(bytes);
+  return readAll(socket);
 }

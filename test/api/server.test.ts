@@ -1,36 +1,9 @@
-// The API as a thing on a socket: what it does with clients that are slow, broken, too large or not welcome, and with the
-// path it listens at. By real sockets and literal bytes.
+// What the API does with clients that are slow, broken, too large or not welcome: by real sockets and literal bytes.
 import { once } from 'node:events';
-import { lstat, stat, symlink, writeFile } from 'node:fs/promises';
-import { connect, createServer, type Socket } from 'node:net';
-import { dirname, join } from 'node:path';
-import { spawn } from 'node:child_process';
-import { test, type Test } from 'tap';
-import { createApi, type ApiDeps } from '../../src/api/server.ts';
-import { base64, createApiDeps, makeSocketPath, OWN_PEER, startApi } from './api-under-test.ts';
-
-/** Everything that the server sends until it ends the connection. */
-async function readAll(socket: Socket): Promise<string> {
-  let text = '';
-  socket.on('data', (chunk) => (text += chunk.toString()));
-  // A server that ends a connection before it has read everything resets it.
-  socket.on('error', () => {});
-  await new Promise((done) => socket.once('close', done));
-  return text;
-}
-
-async function sendBytes(path: string, bytes: string | Buffer): Promise<string> {
-  const socket = connect(path);
-  socket.write(bytes);
-  return readAll(socket);
-}
-
-async function createUnstarted(t: Test, overrides: Partial<ApiDeps> = {}) {
-  const { deps, logs } = createApiDeps(overrides);
-  const api = createApi(deps);
-  t.teardown(() => api.close());
-  return { api, logs };
-}
+import { lstat } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { test } from 'tap';
+import { base64, OWN_PEER, readAll, sendBytes, startApi } from './api-under-test.ts';
 
 test('a peer whose credentials cannot be read is not answered', async (t) => {
   const refuse = () => {
@@ -244,14 +217,12 @@ test('health and seal-status say what the agent says, to any local process', asy
 });
 
 test('the agent tells of itself to its owner and to root alone', async (t) => {
-  let peer = { ...OWN_PEER, uid: 54321 };
-  const { request, path, tokens } = await startApi(t, { peerOf: () => peer });
+  const stranger = { ...OWN_PEER, uid: 54321 };
+  const { request } = await startApi(t, { peerOf: () => stranger });
   const paths = ['/v1/sidekey/status', '/v1/sidekey/keys', '/v1/sidekey/keys/main/1'];
   for (const url of paths) t.equal((await request('GET', url)).status, 403, url);
-  t.ok(tokens.held.size === 0 && path !== '');
 
   for (const uid of [OWN_PEER.uid, 0]) {
-    peer = { ...OWN_PEER, uid };
     const welcome = await startApi(t, { peerOf: () => ({ ...OWN_PEER, uid }) });
     await welcome.request('POST', '/v1/transit/keys/k');
     t.strictSame((await welcome.request('GET', '/v1/sidekey/status')).body, { ok: true, boot: '7' });
@@ -261,77 +232,9 @@ test('the agent tells of itself to its owner and to root alone', async (t) => {
     const attributes = await welcome.request('GET', '/v1/sidekey/keys/main/1');
     t.strictSame(attributes.body, [{ type: 3, value: '6c6162656c' }]);
     t.equal((await welcome.request('GET', '/v1/sidekey/keys/main/2')).status, 404);
+    t.equal((await welcome.request('GET', '/v1/sidekey/keys/nowhere/1')).status, 404);
     t.equal((await welcome.request('GET', '/v1/sidekey/keys/main/x')).status, 400);
   }
-});
-
-test('the socket has exactly the mode that was asked for, whatever the mask', async (t) => {
-  for (const [mask, mode] of [
-    [0o022, 0o666],
-    [0o777, 0o660],
-    [0o000, 0o600],
-  ] as const) {
-    const { api } = await createUnstarted(t);
-    const path = await makeSocketPath(t);
-    const before = process.umask(mask);
-    await api.listen(path, mode);
-    t.equal(process.umask(before), mask, 'the mask is as it was');
-    t.equal((await stat(path)).mode & 0o7777, mode);
-  }
-});
-
-test('a mode that the socket does not take is an error, and nothing listens', async (t) => {
-  const { api } = await createUnstarted(t);
-  const path = await makeSocketPath(t);
-  await t.rejects(api.listen(path, 0o10600), { code: 'socket_refused' });
-  await t.rejects(lstat(path), { code: 'ENOENT' });
-});
-
-test('a second server on the same path is refused and the first goes on', async (t) => {
-  const first = await startApi(t);
-  const { api } = await createUnstarted(t);
-  await t.rejects(api.listen(first.path, 0o600), { code: 'already_running' });
-  t.equal((await first.request('GET', '/v1/sys/health')).status, 200);
-});
-
-test('one that accepts and says nothing is alive too', async (t) => {
-  const path = await makeSocketPath(t);
-  const other = createServer(() => {}).listen(path);
-  await once(other, 'listening');
-  const { api } = await createUnstarted(t);
-  await t.rejects(api.listen(path, 0o600), { code: 'already_running' });
-  other.close();
-});
-
-test('the socket of a killed process is taken over', async (t) => {
-  const path = await makeSocketPath(t);
-  const script = `require('net').createServer().listen(${JSON.stringify(path)}, () => console.log('up'))`;
-  const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'], env: {} });
-  await once(child.stdout, 'data');
-  child.kill('SIGKILL');
-  await once(child, 'close');
-  t.ok((await lstat(path)).isSocket());
-  const { api } = await createUnstarted(t);
-  await api.listen(path, 0o600);
-  t.match(await sendBytes(path, 'GET /v1/sys/health HTTP/1.0\r\n\r\n'), /^HTTP\/1.1 200 /);
-});
-
-test('a file that is no socket is not removed', async (t) => {
-  const path = await makeSocketPath(t);
-  await writeFile(path, 'precious');
-  const link = join(dirname(path), 'link');
-  await symlink(path, link);
-  for (const taken of [path, link]) {
-    const { api } = await createUnstarted(t);
-    await t.rejects(api.listen(taken, 0o600), { code: 'socket_refused' });
-    t.ok(await lstat(taken));
-  }
-});
-
-test('a folder that is not there is an error', async (t) => {
-  const { api } = await createUnstarted(t);
-  const path = await makeSocketPath(t);
-  await t.rejects(api.listen(join(dirname(path), 'nowhere', 'api.sock'), 0o600), { code: 'socket_refused' });
 });
 
 test('closing waits for the answer that is under way, says so, and removes the socket', async (t) => {
