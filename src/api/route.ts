@@ -65,15 +65,22 @@ function wrap(requestId: string, data: object, warnings: readonly string[] | und
   };
 }
 
+/** The agent's own tables have 64-bit numbers, which JSON has not: as text. */
+function writeBigint(_name: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? String(value) : value;
+}
+
+function writeBody(requestId: string, answer: Reply): string {
+  if ('plain' in answer) return JSON.stringify(answer.plain, writeBigint);
+  return JSON.stringify(wrap(requestId, answer.data, answer.warnings));
+}
+
 function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
-  const body = 'plain' in answer ? answer.plain : wrap(request.id, answer.data, answer.warnings);
   return reply
     .code(answer.status ?? 200)
     .type('application/json')
     .header('cache-control', 'no-store')
-    .send(
-      JSON.stringify(body, (_name, value: unknown) => (typeof value === 'bigint' ? String(value) : value)),
-    );
+    .send(writeBody(request.id, answer));
 }
 
 /** LIST is no method that Node's parser knows: it arrives as LINK (list-method.ts). */
@@ -93,8 +100,8 @@ function refuseMethod(): never {
 async function answerInTime(answer: Promise<Reply>, timeoutMs: number): Promise<Reply> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new SidekeyError('deadline', `a handler took over ${timeoutMs} ms`);
-    timer = setTimeout(reject, timeoutMs, error);
+    const give = () => reject(new SidekeyError('deadline', `a handler took over ${timeoutMs} ms`));
+    timer = setTimeout(give, timeoutMs);
   });
   try {
     return await Promise.race([answer, late]);
