@@ -41,10 +41,8 @@ export function boundFields(fields: AuditFields): AuditFields {
 
 /** Without its newline. */
 export function formatLine({ seq, time, event, fields, prev }: AuditLine): string {
-  const head = JSON.stringify({ seq, time, event: bound(event), fields: boundFields(fields), prev }).slice(
-    0,
-    -1,
-  );
+  const row = { seq, time, event: bound(event), fields: boundFields(fields), prev };
+  const head = escapeSeparators(JSON.stringify(row)).slice(0, -1);
   return `${head},"sum":"${sha256(head)}"}`;
 }
 

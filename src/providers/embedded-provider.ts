@@ -16,12 +16,15 @@ const CKA_VALUE_LEN = 0x161;
 const CKM_AES_KEY_GEN = 0x1080;
 const NEWLINE = 0x0a;
 
-export interface EmbeddedOptions {
-  readonly name: string;
+export interface KeyFiles {
   readonly keyFile: string;
   readonly passphraseFile: string | null;
   readonly systemdCredential: string | null;
   readonly ownUid: number;
+}
+
+export interface EmbeddedOptions extends KeyFiles {
+  readonly name: string;
   readonly keeper: Keeper;
   readonly log: Logger;
 }
@@ -45,7 +48,7 @@ function trimNewline(bytes: Buffer): Buffer {
   return bytes.at(-1) === NEWLINE ? bytes.subarray(0, -1) : bytes;
 }
 
-function readPassphrase(options: EmbeddedOptions): Buffer | null {
+function readPassphrase(options: KeyFiles): Buffer | null {
   const { passphraseFile, systemdCredential, ownUid } = options;
   if (passphraseFile) return readPrivateFile(passphraseFile, ownUid);
   if (!systemdCredential) return null;
@@ -56,7 +59,7 @@ function readPassphrase(options: EmbeddedOptions): Buffer | null {
 }
 
 /** The KEK in the clear: the caller wipes it. */
-export async function readKek(options: EmbeddedOptions): Promise<Buffer> {
+export async function readKek(options: KeyFiles): Promise<Buffer> {
   const file = readPrivateFile(options.keyFile, options.ownUid);
   const passphrase = readPassphrase(options);
   try {

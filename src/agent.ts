@@ -1,0 +1,222 @@
+/** The agent: its parts, put together from a configuration, and the order in which they begin and end. */
+import { chmodSync, mkdirSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { createAccessPolicy } from './access/rules.ts';
+import { completePeer, readPeer } from './access/peer-reader.ts';
+import { lockFile } from './access/peer-credentials.ts';
+import { createApi, type Api } from './api/server.ts';
+import { AuditLog } from './audit/audit-log.ts';
+import type { Config } from './config/config.ts';
+import { checkReload } from './config/reload.ts';
+import { SidekeyError } from './errors.ts';
+import { KeeperClient } from './keeper/keeper-client.ts';
+import { KeeperLink } from './keeper/keeper-link.ts';
+import { startKeeper } from './keeper/keeper-process.ts';
+import type { Logger } from './log/logger.ts';
+import { createEmbeddedProvider } from './providers/embedded-provider.ts';
+import { agentStatus } from './status.ts';
+import { SqliteStore } from './store/sqlite-store.ts';
+import type { Clock, Keeper, Provider } from './tokens/ports.ts';
+import type { TokenService } from './tokens/service.ts';
+import { createTokenService } from './tokens/token-service.ts';
+
+const USAGE_FLUSH_MS = 60_000;
+
+const CLOCK: Clock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+};
+
+export interface AgentOptions {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly version: string;
+}
+
+function ownUid(): number {
+  const uid = process.geteuid?.();
+  if (uid === undefined) throw new SidekeyError('internal', 'this host has no uids');
+  return uid;
+}
+
+/** Nothing is served without this lock: two agents on one store would each believe their own memory of it. */
+function lockStore({ store }: Config): { release: () => void } {
+  mkdirSync(dirname(store.path), { recursive: true, mode: 0o700 });
+  const lock = lockFile(`${store.path}.lock`);
+  if (!lock) throw new SidekeyError('already_running', `another agent serves ${store.path}`);
+  return lock;
+}
+
+function createProviders(config: Config, keeper: Keeper, log: Logger): Map<string, Provider> {
+  const entries = Object.entries(config.providers).map(([name, each]) => {
+    const { keyFile, passphraseFile, systemdCredential } = each;
+    const files = { keyFile, passphraseFile, systemdCredential };
+    return [name, createEmbeddedProvider({ name, ...files, ownUid: ownUid(), keeper, log })] as const;
+  });
+  return new Map(entries);
+}
+
+/** The parts that need no socket: what `init` uses too. */
+export class Domain {
+  readonly keeper: KeeperClient;
+  readonly tokens: TokenService;
+  readonly audit: AuditLog;
+  readonly #lock: { release: () => void };
+  readonly #store: SqliteStore;
+  readonly #providers: ReadonlyMap<string, Provider>;
+  #config: Config;
+
+  constructor({ config, log }: AgentOptions) {
+    this.#config = config;
+    this.#lock = lockStore(config);
+    this.audit = new AuditLog(config.audit.path, CLOCK);
+    this.keeper = new KeeperClient(log);
+    this.#providers = createProviders(config, this.keeper, log);
+    this.#store = new SqliteStore(config.store.path);
+    this.tokens = this.#createTokens(log);
+    this.keeper.serve(this.tokens);
+  }
+
+  get config(): Config {
+    return this.#config;
+  }
+
+  set config(config: Config) {
+    this.#config = config;
+  }
+
+  #createTokens(log: Logger): TokenService {
+    const access = createAccessPolicy({
+      ownUid: ownUid(),
+      tokens: () => this.#config.tokens,
+      createTokens: () => this.#config.createTokens,
+    });
+    return createTokenService({
+      keeper: this.keeper,
+      store: this.#store,
+      providers: this.#providers,
+      access,
+      audit: this.audit,
+      clock: CLOCK,
+      log,
+      readPeer: (pid, uid, gid, groups) => completePeer({ pid, uid, gid, groups }),
+      config: () => this.#config,
+    });
+  }
+
+  /** Tokens that the configuration names and the store does not know. They have no PIN until somebody sets one. */
+  async createMissingTokens(): Promise<void> {
+    const known = new Set(this.tokens.tokens().map(({ label }) => label));
+    for (const { label, provider } of this.#config.tokens) {
+      if (!known.has(label)) await this.tokens.createToken({ label, provider, soPin: null, userPin: null });
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.tokens.close();
+    for (const provider of this.#providers.values()) await provider.close();
+    this.#store.close();
+    this.audit.close();
+    this.#lock.release();
+  }
+}
+
+export class Agent {
+  readonly #domain: Domain;
+  readonly #link: KeeperLink;
+  readonly #api: Api;
+  readonly #log: Logger;
+  #usage: NodeJS.Timeout | null = null;
+
+  constructor(options: AgentOptions) {
+    this.#log = options.log;
+    this.#domain = new Domain(options);
+    this.#link = createLink(options, this.#domain.keeper);
+    this.#api = createAgentApi(options, this.#domain);
+  }
+
+  /** Resolves when the sockets of this process are there; a keeper may come later. */
+  async start(): Promise<void> {
+    const { config, audit } = this.#domain;
+    audit.record('agent.started', { pid: process.pid, config: config.file });
+    await this.#domain.createMissingTokens();
+    prepareControlFolder(config);
+    this.#link.start();
+    await this.#api.listen(config.sockets.api, config.sockets.apiMode).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new SidekeyError('socket_refused', `${config.sockets.api}: ${reason}`, { cause });
+    });
+    this.#usage = setInterval(() => void this.#flushUsage(), USAGE_FLUSH_MS);
+  }
+
+  waitForKeeper(timeoutMs: number): Promise<void> {
+    return this.#link.waitAttached(timeoutMs);
+  }
+
+  /** All or nothing: throws config_invalid when something changed that needs a restart. */
+  async reload(config: Config): Promise<void> {
+    const domain = this.#domain;
+    checkReload(domain.config, config);
+    domain.config = config;
+    this.#log.level = config.log.level;
+    await domain.createMissingTokens();
+    domain.audit.record('agent.reloaded', { config: config.file });
+    if (domain.keeper.pid === null) return;
+    // Rules may have become narrower: every binding is asked for again.
+    for (const { slot } of domain.tokens.tokens()) await domain.keeper.unbind(null, slot, null);
+  }
+
+  async stop(): Promise<void> {
+    if (this.#usage) clearInterval(this.#usage);
+    await this.#api.close();
+    await this.#flushUsage();
+    const { config, audit } = this.#domain;
+    await this.#link.stop(config.keeper.start);
+    audit.record('agent.stopped', { pid: process.pid });
+    await this.#domain.close();
+  }
+
+  async #flushUsage(): Promise<void> {
+    if (this.#domain.keeper.pid === null) return;
+    await this.#domain.tokens
+      .flushUsage()
+      .catch((error) => this.#log.error({ error }, 'use counters were not written'));
+  }
+}
+
+/** The keeper's control socket is its owner's alone, and so is its folder unless it is shared with the other sockets. */
+function prepareControlFolder({ sockets, keeper }: Config): void {
+  if (!keeper.start) return;
+  const folder = dirname(sockets.control);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const isShared = [sockets.api, sockets.pkcs11].some((path) => dirname(path) === folder);
+  if (!isShared && (statSync(folder).mode & 0o077) !== 0) chmodSync(folder, 0o700);
+}
+
+function createLink({ config, log }: AgentOptions, client: KeeperClient): KeeperLink {
+  const { pkcs11, pkcs11Mode, control } = config.sockets;
+  const program = { path: config.keeper.path, pkcs11, pkcs11Mode, control };
+  const start = config.keeper.start ? (ended: () => void) => startKeeper(program, log, ended) : null;
+  return new KeeperLink({ client, control, start, log });
+}
+
+function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
+  const { keeper, tokens } = domain;
+  const sources = {
+    version,
+    startedAt: new Date().toISOString(),
+    config: () => domain.config,
+    keeper,
+    tokens,
+  };
+  return createApi({
+    tokens,
+    logger: log,
+    version,
+    ownUid: ownUid(),
+    peerOf: readPeer,
+    status: () => agentStatus(sources),
+    health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),
+    defaultToken: () => domain.config.tokens[0]?.label ?? tokens.tokens()[0]?.label ?? '',
+  });
+}

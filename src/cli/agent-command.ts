@@ -1,0 +1,69 @@
+import { Agent } from '../agent.ts';
+import { notifySystemd, refuseDumps } from '../access/peer-credentials.ts';
+import { loadConfig } from '../config/read-config.ts';
+import { SidekeyError } from '../errors.ts';
+import { createLogger, type Logger } from '../log/logger.ts';
+import { CONFIG_OPTION, configFile, type Command } from './command.ts';
+
+/** READY=1 comes with the keeper, or after this long without one: the agent serves then, and heals. */
+const READY_WAIT_MS = 5000;
+
+function ended(): Promise<NodeJS.Signals> {
+  const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => resolve(signal));
+  return promise;
+}
+
+/** All or nothing: whatever is wrong with the new file, the agent goes on with the old one. */
+async function reload(agent: Agent, file: string, log: Logger): Promise<void> {
+  notifySystemd(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
+  try {
+    await agent.reload(loadConfig(file));
+    log.info({ config: file }, 'took up the changed configuration');
+  } catch (error) {
+    if (!(error instanceof SidekeyError)) throw error;
+    for (const problem of error.message.split('\n'))
+      log.error({ code: error.code, problem }, 'the old configuration stays');
+  }
+  notifySystemd('READY=1');
+}
+
+async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
+  const end = ended();
+  await agent.start();
+  let reloading = Promise.resolve();
+  process.on('SIGHUP', () => (reloading = reloading.then(() => reload(agent, file, log))));
+  const attached = agent.waitForKeeper(READY_WAIT_MS).catch((error: unknown) => {
+    log.warn({ error }, 'no keeper yet: keys cannot be used until there is one');
+  });
+  await Promise.race([attached, end]);
+  notifySystemd('READY=1');
+  log.info({ config: file }, 'the agent serves');
+  const signal = await end;
+  notifySystemd('STOPPING=1');
+  log.info({ signal }, 'ending');
+  await reloading;
+}
+
+export const agentCommand: Command = {
+  name: 'agent',
+  summary: 'serve an instance, in the foreground',
+  synopsis: '[--config FILE]',
+  help: 'Logs are JSON lines on stderr. SIGHUP takes up a changed configuration, or, when it has an error, keeps the old one\nand logs every error. SIGTERM ends. Under systemd use Type=notify.',
+  options: { ...CONFIG_OPTION },
+  positionals: { min: 0, max: 0 },
+  async run(invocation) {
+    const file = configFile(invocation);
+    const config = loadConfig(file);
+    const log = createLogger(config.log.level);
+    refuseDumps();
+    const agent = new Agent({ config, log, version: invocation.version });
+    try {
+      await serve(agent, file, log);
+    } finally {
+      await agent.stop();
+    }
+    log.info('ended');
+    return 0;
+  },
+};

@@ -1,0 +1,21 @@
+/** Every command of `sidekey`, in the order of its help. */
+import { agentCommand } from './agent-command.ts';
+import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
+import type { Command } from './command.ts';
+import { configCheckCommand } from './config-command.ts';
+import { doctorCommand } from './doctor-command.ts';
+import { initCommand } from './init-command.ts';
+import { keysListCommand, keysShowCommand } from './keys-command.ts';
+import { statusCommand } from './status-command.ts';
+
+export const COMMANDS: readonly Command[] = [
+  initCommand,
+  agentCommand,
+  configCheckCommand,
+  statusCommand,
+  keysListCommand,
+  keysShowCommand,
+  auditTailCommand,
+  auditVerifyCommand,
+  doctorCommand,
+];

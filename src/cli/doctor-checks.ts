@@ -1,0 +1,231 @@
+/** What `sidekey doctor` looks at. A check reads and says; it changes nothing. */
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { release } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { verifyAuditLog } from '../audit/audit-verify.ts';
+import type { Config } from '../config/config.ts';
+import { findKeeper } from '../keeper/keeper-process.ts';
+import { readKek } from '../providers/embedded-provider.ts';
+import type { AgentStatus } from '../status.ts';
+import { askAgent } from './agent-client.ts';
+
+export interface Finding {
+  readonly name: string;
+  readonly verdict: 'ok' | 'warn' | 'bad';
+  readonly detail: string;
+  readonly cure?: string;
+}
+
+export type Check = (config: Config) => Promise<Finding[]>;
+
+const LOCKED_BYTES_NEEDED = 8 * 1024 * 1024;
+const MODULES = [
+  resolve(import.meta.dirname, '../../native-shim/build/sidekey-pkcs11.so'),
+  '/usr/lib/sidekey/sidekey-pkcs11.so',
+];
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+function fetchStatus(config: Config): Promise<AgentStatus | null> {
+  return askAgent<AgentStatus>(config.sockets.api, '/v1/sidekey/status').catch(() => null);
+}
+
+/** Bytes, or null without a limit. */
+export function parseLockedLimit(limits: string): number | null {
+  const [, soft] = /^Max locked memory\s+(\S+)/m.exec(limits) ?? [];
+  return soft === undefined || soft === 'unlimited' ? null : Number(soft);
+}
+
+async function checkFileMode({ file }: Config): Promise<Finding[]> {
+  const mode = statSync(file).mode & 0o777;
+  const detail = `${file} has mode ${mode.toString(8)}`;
+  const isSafe = (mode & 0o022) === 0;
+  return [{ name: 'configuration', verdict: isSafe ? 'ok' : 'bad', detail, cure: `chmod go-w ${file}` }];
+}
+
+async function checkAgent(config: Config): Promise<Finding[]> {
+  const status = await fetchStatus(config);
+  const name = 'agent';
+  if (status)
+    return [{ name, verdict: 'ok', detail: `pid ${status.agent.pid} answers at ${config.sockets.api}` }];
+  const cure = `sidekey agent --config ${config.file}`;
+  return [{ name, verdict: 'warn', detail: `nobody answers at ${config.sockets.api}`, cure }];
+}
+
+async function checkLockedMemory(config: Config): Promise<Finding[]> {
+  const name = 'locked memory';
+  const keeper = (await fetchStatus(config))?.keeper;
+  if (keeper)
+    return [{ name, verdict: 'ok', detail: `the keeper has locked ${keeper.lockedBytes ?? 0} bytes` }];
+  const limit = parseLockedLimit(readFileSync('/proc/self/limits', 'utf8'));
+  const isEnough = limit === null || limit >= LOCKED_BYTES_NEEDED;
+  const detail = `the limit is ${limit ?? 'unlimited'}${isEnough ? '' : `, and the keeper needs ${LOCKED_BYTES_NEEDED}`}`;
+  const cure = 'ulimit -l 8192, LimitMEMLOCK=8M in the unit, --ulimit memlock=8388608 for a container';
+  return [{ name, verdict: isEnough ? 'ok' : 'bad', detail, cure }];
+}
+
+async function checkSecretMemory(config: Config): Promise<Finding[]> {
+  const name = 'memfd_secret';
+  const kind = (await fetchStatus(config))?.keeper?.kind;
+  const cure = 'a kernel from 5.14 on, with secretmem.enable=1 on its command line before 6.5';
+  if (kind === 'memfd_secret') return [{ name, verdict: 'ok', detail: 'the keeper uses it' }];
+  if (kind === 'mlock')
+    return [
+      {
+        name,
+        verdict: 'warn',
+        detail: 'the keeper locks ordinary memory instead, which root can read',
+        cure,
+      },
+    ];
+  return [
+    { name, verdict: 'ok', detail: `kernel ${release()}; the keeper says which memory it got when it runs` },
+  ];
+}
+
+function checkSocket(name: string, path: string, mode: number): Finding {
+  if (!existsSync(path))
+    return { name, verdict: 'warn', detail: `${path} is not there`, cure: 'start agent and keeper' };
+  const found = statSync(path);
+  if (!found.isSocket())
+    return { name, verdict: 'bad', detail: `${path} is not a socket`, cure: 'move it away' };
+  const actual = found.mode & 0o777;
+  const detail = `${path} has mode ${actual.toString(8)}`;
+  if (actual === mode) return { name, verdict: 'ok', detail };
+  return {
+    name,
+    verdict: 'bad',
+    detail: `${detail}, configured is ${mode.toString(8)}`,
+    cure: 'restart agent and keeper',
+  };
+}
+
+async function checkSockets({ sockets, keeper }: Config): Promise<Finding[]> {
+  const pkcs11Mode =
+    keeper.start || !existsSync(sockets.pkcs11) ? sockets.pkcs11Mode : statSync(sockets.pkcs11).mode & 0o777;
+  return [
+    checkSocket('socket pkcs11', sockets.pkcs11, pkcs11Mode),
+    checkSocket('socket api', sockets.api, sockets.apiMode),
+    checkSocket('socket control', sockets.control, 0o600),
+  ];
+}
+
+async function checkModule(): Promise<Finding[]> {
+  const found = MODULES.find((path) => existsSync(path));
+  const name = 'module';
+  if (found) return [{ name, verdict: 'ok', detail: found }];
+  return [{ name, verdict: 'bad', detail: `not at ${MODULES.join(' nor ')}`, cure: 'make -C native-shim' }];
+}
+
+async function checkStore({ store }: Config): Promise<Finding[]> {
+  const name = 'store';
+  if (!existsSync(store.path))
+    return [{ name, verdict: 'warn', detail: `${store.path} is not there yet`, cure: 'start the agent' }];
+  const folder = dirname(store.path);
+  const mode = statSync(folder).mode & 0o777;
+  if ((mode & 0o022) !== 0) {
+    return [
+      { name, verdict: 'bad', detail: `${folder} has mode ${mode.toString(8)}`, cure: `chmod 700 ${folder}` },
+    ];
+  }
+  try {
+    const database = new DatabaseSync(store.path, { readOnly: true });
+    const [row] = database.prepare('PRAGMA quick_check(1)').all();
+    database.close();
+    const answer = String(row?.['quick_check']);
+    return [
+      {
+        name,
+        verdict: answer === 'ok' ? 'ok' : 'bad',
+        detail: `${store.path}: ${answer}`,
+        cure: 'restore a copy',
+      },
+    ];
+  } catch (error) {
+    return [
+      {
+        name,
+        verdict: 'bad',
+        detail: `${store.path}: ${reasonOf(error)}`,
+        cure: 'look at its owner and mode',
+      },
+    ];
+  }
+}
+
+async function checkKeeper(config: Config): Promise<Finding[]> {
+  const name = 'keeper';
+  const keeper = (await fetchStatus(config))?.keeper;
+  if (keeper) return [{ name, verdict: 'ok', detail: `pid ${keeper.pid} is attached` }];
+  if (!config.keeper.start) {
+    return [
+      {
+        name,
+        verdict: 'warn',
+        detail: 'none is attached',
+        cure: 'systemctl start sidekey-keeper, or keeper.start: true',
+      },
+    ];
+  }
+  try {
+    return [
+      { name, verdict: 'ok', detail: `${findKeeper(config.keeper.path)} will be started by the agent` },
+    ];
+  } catch (error) {
+    return [{ name, verdict: 'bad', detail: reasonOf(error), cure: 'make -C native-shim' }];
+  }
+}
+
+async function checkProviders(config: Config): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const [provider, files] of Object.entries(config.providers)) {
+    const name = `provider ${provider}`;
+    try {
+      (await readKek({ ...files, ownUid: process.geteuid?.() ?? 0 })).fill(0);
+      const isBare = !files.passphraseFile && !files.systemdCredential;
+      const detail = isBare ? `${files.keyFile} has no passphrase` : `${files.keyFile} opens`;
+      findings.push({
+        name,
+        verdict: isBare ? 'warn' : 'ok',
+        detail,
+        cure: 'sidekey init --passphrase-file, or a systemd credential',
+      });
+    } catch (error) {
+      findings.push({
+        name,
+        verdict: 'bad',
+        detail: reasonOf(error),
+        cure: 'see docs/errors.md, provider_refused',
+      });
+    }
+  }
+  return findings;
+}
+
+async function checkAudit({ audit }: Config): Promise<Finding[]> {
+  const name = 'audit';
+  if (!existsSync(audit.path))
+    return [{ name, verdict: 'warn', detail: `${audit.path} is not there yet`, cure: 'start the agent' }];
+  try {
+    const { lines } = await verifyAuditLog(audit.path);
+    return [{ name, verdict: 'ok', detail: `${lines} records, all as they were written` }];
+  } catch (error) {
+    return [{ name, verdict: 'bad', detail: reasonOf(error), cure: 'see docs/errors.md, audit_broken' }];
+  }
+}
+
+export const CHECKS: readonly Check[] = [
+  checkFileMode,
+  checkAgent,
+  checkKeeper,
+  checkLockedMemory,
+  checkSecretMemory,
+  checkSockets,
+  checkModule,
+  checkStore,
+  checkProviders,
+  checkAudit,
+];

@@ -1,0 +1,123 @@
+import { rmSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Domain } from '../agent.ts';
+import { loadConfig } from '../config/read-config.ts';
+import { SidekeyError } from '../errors.ts';
+import { createLogger } from '../log/logger.ts';
+import { readPrivateFile } from '../providers/private-file.ts';
+import { listOption, requiredOption, textOption, type Command, type Invocation } from './command.ts';
+import { parseWho, writeInstance, type NewInstance } from './instance-files.ts';
+import { askNewSecret } from './secret-prompt.ts';
+
+const NEWLINE = 0x0a;
+
+interface Pins {
+  readonly user: Buffer | null;
+  readonly so: Buffer | null;
+}
+
+function readSecretFile(path: string, ownUid: number): Buffer {
+  try {
+    const bytes = readPrivateFile(resolve(path), ownUid);
+    return bytes.at(-1) === NEWLINE ? bytes.subarray(0, -1) : bytes;
+  } catch (cause) {
+    throw new SidekeyError('init_refused', cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+function givenPin(values: Invocation['values'], name: 'pin' | 'so-pin', ownUid: number): Buffer | null {
+  const [text, file] = [textOption(values, name), textOption(values, `${name}-file`)];
+  if (text !== undefined && file !== undefined)
+    throw new SidekeyError('usage', `either --${name} or --${name}-file`);
+  if (text !== undefined) return Buffer.from(text, 'utf8');
+  return file === undefined ? null : readSecretFile(file, ownUid);
+}
+
+/** Asked for only when no PIN was given: a script that gives one is not stopped by a question. */
+async function collectPins({ values }: Invocation, ownUid: number): Promise<Pins> {
+  const [user, so] = [givenPin(values, 'pin', ownUid), givenPin(values, 'so-pin', ownUid)];
+  if (user || so) return { user, so };
+  if (!process.stdin.isTTY)
+    throw new SidekeyError('init_refused', 'a token needs --pin-file (and --so-pin-file), or a terminal');
+  return { user: await askNewSecret('User PIN'), so: await askNewSecret('SO PIN') };
+}
+
+/** The token is a row in the store: its key is made when the first object needs it, by the keeper. */
+async function createToken(config: string, label: string, pins: Pins, version: string): Promise<void> {
+  const domain = new Domain({ config: loadConfig(config), log: createLogger('silent'), version });
+  try {
+    await domain.tokens.createToken({ label, provider: 'local', soPin: pins.so, userPin: pins.user });
+  } finally {
+    await domain.close();
+  }
+}
+
+function readInstance({ values }: Invocation, ownUid: number): NewInstance {
+  const allow = listOption(values, 'allow').map(parseWho);
+  const passphrase = textOption(values, 'passphrase-file');
+  return {
+    dir: resolve(requiredOption(values, 'dir')),
+    token: textOption(values, 'token') ?? null,
+    allow: allow.length > 0 ? allow : [{ uid: ownUid }],
+    passphraseFile: passphrase === undefined ? null : resolve(passphrase),
+  };
+}
+
+function discard(instance: NewInstance): void {
+  rmSync(join(instance.dir, 'sidekey.yaml'), { force: true });
+  rmSync(join(instance.dir, 'store'), { recursive: true, force: true });
+}
+
+async function init(invocation: Invocation): Promise<number> {
+  const ownUid = process.geteuid?.() ?? 0;
+  const instance = readInstance(invocation, ownUid);
+  const pins = instance.token === null ? { user: null, so: null } : await collectPins(invocation, ownUid);
+  const { passphraseFile, token } = instance;
+  const passphrase = passphraseFile === null ? null : readSecretFile(passphraseFile, ownUid);
+  const config = await writeInstance(instance, passphrase, ownUid, invocation.warn);
+  passphrase?.fill(0);
+  try {
+    loadConfig(config);
+    if (token !== null) await createToken(config, token, pins, invocation.version);
+  } catch (error) {
+    discard(instance);
+    throw error;
+  }
+  if (token !== null && !pins.so)
+    invocation.warn('sidekey: the token has no SO PIN: a locked user PIN stays locked');
+  invocation.say(`made ${config}; start it with: sidekey agent --config ${config}`);
+  return 0;
+}
+
+const HELP = `Writes DIR/sidekey.yaml, DIR/store (the embedded key store, the database, the audit log); the sockets will be
+DIR/pkcs11.sock and DIR/api.sock. Overwrites nothing.
+
+  --token LABEL          make a token; without it C_InitToken may make one later
+  --pin-file FILE        its user PIN, from a file of mode 0600
+  --so-pin-file FILE     its SO PIN; without one a locked user PIN stays locked
+  --pin PIN, --so-pin PIN   for tests and scripts only: every user of this host can read them in the list of
+                         processes, and the shell keeps them in its history
+  --allow WHO            who may use it: uid:N, gid:N, user:NAME, group:NAME or any; again for more. Without it,
+                         the caller's uid alone. When others are admitted, they may enter DIR and connect.
+  --passphrase-file FILE protects the key file; it must be there at every start
+
+Without a PIN it asks for both on the terminal.`;
+
+export const initCommand: Command = {
+  name: 'init',
+  summary: 'make an instance: configuration and an embedded key store',
+  synopsis: '--dir DIR [--token LABEL] [--pin-file FILE --so-pin-file FILE] [--allow WHO]...',
+  help: HELP,
+  options: {
+    dir: { type: 'string' },
+    token: { type: 'string' },
+    pin: { type: 'string' },
+    'so-pin': { type: 'string' },
+    'pin-file': { type: 'string' },
+    'so-pin-file': { type: 'string' },
+    'passphrase-file': { type: 'string' },
+    allow: { type: 'string', multiple: true },
+  },
+  positionals: { min: 0, max: 0 },
+  run: init,
+};

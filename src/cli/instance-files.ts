@@ -1,0 +1,125 @@
+/** The files of a new instance: DIR/sidekey.yaml and DIR/store, with the modes that the admitted peers need. */
+import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { SidekeyError } from '../errors.ts';
+import { KEK_BYTES, protectKey } from '../providers/key-file.ts';
+
+/** One condition of `allow`, as the configuration writes it. */
+export type Who = { readonly [key in 'uid' | 'gid' | 'user' | 'group']?: string | number } & {
+  readonly any?: true;
+};
+
+export interface NewInstance {
+  readonly dir: string;
+  readonly token: string | null;
+  readonly allow: readonly Who[];
+  readonly passphraseFile: string | null;
+}
+
+/** uid:N, gid:N, user:NAME, group:NAME or any. */
+export function parseWho(text: string): Who {
+  if (text === 'any') return { any: true };
+  const [, kind, value = ''] = /^(uid|gid|user|group):(.+)$/.exec(text) ?? [];
+  const isNumber = kind === 'uid' || kind === 'gid';
+  if (kind === undefined || (isNumber && !/^\d{1,10}$/.test(value))) {
+    throw new SidekeyError(
+      'usage',
+      `--allow takes uid:N, gid:N, user:NAME, group:NAME or any, not "${text}"`,
+    );
+  }
+  return { [kind]: isNumber ? Number(value) : value };
+}
+
+function admitsOthers(allow: readonly Who[], ownUid: number): boolean {
+  return allow.some((who) => who.uid !== ownUid);
+}
+
+/** The configuration's text: a JSON string is a YAML string. */
+export function renderConfig(instance: NewInstance, ownUid: number): string {
+  const mode = admitsOthers(instance.allow, ownUid) ? '"0666"' : '"0600"';
+  const passphrase = instance.passphraseFile;
+  const token =
+    instance.token === null
+      ? ['tokens: []', '', '# C_InitToken makes one in the free slot.', 'create-tokens: true']
+      : [
+          'tokens:',
+          `  - label: ${JSON.stringify(instance.token)}`,
+          '    provider: local',
+          '    allow:',
+          ...instance.allow.map(
+            (who) =>
+              `      - ${JSON.stringify(who)
+                .replaceAll(':', ': ')
+                .replace(/"(\w+)":/g, '$1:')}`,
+          ),
+        ];
+  const lines = [
+    '# Made by sidekey init. Every key is explained in docs/sidekey.example.yaml; `sidekey config check` finds errors.',
+    'version: 1',
+    '',
+    ...token,
+    '',
+    'providers:',
+    '  local:',
+    '    kind: embedded',
+    '    key-file: store/kek',
+    ...(passphrase ? [`    passphrase-file: ${JSON.stringify(passphrase)}`] : []),
+    '',
+    'store:',
+    '  path: store/sidekey.db',
+    '',
+    '# The mode lets peers connect; the rules above decide what they see.',
+    'sockets:',
+    '  pkcs11: pkcs11.sock',
+    `  pkcs11-mode: ${mode}`,
+    '  api: api.sock',
+    `  api-mode: ${mode}`,
+    '  control: store/control.sock',
+    '',
+    'keeper:',
+    '  start: true',
+    '',
+    'audit:',
+    '  path: store/audit.log',
+    '',
+    'log:',
+    '  level: info',
+    '',
+  ];
+  return lines.join('\n');
+}
+
+function prepareFolder(dir: string, mode: number, ownUid: number, warn: (line: string) => void): void {
+  if (!existsSync(dir)) mkdirSync(dir, { recursive: true, mode });
+  const found = statSync(dir);
+  if (!found.isDirectory()) throw new SidekeyError('init_refused', `${dir} is not a directory`);
+  if ((found.mode & 0o777) === mode) return;
+  if (found.uid !== ownUid) throw new SidekeyError('init_refused', `${dir} belongs to uid ${found.uid}`);
+  chmodSync(dir, mode);
+  if ((found.mode & 0o777) !== mode)
+    warn(`sidekey: ${dir} has mode ${mode.toString(8).padStart(4, '0')} now`);
+}
+
+/** Refuses (init_refused) when an instance is there. Gives the path of the configuration. */
+export async function writeInstance(
+  instance: NewInstance,
+  passphrase: Buffer | null,
+  ownUid: number,
+  warn: (line: string) => void,
+): Promise<string> {
+  const [config, store] = [join(instance.dir, 'sidekey.yaml'), join(instance.dir, 'store')];
+  for (const path of [config, store]) {
+    if (existsSync(path))
+      throw new SidekeyError('init_refused', `${path} is there already: nothing was changed`);
+  }
+  prepareFolder(instance.dir, admitsOthers(instance.allow, ownUid) ? 0o711 : 0o700, ownUid, warn);
+  mkdirSync(store, { mode: 0o700 });
+  const kek = randomBytes(KEK_BYTES);
+  const file = passphrase ? await protectKey(kek, passphrase) : Buffer.from(kek);
+  writeFileSync(join(store, 'kek'), file, { mode: 0o600, flag: 'wx' });
+  kek.fill(0);
+  file.fill(0);
+  writeFileSync(config, renderConfig(instance, ownUid), { mode: 0o600, flag: 'wx' });
+  return config;
+}

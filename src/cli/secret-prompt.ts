@@ -1,0 +1,51 @@
+/** Asks for a secret on the terminal without showing it. It stays bytes: the caller wipes them. */
+import { SidekeyError } from '../errors.ts';
+
+const SECRET_MAX_BYTES = 255;
+const ENTER = new Set([0x0a, 0x0d, 0x04]);
+const INTERRUPT = 0x03;
+const ERASE = new Set([0x08, 0x7f]);
+
+/** UTF-8: the bytes that continue a character leave with it. */
+function erase(bytes: Buffer, length: number): number {
+  let left = length;
+  do left -= 1;
+  while (left > 0 && ((bytes[left] ?? 0) & 0xc0) === 0x80);
+  return Math.max(left, 0);
+}
+
+export async function askSecret(question: string): Promise<Buffer> {
+  const { stdin, stderr } = process;
+  if (!stdin.isTTY) throw new SidekeyError('init_refused', `${question}: there is no terminal to ask on`);
+  stderr.write(`${question}: `);
+  stdin.setRawMode(true);
+  const typed = Buffer.alloc(SECRET_MAX_BYTES);
+  let length = 0;
+  try {
+    for await (const chunk of stdin.iterator({ destroyOnReturn: false })) {
+      for (const byte of chunk as Buffer) {
+        if (ENTER.has(byte)) return Buffer.from(typed.subarray(0, length));
+        if (byte === INTERRUPT) throw new SidekeyError('init_refused', 'interrupted');
+        if (ERASE.has(byte)) length = erase(typed, length);
+        else if (length < SECRET_MAX_BYTES) typed[length++] = byte;
+      }
+    }
+    throw new SidekeyError('init_refused', 'the terminal is gone');
+  } finally {
+    typed.fill(0);
+    stdin.setRawMode(false);
+    stdin.pause();
+    stderr.write('\n');
+  }
+}
+
+/** Twice, since nobody sees what was typed. */
+export async function askNewSecret(question: string): Promise<Buffer> {
+  const first = await askSecret(question);
+  const second = await askSecret(`${question}, again`);
+  const isSame = first.equals(second);
+  second.fill(0);
+  if (isSame) return first;
+  first.fill(0);
+  throw new SidekeyError('init_refused', 'the two are not the same');
+}

@@ -1,0 +1,15 @@
+/** The entry: argv, streams and environment are handed to the command line; nothing else touches them. */
+import { readFileSync } from 'node:fs';
+import { COMMANDS } from './cli/command-table.ts';
+import { runCommandLine } from './cli/run.ts';
+
+const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
+const version = String(Reflect.get(Object(manifest), 'version'));
+
+process.exitCode = await runCommandLine(process.argv.slice(2), {
+  commands: COMMANDS,
+  version,
+  environment: process.env,
+  say: (line) => process.stdout.write(`${line}\n`),
+  warn: (line) => process.stderr.write(`${line}\n`),
+});
