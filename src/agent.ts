@@ -1,4 +1,5 @@
 /** The agent: its parts, put together from a configuration, and the order in which they begin and end. */
+import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createAccessPolicy } from './access/rules.ts';
@@ -18,6 +19,7 @@ import { agentStatus } from './status.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import type { Clock, Keeper, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
+import { DEFAULT_LIMITS, type TokenOptions } from './tokens/token-catalogue.ts';
 import { createTokenService } from './tokens/token-service.ts';
 
 const USAGE_FLUSH_MS = 60_000;
@@ -73,7 +75,7 @@ export class Domain {
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log);
     this.#store = new SqliteStore(config.store.path);
-    this.tokens = this.#createTokens(log);
+    this.tokens = this.#createTokens();
     this.keeper.serve(this.tokens);
   }
 
@@ -85,7 +87,7 @@ export class Domain {
     this.#config = config;
   }
 
-  #createTokens(log: Logger): TokenService {
+  #createTokens(): TokenService {
     const access = createAccessPolicy({
       ownUid: ownUid(),
       tokens: () => this.#config.tokens,
@@ -98,10 +100,27 @@ export class Domain {
       access,
       audit: this.audit,
       clock: CLOCK,
-      log,
+      random: randomBytes,
       readPeer: (pid, uid, gid, groups) => completePeer({ pid, uid, gid, groups }),
-      config: () => this.#config,
+      tokens: this.#config.tokens.map(({ label, provider }) => this.#tokenOptions(label, provider)),
+      createTokens: this.#config.createTokens,
     });
+  }
+
+  /** Limits and login follow the configuration as it is reloaded. */
+  #tokenOptions(label: string, provider: string): TokenOptions {
+    const find = () => this.#config.tokens.find((token) => token.label === label);
+    return {
+      label,
+      provider,
+      get cache() {
+        const { anyMs, unusedMs, uses } = find()?.cache ?? DEFAULT_LIMITS;
+        return { anyMs, unusedMs, uses: uses === 0 ? null : uses };
+      },
+      get login() {
+        return find()?.login ?? 'pin';
+      },
+    };
   }
 
   /** Tokens that the configuration names and the store does not know. They have no PIN until somebody sets one. */

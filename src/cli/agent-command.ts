@@ -1,4 +1,4 @@
-import { Agent } from '../agent.ts';
+import type { Agent } from '../agent.ts';
 import { notifySystemd, refuseDumps } from '../access/peer-credentials.ts';
 import { loadConfig } from '../config/read-config.ts';
 import { SidekeyError } from '../errors.ts';
@@ -57,6 +57,8 @@ export const agentCommand: Command = {
     const config = loadConfig(file);
     const log = createLogger(config.log.level);
     refuseDumps();
+    // Here, so that the other commands need not load what only the agent uses.
+    const { Agent } = await import('../agent.ts');
     const agent = new Agent({ config, log, version: invocation.version });
     try {
       await serve(agent, file, log);

@@ -1,6 +1,5 @@
 import { rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Domain } from '../agent.ts';
 import { loadConfig } from '../config/read-config.ts';
 import { SidekeyError } from '../errors.ts';
 import { createLogger } from '../log/logger.ts';
@@ -44,6 +43,7 @@ async function collectPins({ values }: Invocation, ownUid: number): Promise<Pins
 
 /** The token is a row in the store: its key is made when the first object needs it, by the keeper. */
 async function createToken(config: string, label: string, pins: Pins, version: string): Promise<void> {
+  const { Domain } = await import('../agent.ts');
   const domain = new Domain({ config: loadConfig(config), log: createLogger('silent'), version });
   try {
     await domain.tokens.createToken({ label, provider: 'local', soPin: pins.so, userPin: pins.user });

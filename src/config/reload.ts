@@ -10,9 +10,17 @@ const FIXED = [
   'audit',
 ] as const satisfies readonly (keyof Config)[];
 
+/** Which tokens there are is fixed; who is admitted, how they log in and how long keys stay open is not. */
+function fixedParts(config: Config): Record<string, string> {
+  const parts = FIXED.map((part) => [part, JSON.stringify(config[part])] as const);
+  const tokens = config.tokens.map(({ label, provider }) => [label, provider]);
+  return { ...Object.fromEntries(parts), tokens: JSON.stringify(tokens) };
+}
+
 /** Throws config_invalid when a part changed that only a restart can take up: nothing is taken up then. */
 export function checkReload(running: Config, wanted: Config): void {
-  const changed = FIXED.filter((part) => JSON.stringify(running[part]) !== JSON.stringify(wanted[part]));
+  const [before, after] = [fixedParts(running), fixedParts(wanted)];
+  const changed = Object.keys(before).filter((part) => before[part] !== after[part]);
   if (changed.length === 0) return;
   const parts = changed.map((part) => `"${part}"`).join(', ');
   throw new SidekeyError(
