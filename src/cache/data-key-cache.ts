@@ -61,6 +61,11 @@ export class DataKeyCache {
     return this.#open.size;
   }
 
+  /** Of what is open or being opened. */
+  keys(): string[] {
+    return [...this.#open.keys(), ...this.#tickets.keys()];
+  }
+
   /** The open cell, or null; asking is not using. */
   peek(key: string): OpenCell | null {
     const found = this.#open.peek(key);
@@ -114,6 +119,12 @@ export class DataKeyCache {
     this.#tickets.delete(key);
     this.#opening.delete(key);
     this.#open.delete(key);
+  }
+
+  /** Takes the cell out of the index without wiping it: its lease ends it. */
+  release(key: string): void {
+    const open = this.#open.peek(key);
+    if (open !== undefined) this.cellEnded(open.cell);
   }
 
   /** The keeper says that a cell is gone. Answers whether it was one of these. */

@@ -77,10 +77,18 @@ export class Clients {
     this.#clients.clear();
   }
 
-  /** Logins of processes that did not come back. */
+  /** Drops the logins of processes that ended while the keeper was away. One that is merely idle has yet to reconnect. */
   async pruneLogins(): Promise<void> {
     const present = new Set((await Promise.all(this.#clients.values())).map(({ process }) => process));
-    for (const process of this.#logins.keys()) if (!present.has(process)) this.#logins.delete(process);
+    for (const process of [...this.#logins.keys()]) {
+      if (!present.has(process) && !(await this.#isAlive(process))) this.#logins.delete(process);
+    }
+  }
+
+  async #isAlive(process: string): Promise<boolean> {
+    const [pid = '', startTime = ''] = process.split(' ');
+    if (!/^\d+$/.test(pid)) return false;
+    return (await this.#readPeer(Number(pid), 0, 0, [])).startTime === startTime;
   }
 
   #loginsOf(process: string): Map<string, Role> {

@@ -1,0 +1,51 @@
+/** Gives a client the permission to use a key: the way a miss takes (ARCHITECTURE.md, "How a request travels", 2). */
+import { SidekeyError } from '../errors.ts';
+import { findCaller, getObject, type Caller } from './caller.ts';
+import { CKA } from './cryptoki.ts';
+import type { Domain } from './domain.ts';
+import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
+import type { Operation } from './ports.ts';
+import { has, type TokenObject } from './token-object.ts';
+
+/** A context-specific login is good for one operation. */
+export const CONTEXT_CREDITS = 1;
+
+const OPERATIONS = ['encrypt', 'decrypt', 'sign', 'verify'] as const satisfies readonly (Operation & Use)[];
+const TRIES = 3;
+
+export function permittedOperations(domain: Domain, object: TokenObject): Operation[] {
+  return OPERATIONS.filter((operation) => mayBeUsed(object, operation, domain.clock.now()));
+}
+
+/**
+ * Binds all that the key permits, so that one miss serves them all. Between looking and binding the key may have changed,
+ * been logged out of or destroyed, or its cell ended: then it is looked at again.
+ */
+export async function bindObject(domain: Domain, caller: Caller, handle: number, credits: number): Promise<void> {
+  const { slot } = caller.place;
+  for (let tries = 0; tries < TRIES; tries++) {
+    const now = await findCaller(domain, caller.client.id, caller.place);
+    const object = getObject(domain, now, handle, 'key_handle_invalid');
+    const before = domain.revocations.get(slot);
+    if ((await tryBind(domain, now, object, credits)) && domain.revocations.get(slot) === before) return;
+    await domain.keeper.unbind(caller.client.id, slot, handle);
+  }
+  throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);
+}
+
+async function tryBind(domain: Domain, { client, token, place }: Caller, object: TokenObject, credits: number): Promise<boolean> {
+  try {
+    const cell = await domain.cells.take(token, object);
+    await domain.keeper.bind({
+      ...{ client: client.id, slot: place.slot, handle: object.handle, cell, credits },
+      operations: permittedOperations(domain, object),
+      mechanisms: allowedMechanisms(object),
+      contextLogin: has(object, CKA.ALWAYS_AUTHENTICATE),
+    });
+    return true;
+  } catch (error) {
+    if (!(error instanceof SidekeyError) || error.code !== 'cell_unknown') throw error;
+    domain.cells.forget(object.handle);
+    return false;
+  }
+}

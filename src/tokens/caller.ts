@@ -1,0 +1,73 @@
+/** Who asks, of which token, in which session: the checks that every handler makes before anything else. */
+import { SidekeyError, type ErrorCode } from '../errors.ts';
+import type { WireReader } from '../wire/buffer.ts';
+import type { AttributeMap } from './attribute-value.ts';
+import { readBool } from './attribute-value.ts';
+import type { Client, Role } from './clients.ts';
+import { CKA } from './cryptoki.ts';
+import type { Domain } from './domain.ts';
+import type { View } from './objects.ts';
+import type { ClientId } from './ports.ts';
+import type { TokenRow } from './store-port.ts';
+import type { TokenObject } from './token-object.ts';
+
+export interface Place {
+  readonly slot: number;
+  /** The module's number of the session. */
+  readonly session: number;
+  readonly readWrite: boolean;
+}
+
+export interface Caller {
+  readonly client: Client;
+  readonly token: TokenRow;
+  readonly role: Role | null;
+  readonly place: Place;
+  readonly view: View;
+}
+
+export function readPlace(reader: WireReader): Place {
+  return { slot: reader.number(), session: reader.number(), readWrite: reader.u8() !== 0 };
+}
+
+/** slot_id_invalid for a peer that the token's rules do not admit, as if there were no such slot. */
+export async function findCaller(domain: Domain, id: ClientId, place: Place): Promise<Caller> {
+  const client = await domain.clients.find(id);
+  const token = demandToken(domain, client, place.slot);
+  const role = domain.clients.role(client, token.serial);
+  const seesPrivate = role === 'user' || !domain.catalogue.needsLogin(token);
+  return { client, token, role, place, view: { tokenId: token.id, client: id, seesPrivate } };
+}
+
+function demandToken(domain: Domain, client: Client, slot: number): TokenRow {
+  try {
+    return domain.catalogue.inSlot(client.peer, slot);
+  } catch (error) {
+    const exists = domain.catalogue.all().find((token) => token.slot === slot);
+    if (exists !== undefined) domain.audit.token('denied', client.peer, exists, { reason: 'not admitted' });
+    throw error;
+  }
+}
+
+export function getObject(domain: Domain, caller: Caller, handle: number, code?: ErrorCode): TokenObject {
+  return domain.objects.get(caller.view, handle, code);
+}
+
+/** What a session may make or change: token objects when it is read-write, private ones when the user is logged in. */
+export function checkWritable(caller: Caller, attributes: AttributeMap): void {
+  if (readBool(attributes, CKA.TOKEN) && !caller.place.readWrite)
+    throw new SidekeyError('session_read_only', 'a read-only session changes no token object');
+  if (readBool(attributes, CKA.PRIVATE) && !caller.view.seesPrivate)
+    throw new SidekeyError('user_not_logged_in', 'private objects need a login');
+}
+
+/** CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE. */
+export function checkAllows(object: TokenObject, flag: number, name: string): void {
+  if (!readBool(object.attributes, flag)) throw new SidekeyError('action_prohibited', `the object has ${name} false`);
+}
+
+/** The token as it was when the caller was found; token_not_present when it was initialized since. */
+export function checkSameToken(domain: Domain, token: TokenRow): void {
+  if (domain.catalogue.get(token.id)?.serial !== token.serial)
+    throw new SidekeyError('token_not_present', `token ${token.label} was initialized meanwhile`);
+}

@@ -1,0 +1,87 @@
+/** The parts that message handlers and the service work with, put together once from what `main` hands in. */
+import { DataKeyCache } from '../cache/data-key-cache.ts';
+import { AuditTrail } from './audit-trail.ts';
+import { Clients, type ReadPeer } from './clients.ts';
+import { ObjectCells } from './object-cells.ts';
+import { Objects } from './objects.ts';
+import { DEFAULT_PIN_COST, type PinCost } from './pins.ts';
+import type { AccessPolicy, AuditSink, Clock, Keeper, Provider } from './ports.ts';
+import { SessionObjects } from './session-objects.ts';
+import type { TokenStore } from './store-port.ts';
+import { TokenCatalogue, type TokenOptions } from './token-catalogue.ts';
+import { TokenKeys } from './token-keys.ts';
+
+export interface TokenServiceDeps {
+  readonly store: TokenStore;
+  readonly keeper: Keeper;
+  readonly providers: ReadonlyMap<string, Provider>;
+  readonly access: AccessPolicy;
+  readonly audit: AuditSink;
+  readonly clock: Clock;
+  readonly random: (bytes: number) => Buffer;
+  readonly readPeer: ReadPeer;
+  /** The configuration's tokens: those that the store lacks are made by TokenService.createToken. */
+  readonly tokens: readonly TokenOptions[];
+  /** Offer a slot in which C_InitToken makes a token. */
+  readonly createTokens: boolean;
+  /** Provider of tokens that C_InitToken makes; default: the first. */
+  readonly createProvider?: string;
+  readonly pinCost?: PinCost;
+  /** Keys that stand open in the keeper at once; default 1000. */
+  readonly openKeysMax?: number;
+}
+
+export interface Domain {
+  readonly keeper: Keeper;
+  readonly store: TokenStore;
+  readonly clock: Clock;
+  readonly random: (bytes: number) => Buffer;
+  readonly clients: Clients;
+  readonly catalogue: TokenCatalogue;
+  readonly sessionObjects: SessionObjects;
+  readonly objects: Objects;
+  readonly tokenKeys: TokenKeys;
+  readonly cells: ObjectCells;
+  readonly cache: DataKeyCache;
+  readonly audit: AuditTrail;
+  readonly access: AccessPolicy;
+  readonly pinCost: PinCost;
+  readonly createProvider: string;
+  /** Counts whatever takes a permission away, per slot: who binds looks whether it changed meanwhile. */
+  readonly revocations: Map<number, number>;
+}
+
+const OPEN_KEYS_MAX = 1000;
+
+export function makeDomain(deps: TokenServiceDeps): Domain {
+  const { store, keeper, providers, clock, random, access } = deps;
+  const drop = (cell: bigint): void => void keeper.drop(cell).catch(() => undefined);
+  const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop });
+  const catalogue = new TokenCatalogue(deps);
+  const tokenKeys = new TokenKeys({ cache, catalogue, providers, clock, drop });
+  const sessionObjects = new SessionObjects(random);
+  return {
+    ...{ store, keeper, clock, random, access, cache, catalogue, tokenKeys, sessionObjects },
+    clients: new Clients(deps.readPeer),
+    objects: new Objects(store, sessionObjects),
+    cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
+    audit: new AuditTrail(deps.audit),
+    pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
+    createProvider: deps.createProvider ?? [...providers.keys()][0] ?? '',
+    revocations: new Map(),
+  };
+}
+
+/**
+ * Takes bindings away: null stands for every client, every handle. An absent keeper is no failure: attaching to it again
+ * takes all bindings away.
+ */
+export async function revoke(
+  domain: Domain,
+  slot: number,
+  handle: number | null = null,
+  client: bigint | null = null,
+): Promise<void> {
+  domain.revocations.set(slot, (domain.revocations.get(slot) ?? 0) + 1);
+  await domain.keeper.unbind(client, slot, handle).catch(() => undefined);
+}

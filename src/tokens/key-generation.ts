@@ -1,0 +1,96 @@
+/** New keys and key pairs from templates: for PKCS#11 and for the HTTP API alike. */
+import { SidekeyError } from '../errors.ts';
+import { readUlong, type AttributeMap } from './attribute-value.ts';
+import { CKA, CKK, CKO, MECHANISM_FLAG } from './cryptoki.ts';
+import type { Domain } from './domain.ts';
+import { findMechanism } from './key-use.ts';
+import { buildAttributes, identify } from './object-template.ts';
+import { checkKeyLength, draftKey, keep, publicComponents, type Maker } from './object-maker.ts';
+import type { Mechanism } from './ports.ts';
+import { isHmacType, type TokenObject } from './token-object.ts';
+
+/** Refuses attributes that the caller may not make: a PKCS#11 session's rules; the HTTP API has none. */
+export type Check = (attributes: AttributeMap) => void;
+
+/** What the keeper must know to generate: taken from the template that has it. */
+const PARAMETERS: readonly number[] = [CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS];
+
+function parametersOf(attributes: AttributeMap): { type: number; value: Buffer }[] {
+  return PARAMETERS.flatMap((type) => {
+    const value = attributes.get(type);
+    return value === undefined ? [] : [{ type, value }];
+  });
+}
+
+/** A generic secret's mechanism also makes keys for one HMAC; all others make their own type only. */
+function madeType(domain: Domain, mechanism: number, flag: number, template: AttributeMap): number {
+  const { keyType } = findMechanism(domain.keeper, mechanism, flag);
+  const given = readUlong(template, CKA.KEY_TYPE);
+  if (keyType === CKK.GENERIC_SECRET && given !== null && isHmacType(given)) return given;
+  if (keyType === null) throw new SidekeyError('mechanism_invalid', 'this mechanism makes no key');
+  return keyType;
+}
+
+export async function generateKey(
+  domain: Domain,
+  maker: Maker,
+  mechanism: Mechanism,
+  template: AttributeMap,
+  check: Check,
+): Promise<TokenObject> {
+  const keyType = madeType(domain, mechanism.type, MECHANISM_FLAG.GENERATE, template);
+  const objectClass = CKO.SECRET_KEY;
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  check(attributes);
+  checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
+  const from = { origin: 'generate', mechanism: mechanism.type } as const;
+  const parameters = parametersOf(attributes);
+  const draft = await draftKey(domain, maker, attributes, from, (key) => domain.keeper.generate(key, mechanism, parameters));
+  const [object] = await keep(domain, maker, [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
+  return object;
+}
+
+const RSA_F4 = Buffer.from([1, 0, 1]);
+
+function buildHalf(objectClass: number, keyType: number, template: AttributeMap, check: Check): Map<number, Buffer> {
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  check(attributes);
+  return attributes;
+}
+
+/**
+ * CKA_ID of either half stays empty when the templates are silent, as the standard says. The public half is sealed as
+ * well: what it wraps or verifies depends on nobody having exchanged it.
+ */
+export async function generatePair(
+  domain: Domain,
+  maker: Maker,
+  mechanism: Mechanism,
+  templates: { readonly public: AttributeMap; readonly private: AttributeMap },
+  check: Check,
+): Promise<{ public: TokenObject; private: TokenObject }> {
+  const keyType = madeType(domain, mechanism.type, MECHANISM_FLAG.GENERATE_KEY_PAIR, templates.public);
+  const open = buildHalf(CKO.PUBLIC_KEY, keyType, templates.public, check);
+  const hidden = buildHalf(CKO.PRIVATE_KEY, keyType, templates.private, check);
+  if (keyType === CKK.RSA && !open.has(CKA.PUBLIC_EXPONENT)) open.set(CKA.PUBLIC_EXPONENT, RSA_F4);
+  const parameters = parametersOf(open);
+  const from = { origin: 'generate', mechanism: mechanism.type } as const;
+  if (open.has(CKA.EC_PARAMS)) hidden.set(CKA.EC_PARAMS, open.get(CKA.EC_PARAMS) ?? Buffer.alloc(0));
+  const secret = await draftKey(domain, maker, hidden, from, (key) => domain.keeper.generate(key, mechanism, parameters));
+  const components = publicComponents(hidden);
+  for (const { type, value } of components) open.set(type, value);
+  open.set(CKA.PUBLIC_KEY_INFO, hidden.get(CKA.PUBLIC_KEY_INFO) ?? Buffer.alloc(0));
+  const shown = await draftKey(domain, maker, open, from, (key) => domain.keeper.importComponents(key, components)).catch(
+    (error: unknown) => {
+      if (secret.cell !== null) domain.cells.drop(secret.cell);
+      throw error;
+    },
+  );
+  const [first, second] = await keep(domain, maker, [shown, secret]);
+  if (first === undefined || second === undefined) throw new SidekeyError('internal', 'half a pair was generated');
+  return { public: first, private: second };
+}
+

@@ -1,0 +1,139 @@
+/** generate_key, generate_key_pair, wrap_key, unwrap_key, derive_key. */
+import { SidekeyError, type ErrorCode } from '../../errors.ts';
+import { WireWriter } from '../../wire/buffer.ts';
+import { LIMITS } from '../../wire/tables.ts';
+import { readMechanism, readTemplate } from '../../wire/template.ts';
+import { decodeTemplate, readUlong } from '../attribute-value.ts';
+import { checkWritable, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import { CKA, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
+import type { Domain } from '../domain.ts';
+import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
+import { generateKey, generatePair } from '../key-generation.ts';
+import { buildAttributes, collect, identify, matches, mergeDemanded } from '../object-template.ts';
+import { draftKey, keep, type Make, type Provenance } from '../object-maker.ts';
+import { classOf, has, isKey, type TokenObject } from '../token-object.ts';
+import type { Handler } from './handler.ts';
+import { makerOf, replyHandle } from './object-messages.ts';
+
+export const handleGenerateKey: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) => checkWritable(caller, a));
+  domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  return replyHandle(object);
+};
+
+export const handleGenerateKeyPair: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const templates = { public: collect(readTemplate(reader)), private: collect(readTemplate(reader)) };
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) => checkWritable(caller, a));
+  for (const object of [pair.public, pair.private])
+    domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  return new WireWriter(16).u64(pair.public.handle).u64(pair.private.handle).done();
+};
+
+const WRAPPING: UseErrors = { handle: 'wrapping_key_handle_invalid', type: 'wrapping_key_type_inconsistent' };
+const UNWRAPPING: UseErrors = { handle: 'unwrapping_key_handle_invalid', type: 'unwrapping_key_type_inconsistent' };
+
+function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode): TokenObject {
+  const object = getObject(domain, caller, handle, code);
+  if (!isKey(object)) throw new SidekeyError(code, `object ${handle} is no key`);
+  return object;
+}
+
+/** PKCS#11 3.1, 5.18.3. */
+function checkWrappable(key: TokenObject, wrapping: TokenObject): void {
+  if (classOf(key) === CKO.PUBLIC_KEY) throw new SidekeyError('key_not_wrappable', 'a public key needs no wrapping');
+  if (!has(key, CKA.EXTRACTABLE)) throw new SidekeyError('key_unextractable', 'CKA_EXTRACTABLE is false');
+  if (has(key, CKA.WRAP_WITH_TRUSTED) && !has(wrapping, CKA.TRUSTED))
+    throw new SidekeyError('key_not_wrappable', 'CKA_WRAP_WITH_TRUSTED is true and the wrapping key is not trusted');
+  const demanded = decodeTemplate(wrapping.attributes.get(CKA.WRAP_TEMPLATE) ?? Buffer.alloc(0));
+  if (!matches(key.attributes, demanded.map(({ type, value }) => [type, value])))
+    throw new SidekeyError('key_not_wrappable', "the key does not match the wrapping key's CKA_WRAP_TEMPLATE");
+}
+
+export const handleWrapKey: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const wrappingHandle = reader.number();
+  const handle = reader.number();
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const wrapping = findKey(domain, caller, wrappingHandle, WRAPPING.handle);
+  const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
+  checkUse(domain.keeper, wrapping, 'wrap', mechanism.type, domain.clock.now(), WRAPPING);
+  checkWrappable(key, wrapping);
+  const [by, cell] = await Promise.all([wrapping, key].map((object) => domain.cells.take(caller.token, object)));
+  if (by === undefined || cell === undefined) throw new SidekeyError('internal', 'a key was not opened');
+  const wrapped = await domain.keeper.wrap(cell, by, mechanism);
+  domain.audit.object('key-wrapped', caller.client.peer, caller.token, key, { by: wrapping.uniqueId });
+  return new WireWriter(wrapped.length + 4).bytes(wrapped).done();
+};
+
+/** What unwrapping and deriving share: a new key out of another one. */
+async function makeFrom(
+  domain: Domain,
+  caller: Caller,
+  template: Map<number, Buffer>,
+  from: Provenance & { readonly origin: 'unwrap' | 'derive' },
+  make: (lengthBytes: number | null) => Make,
+): Promise<TokenObject> {
+  const implied = from.origin === 'derive' ? { objectClass: CKO.SECRET_KEY } : {};
+  const { objectClass, keyType } = identify(template, implied);
+  if (objectClass === CKO.PUBLIC_KEY) throw new SidekeyError('template_inconsistent', 'a public key is not made so');
+  template.set(CKA.CLASS, template.get(CKA.CLASS) ?? Buffer.from([objectClass, 0, 0, 0, 0, 0, 0, 0]));
+  const attributes = buildAttributes({ origin: from.origin, objectClass, keyType, template });
+  checkWritable(caller, attributes);
+  const lengthBytes = readUlong(attributes, CKA.VALUE_LEN);
+  const draft = await draftKey(domain, makerOf(caller), attributes, from, make(lengthBytes));
+  const [object] = await keep(domain, makerOf(caller), [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
+  return object;
+}
+
+export const handleUnwrapKey: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const handle = reader.number();
+  const wrapped = Buffer.from(reader.bytes(LIMITS.dataMax));
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const unwrapping = findKey(domain, caller, handle, UNWRAPPING.handle);
+  checkUse(domain.keeper, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
+  mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
+  const by = await domain.cells.take(caller.token, unwrapping);
+  const object = await makeFrom(domain, caller, template, { origin: 'unwrap' }, (lengthBytes) => (key) =>
+    domain.keeper.unwrap(key, by, mechanism, wrapped, lengthBytes),
+  );
+  domain.audit.object('key-unwrapped', caller.client.peer, caller.token, object, { by: unwrapping.uniqueId });
+  return replyHandle(object);
+};
+
+export const handleDeriveKey: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const handle = reader.number();
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
+  findMechanism(domain.keeper, mechanism.type, MECHANISM_FLAG.DERIVE);
+  checkUse(domain.keeper, base, 'derive', mechanism.type, domain.clock.now());
+  if (classOf(base) === CKO.PUBLIC_KEY) throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
+  mergeDemanded(template, base.attributes.get(CKA.DERIVE_TEMPLATE));
+  const cell = await domain.cells.take(caller.token, base);
+  const from = { origin: 'derive', base: base.attributes } as const;
+  const object = await makeFrom(domain, caller, template, from, (lengthBytes) => (key) =>
+    domain.keeper.derive(key, cell, mechanism, lengthBytes),
+  );
+  domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: base.uniqueId });
+  return replyHandle(object);
+};
+

@@ -1,0 +1,223 @@
+/** find, get_attributes, set_attributes, create, copy, destroy, object_size. */
+import { SidekeyError } from '../../errors.ts';
+import { WireReader, WireWriter } from '../../wire/buffer.ts';
+import { ATTRIBUTE_STATE, LIMITS } from '../../wire/tables.ts';
+import { readTemplate } from '../../wire/template.ts';
+import { encodeAttributes, type AttributeMap } from '../attribute-value.ts';
+import { findRow } from '../attributes.ts';
+import { checkAllows, checkSameToken, checkWritable, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import { CKA, CKO } from '../cryptoki.ts';
+import { revoke, type Domain } from '../domain.ts';
+import { buildAttributes, changeAttributes, collect, identify } from '../object-template.ts';
+import {
+  checkKeyLength,
+  draftKey,
+  draftPlain,
+  keep,
+  noteSession,
+  publicComponents,
+  sealValue,
+  type Draft,
+  type Maker,
+} from '../object-maker.ts';
+import { changesSeal } from '../sealing.ts';
+import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../token-object.ts';
+import type { Handler } from './handler.ts';
+import { EMPTY_REPLY } from './handler.ts';
+
+export function makerOf({ token, client, place }: Caller): Maker {
+  return { token, session: { client: client.id, number: place.session } };
+}
+
+export function replyHandle({ handle }: TokenObject): Buffer {
+  return new WireWriter(8).u64(handle).done();
+}
+
+export const handleFind: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const after = reader.number();
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const { view } = await findCaller(domain, request.client, place);
+  const found: number[] = [];
+  let more = false;
+  for (const { handle } of domain.objects.find(view, template, after)) {
+    more = found.length === LIMITS.findMax;
+    if (more) break;
+    found.push(handle);
+  }
+  const writer = new WireWriter(8 * found.length + 16).u8(more ? 1 : 0).u32(found.length);
+  for (const handle of found) writer.u64(handle);
+  return writer.done();
+};
+
+/** Secret components may be read only of a key that is neither sensitive nor kept in (PKCS#11 3.1, 5.7.5). */
+function isReadable(object: TokenObject): boolean {
+  return !has(object, CKA.SENSITIVE) && has(object, CKA.EXTRACTABLE);
+}
+
+type State = keyof typeof ATTRIBUTE_STATE;
+
+function readAttribute(object: TokenObject, type: number, dataValue: Buffer | null): [State, Buffer] {
+  const row = findRow(type, kindOf(object), keyTypeOf(object));
+  if (row === null) return ['unknown', EMPTY_REPLY];
+  if (row.material === true) return [isReadable(object) ? 'material' : 'sensitive', EMPTY_REPLY];
+  if (type === CKA.VALUE && dataValue !== null) return ['value', dataValue];
+  return ['value', object.attributes.get(type) ?? EMPTY_REPLY];
+}
+
+function isSealedData(object: TokenObject): boolean {
+  return classOf(object) === CKO.DATA && object.blob !== null;
+}
+
+export const handleGetAttributes: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const handle = reader.number();
+  const count = reader.u32();
+  if (count > LIMITS.attributesMax) throw new SidekeyError('wire_malformed', `${count} attributes are asked for`);
+  const types = Array.from({ length: count }, () => reader.u64());
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const object = getObject(domain, caller, handle);
+  const wantsValue = isSealedData(object) && types.includes(BigInt(CKA.VALUE));
+  const value = wantsValue ? await domain.cells.openData(caller.token, object) : null;
+  const answers = types.map((type) => [type, ...readAttribute(object, Number(type), value)] as const);
+  const reveals = answers.some(([, state]) => state === 'material');
+  const cell = reveals ? await domain.cells.take(caller.token, object) : 0n;
+  const writer = new WireWriter(1024).u64(cell).u32(count);
+  for (const [type, state, bytes] of answers) writer.u64(type).u8(ATTRIBUTE_STATE[state]).bytes(bytes);
+  return writer.done();
+};
+
+export const handleSetAttributes: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const handle = reader.number();
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const object = getObject(domain, caller, handle);
+  checkWritable(caller, object.attributes);
+  checkAllows(object, CKA.MODIFIABLE, 'CKA_MODIFIABLE');
+  const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: false });
+  const changed = await resealed(domain, caller, object, template, attributes);
+  checkSameToken(domain, caller.token);
+  // What was awaited above may have let the object be changed or destroyed by another request.
+  if (getObject(domain, caller, handle) !== object) throw new SidekeyError('busy', 'the object changed meanwhile');
+  domain.objects.replace(changed);
+  if (changed.session !== null) await noteSession(domain, changed);
+  domain.cells.forget(handle);
+  await revoke(domain, place.slot, handle);
+  const names = [...template.keys()].map((type) => `0x${type.toString(16)}`).join(' ');
+  domain.audit.object('object-changed', caller.client.peer, caller.token, changed, { attributes: names });
+  return EMPTY_REPLY;
+};
+
+async function resealed(
+  domain: Domain,
+  { token }: Caller,
+  object: TokenObject,
+  template: AttributeMap,
+  attributes: Map<number, Buffer>,
+): Promise<TokenObject> {
+  const changed = { ...object, attributes };
+  if (object.blob === null) return changed;
+  if (isSealedData(object)) {
+    if (!attributes.has(CKA.VALUE)) attributes.set(CKA.VALUE, await domain.cells.openData(token, object));
+    return sealValue(domain, token, changed);
+  }
+  if (![...template.keys()].some((type) => changesSeal(type, object))) return changed;
+  return { ...changed, blob: await domain.cells.reseal(token, object, changed) };
+}
+
+/** The types and lengths of the material that the keeper holds back from this frame. */
+function readMaterial(reader: WireReader): Map<number, number> {
+  const bytes = reader.optionalBytes(LIMITS.bodyMax);
+  if (bytes === null || bytes.length === 0) return new Map();
+  const inner = new WireReader(bytes);
+  const lengths = new Map<number, number>();
+  for (const { type, value } of readTemplate(inner)) lengths.set(type, new WireReader(value).number());
+  inner.end();
+  return lengths;
+}
+
+export const handleCreate: Handler = async (domain, request, reader) => {
+  const material = readMaterial(reader);
+  const place = readPlace(reader);
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const { objectClass, keyType } = identify(template);
+  const attributes = buildAttributes({ origin: 'create', objectClass, keyType, template, material: [...material.keys()] });
+  checkWritable(caller, attributes);
+  checkKeyLength(attributes, material.get(CKA.VALUE) ?? null);
+  const draft = await draftGiven(domain, makerOf(caller), attributes, request.id);
+  const [object] = await keep(domain, makerOf(caller), [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
+  domain.audit.object('object-created', caller.client.peer, caller.token, object);
+  return replyHandle(object);
+};
+
+function draftGiven(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, id: bigint): Promise<Draft> {
+  const from = { origin: 'create' } as const;
+  if (!isKey({ attributes })) return draftPlain(domain, maker, attributes, from);
+  const components = publicComponents(attributes);
+  const isPublic = classOf({ attributes }) === CKO.PUBLIC_KEY;
+  return draftKey(domain, maker, attributes, from, (key) =>
+    isPublic ? domain.keeper.importComponents(key, components) : domain.keeper.importMaterial(key, id, components),
+  );
+}
+
+export const handleCopy: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const handle = reader.number();
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const object = getObject(domain, caller, handle);
+  checkAllows(object, CKA.COPYABLE, 'CKA_COPYABLE');
+  const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: true });
+  if (has(object, CKA.PRIVATE) && !has({ attributes }, CKA.PRIVATE))
+    throw new SidekeyError('template_inconsistent', 'a private object has no public copy');
+  checkWritable(caller, attributes);
+  const draft = await draftCopy(domain, caller, object, attributes);
+  const [copy] = await keep(domain, makerOf(caller), [draft]);
+  if (copy === undefined) throw new SidekeyError('internal', 'nothing was copied');
+  domain.audit.object('object-copied', caller.client.peer, caller.token, copy, { of: object.uniqueId });
+  return replyHandle(copy);
+};
+
+async function draftCopy(domain: Domain, caller: Caller, object: TokenObject, attributes: Map<number, Buffer>): Promise<Draft> {
+  const from = { origin: 'copy', base: object.attributes } as const;
+  if (isKey(object)) {
+    const cell = await domain.cells.take(caller.token, object);
+    return draftKey(domain, makerOf(caller), attributes, from, (key) => domain.keeper.copy(key, cell));
+  }
+  if (isSealedData(object) && !attributes.has(CKA.VALUE))
+    attributes.set(CKA.VALUE, await domain.cells.openData(caller.token, object));
+  return draftPlain(domain, makerOf(caller), attributes, from);
+}
+
+export const handleDestroy: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const handle = reader.number();
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const object = getObject(domain, caller, handle);
+  checkWritable(caller, object.attributes);
+  checkAllows(object, CKA.DESTROYABLE, 'CKA_DESTROYABLE');
+  domain.objects.remove(object);
+  if (object.session?.cell != null) domain.cells.drop(object.session.cell);
+  domain.cells.forget(handle);
+  await revoke(domain, place.slot, handle);
+  domain.audit.object('object-destroyed', caller.client.peer, caller.token, object);
+  return EMPTY_REPLY;
+};
+
+export const handleObjectSize: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const handle = reader.number();
+  reader.end();
+  const object = getObject(domain, await findCaller(domain, request.client, place), handle);
+  const bytes = encodeAttributes(object.attributes).length + (object.blob?.length ?? 0);
+  return new WireWriter(8).u64(bytes).done();
+};

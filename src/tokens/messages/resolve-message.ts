@@ -1,0 +1,39 @@
+/** resolve: the keeper met a request without a binding. Everything that permits a use is checked here, once per lease. */
+import { SidekeyError } from '../../errors.ts';
+import { OPERATIONS } from '../../wire/tables.ts';
+import { bindObject } from '../binder.ts';
+import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import type { Domain } from '../domain.ts';
+import { checkUse, type Use } from '../key-use.ts';
+import { EMPTY_REPLY, type Handler } from './handler.ts';
+
+const NAMES = new Map<number, string>(Object.entries(OPERATIONS).map(([name, number]) => [number, name]));
+
+function toUse(operation: number): Use {
+  const name = NAMES.get(operation);
+  if (name === 'encrypt' || name === 'decrypt' || name === 'sign' || name === 'verify') return name;
+  throw new SidekeyError('function_not_supported', 'no key is bound for this operation');
+}
+
+function check(domain: Domain, caller: Caller, handle: number, use: Use, mechanism: number): void {
+  const object = getObject(domain, caller, handle, 'key_handle_invalid');
+  try {
+    checkUse(domain.keeper, object, use, mechanism, domain.clock.now());
+  } catch (error) {
+    if (error instanceof SidekeyError && error.code === 'key_function_not_permitted')
+      domain.audit.object('denied', caller.client.peer, caller.token, object, { reason: error.code, use });
+    throw error;
+  }
+}
+
+export const handleResolve: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const use = toUse(reader.u8());
+  const handle = reader.number();
+  const mechanism = reader.number();
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  check(domain, caller, handle, use, mechanism);
+  await bindObject(domain, caller, handle, 0);
+  return EMPTY_REPLY;
+};

@@ -1,0 +1,55 @@
+/** Every message that the keeper hands to the agent, and its handler. A message without a row is refused. */
+import type { MessageName } from '../../wire/tables.ts';
+import type { Handler } from './handler.ts';
+import {
+  handleDeriveKey,
+  handleGenerateKey,
+  handleGenerateKeyPair,
+  handleUnwrapKey,
+  handleWrapKey,
+} from './key-messages.ts';
+import {
+  handleInitPin,
+  handleInitToken,
+  handleLogin,
+  handleLogout,
+  handleSessionClosed,
+  handleSetPin,
+} from './login-messages.ts';
+import {
+  handleCopy,
+  handleCreate,
+  handleDestroy,
+  handleFind,
+  handleGetAttributes,
+  handleObjectSize,
+  handleSetAttributes,
+} from './object-messages.ts';
+import { handleResolve } from './resolve-message.ts';
+import { handleMechanisms, handleSlots } from './slot-messages.ts';
+
+export const HANDLERS: ReadonlyMap<string, Handler> = new Map(
+  Object.entries({
+    slots: handleSlots,
+    mechanisms: handleMechanisms,
+    login: handleLogin,
+    logout: handleLogout,
+    init_token: handleInitToken,
+    init_pin: handleInitPin,
+    set_pin: handleSetPin,
+    session_closed: handleSessionClosed,
+    find: handleFind,
+    get_attributes: handleGetAttributes,
+    set_attributes: handleSetAttributes,
+    create: handleCreate,
+    copy: handleCopy,
+    destroy: handleDestroy,
+    object_size: handleObjectSize,
+    generate_key: handleGenerateKey,
+    generate_key_pair: handleGenerateKeyPair,
+    wrap_key: handleWrapKey,
+    unwrap_key: handleUnwrapKey,
+    derive_key: handleDeriveKey,
+    resolve: handleResolve,
+  } satisfies Partial<Record<MessageName, Handler>>),
+);

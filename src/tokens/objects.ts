@@ -1,0 +1,150 @@
+/** The objects that a process may see: token objects from the store, session objects from memory, by one rule. */
+import { LRUCache } from 'lru-cache';
+import { SidekeyError, type ErrorCode } from '../errors.ts';
+import type { AttributeMap } from './attribute-value.ts';
+import { decodeAttributes, encodeAttributes, readUlong } from './attribute-value.ts';
+import { CKA } from './cryptoki.ts';
+import { matches } from './object-template.ts';
+import type { ClientId } from './ports.ts';
+import type { SessionObjects } from './session-objects.ts';
+import type { NewObjectRow, ObjectIndex, ObjectQuery, ObjectRow, TokenStore } from './store-port.ts';
+import { classOf, has, keyTypeOf, type TokenObject } from './token-object.ts';
+
+/** Whose eyes: a client's (null: the agent's own, for HTTP and CLI) on one token. */
+export interface View {
+  readonly tokenId: number;
+  readonly client: ClientId | null;
+  readonly seesPrivate: boolean;
+}
+
+const EMPTY = Buffer.alloc(0);
+const DECODED_MAX = 2000;
+/** A template is answered by the columns for these; every other attribute is compared after decoding. */
+const INDEXED: readonly number[] = [CKA.CLASS, CKA.KEY_TYPE, CKA.LABEL, CKA.ID, CKA.TOKEN];
+
+export function indexOf(object: { attributes: AttributeMap }): ObjectIndex {
+  const label = object.attributes.get(CKA.LABEL) ?? EMPTY;
+  const id = object.attributes.get(CKA.ID) ?? EMPTY;
+  const isPrivate = has(object, CKA.PRIVATE);
+  return { objectClass: classOf(object), keyType: keyTypeOf(object), label, id, private: isPrivate };
+}
+
+/** A class or key type that is no number that an object could have: nothing has it. */
+function isUnanswerable(template: AttributeMap): boolean {
+  return [CKA.CLASS, CKA.KEY_TYPE].some((type) => template.has(type) && readUlong(template, type) === null);
+}
+
+function toQuery(template: AttributeMap, withPrivate: boolean): ObjectQuery {
+  const label = template.get(CKA.LABEL) ?? null;
+  const id = template.get(CKA.ID) ?? null;
+  const objectClass = readUlong(template, CKA.CLASS);
+  return { objectClass, keyType: readUlong(template, CKA.KEY_TYPE), label, id, withPrivate };
+}
+
+export class Objects {
+  readonly #store: TokenStore;
+  readonly #session: SessionObjects;
+  readonly #decoded = new LRUCache<number, TokenObject>({ max: DECODED_MAX });
+
+  constructor(store: TokenStore, session: SessionObjects) {
+    this.#store = store;
+    this.#session = session;
+  }
+
+  #decode(row: ObjectRow): TokenObject {
+    const known = this.#decoded.get(row.handle);
+    if (known !== undefined) return known;
+    const object = { ...row, attributes: decodeAttributes(row.attributes), session: null };
+    this.#decoded.set(row.handle, object);
+    return object;
+  }
+
+  /** `code` is what a wrong, foreign or hidden handle gives: the three cannot be told apart. */
+  get(view: View, handle: number, code: ErrorCode = 'object_handle_invalid'): TokenObject {
+    const object = this.#lookUp(view, handle);
+    const isVisible = object?.tokenId === view.tokenId && (view.seesPrivate || !has(object, CKA.PRIVATE));
+    if (object !== null && isVisible) return object;
+    throw new SidekeyError(code, `there is no object ${handle} for this process`);
+  }
+
+  #lookUp(view: View, handle: number): TokenObject | null {
+    const known = this.#decoded.get(handle);
+    if (known !== undefined) return known;
+    if (view.client !== null && this.#session.has(handle)) return this.#session.get(view.client, handle);
+    const row = this.#store.object(handle);
+    return row === null ? null : this.#decode(row);
+  }
+
+  /** Ascending by handle, lazily. */
+  *find(view: View, template: AttributeMap, after = 0): Generator<TokenObject> {
+    if (isUnanswerable(template)) return;
+    const rest = [...template].filter(([type]) => !INDEXED.includes(type));
+    const wantsToken = template.get(CKA.TOKEN)?.[0];
+    if (wantsToken !== 0) {
+      const query = toQuery(template, view.seesPrivate);
+      for (const row of this.#store.find(view.tokenId, query, after)) {
+        const object = rest.length === 0 && view.seesPrivate ? this.#peek(row) : this.#decode(row);
+        if ((view.seesPrivate || !has(object, CKA.PRIVATE)) && matches(object.attributes, rest)) yield object;
+      }
+    }
+    if (wantsToken === undefined || wantsToken === 0) yield* this.#findSession(view, template, after);
+  }
+
+  /** Without decoding all of a large result only for its handles. */
+  #peek(row: ObjectRow): TokenObject {
+    const known = this.#decoded.peek(row.handle);
+    if (known !== undefined) return known;
+    let attributes: AttributeMap | undefined;
+    return {
+      ...row,
+      session: null,
+      get attributes() {
+        return (attributes ??= decodeAttributes(row.attributes));
+      },
+    };
+  }
+
+  *#findSession(view: View, template: AttributeMap, after: number): Generator<TokenObject> {
+    if (view.client === null) return;
+    for (const object of this.#session.list(view.client, view.tokenId)) {
+      const isVisible = view.seesPrivate || !has(object, CKA.PRIVATE);
+      if (object.handle > after && isVisible && matches(object.attributes, template)) yield object;
+    }
+  }
+
+  #toRow(object: Omit<TokenObject, 'handle'>): NewObjectRow {
+    const { tokenId, uniqueId, blob, createdAt } = object;
+    return { tokenId, uniqueId, blob, createdAt, attributes: encodeAttributes(object.attributes), index: indexOf(object) };
+  }
+
+  /** Durable when it returns; both halves of a pair or none. */
+  addToToken(objects: readonly Omit<TokenObject, 'handle'>[]): TokenObject[] {
+    if (objects.length === 0) return [];
+    const handles = this.#store.addObjects(objects.map((object) => this.#toRow(object)));
+    // addObjects answers one handle for each row.
+    return objects.map((object, i) => ({ ...object, handle: handles[i]! }));
+  }
+
+  addToSession(object: Omit<TokenObject, 'handle'>): TokenObject {
+    const added = { ...object, handle: this.#session.takeHandle() };
+    this.#session.put(added);
+    return added;
+  }
+
+  replace(object: TokenObject): void {
+    if (object.session !== null) return this.#session.put(object);
+    this.#store.updateObject(object.handle, encodeAttributes(object.attributes), object.blob, indexOf(object));
+    this.#decoded.delete(object.handle);
+  }
+
+  remove(object: TokenObject): void {
+    if (object.session !== null) return this.#session.remove(object);
+    this.#store.removeObject(object.handle);
+    this.#decoded.delete(object.handle);
+  }
+
+  /** A token's objects are all gone. */
+  forgetAll(): void {
+    this.#decoded.clear();
+  }
+}

@@ -1,0 +1,124 @@
+/**
+ * The tokens and their slots: which there are, who may see them, what is made and re-made. Rows are kept in memory and
+ * written through.
+ */
+import { SidekeyError } from '../errors.ts';
+import type { Peer } from '../access/peer.ts';
+import type { CacheLimits } from '../cache/data-key-cache.ts';
+import type { AccessPolicy } from './ports.ts';
+import type { TokenChange, TokenRow, TokenStore } from './store-port.ts';
+
+/** A token as the configuration describes it. */
+export interface TokenOptions {
+  readonly label: string;
+  readonly provider: string;
+  readonly cache: CacheLimits;
+  /** none: no PIN, whoever is admitted sees private objects. Default: pin. */
+  readonly login?: 'pin' | 'none';
+}
+
+export const DEFAULT_LIMITS: CacheLimits = { anyMs: 300_000, unusedMs: 300_000, uses: null };
+
+export class TokenCatalogue {
+  readonly #store: TokenStore;
+  readonly #access: AccessPolicy;
+  readonly #random: (bytes: number) => Buffer;
+  readonly #canCreate: boolean;
+  readonly #options: ReadonlyMap<string, TokenOptions>;
+  readonly #rows: Map<number, TokenRow>;
+
+  constructor(deps: {
+    store: TokenStore;
+    access: AccessPolicy;
+    random: (bytes: number) => Buffer;
+    tokens: readonly TokenOptions[];
+    createTokens: boolean;
+  }) {
+    this.#store = deps.store;
+    this.#access = deps.access;
+    this.#random = deps.random;
+    this.#canCreate = deps.createTokens;
+    this.#options = new Map(deps.tokens.map((token) => [token.label, token]));
+    this.#rows = new Map(deps.store.tokens().map((row) => [row.id, row]));
+  }
+
+  all(): TokenRow[] {
+    return [...this.#rows.values()];
+  }
+
+  get(id: number): TokenRow | null {
+    return this.#rows.get(id) ?? null;
+  }
+
+  byName(name: string): TokenRow | null {
+    return this.all().find((row) => row.name === name) ?? null;
+  }
+
+  limits({ name }: TokenRow): CacheLimits {
+    return this.#options.get(name)?.cache ?? DEFAULT_LIMITS;
+  }
+
+  /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
+  needsLogin({ name, soPin, userPin }: TokenRow): boolean {
+    return this.#options.get(name)?.login !== 'none' && (soPin !== null || userPin !== null);
+  }
+
+  admitted(peer: Peer): TokenRow[] {
+    return this.all().filter(({ name }) => this.#access.admits(peer, name));
+  }
+
+  admits(peer: Peer, { name }: TokenRow): boolean {
+    return this.#access.admits(peer, name);
+  }
+
+  /** The token in a slot that the peer may see; otherwise slot_id_invalid, whether it exists or not. */
+  inSlot(peer: Peer, slot: number): TokenRow {
+    const row = this.admitted(peer).find((token) => token.slot === slot);
+    if (row !== undefined) return row;
+    if (slot === this.freeSlot(peer)) throw new SidekeyError('token_not_recognized', 'the token is not initialized');
+    throw new SidekeyError('slot_id_invalid', `slot ${slot} is not there for this process`);
+  }
+
+  /** The slot of the token that C_InitToken would make; null when this peer may make none. Always the last. */
+  freeSlot(peer: Peer): number | null {
+    return this.#canCreate && this.#access.mayCreateTokens(peer) ? this.#nextSlot() : null;
+  }
+
+  #nextSlot(): number {
+    return Math.max(-1, ...this.all().map(({ slot }) => slot)) + 1;
+  }
+
+  newSerial(): string {
+    return this.#random(8).toString('hex');
+  }
+
+  add(token: Pick<TokenRow, 'name' | 'provider' | 'soPin' | 'userPin' | 'createdAt'>): TokenRow {
+    if (this.byName(token.name) !== null)
+      throw new SidekeyError('arguments_bad', `there is a token named ${token.name} already`);
+    const fresh = { soFailures: 0, userFailures: 0, tokenKey: null };
+    const place = { label: token.name, serial: this.newSerial(), slot: this.#nextSlot() };
+    const row = this.#store.addToken({ ...token, ...fresh, ...place });
+    this.#rows.set(row.id, row);
+    return row;
+  }
+
+  /** Durable when it returns. */
+  update(id: number, change: TokenChange): TokenRow {
+    this.#store.updateToken(id, change);
+    return this.#remember(id, change);
+  }
+
+  /** The token's objects and its key are gone for good; `change` holds the new serial. */
+  reset(id: number, change: TokenChange): TokenRow {
+    this.#store.resetToken(id, change);
+    return this.#remember(id, change);
+  }
+
+  #remember(id: number, change: TokenChange): TokenRow {
+    const before = this.#rows.get(id);
+    if (before === undefined) throw new SidekeyError('internal', `token ${id} is not in the catalogue`);
+    const after = { ...before, ...change };
+    this.#rows.set(id, after);
+    return after;
+  }
+}
