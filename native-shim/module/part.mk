@@ -4,6 +4,8 @@ MODULE_OBJECTS := $(MODULE_SOURCES:%.c=$(BUILD)/obj/shared/%.o)
 MODULE_TESTS := $(notdir $(basename $(wildcard ../test/native-shim/module_*.c)))
 # A sanitised object leaves the runtime's symbols to the program that loads it.
 MODULE_DEFS := $(if $(SANITIZE),,-Wl,-z,defs)
+# No start files: a guest has neither constructor nor destructor, not even the empty ones.
+MODULE_START := $(if $(SANITIZE),,-nostartfiles)
 
 # What a guest exports is said in module.map alone.
 $(BUILD)/obj/shared/%.o: %.c
@@ -11,7 +13,7 @@ $(BUILD)/obj/shared/%.o: %.c
 	$(CC) $(ALL_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 $(BUILD)/sidekey-pkcs11.so: $(MODULE_OBJECTS) module/module.map
-	$(LINK) -shared -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $@ $(MODULE_OBJECTS)
+	$(LINK) -shared $(MODULE_START) -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $@ $(MODULE_OBJECTS)
 
 # The tests link the module's objects: no loader between the sanitisers and what they look at.
 $(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(BUILD)/obj/test/native-shim/peer.o $(MODULE_OBJECTS)
