@@ -79,6 +79,9 @@ function toProblems(issue: z.core.$ZodIssue, positions: Positions): ConfigProble
     key: formatPath(path),
     message,
   });
+  if (issue.code === 'invalid_type' && issue.message.endsWith('received undefined')) {
+    return [problem(issue.path, 'is missing')];
+  }
   if (issue.code !== 'unrecognized_keys') return [problem(issue.path, issue.message)];
   return issue.keys.map((key) => problem([...issue.path, key], describeUnknown(key, issue.path)));
 }
