@@ -1,0 +1,169 @@
+/** The domain's front: what the keeper's connection, the HTTP API and the command line call (service.ts). */
+import { SidekeyError } from '../errors.ts';
+import { WireReader } from '../wire/buffer.ts';
+import { CKA } from './cryptoki.ts';
+import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
+import { HANDLERS } from './messages/table.ts';
+import { kindOfKey, NamedKeys, sizeBitsOf } from './named-keys.ts';
+import type { View } from './objects.ts';
+import { PIN_TRIES } from './pin-check.ts';
+import { checkPinLength, hashPin } from './pins.ts';
+import type { Attribute, CellSeen, ClientId, ClientSeen } from './ports.ts';
+import type { KeySummary, RoutedRequest, TokenService, TokenSummary } from './service.ts';
+import { readSessionNote } from './session-objects.ts';
+import type { TokenRow } from './store-port.ts';
+import { isKey, kindOf, labelOf, type TokenObject } from './token-object.ts';
+
+export type { TokenServiceDeps } from './domain.ts';
+
+async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
+  const handler = HANDLERS.get(request.message);
+  if (handler === undefined) throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
+  // A body is small; what is kept of it is copied where it is kept. The reply too is the caller's own.
+  return handler(domain, request, new WireReader(request.body));
+}
+
+/** A cell that the keeper kept while the agent was away. What its note does not explain is left to its lease. */
+function adopt(domain: Domain, { cell, owner, leftMs, note }: CellSeen): void {
+  if (note === null || note.length === 0) return;
+  const text = note.toString('latin1');
+  if (owner === null && /^object \d+$/.test(text)) return domain.cells.adopt(cell, text, leftMs);
+  const object = owner === null ? null : readSessionNote(note, owner, cell);
+  if (object !== null && !domain.sessionObjects.has(object.handle)) domain.sessionObjects.put(object);
+}
+
+/** Bindings that were taken away while the keeper was out of reach still stand there: all are made anew. */
+async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null): Promise<void> {
+  if (boot !== previousBoot) {
+    domain.cache.clear();
+    domain.sessionObjects.clear();
+  }
+  const seen = await domain.keeper.clients();
+  await Promise.all(seen.map((client) => domain.clients.open(client)));
+  const present = new Set(seen.map(({ client }) => client));
+  for (const id of domain.clients.ids()) if (!present.has(id)) await closeClient(domain, id);
+  for (const cell of await domain.keeper.cells()) adopt(domain, cell);
+  for (const { slot } of domain.catalogue.all()) await revoke(domain, slot);
+}
+
+async function closeClient(domain: Domain, id: ClientId): Promise<void> {
+  domain.sessionObjects.removeClient(id);
+  await domain.clients.close(id);
+}
+
+function summarizeToken(domain: Domain, token: TokenRow): TokenSummary {
+  return {
+    label: token.name,
+    slot: token.slot,
+    serial: token.serial,
+    provider: token.provider,
+    initialized: true,
+    userPinSet: token.userPin !== null,
+    userPinLocked: token.userFailures >= PIN_TRIES,
+    objects: domain.store.countObjects(token.id),
+    tokenKeyOpen: domain.tokenKeys.isOpen(token),
+  };
+}
+
+function summarizeKey(domain: Domain, token: TokenRow, object: TokenObject): KeySummary {
+  const leftMs = domain.cells.leftMs(object.handle);
+  return {
+    token: token.name,
+    slot: token.slot,
+    handle: object.handle,
+    uniqueId: object.uniqueId,
+    label: labelOf(object),
+    id: object.attributes.get(CKA.ID)?.toString('hex') ?? '',
+    objectClass: kindOf(object),
+    kind: isKey(object) ? kindOfKey(object) : kindOf(object),
+    sizeBits: isKey(object) ? sizeBitsOf(object) : null,
+    lives: object.session === null ? 'enveloped' : 'session',
+    createdAt: new Date(object.createdAt).toISOString(),
+    lease: leftMs === null ? null : { leftMs },
+  };
+}
+
+/** The agent's own eyes. */
+function viewAll({ id }: TokenRow): View {
+  return { tokenId: id, client: null, seesPrivate: true };
+}
+
+function listKeys(domain: Domain, tokens: readonly TokenRow[]): KeySummary[] {
+  return tokens.flatMap((token) => {
+    const stored = [...domain.objects.find(viewAll(token), new Map())];
+    const inSessions = domain.sessionObjects.all().filter(({ tokenId }) => tokenId === token.id);
+    return [...stored, ...inSessions].map((object) => summarizeKey(domain, token, object));
+  });
+}
+
+function demandToken(domain: Domain, name: string): TokenRow {
+  const token = domain.catalogue.byName(name);
+  if (token === null) throw new SidekeyError('token_not_recognized', `there is no token ${name}`);
+  return token;
+}
+
+function readAttributes(domain: Domain, name: string, handle: number): Attribute[] {
+  const object = domain.objects.get(viewAll(demandToken(domain, name)), handle);
+  return [...object.attributes].sort(([a], [b]) => a - b).map(([type, value]) => ({ type, value }));
+}
+
+async function createToken(
+  domain: Domain,
+  options: { label: string; provider: string; soPin: Buffer | null; userPin: Buffer | null },
+): Promise<TokenSummary> {
+  const { label, provider, soPin, userPin } = options;
+  const hash = async (pin: Buffer | null): Promise<string | null> => {
+    if (pin === null) return null;
+    checkPinLength(pin);
+    return hashPin(pin, domain.random, domain.pinCost).finally(() => pin.fill(0));
+  };
+  if (label === '' || Buffer.byteLength(label) > 32)
+    throw new SidekeyError('arguments_bad', 'a token label has 1 to 32 bytes');
+  const records = { soPin: await hash(soPin), userPin: await hash(userPin) };
+  const token = domain.catalogue.add({ name: label, provider, ...records, createdAt: domain.clock.now() });
+  domain.audit.token('token-created', null, token, { label });
+  return summarizeToken(domain, token);
+}
+
+/** Uses are counted in the keeper, which needs no agent to serve them, and recorded here in aggregate. */
+async function flushUsage(domain: Domain): Promise<void> {
+  domain.cache.sweep();
+  await domain.clients.pruneLogins();
+  for (const { client, uid, slot, handle, operation, times, bytes } of await domain.keeper.usage()) {
+    domain.cells.touch(handle);
+    domain.audit.event('key-used', null, { client: Number(client), uid, slot, handle, operation, times, bytes });
+  }
+}
+
+export function createTokenService(deps: TokenServiceDeps): TokenService {
+  const domain = makeDomain(deps);
+  const named = new NamedKeys(domain);
+  let knownBoot: bigint | null = null;
+  return {
+    handle: (request) => handle(domain, request),
+    clientOpened: (seen) => domain.clients.open(seen),
+    clientClosed: (client) => void closeClient(domain, client).catch(() => undefined),
+    cellEnded: (cell) => {
+      if (!domain.cache.cellEnded(cell)) domain.sessionObjects.removeCell(cell);
+    },
+    keeperAttached: async (boot) => {
+      await attach(domain, boot, knownBoot);
+      knownBoot = boot;
+    },
+    keeperLost: () => domain.clients.forgetNumbers(),
+    tokens: () => domain.catalogue.all().map((token) => summarizeToken(domain, token)),
+    createToken: (options) => createToken(domain, options),
+    keys: (name) => listKeys(domain, name === undefined ? domain.catalogue.all() : [demandToken(domain, name)]),
+    keyAttributes: (name, handleNumber) => readAttributes(domain, name, handleNumber),
+    listNamedKeys: (peer, token) => named.list(peer, token),
+    findNamedKey: (peer, token, name) => named.find(peer, token, name),
+    createNamedKey: (...asked) => named.create(...asked),
+    operateNamedKey: (...asked) => named.operate(...asked),
+    flushUsage: () => flushUsage(domain),
+    close: async () => {
+      await flushUsage(domain).catch(() => undefined);
+      domain.store.close();
+    },
+  };
+}
+
