@@ -20,7 +20,7 @@ interface Pending {
 export interface ConnectionListener {
   /** A routed request or an event. */
   frame(frame: Frame): void;
-  /** Once; every pending request was rejected before. */
+  /** Once, if it was ever open; every pending request was rejected before. */
   closed(reason: string): void;
 }
 
@@ -35,6 +35,7 @@ export class KeeperConnection {
   readonly #listener: ConnectionListener;
   #nextId = 1n;
   #reason = 'the keeper closed the connection';
+  #isOpened = false;
   #isClosed = false;
 
   /** Rejects with keeper_absent when nobody listens at `path`. */
@@ -58,7 +59,10 @@ export class KeeperConnection {
         this.#read(Buffer.from(buffer.buffer, buffer.byteOffset, length)),
     };
     this.#socket = connect({ path, onread });
-    this.#socket.once('connect', opened);
+    this.#socket.once('connect', () => {
+      this.#isOpened = true;
+      opened();
+    });
     this.#socket.on('error', (cause) => {
       this.#reason = cause.message;
       failed(new SidekeyError('keeper_absent', `no keeper at ${path}: ${cause.message}`, { cause }));
@@ -151,6 +155,6 @@ export class KeeperConnection {
     this.#isClosed = true;
     for (const id of [...this.#pending.keys()])
       this.#take(id)?.reject(new SidekeyError('keeper_absent', this.#reason));
-    this.#listener.closed(this.#reason);
+    if (this.#isOpened) this.#listener.closed(this.#reason);
   }
 }

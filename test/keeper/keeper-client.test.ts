@@ -1,0 +1,231 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { SidekeyError } from '../../src/errors.ts';
+import { KeeperClient } from '../../src/keeper/keeper-client.ts';
+import { KeeperConnection } from '../../src/keeper/keeper-connection.ts';
+import { KeeperLink } from '../../src/keeper/keeper-link.ts';
+import type { KeeperEvents } from '../../src/keeper/routed-frames.ts';
+import { createLogger } from '../../src/log/logger.ts';
+import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
+import { LIMITS } from '../../src/wire/tables.ts';
+import { ScriptedKeeper } from './scripted-keeper.ts';
+
+const log = createLogger('silent');
+const SECRET_KEY = {
+  objectClass: 4,
+  keyType: 0x1f,
+  owner: null,
+  leaseMs: null,
+  uses: null,
+  note: null,
+  seal: null,
+};
+const GCM = { type: 0x1087, params: Buffer.alloc(0) };
+
+/** A socket's path is short, and tap's folders are not. */
+function folder(t: Test): string {
+  const path = mkdtempSync(join(tmpdir(), 'sidekey-'));
+  t.teardown(() => rmSync(path, { recursive: true }));
+  return path;
+}
+
+/** Notes what it is told; handles nothing until `handle` is replaced. */
+class Told implements KeeperEvents {
+  readonly calls: string[] = [];
+  handle: KeeperEvents['handle'] = async () => Buffer.alloc(0);
+  keeperAttached: KeeperEvents['keeperAttached'] = async (boot) => void this.calls.push(`attached ${boot}`);
+  clientOpened: KeeperEvents['clientOpened'] = async ({ client }) => void this.calls.push(`opened ${client}`);
+  clientClosed(client: bigint): void {
+    this.calls.push(`closed ${client}`);
+  }
+  cellEnded(cell: bigint): void {
+    this.calls.push(`ended ${cell}`);
+  }
+  keeperLost(): void {
+    this.calls.push('lost');
+  }
+}
+
+interface Scene {
+  readonly keeper: ScriptedKeeper;
+  readonly client: KeeperClient;
+  readonly told: Told;
+  readonly path: string;
+}
+
+async function scene(t: Test, attach = true): Promise<Scene> {
+  const path = join(folder(t), 'control.sock');
+  const [keeper, client, told] = [new ScriptedKeeper(), new KeeperClient(log), new Told()];
+  await keeper.listen(path);
+  client.serve(told);
+  t.teardown(() => keeper.close());
+  if (attach) await client.attach(path, () => undefined);
+  return { keeper, client, told, path };
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 400 && !condition(); i++) await sleep(5);
+  if (!condition()) throw new Error('it never came to be');
+}
+
+function openedBody(client: number): Buffer {
+  return new WireWriter().u64(client).u32(1).u32(0).u32(0).u32(0).text('program').done();
+}
+
+t.test('without a keeper every call is refused', async (t) => {
+  const client = new KeeperClient(log);
+  await t.rejects(client.state(), { code: 'keeper_absent' });
+  await t.rejects(
+    client.attach(join(folder(t), 'nobody.sock'), () => undefined),
+    { code: 'keeper_absent' },
+  );
+  t.equal(client.pid, null);
+  t.same(client.mechanisms(), []);
+});
+
+t.test('a second agent is refused', async (t) => {
+  const { keeper, client, path } = await scene(t, false);
+  keeper.answers.attach = () => 9;
+  await t.rejects(
+    client.attach(path, () => undefined),
+    { code: 'agent_present' },
+  );
+});
+
+t.test('a status of the keeper is the code of the error', async (t) => {
+  const { keeper, client } = await scene(t);
+  keeper.answers.cell_drop = () => 15;
+  await t.rejects(client.drop(5n), { code: 'cell_unknown' });
+});
+
+t.test('a reply that breaks its format rejects', async (t) => {
+  const { keeper, client } = await scene(t);
+  keeper.answers.state = () => Buffer.from('short');
+  await t.rejects(client.state(), { code: 'wire_malformed' });
+});
+
+t.test('hostile bytes close the connection, and whoever waits learns it', async (t) => {
+  const { keeper, client, told } = await scene(t);
+  const waiting = client.drop(1n);
+  keeper.sendRaw(Buffer.alloc(64, 0xff));
+  await t.rejects(waiting, { code: 'keeper_absent' });
+  t.equal(client.pid, null);
+  t.same(told.calls, ['attached 77', 'lost']);
+});
+
+t.test('silence ends by the deadline, and the late answer is dropped', async (t) => {
+  const { keeper, path } = await scene(t, false);
+  const connection = await KeeperConnection.open(path, { frame: () => undefined, closed: () => undefined });
+  await t.rejects(connection.request('state', Buffer.alloc(0), 20), { code: 'deadline' });
+  keeper.send({ message: 'state', id: 1n, isReply: true });
+  keeper.answers.usage = () => Buffer.from('answer');
+  t.equal((await connection.request('usage', Buffer.alloc(0), 1000)).toString(), 'answer');
+  connection.close('done');
+});
+
+t.test('a secret that is handed in is wiped once it was sent', async (t) => {
+  const { keeper, client } = await scene(t);
+  const value = Buffer.alloc(32, 7);
+  keeper.answers.cell_import = () => new WireWriter().u64(9).u32(0).bytes(null).done();
+  const made = await client.importComponents(SECRET_KEY, [{ type: 0x11, value }]);
+  t.same(made, { cell: 9n, components: [], blob: null });
+  t.ok(value.equals(Buffer.alloc(32)));
+  t.ok(keeper.sent.at(-1)?.body.includes(Buffer.alloc(32, 7)), 'and the keeper got it');
+});
+
+t.test('a list of several pages is asked for page by page', async (t) => {
+  const { keeper, client } = await scene(t);
+  keeper.answers.cell_list = ({ body }) => {
+    const after = new WireReader(body).number();
+    return new WireWriter()
+      .u32(1)
+      .u64(after + 1)
+      .u64(0)
+      .u64(0)
+      .bytes(null)
+      .u8(after < 2 ? 1 : 0)
+      .done();
+  };
+  t.same(
+    (await client.cells()).map(({ cell }) => cell),
+    [1n, 2n, 3n],
+  );
+});
+
+t.test('data above one frame goes in pieces, and the rest of a long plaintext is fetched', async (t) => {
+  const { keeper, client } = await scene(t);
+  const flags: number[] = [];
+  keeper.answers.cell_operate = ({ body }) => {
+    const flag = body.readUInt8(8);
+    flags.push(flag);
+    const length = flag & 2 ? LIMITS.dataMax : flag === 8 && flags.length < 6 ? 10 : 0;
+    return new WireWriter().bytes(Buffer.alloc(length, 1)).done();
+  };
+  const plain = await client.operate(1n, 'decrypt', GCM, Buffer.alloc(2 * LIMITS.dataMax + 1));
+  t.same(flags, [1, 0, 2, 8]);
+  t.equal(plain.length, LIMITS.dataMax + 10);
+});
+
+t.test('what arrives while the agent learns the state is held, then handed over in order', async (t) => {
+  const { keeper, client, told, path } = await scene(t, false);
+  const known = Promise.withResolvers<void>();
+  told.keeperAttached = async () => {
+    keeper.send({ message: 'client_opened', id: 0n, body: openedBody(5) });
+    keeper.send({ message: 'find', id: 1n, client: 5n });
+    keeper.send({ message: 'client_closed', id: 0n, body: new WireWriter().u64(5).done() });
+    await sleep(30);
+    told.calls.push('attached');
+    known.resolve();
+  };
+  told.clientOpened = async () => {
+    await sleep(20);
+    told.calls.push('opened');
+  };
+  told.handle = async ({ client: id, message }) => {
+    told.calls.push(`${message} of ${id}`);
+    return Buffer.from('found');
+  };
+  await client.attach(path, () => undefined);
+  await known.promise;
+  await until(() => told.calls.length === 4);
+  t.strictSame([...told.calls].sort(), ['attached', 'closed 5', 'find of 5', 'opened']);
+  t.strictSame(told.calls.slice(0, 2), ['attached', 'opened']);
+  await until(() => keeper.sent.some(({ message, isReply }) => message === 'find' && isReply));
+  t.match(keeper.sent.at(-1), { id: 1n, client: 5n, status: 0, body: Buffer.from('found') });
+});
+
+t.test('a refusal travels as its code, a fault of our own as internal without a word', async (t) => {
+  const { keeper, told } = await scene(t);
+  told.handle = async ({ id }) => {
+    if (id === 1n) throw new SidekeyError('pin_incorrect', 'the PIN of token demo');
+    throw new TypeError('the secret path');
+  };
+  keeper.send({ message: 'login', id: 1n, client: 5n });
+  keeper.send({ message: 'login', id: 2n, client: 5n });
+  await until(() => keeper.sent.filter(({ isReply }) => isReply).length === 2);
+  const replies = keeper.sent.filter(({ isReply }) => isReply);
+  t.strictSame(
+    replies.map(({ id, status, body }) => [id, status, body.length]),
+    [
+      [1n, 54, 0],
+      [2n, 1, 0],
+    ],
+  );
+});
+
+t.test('the link attaches again after the keeper died, and starts it when told to', async (t) => {
+  const { keeper, client, told, path } = await scene(t, false);
+  let starts = 0;
+  const link = new KeeperLink({ client, control: path, start: () => void starts++, log });
+  t.teardown(() => link.stop(false));
+  link.start();
+  await link.waitAttached(2000);
+  keeper.drop();
+  await until(() => told.calls.filter((call) => call === 'attached 77').length === 2);
+  t.equal(starts, 0, 'it answered, so that none was started');
+  keeper.close();
+  await until(() => starts === 1);
+});

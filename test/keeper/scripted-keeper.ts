@@ -1,0 +1,64 @@
+/** A keeper by script: a real Unix socket that answers each message as it is told, and keeps what it was sent. */
+import { createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { encodeFrame, FrameDecoder, type Frame, type OutgoingFrame } from '../../src/keeper/frame-decoder.ts';
+import { WireWriter } from '../../src/wire/buffer.ts';
+import type { MessageName } from '../../src/wire/tables.ts';
+
+/** A body, a status, or null for silence. */
+export type Answer = (frame: Frame) => Buffer | number | null;
+
+export class ScriptedKeeper {
+  readonly sent: Frame[] = [];
+  readonly answers: Partial<Record<MessageName, Answer>> = {
+    attach: () => new WireWriter().u32(1).u64(77).u32(4242).done(),
+    mechanism_table: () => new WireWriter().u32(0).done(),
+  };
+  readonly #server: Server;
+  #socket: Socket | null = null;
+
+  constructor() {
+    this.#server = createServer((socket) => this.#serve(socket));
+  }
+
+  async listen(path: string): Promise<void> {
+    this.#server.listen(path);
+    await once(this.#server, 'listening');
+  }
+
+  /** Sends a request or an event. */
+  send(frame: OutgoingFrame): void {
+    this.#socket?.write(encodeFrame(frame));
+  }
+
+  sendRaw(bytes: Buffer): void {
+    this.#socket?.write(bytes);
+  }
+
+  /** As kill -9 would. */
+  drop(): void {
+    this.#socket?.destroy();
+  }
+
+  close(): void {
+    this.drop();
+    this.#server.close();
+  }
+
+  #serve(socket: Socket): void {
+    this.#socket = socket;
+    const decoder = new FrameDecoder();
+    socket.on('error', () => undefined);
+    socket.on('data', (chunk) => decoder.push(chunk).forEach((frame) => this.#answer(socket, frame)));
+  }
+
+  #answer(socket: Socket, frame: Frame): void {
+    this.sent.push(frame);
+    if (frame.isReply) return;
+    const answer = this.answers[frame.message]?.(frame) ?? null;
+    if (answer === null) return;
+    const { message, id } = frame;
+    const reply = typeof answer === 'number' ? { status: answer } : { body: answer };
+    socket.write(encodeFrame({ message, id, isReply: true, ...reply }));
+  }
+}
