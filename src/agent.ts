@@ -64,7 +64,6 @@ export class Domain {
   readonly tokens: TokenService;
   readonly audit: AuditLog;
   readonly #lock: { release: () => void };
-  readonly #store: SqliteStore;
   readonly #providers: ReadonlyMap<string, Provider>;
   #config: Config;
 
@@ -74,8 +73,7 @@ export class Domain {
     this.audit = new AuditLog(config.audit.path, CLOCK);
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log);
-    this.#store = new SqliteStore(config.store.path);
-    this.tokens = this.#createTokens();
+    this.tokens = this.#createTokens(new SqliteStore(config.store.path));
     this.keeper.serve(this.tokens);
   }
 
@@ -87,7 +85,7 @@ export class Domain {
     this.#config = config;
   }
 
-  #createTokens(): TokenService {
+  #createTokens(store: SqliteStore): TokenService {
     const access = createAccessPolicy({
       ownUid: ownUid(),
       tokens: () => this.#config.tokens,
@@ -95,7 +93,7 @@ export class Domain {
     });
     return createTokenService({
       keeper: this.keeper,
-      store: this.#store,
+      store,
       providers: this.#providers,
       access,
       audit: this.audit,
@@ -131,10 +129,10 @@ export class Domain {
     }
   }
 
+  /** The tokens close their store. */
   async close(): Promise<void> {
     await this.tokens.close();
     for (const provider of this.#providers.values()) await provider.close();
-    this.#store.close();
     this.audit.close();
     this.#lock.release();
   }
@@ -157,7 +155,7 @@ export class Agent {
   /** Resolves when the sockets of this process are there; a keeper may come later. */
   async start(): Promise<void> {
     const { config, audit } = this.#domain;
-    audit.record('agent.started', { pid: process.pid, config: config.file });
+    audit.record('agent-started', { pid: process.pid, config: config.file });
     await this.#domain.createMissingTokens();
     prepareControlFolder(config);
     this.#link.start();
@@ -179,7 +177,7 @@ export class Agent {
     domain.config = config;
     this.#log.level = config.log.level;
     await domain.createMissingTokens();
-    domain.audit.record('agent.reloaded', { config: config.file });
+    domain.audit.record('agent-reloaded', { config: config.file });
     if (domain.keeper.pid === null) return;
     // Rules may have become narrower: every binding is asked for again.
     for (const { slot } of domain.tokens.tokens()) await domain.keeper.unbind(null, slot, null);
@@ -191,7 +189,7 @@ export class Agent {
     await this.#flushUsage();
     const { config, audit } = this.#domain;
     await this.#link.stop(config.keeper.start);
-    audit.record('agent.stopped', { pid: process.pid });
+    audit.record('agent-stopped', { pid: process.pid });
     await this.#domain.close();
   }
 

@@ -18,6 +18,8 @@ import type { AuditSink, Clock } from '../tokens/ports.ts';
 import { formatLine, LINE_MAX_BYTES, parseLine, sha256, START, type AuditFields } from './audit-line.ts';
 
 const NEWLINE = 0x0a;
+/** Counters: a crash may lose the last ones. */
+const MAY_COME_LATER: ReadonlySet<string> = new Set(['key-used']);
 
 interface Tail {
   readonly seq: number;
@@ -69,7 +71,7 @@ export class AuditLog implements AuditSink {
     const line = formatLine({ seq, time, event, fields, prev: this.#prev });
     try {
       this.#append(Buffer.from(`${line}\n`, 'utf8'));
-      if (!event.startsWith('usage')) fsyncSync(this.#fd);
+      if (!MAY_COME_LATER.has(event)) fsyncSync(this.#fd);
     } catch (cause) {
       throw new SidekeyError('audit_failed', `cannot write ${this.#path}`, { cause });
     }
@@ -98,7 +100,7 @@ export class AuditLog implements AuditSink {
     const aside = `${this.#path}.torn-${this.#clock.now()}`;
     writeFileSync(aside, torn, { mode: 0o600, flag: 'wx' });
     ftruncateSync(this.#fd, wholeBytes);
-    this.record('audit.torn', { bytes: torn.length, sha256: sha256(torn.toString('utf8')), file: aside });
+    this.record('audit-torn', { bytes: torn.length, sha256: sha256(torn.toString('utf8')), file: aside });
   }
 }
 

@@ -49,7 +49,7 @@ export class ScriptedKeeper {
     this.#socket = socket;
     const decoder = new FrameDecoder();
     socket.on('error', () => undefined);
-    socket.on('data', (chunk) => decoder.push(chunk).forEach((frame) => this.#answer(socket, frame)));
+    socket.on('data', (chunk: Buffer) => decoder.push(chunk).forEach((frame) => this.#answer(socket, frame)));
   }
 
   #answer(socket: Socket, frame: Frame): void {
