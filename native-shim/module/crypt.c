@@ -186,7 +186,7 @@ static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_
         op->number = 0; /* any status but ok ended it */
     }
     op->generation = c.x.generation;
-    if (flags & WIRE_FINAL)
+    if (flags & (WIRE_FINAL | WIRE_MORE))
         op->number = 0;
     op->in += in.length;
     op->out += to->used - before;
@@ -194,8 +194,7 @@ static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_
     return rv;
 }
 
-/* The plaintext of AES-GCM is given after the tag was good, and may be longer than one frame: FINAL again, with no data,
- * gives the next piece. */
+/* The plaintext of AES-GCM is given after the tag was good, and may be longer than one frame: MORE gives the next piece. */
 static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint64_t number,
                         struct sink *to)
 {
@@ -206,7 +205,7 @@ static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_
         size_t before = to->used;
 
         op->number = number;
-        rv = send_piece(e, kind, op, WIRE_FINAL, nothing, NULL, to);
+        rv = send_piece(e, kind, op, WIRE_MORE, nothing, NULL, to);
         if (rv == CKR_OK && to->used == before)
             rv = CKR_DEVICE_ERROR;
     }

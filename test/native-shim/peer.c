@@ -34,6 +34,7 @@ struct operation {
     uint64_t number;
     size_t in, out;
     uint8_t sum;
+    bool finished;
     uint8_t held[HELD_MAX]; /* the input of an authenticated decryption */
 };
 
@@ -182,7 +183,7 @@ static uint16_t work(struct operation *o, uint8_t kind, uint8_t flags, struct wi
             o->held[o->in + i] = data.data[i] ^ 0x5a;
     }
     o->in += data.length;
-    if (flags & WIRE_FINAL && kind == WIRE_DECRYPT) {
+    if (flags & (WIRE_FINAL | WIRE_MORE) && kind == WIRE_DECRYPT) {
         plain = o->in < PEER_TAG ? 0 : o->in - PEER_TAG;
         n = plain - o->out < WIRE_DATA_MAX ? plain - o->out : WIRE_DATA_MAX;
         memcpy(out, o->held + o->out, n);
@@ -234,8 +235,11 @@ static uint16_t operate(struct client *c, struct wire_reader *r, struct wire_wri
     o = flags & WIRE_BEGIN ? begin(c, number) : *slot_of(c, number);
     if (!o || o->number != number)
         return STATUS_operation_lost;
+    if (o->finished != !!(flags & WIRE_MORE))
+        complain("operate: MORE belongs after FINAL, and nothing else does");
+    o->finished = o->finished || flags & WIRE_FINAL;
     status = work(o, kind, flags, data, signature, w);
-    if (status != STATUS_ok || (flags & WIRE_FINAL && (kind != WIRE_DECRYPT || o->out + PEER_TAG >= o->in)))
+    if (status != STATUS_ok || (o->finished && (kind != WIRE_DECRYPT || o->out + PEER_TAG >= o->in)))
         drop(c, number);
     return status;
 }

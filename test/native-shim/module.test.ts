@@ -1,0 +1,28 @@
+import { spawnSync } from 'node:child_process';
+import { readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t, { type Test } from 'tap';
+
+const root = resolve(import.meta.dirname, '../..');
+const programs = join(root, 'native-shim/build/test');
+const seeds = join(root, 'test/fuzz/corpus/module_reply');
+
+/** Runs a C program that prints TAP, and makes each of its points one of ours. */
+function runProgram(t: Test, name: string, args: readonly string[] = []): void {
+  const { stdout, stderr, status } = spawnSync(join(programs, name), args, { encoding: 'utf8', timeout: 100_000 });
+  for (const line of stdout.split('\n')) {
+    const point = /^(not )?ok \d+ - (.*)$/.exec(line);
+    if (point) t.ok(point[1] === undefined, point[2] ?? line);
+  }
+  t.match(stdout, /^1\.\.\d+$/m, 'it ran to its end');
+  t.equal(status, 0, `and says that all is well ${stderr}`);
+}
+
+for (const name of ['module_operation', 'module_session', 'module_process', 'module_link'])
+  t.test(name, async (t) => runProgram(t, name));
+
+t.test('every seed of the reply parsers is refused or read within its bounds', async (t) => {
+  const files = readdirSync(seeds).map((name) => join(seeds, name));
+  t.ok(files.length > 20);
+  runProgram(t, 'replay_module_reply', files);
+});
