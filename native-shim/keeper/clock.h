@@ -1,0 +1,9 @@
+/* Milliseconds of CLOCK_BOOTTIME: they go on while the machine is suspended, so that leases end then too. */
+#ifndef SIDEKEY_KEEPER_CLOCK_H
+#define SIDEKEY_KEEPER_CLOCK_H
+
+#include <stdint.h>
+
+uint64_t kp_now_ms(void);
+
+#endif

@@ -1,0 +1,45 @@
+/*
+ * A connection, whatever carries its frames. It lives in the table from admission to hang-up; who works with it holds a
+ * reference, and the descriptor is closed with the last one, so that its number cannot come back under anyone's hands.
+ */
+#ifndef SIDEKEY_KEEPER_CONN_H
+#define SIDEKEY_KEEPER_CONN_H
+
+#include "state.h"
+
+/* Enters the table with one reference, its own; takes the descriptor when it succeeds. NULL: too many, in all or of that
+ * uid. Takes kp_lock. fd -1: no socket; what is sent goes to kp_conn_sink (tests, fuzzing). */
+struct kp_conn *kp_conn_new(enum kp_kind kind, int fd, const struct kp_peer *peer);
+extern void (*kp_conn_sink)(struct kp_conn *conn, const uint8_t *frame, size_t length);
+
+/* Without a reference, kp_lock held. With one; give it back with kp_conn_drop. Both take kp_lock themselves. */
+struct kp_conn *kp_conn_peek(uint64_t number);
+struct kp_conn *kp_conn_take(uint64_t number);
+void kp_conn_drop(struct kp_conn *conn);
+
+/* Ends it and everything that was its own: bindings, operations, cells, parked requests. Takes kp_lock. */
+void kp_conn_close(struct kp_conn *conn);
+
+/* Sends a whole frame, or queues what the socket does not take now. -1: nothing was sent and there is no room to wait; the
+ * caller answers busy or hangs up. Any thread, kp_lock held or not. */
+int kp_conn_send(struct kp_conn *conn, const uint8_t *frame, size_t length);
+
+/* A reply without a body, or with the request's header turned around. */
+void kp_conn_reply(struct kp_conn *conn, const struct wire_header *request, int status);
+
+/* Hangs up; the loop sees it and closes. */
+void kp_conn_hang_up(struct kp_conn *conn);
+
+/* epoll: which set; after each one-shot event; the socket takes more of what waits. */
+void kp_conn_epoll(int fd);
+bool kp_conn_begin_reading(struct kp_conn *conn);
+void kp_conn_end_reading(struct kp_conn *conn, bool hungry);
+void kp_conn_flush(struct kp_conn *conn);
+
+/* Connections that waited for memory read again. */
+void kp_conns_feed(void);
+
+/* Hangs up on partial frames whose time is over; the earliest deadline of the others, or 0. kp_lock held. */
+uint64_t kp_conn_expire(uint64_t now_ms);
+
+#endif

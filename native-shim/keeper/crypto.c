@@ -1,0 +1,176 @@
+#include "crypto.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/kdf.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "arena.h"
+#include "cryptoki.h"
+
+enum { SIZES = 3 };
+
+static struct {
+    const char *mode;
+    const char *name[SIZES];
+    EVP_CIPHER *cipher[SIZES];
+} ciphers[] = {
+    {"ECB", {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB"}, {NULL}},
+    {"CBC", {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"}, {NULL}},
+    {"CTR", {"AES-128-CTR", "AES-192-CTR", "AES-256-CTR"}, {NULL}},
+    {"GCM", {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"}, {NULL}},
+    {"WRAP", {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"}, {NULL}},
+    {"WRAP-PAD", {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"}, {NULL}},
+};
+
+/* PKCS#11 names one hash in four ways. */
+static struct {
+    const char *name;
+    uint64_t mechanism, mgf, kdf;
+    EVP_MD *md;
+} digests[] = {
+    {"SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 2, NULL},
+    {"SHA2-224", CKM_SHA224, CKG_MGF1_SHA224, 5, NULL},
+    {"SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 6, NULL},
+    {"SHA2-384", CKM_SHA384, CKG_MGF1_SHA384, 7, NULL},
+    {"SHA2-512", CKM_SHA512, CKG_MGF1_SHA512, 8, NULL},
+};
+
+enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };
+
+static EVP_MAC *hmac, *cmac;
+static EVP_KDF *x963;
+
+static void *arena_malloc(size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return size ? kp_alloc(size) : NULL;
+}
+
+static void arena_free(void *block, const char *file, int line)
+{
+    (void)file, (void)line;
+    kp_free(block);
+}
+
+static void *arena_realloc(void *old, size_t size, const char *file, int line)
+{
+    if (size)
+        return kp_realloc(old, size);
+    arena_free(old, file, line);
+    return NULL;
+}
+
+static bool fetch_all(void)
+{
+    bool ok = true;
+
+    for (size_t i = 0; i < CIPHERS; i++)
+        for (size_t j = 0; j < SIZES; j++)
+            ok &= (ciphers[i].cipher[j] = EVP_CIPHER_fetch(NULL, ciphers[i].name[j], NULL)) != NULL;
+    for (size_t i = 0; i < DIGESTS; i++)
+        ok &= (digests[i].md = EVP_MD_fetch(NULL, digests[i].name, NULL)) != NULL;
+    ok &= (hmac = EVP_MAC_fetch(NULL, "HMAC", NULL)) != NULL;
+    ok &= (cmac = EVP_MAC_fetch(NULL, "CMAC", NULL)) != NULL;
+    ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
+    return ok;
+}
+
+int kp_crypto_open(void)
+{
+    uint64_t options = OPENSSL_INIT_NO_LOAD_CONFIG | OPENSSL_INIT_NO_ATEXIT | OPENSSL_INIT_ADD_ALL_CIPHERS |
+                       OPENSSL_INIT_ADD_ALL_DIGESTS;
+
+    if (CRYPTO_set_mem_functions(arena_malloc, arena_realloc, arena_free) != 1)
+        return -1;
+    if (OPENSSL_init_crypto(options, NULL) != 1)
+        return -1;
+    return fetch_all() ? 0 : -1;
+}
+
+static size_t size_index(size_t key_bytes)
+{
+    return key_bytes % 8 == 0 && key_bytes >= 16 && key_bytes <= 32 ? key_bytes / 8 - 2 : SIZES;
+}
+
+const EVP_CIPHER *kp_cipher(const char *mode, size_t key_bytes)
+{
+    size_t size = size_index(key_bytes);
+
+    for (size_t i = 0; i < CIPHERS && size < SIZES; i++)
+        if (strcmp(ciphers[i].mode, mode) == 0)
+            return ciphers[i].cipher[size];
+    return NULL;
+}
+
+const char *kp_cipher_name(const char *mode, size_t key_bytes)
+{
+    size_t size = size_index(key_bytes);
+
+    for (size_t i = 0; i < CIPHERS && size < SIZES; i++)
+        if (strcmp(ciphers[i].mode, mode) == 0)
+            return ciphers[i].name[size];
+    return NULL;
+}
+
+const EVP_MD *kp_md(const char *name)
+{
+    for (size_t i = 0; i < DIGESTS && name; i++)
+        if (strcmp(digests[i].name, name) == 0)
+            return digests[i].md;
+    return NULL;
+}
+
+const EVP_MD *kp_md_of_mechanism(uint64_t mechanism)
+{
+    for (size_t i = 0; i < DIGESTS; i++)
+        if (digests[i].mechanism == mechanism)
+            return digests[i].md;
+    return NULL;
+}
+
+const EVP_MD *kp_md_of_mgf(uint64_t mgf)
+{
+    for (size_t i = 0; i < DIGESTS; i++)
+        if (digests[i].mgf == mgf)
+            return digests[i].md;
+    return NULL;
+}
+
+const EVP_MD *kp_md_of_kdf(uint64_t kdf)
+{
+    for (size_t i = 0; i < DIGESTS; i++)
+        if (digests[i].kdf == kdf)
+            return digests[i].md;
+    return NULL;
+}
+
+EVP_MAC *kp_mac_hmac(void) { return hmac; }
+EVP_MAC *kp_mac_cmac(void) { return cmac; }
+EVP_KDF *kp_kdf_x963(void) { return x963; }
+
+void kp_random(void *bytes, size_t length)
+{
+    for (size_t at = 0; at < length;) {
+        ssize_t got = getrandom((char *)bytes + at, length - at, 0);
+
+        if (got < 0 && errno != EINTR)
+            abort();
+        at += got > 0 ? (size_t)got : 0;
+    }
+}
+
+bool kp_reseed(void)
+{
+    unsigned char fresh[32];
+    EVP_RAND_CTX *rand = RAND_get0_private(NULL);
+    bool ok;
+
+    kp_random(fresh, sizeof(fresh));
+    ok = rand && EVP_RAND_reseed(rand, 0, NULL, 0, fresh, sizeof(fresh)) == 1;
+    OPENSSL_cleanse(fresh, sizeof(fresh));
+    return ok;
+}

@@ -1,0 +1,190 @@
+#include "engine.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cryptoki.h"
+#include "mechanism.h"
+
+enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
+
+static _Atomic size_t gathered_bytes;
+
+/* Engines without a row (generate, ecdh) have messages of their own. */
+static const struct kp_engine *const engines[] = {
+    [ENGINE_cipher] = &kp_engine_cipher,     [ENGINE_cipher_pad] = &kp_engine_cipher,
+    [ENGINE_ctr] = &kp_engine_ctr,           [ENGINE_gcm] = &kp_engine_gcm,
+    [ENGINE_cmac] = &kp_engine_mac,          [ENGINE_key_wrap] = &kp_engine_key_wrap,
+    [ENGINE_hmac] = &kp_engine_mac,          [ENGINE_digest] = &kp_engine_digest,
+    [ENGINE_rsa_pkcs] = &kp_engine_rsa_pkcs, [ENGINE_rsa_oaep] = &kp_engine_rsa_oaep,
+    [ENGINE_rsa_pss] = &kp_engine_rsa_pss,   [ENGINE_ecdsa] = &kp_engine_ecdsa,
+    [ENGINE_eddsa] = &kp_engine_eddsa,       [ENGINE_ecdh] = NULL,
+};
+
+static const uint32_t needs[WIRE_OPERATIONS] = {
+    [WIRE_ENCRYPT] = CAN_ENCRYPT, [WIRE_DECRYPT] = CAN_DECRYPT, [WIRE_SIGN] = CAN_SIGN,
+    [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,
+};
+
+/* A public key encrypts and verifies; decrypting and signing need the private one. */
+static bool key_suits(const struct wire_mechanism *m, enum wire_operation operation, const struct kp_key *key)
+{
+    bool secret = operation == WIRE_DECRYPT || operation == WIRE_SIGN;
+
+    if (operation == WIRE_DIGEST)
+        return !key;
+    if (!key || key->type != m->key_type)
+        return false;
+    return !(secret && key->object_class == CKO_PUBLIC_KEY);
+}
+
+int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
+                struct wire_bytes params)
+{
+    struct wire_params p;
+    const struct wire_mechanism *m = wire_mechanism_find(mechanism);
+
+    memset(op, 0, sizeof(*op));
+    if (operation < WIRE_ENCRYPT || operation >= WIRE_OPERATIONS || !m || !(m->flags & needs[operation]) ||
+        !engines[m->engine])
+        return STATUS_mechanism_invalid;
+    if (!key_suits(m, operation, key))
+        return STATUS_key_type_inconsistent;
+    if (!wire_params_read(m->layout, params, &p))
+        return STATUS_mechanism_param_invalid;
+    op->mechanism = m;
+    op->engine = engines[m->engine];
+    op->operation = operation;
+    op->key = key ? kp_key_ref(key) : NULL;
+    return op->engine->begin(op, &p);
+}
+
+int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
+{
+    op->total += in.length;
+    return in.length ? op->engine->update(op, in, out) : STATUS_ok;
+}
+
+int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
+{
+    int status;
+
+    op->total += in.length;
+    status = op->engine->finish(op, in, signature, out);
+    ERR_clear_error();
+    return status;
+}
+
+bool kp_op_has_more(const struct kp_op *op) { return op->given > 0; }
+
+void kp_op_more(struct kp_op *op, struct wire_writer *out)
+{
+    size_t rest = op->length - op->given, piece = rest < WIRE_DATA_MAX ? rest : WIRE_DATA_MAX;
+
+    wire_write_raw(out, op->data + op->given, piece);
+    op->given += piece;
+}
+
+static void gather_free(struct kp_op *op)
+{
+    if (!op->data)
+        return;
+    wire_wipe(op->data, op->room);
+    free(op->data);
+    atomic_fetch_sub(&gathered_bytes, op->room);
+}
+
+void kp_op_end(struct kp_op *op)
+{
+    EVP_CIPHER_CTX_free(op->cipher);
+    EVP_MD_CTX_free(op->md);
+    EVP_MAC_CTX_free(op->mac);
+    EVP_PKEY_CTX_free(op->pkey);
+    kp_key_drop(op->key);
+    gather_free(op);
+    memset(op, 0, sizeof(*op));
+}
+
+void kp_op_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
+{
+    *rule = WIRE_OUTPUT_FIXED;
+    *size = 0;
+    op->engine->describe(op, rule, size);
+}
+
+int kp_op_once(uint64_t mechanism, enum wire_operation operation, struct kp_key *key, struct wire_bytes params,
+               struct wire_bytes in, struct wire_writer *out)
+{
+    struct wire_bytes none = {NULL, 0};
+    struct kp_op op;
+    int status = kp_op_begin(&op, mechanism, operation, key, params);
+
+    if (status == STATUS_ok)
+        status = kp_op_finish(&op, in, none, out);
+    kp_op_end(&op);
+    return status;
+}
+
+uint8_t *kp_out_room(const struct wire_writer *out, size_t length)
+{
+    return !out->full && (size_t)(out->end - out->at) >= length ? out->at : NULL;
+}
+
+static int grow(struct kp_op *op, size_t wanted)
+{
+    size_t room = op->room ? op->room : 4096;
+    uint8_t *data;
+
+    while (room < wanted)
+        room *= 2;
+    if (atomic_fetch_add(&gathered_bytes, room) + room > GATHER_ALL_MAX || !(data = malloc(room))) {
+        atomic_fetch_sub(&gathered_bytes, room);
+        return STATUS_memory;
+    }
+    if (op->length)
+        memcpy(data, op->data, op->length);
+    gather_free(op);
+    op->data = data;
+    op->room = room;
+    return STATUS_ok;
+}
+
+int kp_gather(struct kp_op *op, struct wire_bytes in, size_t max)
+{
+    int status = STATUS_ok;
+
+    if (in.length > max || op->length > max - in.length)
+        return op->operation == WIRE_DECRYPT ? STATUS_encrypted_data_len_range : STATUS_data_len_range;
+    if (op->length + in.length > op->room)
+        status = grow(op, op->length + in.length);
+    if (status != STATUS_ok || in.length == 0)
+        return status;
+    memcpy(op->data + op->length, in.data, in.length);
+    op->length += in.length;
+    return STATUS_ok;
+}
+
+int kp_gathered(struct kp_op *op, struct wire_bytes in, size_t max, struct wire_bytes *all)
+{
+    static const uint8_t nothing;
+    int status;
+
+    *all = in.data ? in : (struct wire_bytes){&nothing, 0};
+    if (in.length > max)
+        return op->operation == WIRE_DECRYPT ? STATUS_encrypted_data_len_range : STATUS_data_len_range;
+    if (op->length == 0)
+        return STATUS_ok;
+    status = kp_gather(op, in, max);
+    *all = (struct wire_bytes){op->data, op->length};
+    return status;
+}
+
+int kp_compare(const uint8_t *mine, size_t length, struct wire_bytes signature)
+{
+    if (signature.length != length)
+        return STATUS_signature_len_range;
+    return CRYPTO_memcmp(mine, signature.data, length) == 0 ? STATUS_ok : STATUS_signature_invalid;
+}

@@ -1,0 +1,88 @@
+/*
+ * One cryptographic operation from begin to finish, whatever the mechanism: a row of mechanisms.def names its engine, and
+ * the table in engine.c has one engine per name. An operation belongs to one thread at a time. Functions give a
+ * wire_status; any but STATUS_ok leaves the operation fit only for kp_op_end. Nothing is kept of the views passed in.
+ */
+#ifndef SIDEKEY_KEEPER_ENGINE_H
+#define SIDEKEY_KEEPER_ENGINE_H
+
+#include <openssl/evp.h>
+
+#include "frame.h"
+#include "key.h"
+#include "params.h"
+
+struct kp_engine;
+
+struct kp_op {
+    const struct wire_mechanism *mechanism;
+    const struct kp_engine *engine;
+    enum wire_operation operation;
+    struct kp_key *key; /* NULL for a digest */
+    EVP_CIPHER_CTX *cipher;
+    EVP_MD_CTX *md;
+    EVP_MAC_CTX *mac;
+    EVP_PKEY_CTX *pkey;
+    uint64_t total;      /* bytes in so far */
+    uint64_t blocks;     /* ctr: blocks that the counter still allows */
+    uint32_t tag;        /* gcm: bytes of the tag */
+    uint8_t *data;       /* input gathered until it can be used; then output that waits to be fetched */
+    size_t length, room; /* of data */
+    size_t given;        /* output fetched so far */
+};
+
+struct kp_engine {
+    int (*begin)(struct kp_op *op, const struct wire_params *p);
+    int (*update)(struct kp_op *op, struct wire_bytes in, struct wire_writer *out);
+    int (*finish)(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out);
+    void (*describe)(const struct kp_op *op, uint8_t *rule, uint32_t *size);
+};
+
+/* Checks mechanism, operation, key and parameter against each other and begins. `op` needs no other preparation and
+ * must be ended also when this fails. Takes a reference on the key. */
+int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
+                struct wire_bytes params);
+
+/* Output goes to the writer, as it comes. */
+int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out);
+
+/* `in` is the last of the input; `signature` is for verify. */
+int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out);
+
+/* True when finish left output behind, which kp_op_more then gives, WIRE_DATA_MAX bytes at a time. */
+bool kp_op_has_more(const struct kp_op *op);
+void kp_op_more(struct kp_op *op, struct wire_writer *out);
+
+/* Wipes and frees everything that the operation holds. */
+void kp_op_end(struct kp_op *op);
+
+/* The rule and size of bind_check. */
+void kp_op_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size);
+
+/* One operation at once. */
+int kp_op_once(uint64_t mechanism, enum wire_operation operation, struct kp_key *key, struct wire_bytes params,
+               struct wire_bytes in, struct wire_writer *out);
+
+/* CKM_ECDH1_DERIVE: `length` bytes (0: all there are) to `out`, which has room for WIRE_COMPONENT_MAX. */
+int kp_ecdh(struct kp_key *key, struct wire_bytes params, size_t length, struct wire_writer *out);
+
+/* For engines: room for `length` bytes of output, or NULL. */
+uint8_t *kp_out_room(const struct wire_writer *out, size_t length);
+
+/*
+ * For engines that need all of their input at once. It is kept in ordinary memory (it is not a key), bounded by `max` per
+ * operation and by a bound for all, and wiped. kp_gathered gives everything with `in` at its end.
+ */
+int kp_gather(struct kp_op *op, struct wire_bytes in, size_t max);
+int kp_gathered(struct kp_op *op, struct wire_bytes in, size_t max, struct wire_bytes *all);
+
+/* Verifying: length first, then content in constant time. */
+int kp_compare(const uint8_t *mine, size_t length, struct wire_bytes signature);
+
+static inline bool kp_op_encrypts(const struct kp_op *op) { return op->operation == WIRE_ENCRYPT; }
+static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation == WIRE_VERIFY; }
+
+extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
+    kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa;
+
+#endif

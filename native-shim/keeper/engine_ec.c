@@ -1,0 +1,174 @@
+/* ECDSA with signatures as r || s of fixed length (PKCS#11 3.1, 6.3.1), and pure Ed25519. */
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+
+#include "crypto.h"
+#include "engine.h"
+#include "mechanism.h"
+
+enum { ORDER_MAX = 66, DER_MAX = 2 * ORDER_MAX + 16, ED25519_BYTES = 64, MESSAGE_MAX = 64 * 1024 * 1024 };
+
+static size_t order_bytes(const struct kp_op *op) { return (op->key->bits + 7) / 8; }
+
+static int ecdsa_begin(struct kp_op *op, const struct wire_params *p)
+{
+    const EVP_MD *hash = kp_md(op->mechanism->algorithm);
+    const char *name = hash ? EVP_MD_get0_name(hash) : NULL;
+    int ok;
+
+    (void)p;
+    if (!hash) {
+        op->pkey = EVP_PKEY_CTX_new_from_pkey(NULL, op->key->pkey, NULL);
+        ok = op->pkey ? (kp_op_verifies(op) ? EVP_PKEY_verify_init(op->pkey) : EVP_PKEY_sign_init(op->pkey)) : 0;
+        return ok == 1 ? STATUS_ok : STATUS_memory;
+    }
+    op->md = EVP_MD_CTX_new();
+    ok = !op->md              ? 0
+         : kp_op_verifies(op) ? EVP_DigestVerifyInit_ex(op->md, NULL, name, NULL, NULL, op->key->pkey, NULL)
+                              : EVP_DigestSignInit_ex(op->md, NULL, name, NULL, NULL, op->key->pkey, NULL);
+    return ok == 1 ? STATUS_ok : STATUS_memory;
+}
+
+/* Without a hash of its own it takes any length: OpenSSL uses the leftmost bits of the order's length. */
+static int ecdsa_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
+{
+    (void)out;
+    if (!op->md)
+        return kp_gather(op, in, WIRE_DATA_MAX);
+    return (kp_op_verifies(op) ? EVP_DigestVerifyUpdate(op->md, in.data, in.length)
+                               : EVP_DigestSignUpdate(op->md, in.data, in.length)) == 1
+               ? STATUS_ok
+               : STATUS_internal;
+}
+
+/* DER to r || s. */
+static bool to_fixed(const uint8_t *der, size_t length, uint8_t *out, size_t order)
+{
+    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)length);
+    bool ok = sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, (int)order) == (int)order &&
+              BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + order, (int)order) == (int)order;
+
+    ECDSA_SIG_free(sig);
+    return ok;
+}
+
+/* r || s to DER; its length, or 0. */
+static size_t to_der(struct wire_bytes fixed, uint8_t *der)
+{
+    int half = (int)(fixed.length / 2), length = -1;
+    ECDSA_SIG *sig = ECDSA_SIG_new();
+    BIGNUM *r = BN_bin2bn(fixed.data, half, NULL), *s = BN_bin2bn(fixed.data + half, half, NULL);
+
+    if (sig && r && s && ECDSA_SIG_set0(sig, r, s) == 1) {
+        r = s = NULL; /* the signature's now */
+        length = i2d_ECDSA_SIG(sig, NULL) <= DER_MAX ? i2d_ECDSA_SIG(sig, &der) : -1;
+    }
+    BN_free(r);
+    BN_free(s);
+    ECDSA_SIG_free(sig);
+    return length > 0 ? (size_t)length : 0;
+}
+
+static int verify(struct kp_op *op, struct wire_bytes all, struct wire_bytes signature)
+{
+    uint8_t der[DER_MAX];
+    size_t length;
+    int ok;
+
+    if (signature.length != 2 * order_bytes(op))
+        return STATUS_signature_len_range;
+    length = to_der(signature, der);
+    if (!length)
+        return STATUS_signature_invalid;
+    ok = op->md ? EVP_DigestVerifyFinal(op->md, der, length)
+                : EVP_PKEY_verify(op->pkey, der, length, all.data, all.length);
+    return ok == 1 ? STATUS_ok : STATUS_signature_invalid;
+}
+
+static int sign(struct kp_op *op, struct wire_bytes all, struct wire_writer *out)
+{
+    uint8_t der[DER_MAX], *at = kp_out_room(out, 2 * order_bytes(op));
+    size_t length = sizeof(der);
+    int ok;
+
+    if (!at)
+        return STATUS_memory;
+    ok = op->md ? EVP_DigestSignFinal(op->md, der, &length) : EVP_PKEY_sign(op->pkey, der, &length, all.data, all.length);
+    if (ok != 1 || !to_fixed(der, length, at, order_bytes(op)))
+        return STATUS_internal;
+    out->at += 2 * order_bytes(op);
+    return STATUS_ok;
+}
+
+static int ecdsa_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
+{
+    struct wire_bytes all = {NULL, 0};
+    int status;
+
+    if (op->md)
+        status = in.length ? ecdsa_update(op, in, out) : STATUS_ok;
+    else
+        status = kp_gathered(op, in, WIRE_DATA_MAX, &all);
+    if (status != STATUS_ok)
+        return status;
+    return kp_op_verifies(op) ? verify(op, all, signature) : sign(op, all, out);
+}
+
+static void ecdsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
+{
+    *rule = WIRE_OUTPUT_FIXED;
+    *size = (uint32_t)(2 * order_bytes(op));
+}
+
+/* Neither Ed25519ctx nor Ed25519ph: OpenSSL 3.0 has no way to say them. */
+static int eddsa_begin(struct kp_op *op, const struct wire_params *p)
+{
+    int ok;
+
+    if (p->present && (p->prehash || p->aad.length))
+        return STATUS_mechanism_param_invalid;
+    op->md = EVP_MD_CTX_new();
+    if (!op->md)
+        return STATUS_memory;
+    ok = kp_op_verifies(op) ? EVP_DigestVerifyInit_ex(op->md, NULL, NULL, NULL, NULL, op->key->pkey, NULL)
+                            : EVP_DigestSignInit_ex(op->md, NULL, NULL, NULL, NULL, op->key->pkey, NULL);
+    return ok == 1 ? STATUS_ok : STATUS_internal;
+}
+
+static int eddsa_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
+{
+    (void)out;
+    return kp_gather(op, in, MESSAGE_MAX);
+}
+
+static int eddsa_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
+{
+    size_t length = ED25519_BYTES;
+    struct wire_bytes all;
+    int status = kp_gathered(op, in, MESSAGE_MAX, &all);
+    uint8_t *at = kp_out_room(out, length);
+
+    if (status != STATUS_ok)
+        return status;
+    if (kp_op_verifies(op)) {
+        if (signature.length != length)
+            return STATUS_signature_len_range;
+        return EVP_DigestVerify(op->md, signature.data, signature.length, all.data, all.length) == 1
+                   ? STATUS_ok
+                   : STATUS_signature_invalid;
+    }
+    if (!at || EVP_DigestSign(op->md, at, &length, all.data, all.length) != 1)
+        return STATUS_internal;
+    out->at += length;
+    return STATUS_ok;
+}
+
+static void eddsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
+{
+    (void)op;
+    *rule = WIRE_OUTPUT_FIXED;
+    *size = ED25519_BYTES;
+}
+
+const struct kp_engine kp_engine_ecdsa = {ecdsa_begin, ecdsa_update, ecdsa_finish, ecdsa_describe};
+const struct kp_engine kp_engine_eddsa = {eddsa_begin, eddsa_update, eddsa_finish, eddsa_describe};

@@ -1,0 +1,87 @@
+/* HMAC, CMAC and plain digests. */
+#include <openssl/core_names.h>
+#include <openssl/params.h>
+
+#include "crypto.h"
+#include "cryptoki.h"
+#include "engine.h"
+#include "mechanism.h"
+
+static int mac_begin(struct kp_op *op, const struct wire_params *p)
+{
+    bool hmac = op->mechanism->engine == ENGINE_hmac;
+    const char *name = hmac ? op->mechanism->algorithm : kp_cipher_name("CBC", op->key->secret.length);
+    const char *key = hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER;
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(key, (char *)(uintptr_t)name, 0), OSSL_PARAM_construct_end()};
+
+    (void)p;
+    op->mac = EVP_MAC_CTX_new(hmac ? kp_mac_hmac() : kp_mac_cmac());
+    if (!op->mac || EVP_MAC_init(op->mac, op->key->secret.data, op->key->secret.length, params) != 1)
+        return STATUS_memory;
+    return STATUS_ok;
+}
+
+static int mac_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
+{
+    (void)out;
+    return EVP_MAC_update(op->mac, in.data, in.length) == 1 ? STATUS_ok : STATUS_internal;
+}
+
+static int mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
+{
+    uint8_t mac[EVP_MAX_MD_SIZE];
+    size_t length = 0;
+    int status = in.length ? mac_update(op, in, out) : STATUS_ok;
+
+    if (status == STATUS_ok && EVP_MAC_final(op->mac, mac, &length, sizeof(mac)) != 1)
+        status = STATUS_internal;
+    if (status == STATUS_ok && kp_op_verifies(op))
+        status = kp_compare(mac, length, signature);
+    else if (status == STATUS_ok)
+        wire_write_raw(out, mac, length);
+    wire_wipe(mac, sizeof(mac));
+    return status;
+}
+
+static void mac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
+{
+    *rule = WIRE_OUTPUT_FIXED;
+    *size = (uint32_t)EVP_MAC_CTX_get_mac_size(op->mac);
+}
+
+static int digest_begin(struct kp_op *op, const struct wire_params *p)
+{
+    (void)p;
+    op->md = EVP_MD_CTX_new();
+    return op->md && EVP_DigestInit_ex2(op->md, kp_md(op->mechanism->algorithm), NULL) == 1 ? STATUS_ok : STATUS_memory;
+}
+
+static int digest_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
+{
+    (void)out;
+    return EVP_DigestUpdate(op->md, in.data, in.length) == 1 ? STATUS_ok : STATUS_internal;
+}
+
+static int digest_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
+{
+    int status = in.length ? digest_update(op, in, out) : STATUS_ok;
+    uint8_t *at = kp_out_room(out, EVP_MAX_MD_SIZE);
+    unsigned length = 0;
+
+    (void)signature;
+    if (status != STATUS_ok)
+        return status;
+    if (!at || EVP_DigestFinal_ex(op->md, at, &length) != 1)
+        return STATUS_internal;
+    out->at += length;
+    return STATUS_ok;
+}
+
+static void digest_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
+{
+    *rule = WIRE_OUTPUT_FIXED;
+    *size = (uint32_t)EVP_MD_get_size(kp_md(op->mechanism->algorithm));
+}
+
+const struct kp_engine kp_engine_mac = {mac_begin, mac_update, mac_finish, mac_describe};
+const struct kp_engine kp_engine_digest = {digest_begin, digest_update, digest_finish, digest_describe};

@@ -1,0 +1,158 @@
+#include "handle.h"
+
+#include <stdlib.h>
+
+#include "conn.h"
+#include "log.h"
+
+enum party { party_module, party_keeper, party_agent };
+
+/* Filled from messages.def: who may send what to whom. */
+struct message {
+    uint16_t type;
+    enum party from, to;
+};
+
+static const struct message messages[] = {
+#define MESSAGE(number, name, from, to, material) {number, party_##from, party_##to},
+#include "messages.def"
+#undef MESSAGE
+};
+
+/* What the keeper itself answers. `apart`: takes long, and nothing that follows on its connection waits for it. */
+static const struct {
+    uint16_t type;
+    kp_handler *handler;
+    bool apart;
+} handlers[] = {
+    {WIRE_hello, kp_on_hello, false},
+    {WIRE_bind_check, kp_on_bind_check, true},
+    {WIRE_operate, kp_on_operate, true},
+    {WIRE_random, kp_on_random, true},
+    {WIRE_attach, kp_on_attach, false},
+    {WIRE_mechanism_table, kp_on_mechanism_table, false},
+    {WIRE_state, kp_on_state, false},
+    {WIRE_client_list, kp_on_client_list, false},
+    {WIRE_client_note, kp_on_client_note, false},
+    {WIRE_cell_list, kp_on_cell_list, false},
+    {WIRE_cell_generate, kp_on_cell_generate, true},
+    {WIRE_cell_import, kp_on_cell_import, true},
+    {WIRE_cell_open, kp_on_cell_open, true},
+    {WIRE_cell_unwrap, kp_on_cell_unwrap, true},
+    {WIRE_cell_derive, kp_on_cell_derive, true},
+    {WIRE_cell_copy, kp_on_cell_copy, true},
+    {WIRE_cell_seal, kp_on_cell_seal, true},
+    {WIRE_cell_wrap, kp_on_cell_wrap, true},
+    {WIRE_cell_note, kp_on_cell_note, false},
+    {WIRE_cell_drop, kp_on_cell_drop, false},
+    {WIRE_cell_operate, kp_on_cell_operate, true},
+    {WIRE_bind, kp_on_bind, false},
+    {WIRE_unbind, kp_on_unbind, false},
+    {WIRE_usage, kp_on_usage, false},
+    {WIRE_shutdown, kp_on_shutdown, false},
+};
+enum { MESSAGES = sizeof(messages) / sizeof(messages[0]), HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
+
+static int handler_of(uint16_t type)
+{
+    for (int i = 0; i < HANDLERS; i++)
+        if (handlers[i].type == type)
+            return i;
+    return -1;
+}
+
+static const struct message *message_of(uint16_t type)
+{
+    for (size_t i = 0; i < MESSAGES; i++)
+        if (messages[i].type == type)
+            return &messages[i];
+    return NULL;
+}
+
+/* NULL: this one may not send that now. The first message of a connection greets, and only the first. */
+static kp_handler *find_handler(const struct kp_conn *from, uint16_t type)
+{
+    enum party sender = from->kind == KP_AGENT ? party_agent : party_module;
+    uint16_t greeting = sender == party_agent ? WIRE_attach : WIRE_hello;
+    const struct message *m = message_of(type & (uint16_t)~WIRE_REPLY);
+    int row;
+
+    if (!m || from->greeted == (type == greeting))
+        return NULL;
+    if (type & WIRE_REPLY)
+        return sender == party_agent && m->to == party_agent ? kp_on_agent_reply : NULL;
+    if (m->from != sender)
+        return NULL;
+    if (m->to == party_agent)
+        return kp_on_route;
+    row = handler_of(type);
+    return row < 0 ? NULL : handlers[row].handler;
+}
+
+bool kp_handle_in_order(const struct kp_conn *from, const struct wire_header *header)
+{
+    int row = handler_of(header->type);
+
+    if (!from->greeted)
+        return true;
+    if (header->type & WIRE_REPLY)
+        return header->type != (WIRE_resolve | WIRE_REPLY);
+    return row < 0 || !handlers[row].apart;
+}
+
+static void answer(struct kp_request *r, int status, uint8_t *out)
+{
+    struct wire_header h = {.type = r->header.type | WIRE_REPLY, .status = (uint16_t)status, .id = r->header.id};
+    bool body = status == STATUS_ok || (status == STATUS_wire_version && r->header.type == WIRE_hello);
+
+    if (r->from->kind == KP_CLIENT)
+        h.epoch = atomic_load(&r->from->epoch);
+    h.length = body ? (uint32_t)wire_written(r->reply) : 0;
+    wire_write_header(out, &h);
+    if (kp_conn_send(r->from, out, WIRE_HEADER_BYTES + h.length) != 0)
+        kp_conn_hang_up(r->from);
+}
+
+static void run(struct kp_request *r, uint8_t *out)
+{
+    kp_handler *handler = find_handler(r->from, r->header.type);
+    struct wire_writer reply;
+    int status = KP_BROKEN;
+
+    wire_writer_init(&reply, out + WIRE_HEADER_BYTES, WIRE_BODY_MAX);
+    wire_reader_init(&r->body, r->whole.data, r->whole.length);
+    r->reply = &reply;
+    if (handler)
+        status = handler(r);
+    if (status == STATUS_ok && reply.full)
+        status = STATUS_internal;
+    if (status >= 0)
+        answer(r, status, out);
+    /* An engine may have written past what it kept (a decryption that failed): wipe a block more. */
+    wire_wipe(out, WIRE_HEADER_BYTES + (wire_written(&reply) + 64 < WIRE_BODY_MAX ? wire_written(&reply) + 64 : WIRE_BODY_MAX));
+    if (status != KP_BROKEN)
+        return;
+    kp_log("warn", "frame_refused", "\"type\":%u,\"pid\":%d,\"uid\":%u", r->header.type, (int)r->from->peer.pid,
+           (unsigned)r->from->peer.uid);
+    kp_conn_close(r->from);
+}
+
+void kp_handle_again(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, unsigned attempts,
+                     uint8_t *out)
+{
+    struct kp_request r = {.from = from, .header = *header, .whole = body, .attempts = attempts};
+
+    run(&r, out);
+}
+
+void kp_handle(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, uint8_t *out)
+{
+    kp_handle_again(from, header, body, 0, out);
+}
+
+void kp_read_place(struct wire_reader *r, struct kp_place *out)
+{
+    out->slot = wire_read_u64(r);
+    out->session = wire_read_u64(r);
+    out->read_write = wire_read_u8(r);
+}

@@ -1,0 +1,183 @@
+#include "key.h"
+
+#include <openssl/sha.h>
+#include <openssl/x509.h>
+#include <string.h>
+
+#include "arena.h"
+#include "crypto.h"
+#include "cryptoki.h"
+#include "key_kinds.h"
+#include "mechanism.h"
+
+enum { COMPONENTS_MAX = WIRE_MATERIAL_MAX, SECRET_MIN = 1 };
+
+static struct kp_key *key_alloc(uint32_t object_class, uint64_t type, size_t length)
+{
+    struct kp_key *key = kp_alloc(sizeof(*key) + length);
+
+    if (!key)
+        return NULL;
+    atomic_init(&key->refs, 1);
+    key->object_class = object_class;
+    key->type = type;
+    key->length = length;
+    return key;
+}
+
+static bool length_suits(uint64_t type, size_t length)
+{
+    if (type == CKK_AES)
+        return length == 16 || length == 24 || length == 32;
+    return length >= SECRET_MIN && length <= WIRE_COMPONENT_MAX;
+}
+
+static bool is_secret_type(uint64_t type) { return type == CKK_AES || type == CKK_GENERIC_SECRET; }
+
+int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key **out)
+{
+    struct wire_writer w;
+    struct kp_key *key;
+    size_t mark;
+
+    if (!is_secret_type(type))
+        return STATUS_key_type_inconsistent;
+    if (!length_suits(type, length))
+        return STATUS_key_size_range;
+    key = key_alloc(CKO_SECRET_KEY, type, 4 + 8 + 4 + length);
+    if (!key)
+        return STATUS_memory;
+    wire_writer_init(&w, key->components, key->length);
+    mark = wire_begin_template(&w);
+    wire_write_attribute(&w, CKA_VALUE, bytes, length);
+    wire_end_template(&w, mark, 1);
+    key->bits = (uint32_t)length * 8;
+    key->secret = (struct wire_bytes){key->components + 16, length};
+    *out = key;
+    return STATUS_ok;
+}
+
+static int write_components(uint64_t type, const EVP_PKEY *pkey, bool private, struct wire_writer *w)
+{
+    size_t mark = wire_begin_template(w);
+    int count = type == CKK_RSA ? kp_rsa_write(pkey, private, w) : kp_ec_write(pkey, private, w);
+
+    if (count < 0 || w->full)
+        return STATUS_internal;
+    wire_end_template(w, mark, (uint32_t)count);
+    return STATUS_ok;
+}
+
+int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struct kp_key **out)
+{
+    uint8_t *buffer = kp_alloc(COMPONENTS_MAX);
+    struct kp_key *key = NULL;
+    struct wire_writer w;
+    int status = STATUS_memory;
+
+    if (!buffer)
+        goto out;
+    wire_writer_init(&w, buffer, COMPONENTS_MAX);
+    status = write_components(type, pkey, object_class == CKO_PRIVATE_KEY, &w);
+    if (status != STATUS_ok)
+        goto out;
+    status = STATUS_memory;
+    key = key_alloc(object_class, type, wire_written(&w));
+    if (!key)
+        goto out;
+    memcpy(key->components, buffer, key->length);
+    key->bits = (uint32_t)EVP_PKEY_get_bits(pkey);
+    if (type != CKK_RSA && type != CKK_EC)
+        key->bits = 255;
+    key->pkey = pkey;
+    pkey = NULL;
+    *out = key;
+    status = STATUS_ok;
+out:
+    kp_free(buffer);
+    EVP_PKEY_free(pkey);
+    return status;
+}
+
+int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_template *components, struct kp_key **out)
+{
+    const struct wire_attribute *value = wire_template_find(components, CKA_VALUE);
+    bool private = object_class == CKO_PRIVATE_KEY;
+    EVP_PKEY *pkey = NULL;
+    int status;
+
+    if (object_class == CKO_SECRET_KEY)
+        return value ? kp_key_secret(type, value->value.data, value->value.length, out) : STATUS_template_incomplete;
+    if (!private && object_class != CKO_PUBLIC_KEY)
+        return STATUS_template_inconsistent;
+    if (type == CKK_RSA)
+        status = kp_rsa_import(private, components, &pkey);
+    else if (type == CKK_EC || type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY)
+        status = kp_ec_import(type, private, components, &pkey);
+    else
+        return STATUS_key_type_inconsistent;
+    return status == STATUS_ok ? kp_key_from_pkey(object_class, type, pkey, out) : status;
+}
+
+static int generate_secret(uint64_t type, const struct wire_template *wanted, struct kp_key **out)
+{
+    const struct wire_attribute *a = wire_template_find(wanted, CKA_VALUE_LEN);
+    struct wire_reader r;
+    uint64_t length;
+    uint8_t *bytes;
+    int status;
+
+    if (!a || a->value.length != 8)
+        return STATUS_template_incomplete;
+    wire_reader_init(&r, a->value.data, 8);
+    length = wire_read_u64(&r);
+    if (length > WIRE_COMPONENT_MAX)
+        return STATUS_key_size_range;
+    bytes = kp_alloc(length);
+    if (!bytes)
+        return STATUS_memory;
+    kp_random(bytes, length);
+    status = kp_key_secret(type, bytes, length, out);
+    kp_free(bytes);
+    return status;
+}
+
+int kp_key_generate(uint64_t mechanism, uint64_t type, const struct wire_template *wanted, struct kp_key **out)
+{
+    const struct wire_mechanism *m = wire_mechanism_find(mechanism);
+    EVP_PKEY *pkey = NULL;
+    int status;
+
+    if (!m || !(m->flags & (CAN_GENERATE | CAN_GENERATE_PAIR)))
+        return STATUS_mechanism_invalid;
+    if (mechanism == CKM_GENERIC_SECRET_KEY_GEN ? !is_secret_type(type) : type != m->key_type)
+        return STATUS_template_inconsistent;
+    if (m->flags & CAN_GENERATE)
+        return generate_secret(type, wanted, out);
+    if (!kp_reseed())
+        return STATUS_internal;
+    status = type == CKK_RSA ? kp_rsa_generate(wanted, &pkey) : kp_ec_generate(type, wanted, &pkey);
+    return status == STATUS_ok ? kp_key_from_pkey(CKO_PRIVATE_KEY, type, pkey, out) : status;
+}
+
+struct kp_key *kp_key_ref(struct kp_key *key)
+{
+    atomic_fetch_add(&key->refs, 1);
+    return key;
+}
+
+void kp_key_drop(struct kp_key *key)
+{
+    if (!key || atomic_fetch_sub(&key->refs, 1) != 1)
+        return;
+    EVP_PKEY_free(key->pkey);
+    kp_free(key);
+}
+
+void kp_key_components(const struct kp_key *key, struct wire_template *out)
+{
+    struct wire_reader r;
+
+    wire_reader_init(&r, key->components, key->length);
+    wire_read_template(&r, out);
+}

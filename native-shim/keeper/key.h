@@ -1,0 +1,51 @@
+/*
+ * A key as it lies in a cell: its components as a template (ARCHITECTURE.md) in the arena, and for an asymmetric key the
+ * same as an EVP_PKEY. Immutable once made; shared by reference count, wiped with the last reference.
+ * Functions give a wire_status: STATUS_ok and an out-parameter, or a refusal and nothing.
+ */
+#ifndef SIDEKEY_KEEPER_KEY_H
+#define SIDEKEY_KEEPER_KEY_H
+
+#include <openssl/evp.h>
+#include <stdatomic.h>
+
+#include "frame.h"
+#include "template.h"
+
+struct kp_key {
+    atomic_uint refs;
+    uint32_t object_class; /* CKO_ */
+    uint64_t type;         /* CKK_ */
+    uint32_t bits;
+    EVP_PKEY *pkey;           /* NULL for a secret key */
+    struct wire_bytes secret; /* CKA_VALUE of a secret key: a view into components */
+    size_t length;
+    uint8_t components[]; /* a template */
+};
+
+/* Makes a key of components that came from outside. Checks them, and computes the parts that may be missing. */
+int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_template *components, struct kp_key **out);
+
+/* A secret key of these bytes: the length must suit the type. */
+int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key **out);
+
+/* Takes the EVP_PKEY, also when it fails. */
+int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struct kp_key **out);
+
+/* Makes a new key as the template asks (CKA_VALUE_LEN, CKA_MODULUS_BITS, CKA_EC_PARAMS, ...). */
+int kp_key_generate(uint64_t mechanism, uint64_t type, const struct wire_template *wanted, struct kp_key **out);
+
+struct kp_key *kp_key_ref(struct kp_key *key);
+void kp_key_drop(struct kp_key *key);
+
+/* The components as a parsed template whose values are views into the key. */
+void kp_key_components(const struct kp_key *key, struct wire_template *out);
+
+/* Writes the template of public components that `made` carries, CKA_PUBLIC_KEY_INFO included. */
+int kp_key_write_public(const struct kp_key *key, struct wire_writer *w);
+
+/* PKCS#8 of a private key, and back (key type from the content must be `type`). DER in `out` is the caller's to wipe. */
+int kp_key_write_pkcs8(const struct kp_key *key, struct wire_writer *w);
+int kp_key_read_pkcs8(uint64_t type, const void *der, size_t length, struct kp_key **out);
+
+#endif

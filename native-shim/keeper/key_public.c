@@ -1,0 +1,129 @@
+/* What may be said of a key aloud: its public components, and PKCS#8 for wrapping (which is not public). */
+#include <openssl/evp.h>
+#include <openssl/x509.h>
+
+#include "arena.h"
+#include "crypto.h"
+#include "cryptoki.h"
+#include "key_kinds.h"
+
+enum { CHECK_VALUE = 3 };
+
+static void write_number(struct wire_writer *w, uint64_t type, uint64_t value)
+{
+    wire_write_u64(w, type);
+    wire_write_u32(w, 8);
+    wire_write_u64(w, value);
+}
+
+/* PKCS#11 3.1, 4.10.2: AES encrypts a block of zeros; for others the hash. */
+static bool check_value(const struct kp_key *key, uint8_t *out)
+{
+    static const uint8_t zeros[16];
+    EVP_CIPHER_CTX *ctx;
+    int length;
+    bool ok;
+
+    if (key->type != CKK_AES)
+        return EVP_Digest(key->secret.data, key->secret.length, out, NULL, kp_md("SHA1"), NULL) == 1;
+    ctx = EVP_CIPHER_CTX_new();
+    ok = ctx && EVP_EncryptInit_ex2(ctx, kp_cipher("ECB", key->secret.length), key->secret.data, NULL, NULL) == 1 &&
+         EVP_EncryptUpdate(ctx, out, &length, zeros, sizeof(zeros)) == 1;
+    EVP_CIPHER_CTX_free(ctx);
+    return ok;
+}
+
+static int write_secret(const struct kp_key *key, struct wire_writer *w)
+{
+    uint8_t check[EVP_MAX_MD_SIZE];
+
+    if (!check_value(key, check))
+        return -1;
+    write_number(w, CKA_VALUE_LEN, key->secret.length);
+    wire_write_attribute(w, CKA_CHECK_VALUE, check, CHECK_VALUE);
+    wire_wipe(check, sizeof(check));
+    return 2;
+}
+
+static int write_public_info(const struct kp_key *key, struct wire_writer *w)
+{
+    unsigned char *der = NULL;
+    int length = i2d_PUBKEY(key->pkey, &der);
+
+    if (length <= 0)
+        return -1;
+    wire_write_attribute(w, CKA_PUBLIC_KEY_INFO, der, (size_t)length);
+    OPENSSL_free(der);
+    return 1;
+}
+
+int kp_key_write_public(const struct kp_key *key, struct wire_writer *w)
+{
+    size_t mark = wire_begin_template(w);
+    int count, info = 0;
+
+    if (!key->pkey)
+        count = write_secret(key, w);
+    else
+        count = key->type == CKK_RSA ? kp_rsa_write(key->pkey, false, w) : kp_ec_write(key->pkey, false, w);
+    if (key->pkey)
+        info = write_public_info(key, w);
+    if (count < 0 || info < 0)
+        return STATUS_internal;
+    if (key->type == CKK_RSA) {
+        write_number(w, CKA_MODULUS_BITS, key->bits);
+        count++;
+    }
+    wire_end_template(w, mark, (uint32_t)(count + info));
+    return w->full ? STATUS_internal : STATUS_ok;
+}
+
+int kp_key_write_pkcs8(const struct kp_key *key, struct wire_writer *w)
+{
+    PKCS8_PRIV_KEY_INFO *info;
+    unsigned char *der = NULL;
+    int length;
+
+    if (key->object_class != CKO_PRIVATE_KEY || !key->pkey)
+        return STATUS_key_not_wrappable;
+    info = EVP_PKEY2PKCS8(key->pkey);
+    length = info ? i2d_PKCS8_PRIV_KEY_INFO(info, &der) : -1;
+    PKCS8_PRIV_KEY_INFO_free(info);
+    if (length <= 0)
+        return STATUS_internal;
+    wire_write_raw(w, der, (size_t)length);
+    OPENSSL_clear_free(der, (size_t)length);
+    return w->full ? STATUS_memory : STATUS_ok;
+}
+
+/* Components and back through kp_key_import, so that a key from outside is checked by the same code however it came. */
+static int recheck(uint64_t type, EVP_PKEY *pkey, struct kp_key **out)
+{
+    struct wire_template t;
+    struct kp_key *raw = NULL;
+    int status = kp_key_from_pkey(CKO_PRIVATE_KEY, type, pkey, &raw);
+
+    if (status != STATUS_ok)
+        return STATUS_wrapped_key_invalid;
+    kp_key_components(raw, &t);
+    status = kp_key_import(CKO_PRIVATE_KEY, type, &t, out);
+    kp_key_drop(raw);
+    return status == STATUS_memory ? status : status == STATUS_ok ? STATUS_ok : STATUS_wrapped_key_invalid;
+}
+
+/* Bytes after the structure are allowed: an unwrapping without padding of its own (CBC, ECB) leaves zeros there. */
+int kp_key_read_pkcs8(uint64_t type, const void *der, size_t length, struct kp_key **out)
+{
+    const unsigned char *at = der;
+    PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)length);
+    EVP_PKEY *pkey = info ? EVP_PKCS82PKEY(info) : NULL;
+
+    PKCS8_PRIV_KEY_INFO_free(info);
+    if (!pkey)
+        return STATUS_wrapped_key_invalid;
+    if (kp_key_type_of(pkey) != type) {
+        EVP_PKEY_free(pkey);
+        return STATUS_wrapped_key_invalid;
+    }
+    return recheck(type, pkey, out);
+}

@@ -1,0 +1,23 @@
+/* The two sockets: made or inherited, and who comes in through them. */
+#ifndef SIDEKEY_KEEPER_LISTEN_H
+#define SIDEKEY_KEEPER_LISTEN_H
+
+#include <sys/types.h>
+
+#include "state.h"
+
+/* A listening socket at `path` with exactly that mode. A stale socket is replaced, one that answers is not. -1 with a reason
+ * in `why`. */
+int kp_listen_open(const char *path, mode_t mode, char *why, size_t size);
+
+/* The socket that systemd passed under this name, or -1. */
+int kp_listen_inherited(const char *name);
+
+/* Accepts whatever waits. The kernel says who the peer is; the control socket takes root and our own uid alone. */
+void kp_listen_accept(int fd, enum kp_kind kind);
+
+/* sd_notify: a connected socket for the message, or -1 when nobody asked; then the message. */
+int kp_notify_open(void);
+void kp_notify_ready(int fd);
+
+#endif

@@ -1,0 +1,257 @@
+#include "loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "clock.h"
+#include "conn.h"
+#include "handle.h"
+#include "lifetime.h"
+#include "listen.h"
+#include "log.h"
+#include "timer.h"
+
+#ifdef SIDEKEY_SANITIZED
+enum { STACK_BYTES = 256 * 1024 };
+#else
+enum { STACK_BYTES = 128 * 1024 };
+#endif
+
+/* Numbers of connections begin above these. */
+enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096 };
+
+struct worker {
+    uint8_t in[WIRE_BODY_MAX];
+    uint8_t out[WIRE_HEADER_BYTES + WIRE_BODY_MAX];
+};
+
+enum reading { READ_FRAME, READ_PART, READ_HUNGRY, READ_END };
+
+static int epoll_fd = -1, listeners[2] = {-1, -1};
+
+/* Fills `into` up to `wanted`. */
+static enum reading receive(int fd, uint8_t *into, size_t *have, size_t wanted)
+{
+    while (*have < wanted) {
+        ssize_t got = recv(fd, into + *have, wanted - *have, MSG_DONTWAIT);
+
+        if (got > 0)
+            *have += (size_t)got;
+        else if (got < 0 && errno == EINTR)
+            continue;
+        else
+            return got < 0 && errno == EAGAIN ? READ_PART : READ_END;
+    }
+    return READ_FRAME;
+}
+
+/* Keeps what has come of a body for the next event. */
+static enum reading keep_part(struct kp_conn *conn, const struct worker *w, size_t have)
+{
+    uint8_t *part = NULL;
+
+    if (have && !(part = kp_alloc(have)))
+        return READ_END;
+    if (have)
+        memcpy(part, w->in, have);
+    kp_free(conn->part);
+    conn->part = part;
+    conn->part_length = have;
+    return READ_PART;
+}
+
+static enum reading read_body(struct kp_conn *conn, struct worker *w, size_t length)
+{
+    size_t have = conn->part_length;
+    enum reading result;
+
+    if (!conn->reserved && length && !kp_frame_reserve(length))
+        return READ_HUNGRY;
+    conn->reserved = length;
+    if (have)
+        memcpy(w->in, conn->part, have);
+    result = receive(conn->fd, w->in, &have, length);
+    if (result == READ_PART)
+        return have == conn->part_length ? READ_PART : keep_part(conn, w, have);
+    kp_free(conn->part);
+    conn->part = NULL;
+    conn->part_length = 0;
+    kp_frame_release(conn->reserved);
+    conn->reserved = 0;
+    return result;
+}
+
+/* One frame, its body in w->in. */
+static enum reading read_frame(struct kp_conn *conn, struct worker *w, struct wire_header *h)
+{
+    enum reading result = receive(conn->fd, conn->head, &conn->have, WIRE_HEADER_BYTES);
+
+    if (result != READ_FRAME)
+        return result;
+    if (wire_read_header(conn->head, h) != 0)
+        return READ_END;
+    result = read_body(conn, w, h->length);
+    if (result == READ_FRAME)
+        conn->have = 0;
+    return result;
+}
+
+static void set_deadline(struct kp_conn *conn, enum reading result)
+{
+    bool pending = conn->have > 0 && result != READ_FRAME;
+
+    if (!pending) {
+        atomic_store(&conn->input_deadline, 0);
+    } else if (!atomic_load(&conn->input_deadline)) {
+        atomic_store(&conn->input_deadline, kp_now_ms() + WIRE_DEADLINE_MS);
+        kp_timer_by(atomic_load(&conn->input_deadline));
+    }
+}
+
+static void readable(struct kp_conn *conn, struct worker *w)
+{
+    struct wire_header h;
+    enum reading result;
+    bool ordered;
+
+    if (!kp_conn_begin_reading(conn))
+        return;
+    result = read_frame(conn, w, &h);
+    set_deadline(conn, result);
+    if (result == READ_END) {
+        kp_conn_close(conn);
+        return;
+    }
+    ordered = result == READ_FRAME && kp_handle_in_order(conn, &h);
+    if (!ordered)
+        kp_conn_end_reading(conn, result == READ_HUNGRY);
+    if (result == READ_FRAME) {
+        kp_handle(conn, &h, (struct wire_bytes){w->in, h.length}, w->out);
+        wire_wipe(w->in, h.length);
+    }
+    if (ordered)
+        kp_conn_end_reading(conn, false);
+}
+
+static void on_connection(uint64_t number, uint32_t events, struct worker *w)
+{
+    struct kp_conn *conn = kp_conn_take(number);
+
+    if (!conn)
+        return;
+    if (events & (EPOLLHUP | EPOLLERR) && !(events & EPOLLIN))
+        kp_conn_close(conn);
+    else if (events & EPOLLOUT)
+        kp_conn_flush(conn);
+    else
+        readable(conn, w);
+    kp_conn_drop(conn);
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+
+    while (read(fd, &count, sizeof(count)) == sizeof(count))
+        ;
+}
+
+static int watch(int fd, uint64_t from, int how)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLONESHOT, .data = {.u64 = from}};
+
+    return epoll_ctl(epoll_fd, how, fd, &e);
+}
+
+static void on_event(const struct epoll_event *e, struct worker *w)
+{
+    uint64_t from = e->data.u64;
+
+    switch (from) {
+    case FROM_TIMER:
+        drain(kp_timer_fd());
+        if (kp_expire(kp_now_ms()))
+            kp_stop("nobody was there");
+        watch(kp_timer_fd(), from, EPOLL_CTL_MOD);
+        break;
+    case FROM_HUNGRY:
+        drain(kp_hungry_fd());
+        kp_conns_feed();
+        watch(kp_hungry_fd(), from, EPOLL_CTL_MOD);
+        break;
+    case FROM_PKCS11:
+    case FROM_CONTROL:
+        kp_listen_accept(listeners[from - FROM_PKCS11], from == FROM_CONTROL ? KP_AGENT : KP_CLIENT);
+        watch(listeners[from - FROM_PKCS11], from, EPOLL_CTL_MOD);
+        break;
+    default:
+        on_connection(from, e->events, w);
+    }
+}
+
+static void *work(void *argument)
+{
+    struct worker *w = argument;
+    struct epoll_event e;
+
+    for (;;)
+        if (epoll_wait(epoll_fd, &e, 1, -1) == 1)
+            on_event(&e, w);
+    return NULL;
+}
+
+/* A stack in the arena with an unreadable page below it. The thread lives as long as the process (RUNTIME: joining would
+ * need a shared futex, which such memory does not take). */
+static int start(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    struct worker *w = kp_alloc(sizeof(*w));
+    char *block = kp_alloc(STACK_BYTES + 3 * PAGE), *stack;
+    int error;
+
+    if (!w || !block) {
+        errno = ENOMEM;
+        return -1;
+    }
+    stack = block + (PAGE - (uintptr_t)block % PAGE) + PAGE;
+    if (mprotect(stack - PAGE, PAGE, PROT_NONE) != 0)
+        return -1;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstack(&attributes, stack, STACK_BYTES);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    error = pthread_create(&thread, &attributes, work, w);
+    pthread_attr_destroy(&attributes);
+    errno = error;
+    return error ? -1 : 0;
+}
+
+int kp_loop_open(unsigned workers)
+{
+    epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    if (epoll_fd < 0 || kp_timer_open() != 0)
+        return -1;
+    kp_conn_epoll(epoll_fd);
+    for (unsigned i = 0; i < workers; i++)
+        if (start() != 0)
+            return -1;
+    return 0;
+}
+
+int kp_loop_listen(int pkcs11_fd, int control_fd)
+{
+    listeners[0] = pkcs11_fd;
+    listeners[1] = control_fd;
+    if (watch(kp_timer_fd(), FROM_TIMER, EPOLL_CTL_ADD) != 0 || watch(kp_hungry_fd(), FROM_HUNGRY, EPOLL_CTL_ADD) != 0)
+        return -1;
+    if (watch(pkcs11_fd, FROM_PKCS11, EPOLL_CTL_ADD) != 0 || watch(control_fd, FROM_CONTROL, EPOLL_CTL_ADD) != 0)
+        return -1;
+    return 0;
+}

@@ -1,0 +1,53 @@
+/* What a module asks of the keeper beside operations: hello and random. */
+#include <string.h>
+
+#include "conn.h"
+#include "crypto.h"
+#include "handle.h"
+#include "route.h"
+
+static void keep_program(struct kp_conn *conn, struct wire_bytes program)
+{
+    conn->program_length = (uint32_t)program.length;
+    if (program.length)
+        memcpy(conn->program, program.data, program.length);
+}
+
+/* Known to the agent before its first request can reach it: one lock over both. */
+int kp_on_hello(struct kp_request *r)
+{
+    uint32_t version = wire_read_u32(&r->body);
+    struct wire_bytes program = wire_read_bytes(&r->body, KP_PROGRAM_MAX);
+
+    wire_write_u32(r->reply, WIRE_VERSION);
+    if (version != WIRE_VERSION)
+        return STATUS_wire_version;
+    if (!wire_reader_done(&r->body))
+        return STATUS_wire_malformed;
+    kp_lock();
+    keep_program(r->from, program);
+    if (!r->from->gone) {
+        r->from->greeted = true;
+        kp_event_client_opened(r->from);
+    }
+    kp_unlock();
+    wire_write_u64(r->reply, r->from->number);
+    wire_write_u64(r->reply, kp.boot);
+    wire_write_u32(r->reply, WIRE_DATA_MAX);
+    return STATUS_ok;
+}
+
+int kp_on_random(struct kp_request *r)
+{
+    uint32_t length = wire_read_u32(&r->body);
+    uint8_t *at = r->reply->at + 4;
+
+    if (!wire_reader_done(&r->body))
+        return STATUS_wire_malformed;
+    if (length > WIRE_DATA_MAX)
+        return STATUS_arguments_bad;
+    wire_write_u32(r->reply, length);
+    kp_random(at, length);
+    r->reply->at += length;
+    return STATUS_ok;
+}

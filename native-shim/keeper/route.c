@@ -1,0 +1,265 @@
+#include "route.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "cell.h"
+#include "clock.h"
+#include "conn.h"
+#include "material.h"
+
+/* One frame to the agent; `body` may be NULL when length is 0. */
+static int send_agent(uint16_t type, uint64_t id, uint64_t client, const uint8_t *body, size_t length)
+{
+    struct wire_header h = {.length = (uint32_t)length, .type = type, .id = id, .client = client};
+    uint8_t small[512], *frame = small;
+    int sent;
+
+    if (!kp.agent)
+        return -1;
+    if (WIRE_HEADER_BYTES + length > sizeof(small) && !(frame = kp_alloc(WIRE_HEADER_BYTES + length)))
+        return -1;
+    wire_write_header(frame, &h);
+    if (length)
+        memcpy(frame + WIRE_HEADER_BYTES, body, length);
+    sent = kp_conn_send(kp.agent, frame, WIRE_HEADER_BYTES + length);
+    if (frame != small)
+        kp_free(frame);
+    wire_wipe(small, sizeof(small));
+    return sent;
+}
+
+static int send_parked(struct kp_parked *p)
+{
+    const uint8_t *body = p->resolve ? p->ask : p->body;
+    size_t length = p->resolve ? p->ask_length : p->length;
+    uint16_t type = p->resolve ? (uint16_t)WIRE_resolve : p->request.type;
+
+    if (send_agent(type, p->id, p->client, body, length) != 0)
+        return -1;
+    p->sent = true;
+    if (!p->resolve) {
+        kp_frame_free(p->body, p->length);
+        p->body = NULL;
+    }
+    return 0;
+}
+
+/* Sends it if there is an agent. Without room to queue it, busy: the module may try again. */
+static int begin(struct kp_parked *p)
+{
+    if (!kp.agent || send_parked(p) == 0)
+        return KP_LATER;
+    kp_parked_take(p);
+    kp_parked_free(p);
+    return STATUS_busy;
+}
+
+static int give_up(struct kp_parked *p, int status)
+{
+    kp_parked_take(p);
+    kp_parked_free(p);
+    return status;
+}
+
+static bool keep_body(struct kp_parked *p, struct wire_bytes body)
+{
+    p->body = kp_frame_new(body.length);
+    p->length = body.length;
+    if (p->body && body.length)
+        memcpy(p->body, body.data, body.length);
+    return p->body != NULL;
+}
+
+int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t operation, uint64_t handle,
+                   uint64_t mechanism)
+{
+    struct kp_parked *p;
+    struct wire_writer w;
+    int status;
+
+    if (r->attempts >= KP_RESOLVES_MAX)
+        return STATUS_busy; /* the agent binds, and the binding is gone again: a lease too short to be of use */
+    if (r->from->gone)
+        return KP_LATER;
+    status = kp_park(r->from, &r->header, &p);
+    if (status != STATUS_ok)
+        return status;
+    p->resolve = true;
+    p->attempts = r->attempts + 1;
+    if (!keep_body(p, r->whole))
+        return give_up(p, STATUS_memory);
+    wire_writer_init(&w, p->ask, sizeof(p->ask));
+    wire_write_u64(&w, place->slot);
+    wire_write_u64(&w, place->session);
+    wire_write_u8(&w, place->read_write);
+    wire_write_u8(&w, operation);
+    wire_write_u64(&w, handle);
+    wire_write_u64(&w, mechanism);
+    p->ask_length = wire_written(&w);
+    atomic_fetch_add(&kp.misses, 1);
+    return begin(p);
+}
+
+static int fill(struct kp_parked *p, struct kp_request *r)
+{
+    if (r->header.type == WIRE_create)
+        return kp_material_cut(p, r->whole);
+    return keep_body(p, r->whole) ? STATUS_ok : STATUS_memory;
+}
+
+int kp_on_route(struct kp_request *r)
+{
+    struct kp_parked *p;
+    int status;
+
+    kp_lock();
+    status = r->from->gone ? KP_LATER : kp_park(r->from, &r->header, &p);
+    if (status == STATUS_ok) {
+        status = fill(p, r);
+        status = status == STATUS_ok ? begin(p) : give_up(p, status);
+    }
+    kp_unlock();
+    return status;
+}
+
+/* The answer to a routed request goes to the module as it is, but for material that is put in. */
+static void pass_on(struct kp_parked *p, struct kp_conn *client, struct kp_request *r)
+{
+    struct wire_header h = {.type = p->request.type | WIRE_REPLY, .status = r->header.status, .id = p->request.id};
+    uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
+    struct wire_writer *w = r->reply;
+    int status = STATUS_ok;
+
+    if (h.status == STATUS_ok && p->request.type == WIRE_get_attributes)
+        status = kp_material_put(r->whole, w);
+    else if (h.status == STATUS_ok)
+        wire_write_raw(w, r->whole.data, r->whole.length);
+    if (status != STATUS_ok || w->full) {
+        h.status = (uint16_t)(status != STATUS_ok ? status : STATUS_internal);
+        h.length = 0;
+    } else {
+        h.length = (uint32_t)wire_written(w);
+    }
+    h.epoch = atomic_load(&client->epoch);
+    wire_write_header(frame, &h);
+    if (kp_conn_send(client, frame, WIRE_HEADER_BYTES + h.length) != 0)
+        kp_conn_hang_up(client);
+}
+
+static void resume(struct kp_parked *p, struct kp_conn *client, struct kp_request *r)
+{
+    uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
+
+    if (r->header.status != STATUS_ok)
+        kp_conn_reply(client, &p->request, r->header.status);
+    else
+        kp_handle_again(client, &p->request, (struct wire_bytes){p->body, p->length}, p->attempts, frame);
+}
+
+int kp_on_agent_reply(struct kp_request *r)
+{
+    struct kp_conn *client = NULL;
+    struct kp_parked *p;
+
+    kp_lock();
+    p = kp_parked_find(r->header.id);
+    if (p && (!p->sent || r->header.type != ((p->resolve ? WIRE_resolve : p->request.type) | WIRE_REPLY))) {
+        kp_unlock();
+        return KP_BROKEN;
+    }
+    if (p) {
+        kp_parked_take(p);
+        client = kp_conn_peek(p->client);
+        if (client)
+            client->refs++;
+    }
+    kp_unlock();
+    if (!p)
+        return KP_LATER; /* its deadline is over, or its client gone */
+    if (client && p->resolve)
+        resume(p, client, r);
+    else if (client)
+        pass_on(p, client, r);
+    if (client)
+        kp_conn_drop(client);
+    kp_parked_free(p);
+    return KP_LATER;
+}
+
+void kp_agent_attached(struct kp_conn *agent)
+{
+    struct kp_parked *p, *next;
+
+    kp.agent = agent;
+    for (p = kp_parked_first(); p; p = next) {
+        next = kp_parked_next(p);
+        if (send_parked(p) != 0)
+            kp_parked_answer(p, STATUS_busy);
+    }
+}
+
+/* `resolve` changes nothing and may be asked again; anything else may have been done. */
+void kp_agent_lost(void)
+{
+    struct kp_parked *p, *next;
+
+    kp.agent = NULL;
+    for (p = kp_parked_first(); p; p = next) {
+        next = kp_parked_next(p);
+        if (p->resolve)
+            p->sent = false;
+        else if (p->sent)
+            kp_parked_answer(p, STATUS_agent_absent);
+    }
+}
+
+/* An event that finds no room would leave the agent with a wrong picture: it has to come anew and ask for lists. */
+static void event(uint16_t type, uint64_t client, const struct wire_writer *w)
+{
+    if (kp.agent && send_agent(type, 0, client, w->start, wire_written(w)) != 0)
+        kp_conn_hang_up(kp.agent);
+}
+
+void kp_write_client(struct wire_writer *w, const struct kp_conn *client)
+{
+    wire_write_u64(w, client->number);
+    wire_write_u32(w, (uint32_t)client->peer.pid);
+    wire_write_u32(w, client->peer.uid);
+    wire_write_u32(w, client->peer.gid);
+    wire_write_u32(w, client->peer.count);
+    for (uint32_t i = 0; i < client->peer.count; i++)
+        wire_write_u32(w, client->peer.groups[i]);
+    wire_write_bytes(w, client->program, client->program_length);
+}
+
+void kp_event_client_opened(const struct kp_conn *client)
+{
+    uint8_t body[64 + 4 * KP_GROUPS_MAX + KP_PROGRAM_MAX];
+    struct wire_writer w;
+
+    wire_writer_init(&w, body, sizeof(body));
+    kp_write_client(&w, client);
+    event(WIRE_client_opened, client->number, &w);
+}
+
+void kp_event_client_closed(uint64_t client)
+{
+    uint8_t body[8];
+    struct wire_writer w;
+
+    wire_writer_init(&w, body, sizeof(body));
+    wire_write_u64(&w, client);
+    event(WIRE_client_closed, client, &w);
+}
+
+void kp_event_cell_ended(uint64_t cell, uint8_t why)
+{
+    uint8_t body[9];
+    struct wire_writer w;
+
+    wire_writer_init(&w, body, sizeof(body));
+    wire_write_u64(&w, cell);
+    wire_write_u8(&w, why);
+    event(WIRE_cell_ended, 0, &w);
+}

@@ -1,0 +1,144 @@
+/*
+ * What the keeper knows: connections, cells, bindings, operations, parked requests. One lock guards all of it; it is never
+ * held while ciphering, and never while waiting (sending to a socket does not wait). Order of locks: kp_lock, then a
+ * connection's own, then the arena's.
+ */
+#ifndef SIDEKEY_KEEPER_STATE_H
+#define SIDEKEY_KEEPER_STATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/queue.h>
+#include <sys/types.h>
+
+#include "engine.h"
+#include "frame.h"
+
+enum {
+    KP_CONNECTIONS_MAX = 4096, /* slots; a connection's number is its slot and a count above it */
+    KP_CELLS_MAX = 4096,
+    KP_GROUPS_MAX = 64,
+    KP_PROGRAM_MAX = 64,
+    KP_BINDINGS_MAX = 1024,   /* per client */
+    KP_BUCKETS = 64,          /* of a client's bindings */
+    KP_OPERATIONS_MAX = 1024, /* in progress, per client */
+    KP_PARKED_MAX = 4096,
+    KP_PARKED_CLIENT_MAX = 256,
+    KP_NOTES_MAX = 32 * 1024 * 1024, /* all notes together, in ordinary memory */
+    KP_RESOLVES_MAX = 3,             /* times that one request may miss */
+    KP_FRAMES_BYTES = 1536 * 1024    /* of the arena, for frames that wait: partial, parked, unsent */
+};
+
+struct kp_note {
+    uint8_t *data;
+    uint32_t length;
+};
+
+struct kp_cell {
+    uint64_t id;       /* index | generation << 32 */
+    uint64_t owner;    /* a client, or 0 */
+    uint64_t deadline; /* of the lease, ms of CLOCK_BOOTTIME; 0: none */
+    uint64_t uses;     /* left; meaningful when bounded */
+    uint64_t seals;    /* messages sealed or encrypted with GCM */
+    bool bounded;
+    struct kp_key *key;
+    struct kp_note note;
+    LIST_HEAD(, kp_binding) bindings;
+    LIST_HEAD(, kp_operation) operations;
+};
+
+struct kp_binding {
+    LIST_ENTRY(kp_binding) of_client, of_cell;
+    struct kp_cell *cell;
+    struct kp_conn *client;
+    uint64_t slot, handle;
+    uint32_t operations; /* bits */
+    uint32_t credits;
+    bool context_login;
+    uint32_t count; /* of mechanisms; 0: all */
+    uint64_t mechanisms[];
+};
+
+/* One multi-part operation. While `busy`, the thread that works on it owns `op`, and whoever ends it marks it `dead`. */
+struct kp_operation {
+    LIST_ENTRY(kp_operation) of_client, of_cell;
+    struct kp_conn *client; /* while not dead */
+    uint64_t number;
+    uint64_t slot, handle; /* for the usage counters */
+    struct kp_cell *cell;  /* NULL for a digest, and once the cell is gone */
+    bool needs_cell, busy, dead;
+    struct kp_op op;
+};
+
+enum kp_kind { KP_CLIENT, KP_AGENT };
+
+struct kp_peer {
+    pid_t pid;
+    uid_t uid;
+    gid_t gid;
+    uint32_t count;
+    uint32_t groups[KP_GROUPS_MAX];
+};
+
+struct kp_conn {
+    uint64_t number;
+    enum kp_kind kind;
+    unsigned refs; /* kp_lock */
+    bool gone;     /* kp_lock: out of the table */
+    _Atomic bool greeted; /* hello or attach was answered */
+    struct kp_peer peer;
+    uint8_t program[KP_PROGRAM_MAX];
+    uint32_t program_length;
+
+    /* What carries its frames: see conn.h. */
+    int fd;
+    pthread_mutex_t lock;
+    bool reading, hungry;
+    uint8_t *out; /* unsent bytes */
+    size_t out_length, out_at;
+
+    /* Input: of the thread that reads. */
+    uint8_t head[WIRE_HEADER_BYTES];
+    size_t have, reserved;
+    uint8_t *part; /* what has come of the body */
+    size_t part_length;
+    _Atomic uint64_t input_deadline;
+
+    /* A client's: kp_lock. */
+    _Atomic uint64_t epoch;
+    struct kp_note note;
+    LIST_HEAD(, kp_binding) bindings[KP_BUCKETS];
+    LIST_HEAD(, kp_operation) operations;
+    unsigned binding_count, operation_count, parked_count;
+};
+
+struct kp_state {
+    pthread_mutex_t lock;
+    struct kp_conn *conns[KP_CONNECTIONS_MAX];
+    struct kp_conn *agent; /* attached, or NULL */
+    struct kp_cell *cells[KP_CELLS_MAX];
+    uint32_t generations[KP_CELLS_MAX];
+    uint64_t connections; /* ever */
+    uint64_t boot;
+    size_t note_bytes;
+    unsigned clients, cell_count, binding_count, parked_count, max_clients;
+    uint64_t linger_ms, idle_since;
+    _Atomic uint64_t hot, misses;
+};
+
+extern struct kp_state kp;
+
+void kp_state_open(unsigned max_clients, uint64_t linger_ms);
+static inline void kp_lock(void) { pthread_mutex_lock(&kp.lock); }
+static inline void kp_unlock(void) { pthread_mutex_unlock(&kp.lock); }
+
+/* Replaces a note; false when it is too long or all notes together are. Holds kp_lock. */
+bool kp_note_set(struct kp_note *note, struct wire_bytes bytes);
+
+/* Memory for frames that wait: a share of the arena. kp_frame_new gives wiped arena memory within it, or NULL. */
+bool kp_frame_reserve(size_t bytes);
+void kp_frame_release(size_t bytes);
+void *kp_frame_new(size_t bytes);
+void kp_frame_free(void *frame, size_t bytes);
+
+#endif
