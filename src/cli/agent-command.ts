@@ -36,9 +36,11 @@ async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
   const attached = agent.waitForKeeper(READY_WAIT_MS).catch((error: unknown) => {
     log.warn({ error }, 'no keeper yet: keys cannot be used until there is one');
   });
-  await Promise.race([attached, end]);
-  notifySystemd('READY=1');
-  log.info({ config: file }, 'the agent serves');
+  const endedEarly = await Promise.race([attached, end]);
+  if (!endedEarly) {
+    notifySystemd('READY=1');
+    log.info({ config: file }, 'the agent serves');
+  }
   const signal = await end;
   notifySystemd('STOPPING=1');
   log.info({ signal }, 'ending');

@@ -43,7 +43,7 @@ export class KeeperLink {
   async waitAttached(timeoutMs: number): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
     const message = () => `no keeper within ${timeoutMs / 1000} s: ${this.#lastFault ?? 'none answered'}`;
-    const timer = setTimeout(() => reject(new SidekeyError('keeper_absent', message())), timeoutMs);
+    const timer = setTimeout(() => reject(new SidekeyError('keeper_absent', message())), timeoutMs).unref();
     await Promise.race([this.#attached.promise, promise]).finally(() => clearTimeout(timer));
   }
 

@@ -1,0 +1,82 @@
+import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t, { type Test } from 'tap';
+import { AuditLog } from '../../src/audit/audit-log.ts';
+import { parseLine, sha256 } from '../../src/audit/audit-line.ts';
+import { verifyAuditLog } from '../../src/audit/audit-verify.ts';
+
+const clock = { now: () => Date.UTC(2026, 0, 1) };
+
+function written(t: Test, count = 5): string {
+  const path = join(t.testdir(), 'audit.log');
+  const log = new AuditLog(path, clock);
+  for (let i = 0; i < count; i++) log.record('login', { token: 'demo', uid: i, ok: true });
+  log.close();
+  return path;
+}
+
+const lines = (path: string) => readFileSync(path, 'utf8').split('\n').slice(0, -1);
+
+for (const [what, change] of [
+  ['an edited line', (all: string[]) => all.with(1, (all[1] ?? '').replace('"uid":1', '"uid":9'))],
+  ['an edited last line', (all: string[]) => all.with(4, (all[4] ?? '').replace('"uid":4', '"uid":9'))],
+  ['a removed line', (all: string[]) => all.toSpliced(2, 1)],
+  ['a removed first line', (all: string[]) => all.slice(1)],
+  ['two lines in another order', (all: string[]) => [all[0], all[2], all[1], all[3], all[4]]],
+  ['a line that was put in twice', (all: string[]) => [...all, all[4]]],
+  ['a line that is no JSON', (all: string[]) => [...all, 'hello']],
+] as const) {
+  t.test(`${what} is found`, async (t) => {
+    const path = written(t);
+    writeFileSync(path, `${change(lines(path)).join('\n')}\n`);
+    await t.rejects(verifyAuditLog(path), { code: 'audit_broken' });
+  });
+}
+
+t.test('an edited line whose own sum was made right again is found by the next one', async (t) => {
+  const path = written(t);
+  const all = lines(path);
+  const head = (all[1] ?? '').replace('"uid":1', '"uid":9').replace(/,"sum":"\w+"}$/, '');
+  writeFileSync(path, `${all.with(1, `${head},"sum":"${sha256(head)}"}`).join('\n')}\n`);
+  await t.rejects(verifyAuditLog(path), { code: 'audit_broken', message: /line 3/ });
+});
+
+t.test('a log as it was written verifies, and goes on after a restart', async (t) => {
+  const path = written(t);
+  const log = new AuditLog(path, clock);
+  log.record('denied', { uid: 7 });
+  log.close();
+  t.match(await verifyAuditLog(path), { lines: 6, head: sha256(lines(path).at(-1) ?? '') });
+  t.match(parseLine(lines(path)[5] ?? ''), { seq: 6, event: 'denied', prev: sha256(lines(path)[4] ?? '') });
+  t.equal(statSync(path).mode & 0o777, 0o600);
+});
+
+t.test('a line that a crash tore is kept aside and noted in the chain', async (t) => {
+  const path = written(t);
+  appendFileSync(path, '{"seq":6,"time":"2026');
+  new AuditLog(path, clock).close();
+  t.match(parseLine(lines(path)[5] ?? ''), { seq: 6, event: 'audit-torn', fields: { bytes: 21 } });
+  t.equal((await verifyAuditLog(path)).lines, 6);
+  const aside = readdirSync(join(path, '..')).find((name) => name.includes('.torn-')) ?? '';
+  t.equal(readFileSync(join(path, '..', aside), 'utf8'), '{"seq":6,"time":"2026');
+});
+
+t.test('a log whose last whole line is damaged is not continued', async (t) => {
+  const path = written(t);
+  writeFileSync(path, `${lines(path).with(4, 'damaged').join('\n')}\n`);
+  t.throws(() => new AuditLog(path, clock), { code: 'audit_broken' });
+});
+
+t.test('a log that cannot be opened stops the start', async (t) => {
+  t.throws(() => new AuditLog(join(t.testdir(), 'no/such/folder'), clock), { code: 'audit_failed' });
+});
+
+t.test('fields are bounded, and a label cannot break a line', async (t) => {
+  const path = join(t.testdir(), 'audit.log');
+  const log = new AuditLog(path, clock);
+  log.record('created', { label: `a\nb\u2028c${'x'.repeat(5000)}` });
+  log.record('created', Object.fromEntries(Array.from({ length: 99 }, (_, i) => [`f${i}`, i])));
+  log.close();
+  t.equal((await verifyAuditLog(path)).lines, 2);
+  t.ok(lines(path).every((line) => line.length < 2000));
+});
