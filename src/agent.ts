@@ -1,6 +1,6 @@
 /** The agent: its parts, put together from a configuration, and the order in which they begin and end. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createAccessPolicy } from './access/rules.ts';
 import { completePeer, readPeer } from './access/peer-reader.ts';
@@ -188,7 +188,10 @@ export class Agent {
     await this.#api.close();
     await this.#flushUsage();
     const { config, audit } = this.#domain;
-    await this.#link.stop(config.keeper.start);
+    // A keeper has no file system: its sockets are removed by who told it to end.
+    const isKeeperEnded = await this.#link.stop(config.keeper.start);
+    if (isKeeperEnded)
+      for (const path of [config.sockets.pkcs11, config.sockets.control]) rmSync(path, { force: true });
     audit.record('agent-stopped', { pid: process.pid });
     await this.#domain.close();
   }

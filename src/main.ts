@@ -6,6 +6,12 @@ import { runCommandLine } from './cli/run.ts';
 const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const version = String(Reflect.get(Object(manifest), 'version'));
 
+// Whoever reads may stop reading: `sidekey keys ls | head`.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit();
+});
+
 process.exitCode = await runCommandLine(process.argv.slice(2), {
   commands: COMMANDS,
   version,

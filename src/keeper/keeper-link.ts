@@ -47,15 +47,20 @@ export class KeeperLink {
     await Promise.race([this.#attached.promise, promise]).finally(() => clearTimeout(timer));
   }
 
-  /** Lets go. With `endKeeper` the keeper is told to end, if one is attached. */
-  async stop(endKeeper: boolean): Promise<void> {
+  /** Lets go. With `endKeeper` an attached keeper is told to end; true when it took leave. */
+  async stop(endKeeper: boolean): Promise<boolean> {
     this.#isStopped = true;
     if (this.#timer) clearTimeout(this.#timer);
     const { client, log } = this.#options;
+    let isEnded = false;
     if (endKeeper && client.pid !== null) {
-      await client.shutdown().catch((error) => log.warn({ error }, 'the keeper did not take leave'));
+      isEnded = await client.shutdown().then(
+        () => true,
+        (error: unknown) => (log.warn({ error }, 'the keeper did not take leave'), false),
+      );
     }
     client.detach();
+    return isEnded;
   }
 
   #schedule(afterMs: number): void {
