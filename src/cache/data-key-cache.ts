@@ -99,7 +99,12 @@ export class DataKeyCache {
   }
 
   /** An opening that was overtaken by forget() or clear() fails as if its cell were gone: who still wants it asks anew. */
-  async #fill(key: string, limits: CacheLimits, open: () => Promise<OpenCell>, ticket: object): Promise<OpenCell> {
+  async #fill(
+    key: string,
+    limits: CacheLimits,
+    open: () => Promise<OpenCell>,
+    ticket: object,
+  ): Promise<OpenCell> {
     const generation = this.#generation;
     const opened = await open();
     const overtaken = this.#tickets.get(key) !== ticket;

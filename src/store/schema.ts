@@ -27,7 +27,7 @@ export const MIGRATIONS: readonly string[] = [
     class INTEGER NOT NULL,
     key_type INTEGER,
     label BLOB NOT NULL,
-    key_id BLOB NOT NULL,
+    key_id BLOB,
     private INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX object_by_label ON object (token_id, label, handle);

@@ -78,11 +78,16 @@ function indexValues(index: ObjectIndex): SQLInputValue[] {
 }
 
 function migrate(db: DatabaseSync): void {
-  db.exec('CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT');
+  db.exec(
+    'CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT',
+  );
   const found = db.prepare('SELECT coalesce(max(version), 0) AS version FROM migration').get();
   const version = Number(found?.['version'] ?? 0);
   if (version > MIGRATIONS.length)
-    throw new SidekeyError('store_failed', `the store has version ${version}, this program knows ${MIGRATIONS.length}`);
+    throw new SidekeyError(
+      'store_failed',
+      `the store has version ${version}, this program knows ${MIGRATIONS.length}`,
+    );
   MIGRATIONS.slice(version).forEach((sql, i) => {
     const record = `INSERT INTO migration VALUES (${version + i + 1}, unixepoch())`;
     db.exec(`BEGIN IMMEDIATE; ${sql}; ${record}; COMMIT`);
@@ -143,7 +148,9 @@ export class SqliteStore implements TokenStore {
   }
 
   tokens(): TokenRow[] {
-    return guard('list tokens', () => this.#prepare('SELECT * FROM token ORDER BY slot').all().map(toTokenRow));
+    return guard('list tokens', () =>
+      this.#prepare('SELECT * FROM token ORDER BY slot').all().map(toTokenRow),
+    );
   }
 
   addToken(token: Omit<TokenRow, 'id'>): TokenRow {

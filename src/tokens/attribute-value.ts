@@ -90,7 +90,10 @@ const CHECKS: Readonly<Record<ValueKind, (value: Buffer) => boolean>> = {
 /** The value as it is kept (a copy), or attribute_value_invalid. */
 export function parseValue(row: AttributeRow, value: Buffer): Buffer {
   if (!CHECKS[row.kind](value))
-    throw new SidekeyError('attribute_value_invalid', `${row.name} has ${value.length} bytes that are no ${row.kind}`);
+    throw new SidekeyError(
+      'attribute_value_invalid',
+      `${row.name} has ${value.length} bytes that are no ${row.kind}`,
+    );
   return row.kind === 'bool' ? encodeBool(value[0] !== 0) : Buffer.from(value);
 }
 

@@ -120,7 +120,11 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
 
   row('MODULUS', 'bytes', ASYMMETRIC, { keyTypes: RSA, set: ['create'], needed: ['create'] }),
   // Forbidden in C_CreateObject by the letter; NSS and PyKCS11 programs pass it, and the keeper's number wins.
-  row('MODULUS_BITS', 'ulong', ['public'], { keyTypes: RSA, set: ['create', 'generate'], needed: ['generate'] }),
+  row('MODULUS_BITS', 'ulong', ['public'], {
+    keyTypes: RSA,
+    set: ['create', 'generate'],
+    needed: ['generate'],
+  }),
   row('PUBLIC_EXPONENT', 'bytes', ['public'], {
     keyTypes: RSA,
     set: ['create', 'generate'],

@@ -21,7 +21,12 @@ export function permittedOperations(domain: Domain, object: TokenObject): Operat
  * Binds all that the key permits, so that one miss serves them all. Between looking and binding the key may have changed,
  * been logged out of or destroyed, or its cell ended: then it is looked at again.
  */
-export async function bindObject(domain: Domain, caller: Caller, handle: number, credits: number): Promise<void> {
+export async function bindObject(
+  domain: Domain,
+  caller: Caller,
+  handle: number,
+  credits: number,
+): Promise<void> {
   const { slot } = caller.place;
   for (let tries = 0; tries < TRIES; tries++) {
     const now = await findCaller(domain, caller.client.id, caller.place);
@@ -33,7 +38,12 @@ export async function bindObject(domain: Domain, caller: Caller, handle: number,
   throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);
 }
 
-async function tryBind(domain: Domain, { client, token, place }: Caller, object: TokenObject, credits: number): Promise<boolean> {
+async function tryBind(
+  domain: Domain,
+  { client, token, place }: Caller,
+  object: TokenObject,
+  credits: number,
+): Promise<boolean> {
   try {
     const cell = await domain.cells.take(token, object);
     await domain.keeper.bind({

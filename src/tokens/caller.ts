@@ -63,7 +63,8 @@ export function checkWritable(caller: Caller, attributes: AttributeMap): void {
 
 /** CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE. */
 export function checkAllows(object: TokenObject, flag: number, name: string): void {
-  if (!readBool(object.attributes, flag)) throw new SidekeyError('action_prohibited', `the object has ${name} false`);
+  if (!readBool(object.attributes, flag))
+    throw new SidekeyError('action_prohibited', `the object has ${name} false`);
 }
 
 /** The token as it was when the caller was found; token_not_present when it was initialized since. */

@@ -16,7 +16,12 @@ export interface Client {
   readonly process: string;
 }
 
-export type ReadPeer = (pid: number, uid: number, gid: number, groups: readonly number[]) => Peer | Promise<Peer>;
+export type ReadPeer = (
+  pid: number,
+  uid: number,
+  gid: number,
+  groups: readonly number[],
+) => Peer | Promise<Peer>;
 
 /** Login of a note: token's serial and role. */
 type NotedLogins = Record<string, Role>;
@@ -65,10 +70,12 @@ export class Clients {
 
   /** The process hung up: what it was logged in to, it is no longer, unless it has another connection. */
   async close(id: ClientId): Promise<void> {
-    const closed = await this.#clients.get(id);
+    const closing = this.#clients.get(id);
     this.#clients.delete(id);
-    if (closed === undefined) return;
+    // Those connected at this moment: a connection that comes after is a program that begins anew.
     const others = await Promise.all(this.#clients.values());
+    const closed = await closing;
+    if (closed === undefined) return;
     if (!others.some(({ process }) => process === closed.process)) this.#logins.delete(closed.process);
   }
 

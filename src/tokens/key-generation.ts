@@ -46,7 +46,9 @@ export async function generateKey(
   checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
   const parameters = parametersOf(attributes);
-  const draft = await draftKey(domain, maker, attributes, from, (key) => domain.keeper.generate(key, mechanism, parameters));
+  const draft = await draftKey(domain, maker, attributes, from, (key) =>
+    domain.keeper.generate(key, mechanism, parameters),
+  );
   const [object] = await keep(domain, maker, [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
   return object;
@@ -54,7 +56,12 @@ export async function generateKey(
 
 const RSA_F4 = Buffer.from([1, 0, 1]);
 
-function buildHalf(objectClass: number, keyType: number, template: AttributeMap, check: Check): Map<number, Buffer> {
+function buildHalf(
+  objectClass: number,
+  keyType: number,
+  template: AttributeMap,
+  check: Check,
+): Map<number, Buffer> {
   identify(template, { objectClass, keyType });
   const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
   check(attributes);
@@ -79,18 +86,20 @@ export async function generatePair(
   const parameters = parametersOf(open);
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
   if (open.has(CKA.EC_PARAMS)) hidden.set(CKA.EC_PARAMS, open.get(CKA.EC_PARAMS) ?? Buffer.alloc(0));
-  const secret = await draftKey(domain, maker, hidden, from, (key) => domain.keeper.generate(key, mechanism, parameters));
+  const secret = await draftKey(domain, maker, hidden, from, (key) =>
+    domain.keeper.generate(key, mechanism, parameters),
+  );
   const components = publicComponents(hidden);
   for (const { type, value } of components) open.set(type, value);
   open.set(CKA.PUBLIC_KEY_INFO, hidden.get(CKA.PUBLIC_KEY_INFO) ?? Buffer.alloc(0));
-  const shown = await draftKey(domain, maker, open, from, (key) => domain.keeper.importComponents(key, components)).catch(
-    (error: unknown) => {
-      if (secret.cell !== null) domain.cells.drop(secret.cell);
-      throw error;
-    },
-  );
+  const shown = await draftKey(domain, maker, open, from, (key) =>
+    domain.keeper.importComponents(key, components),
+  ).catch((error: unknown) => {
+    if (secret.cell !== null) domain.cells.drop(secret.cell);
+    throw error;
+  });
   const [first, second] = await keep(domain, maker, [shown, secret]);
-  if (first === undefined || second === undefined) throw new SidekeyError('internal', 'half a pair was generated');
+  if (first === undefined || second === undefined)
+    throw new SidekeyError('internal', 'half a pair was generated');
   return { public: first, private: second };
 }
-

@@ -90,9 +90,13 @@ export function checkUse(
 ): void {
   if (!isKey(object)) throw new SidekeyError(errors.handle, `object ${object.handle} is no key`);
   const row = findMechanism(keeper, mechanism, USES[use].flag);
-  if (!fitsKeyType(row, keyTypeOf(object))) throw new SidekeyError(errors.type, `${row.name} is not for this type of key`);
+  if (!fitsKeyType(row, keyTypeOf(object)))
+    throw new SidekeyError(errors.type, `${row.name} is not for this type of key`);
   if (!mayBeUsed(object, use, nowMs))
-    throw new SidekeyError('key_function_not_permitted', `the key's attributes or dates do not permit ${use}`);
+    throw new SidekeyError(
+      'key_function_not_permitted',
+      `the key's attributes or dates do not permit ${use}`,
+    );
   const allowed = allowedMechanisms(object);
   if (allowed.length > 0 && !allowed.includes(mechanism))
     throw new SidekeyError('mechanism_invalid', `${row.name} is not among CKA_ALLOWED_MECHANISMS`);

@@ -85,7 +85,8 @@ export class NamedKeys {
       const template = new Map([[CKA.CLASS, encodeUlong(objectClass)]]);
       for (const main of this.#domain.objects.find(this.#view(token), template)) {
         const name = labelOf(main);
-        if (name !== '' && !members.has(name)) members.set(name, { main, shown: this.#publicHalf(token, main) });
+        if (name !== '' && !members.has(name))
+          members.set(name, { main, shown: this.#publicHalf(token, main) });
       }
     }
     return [...members.values()].map((found) => this.#describe(token, found));
@@ -137,29 +138,47 @@ export class NamedKeys {
   }
 
   /** An existing name is left as it is and answered; the caller sees by its kind whether it is what it wanted. */
-  async create(peer: Peer, tokenName: string, name: string, kind: NewNamedKeyKind, exportable: boolean): Promise<NamedKey> {
+  async create(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    kind: NewNamedKeyKind,
+    exportable: boolean,
+  ): Promise<NamedKey> {
     const token = this.#token(peer, tokenName);
     if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
     const ticket = `${token.id} ${name}`;
-    await this.#making.get(ticket)?.catch(() => undefined);
-    if (this.#find(token, name) === null) {
-      const making = this.#make(peer, token, name, kind, exportable).finally(() => this.#making.delete(ticket));
-      this.#making.set(ticket, making);
-      await making;
-    }
+    const before = this.#making.get(ticket) ?? Promise.resolve();
+    const making = before
+      .catch(() => undefined)
+      .then(() =>
+        this.#find(token, name) === null ? this.#make(peer, token, name, kind, exportable) : undefined,
+      );
+    this.#making.set(ticket, making);
+    await making.finally(() => this.#making.get(ticket) === making && this.#making.delete(ticket));
     const found = this.#find(token, name);
     if (found === null) throw new SidekeyError('internal', `key ${name} was made and is not there`);
     return this.#describe(token, found);
   }
 
-  async #make(peer: Peer, token: TokenRow, name: string, kind: NewNamedKeyKind, exportable: boolean): Promise<void> {
+  async #make(
+    peer: Peer,
+    token: TokenRow,
+    name: string,
+    kind: NewNamedKeyKind,
+    exportable: boolean,
+  ): Promise<void> {
     const maker = { token, session: null };
     const common: [number, Buffer][] = [
       [CKA.TOKEN, encodeBool(true)],
       [CKA.LABEL, Buffer.from(name)],
       [CKA.ID, this.#domain.random(16)],
     ];
-    const guarded = [...common, [CKA.SENSITIVE, encodeBool(true)], [CKA.EXTRACTABLE, encodeBool(exportable)]] as const;
+    const guarded = [
+      ...common,
+      [CKA.SENSITIVE, encodeBool(true)],
+      [CKA.EXTRACTABLE, encodeBool(exportable)],
+    ] as const;
     const { mechanism, parameters } = recipe(kind);
     const made: TokenObject[] = [];
     if (kind.kind === 'aes' || kind.kind === 'generic') {
@@ -233,7 +252,9 @@ function recipe(wanted: NewNamedKeyKind): { mechanism: Mechanism; parameters: At
     case 'rsa':
       return make(CKM.RSA_PKCS_KEY_PAIR_GEN, [[CKA.MODULUS_BITS, encodeUlong(wanted.sizeBits)]]);
     case 'ec':
-      return make(CKM.EC_KEY_PAIR_GEN, [[CKA.EC_PARAMS, CURVE_OF_BITS.get(wanted.sizeBits) ?? Buffer.alloc(0)]]);
+      return make(CKM.EC_KEY_PAIR_GEN, [
+        [CKA.EC_PARAMS, CURVE_OF_BITS.get(wanted.sizeBits) ?? Buffer.alloc(0)],
+      ]);
     case 'ed25519':
       return make(CKM.EC_EDWARDS_KEY_PAIR_GEN, [[CKA.EC_PARAMS, ED25519]]);
   }

@@ -62,7 +62,15 @@ export class ObjectCells {
 
   #describe(object: Sealable): NewKey {
     const keyType = cellKeyType(keyTypeOf(object) ?? 0);
-    return { objectClass: classOf(object), keyType, owner: null, leaseMs: null, uses: null, note: null, seal: null };
+    return {
+      objectClass: classOf(object),
+      keyType,
+      owner: null,
+      leaseMs: null,
+      uses: null,
+      note: null,
+      seal: null,
+    };
   }
 
   /** The cell of a key, opened if need be. seal_broken: the row is not what was sealed. */
@@ -77,14 +85,20 @@ export class ObjectCells {
   }
 
   async #open(token: TokenRow, object: TokenObject): Promise<OpenCell> {
-    if (object.blob === null) throw new SidekeyError('seal_broken', `object ${object.uniqueId} has lost its seal`);
+    if (object.blob === null)
+      throw new SidekeyError('seal_broken', `object ${object.uniqueId} has lost its seal`);
     const sealing = await this.#keys.take(token);
     const { anyMs, uses } = this.#catalogue.limits(token);
     const now = this.#clock.monotonic();
     const leaseMs = Math.max(1, Math.floor(Math.min(anyMs, (sealing.endsAt ?? Infinity) - now)));
     const note = Buffer.from(ObjectCells.cacheKey(object.handle));
     const wanted = { ...this.#describe(object), leaseMs, uses, note };
-    const made = await this.#keeper.open(wanted, sealing.cell, sealingData(token.serial, object), object.blob);
+    const made = await this.#keeper.open(
+      wanted,
+      sealing.cell,
+      sealingData(token.serial, object),
+      object.blob,
+    );
     this.#compare(object, made);
     return { cell: made.cell, endsAt: now + leaseMs };
   }

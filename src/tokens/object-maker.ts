@@ -45,7 +45,8 @@ function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, fr
   const uniqueId = domain.random(16).toString('hex');
   addProvenance(attributes, from.origin, uniqueId, from);
   const isToken = readBool(attributes, CKA.TOKEN);
-  if (!isToken && maker.session === null) throw new SidekeyError('internal', 'a session object without a session');
+  if (!isToken && maker.session === null)
+    throw new SidekeyError('internal', 'a session object without a session');
   const session = isToken || maker.session === null ? null : { ...maker.session, cell: null };
   const createdAt = domain.clock.now();
   return { handle: 0, tokenId: maker.token.id, uniqueId, attributes, blob: null, createdAt, session };
@@ -74,7 +75,8 @@ export async function draftKey(
     addComponents(attributes, made.components);
     addModulusBits(attributes);
     checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
-    if (object.session === null && made.blob === null) throw new SidekeyError('internal', 'a key came back unsealed');
+    if (object.session === null && made.blob === null)
+      throw new SidekeyError('internal', 'a key came back unsealed');
   } catch (error) {
     domain.cells.drop(made.cell);
     throw error;
@@ -114,7 +116,9 @@ export async function keep(domain: Domain, maker: Maker, drafts: readonly Draft[
   try {
     checkSameToken(domain, maker.token);
     const stored = domain.objects.addToToken(drafts.map(({ object }) => object).filter(isStored));
-    const kept = drafts.map((draft) => (isStored(draft.object) ? stored.shift() : domain.objects.addToSession(draft.object)));
+    const kept = drafts.map((draft) =>
+      isStored(draft.object) ? stored.shift() : domain.objects.addToSession(draft.object),
+    );
     for (const { object, cell } of drafts) if (cell !== null && isStored(object)) domain.cells.drop(cell);
     return await Promise.all(kept.map((object) => noteSession(domain, object)));
   } catch (error) {
@@ -129,7 +133,8 @@ function isStored({ session }: Draft['object']): boolean {
 
 /** Lets the keeper remember a session key for an agent that comes after this one. */
 export async function noteSession(domain: Domain, object: TokenObject | undefined): Promise<TokenObject> {
-  if (object === undefined) throw new SidekeyError('internal', 'the store answered fewer handles than objects');
+  if (object === undefined)
+    throw new SidekeyError('internal', 'the store answered fewer handles than objects');
   const cell = object.session?.cell ?? null;
   const note = cell === null ? null : writeSessionNote(object);
   if (cell !== null && note !== null) await domain.keeper.note(cell, note);
@@ -144,4 +149,3 @@ export function publicComponents(attributes: AttributeMap): { type: number; valu
     return value === undefined || value.length === 0 ? [] : [{ type, value }];
   });
 }
-

@@ -4,7 +4,15 @@
  */
 import { SidekeyError } from '../errors.ts';
 import type { AttributeMap } from './attribute-value.ts';
-import { decodeTemplate, defaultValue, encodeBool, encodeUlong, parseValue, readBool, readUlong } from './attribute-value.ts';
+import {
+  decodeTemplate,
+  defaultValue,
+  encodeBool,
+  encodeUlong,
+  parseValue,
+  readBool,
+  readUlong,
+} from './attribute-value.ts';
 import type { AttributeRow, ObjectKind, Origin } from './attributes.ts';
 import { findRow, rowsOf } from './attributes.ts';
 import { CKA, CKK, CKO, UNAVAILABLE } from './cryptoki.ts';
@@ -26,7 +34,10 @@ export function collect(template: Template): Map<number, Buffer> {
   for (const { type, value } of template) {
     const earlier = attributes.get(type);
     if (earlier !== undefined && !earlier.equals(value))
-      throw new SidekeyError('template_inconsistent', `attribute 0x${type.toString(16)} stands twice in a template`);
+      throw new SidekeyError(
+        'template_inconsistent',
+        `attribute 0x${type.toString(16)} stands twice in a template`,
+      );
     attributes.set(type, Buffer.from(value));
   }
   return attributes;
@@ -40,7 +51,8 @@ export function identify(
   const objectClass = agree(template, CKA.CLASS, implied.objectClass);
   if (objectClass === null) throw new SidekeyError('template_incomplete', 'CKA_CLASS is missing');
   const kind = kindOfClass(objectClass);
-  if (kind === null) throw new SidekeyError('attribute_value_invalid', `class ${objectClass} is not supported`);
+  if (kind === null)
+    throw new SidekeyError('attribute_value_invalid', `class ${objectClass} is not supported`);
   if (objectClass < CKO.PUBLIC_KEY) return { objectClass, keyType: null, kind };
   const keyType = agree(template, CKA.KEY_TYPE, implied.keyType);
   if (keyType === null) throw new SidekeyError('template_incomplete', 'CKA_KEY_TYPE is missing');
@@ -57,7 +69,10 @@ function agree(template: AttributeMap, type: number, implied: number | undefined
   if (given === null)
     throw new SidekeyError('attribute_value_invalid', 'CKA_CLASS or CKA_KEY_TYPE is not a known number');
   if (implied !== undefined && given !== implied)
-    throw new SidekeyError('template_inconsistent', 'CKA_CLASS or CKA_KEY_TYPE is not what the mechanism makes');
+    throw new SidekeyError(
+      'template_inconsistent',
+      'CKA_CLASS or CKA_KEY_TYPE is not what the mechanism makes',
+    );
   return given;
 }
 
@@ -72,7 +87,10 @@ function checkPairing(kind: ObjectKind, keyType: number): void {
 function demandRow(type: number, kind: ObjectKind, keyType: number | null): AttributeRow {
   const row = findRow(type, kind, keyType);
   if (row !== null) return row;
-  throw new SidekeyError('attribute_type_invalid', `a ${kind} object has no attribute 0x${type.toString(16)}`);
+  throw new SidekeyError(
+    'attribute_type_invalid',
+    `a ${kind} object has no attribute 0x${type.toString(16)}`,
+  );
 }
 
 /** The attributes of a new object, before the keeper's components. Checks everything that a template can get wrong. */
@@ -115,7 +133,9 @@ function fillRow(row: AttributeRow, wanted: NewObject, attributes: Map<number, B
 
 /** A certificate may say where it is instead of what it is. A generated AES key alone must say its length. */
 function isWaived(row: AttributeRow, { template, objectClass }: NewObject): boolean {
-  return objectClass === CKO.CERTIFICATE && row.type === CKA.VALUE && (template.get(CKA.URL)?.length ?? 0) > 0;
+  return (
+    objectClass === CKO.CERTIFICATE && row.type === CKA.VALUE && (template.get(CKA.URL)?.length ?? 0) > 0
+  );
 }
 
 function checkDates(attributes: AttributeMap): void {
@@ -142,7 +162,8 @@ export function addProvenance(
   if (origin !== 'copy')
     attributes.set(CKA.KEY_GEN_MECHANISM, mechanism === undefined ? UNAVAILABLE : encodeUlong(mechanism));
   if (!attributes.has(CKA.SENSITIVE)) return;
-  const always = (type: number): boolean => origin === 'generate' || (base !== undefined && readBool(base, type));
+  const always = (type: number): boolean =>
+    origin === 'generate' || (base !== undefined && readBool(base, type));
   const sensitive = readBool(attributes, CKA.SENSITIVE) && always(CKA.ALWAYS_SENSITIVE);
   const closed = !readBool(attributes, CKA.EXTRACTABLE) && always(CKA.NEVER_EXTRACTABLE);
   attributes.set(CKA.ALWAYS_SENSITIVE, encodeBool(sensitive));
@@ -158,7 +179,9 @@ export function addComponents(attributes: Map<number, Buffer>, components: Templ
   }
 }
 
-const ALLOWED: Readonly<Record<AttributeRow['change'], (from: boolean, to: boolean, by: Changer) => boolean>> = {
+const ALLOWED: Readonly<
+  Record<AttributeRow['change'], (from: boolean, to: boolean, by: Changer) => boolean>
+> = {
   no: () => false,
   free: () => true,
   raise: (from, to) => to || !from,
@@ -173,7 +196,11 @@ export interface Changer {
 }
 
 /** The attributes after C_SetAttributeValue or in C_CopyObject. */
-export function changeAttributes(object: TokenObject, template: AttributeMap, by: Changer): Map<number, Buffer> {
+export function changeAttributes(
+  object: TokenObject,
+  template: AttributeMap,
+  by: Changer,
+): Map<number, Buffer> {
   const attributes = new Map(object.attributes);
   for (const [type, given] of template) {
     const row = demandRow(type, kindOf(object), keyTypeOf(object));

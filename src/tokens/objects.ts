@@ -24,7 +24,7 @@ const INDEXED: readonly number[] = [CKA.CLASS, CKA.KEY_TYPE, CKA.LABEL, CKA.ID, 
 
 export function indexOf(object: { attributes: AttributeMap }): ObjectIndex {
   const label = object.attributes.get(CKA.LABEL) ?? EMPTY;
-  const id = object.attributes.get(CKA.ID) ?? EMPTY;
+  const id = object.attributes.get(CKA.ID) ?? null;
   const isPrivate = has(object, CKA.PRIVATE);
   return { objectClass: classOf(object), keyType: keyTypeOf(object), label, id, private: isPrivate };
 }
@@ -114,7 +114,14 @@ export class Objects {
 
   #toRow(object: Omit<TokenObject, 'handle'>): NewObjectRow {
     const { tokenId, uniqueId, blob, createdAt } = object;
-    return { tokenId, uniqueId, blob, createdAt, attributes: encodeAttributes(object.attributes), index: indexOf(object) };
+    return {
+      tokenId,
+      uniqueId,
+      blob,
+      createdAt,
+      attributes: encodeAttributes(object.attributes),
+      index: indexOf(object),
+    };
   }
 
   /** Durable when it returns; both halves of a pair or none. */
@@ -133,7 +140,12 @@ export class Objects {
 
   replace(object: TokenObject): void {
     if (object.session !== null) return this.#session.put(object);
-    this.#store.updateObject(object.handle, encodeAttributes(object.attributes), object.blob, indexOf(object));
+    this.#store.updateObject(
+      object.handle,
+      encodeAttributes(object.attributes),
+      object.blob,
+      indexOf(object),
+    );
     this.#decoded.delete(object.handle);
   }
 

@@ -18,18 +18,34 @@ const FIELDS = {
  * Resolves when the PIN is right. The failure is counted on the disk before the PIN is looked at, so that neither a crash
  * nor many tries at once give more than PIN_TRIES guesses.
  */
-export async function checkPin(domain: Domain, peer: Peer, id: number, role: Role, pin: Buffer): Promise<void> {
+export async function checkPin(
+  domain: Domain,
+  peer: Peer,
+  id: number,
+  role: Role,
+  pin: Buffer,
+): Promise<void> {
   const fields = FIELDS[role];
   const token = domain.catalogue.get(id);
   const record = token?.[fields.record] ?? null;
-  if (token === null || record === null) throw new SidekeyError(fields.missing, `the token has no ${role} PIN`);
+  if (token === null || record === null)
+    throw new SidekeyError(fields.missing, `the token has no ${role} PIN`);
   if (token[fields.failures] >= PIN_TRIES) throw refuse(domain, peer, token, role, 'pin_locked');
   domain.catalogue.update(id, { [fields.failures]: token[fields.failures] + 1 });
   if (!(await verifyPin(pin, record))) throw refuse(domain, peer, token, role, 'pin_incorrect');
   domain.catalogue.update(id, { [fields.failures]: 0 });
 }
 
-function refuse(domain: Domain, peer: Peer, token: TokenRow, role: Role, code: 'pin_locked' | 'pin_incorrect'): SidekeyError {
+function refuse(
+  domain: Domain,
+  peer: Peer,
+  token: TokenRow,
+  role: Role,
+  code: 'pin_locked' | 'pin_incorrect',
+): SidekeyError {
   domain.audit.token('login-failed', peer, token, { role, code });
-  return new SidekeyError(code, `the ${role} PIN of token ${token.label} is ${code === 'pin_locked' ? 'locked' : 'wrong'}`);
+  return new SidekeyError(
+    code,
+    `the ${role} PIN of token ${token.label} is ${code === 'pin_locked' ? 'locked' : 'wrong'}`,
+  );
 }

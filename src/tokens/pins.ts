@@ -33,7 +33,11 @@ export function checkPinLength(pin: Buffer): void {
 }
 
 /** The string to store for a PIN. The PIN is left as it is: its owner wipes it. */
-export async function hashPin(pin: Buffer, random: (bytes: number) => Buffer, cost: PinCost): Promise<string> {
+export async function hashPin(
+  pin: Buffer,
+  random: (bytes: number) => Buffer,
+  cost: PinCost,
+): Promise<string> {
   const salt = random(SALT_BYTES);
   const tag = await hash(pin, salt, cost);
   const numbers = [cost.memoryKiB, cost.passes, cost.parallelism].join(',');

@@ -126,7 +126,13 @@ export interface Keeper {
   /** The material that a routed create brought, with further (public) components. */
   importMaterial(key: NewKey, routedId: bigint, components: Template): Promise<MadeKey>;
   open(key: NewKey, by: CellId, aad: Buffer, blob: Buffer): Promise<MadeKey>;
-  unwrap(key: NewKey, by: CellId, mechanism: Mechanism, wrapped: Buffer, lengthBytes: number | null): Promise<MadeKey>;
+  unwrap(
+    key: NewKey,
+    by: CellId,
+    mechanism: Mechanism,
+    wrapped: Buffer,
+    lengthBytes: number | null,
+  ): Promise<MadeKey>;
   derive(key: NewKey, base: CellId, mechanism: Mechanism, lengthBytes: number | null): Promise<MadeKey>;
   copy(key: NewKey, cell: CellId): Promise<MadeKey>;
   seal(cell: CellId, by: CellId, aad: Buffer): Promise<Buffer>;

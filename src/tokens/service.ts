@@ -87,7 +87,13 @@ export interface TokenService {
   /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
   listNamedKeys(peer: Peer, token: string): NamedKey[];
   findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
-  createNamedKey(peer: Peer, token: string, name: string, kind: NewNamedKeyKind, exportable: boolean): Promise<NamedKey>;
+  createNamedKey(
+    peer: Peer,
+    token: string,
+    name: string,
+    kind: NewNamedKeyKind,
+    exportable: boolean,
+  ): Promise<NamedKey>;
   operateNamedKey(
     peer: Peer,
     token: string,

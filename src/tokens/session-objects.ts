@@ -13,7 +13,10 @@ const NOTE_KIND = 'session-object 1';
 /** null: too large to be remembered; then the object ends with the agent. */
 export function writeSessionNote(object: TokenObject): Buffer | null {
   const writer = new WireWriter().text(NOTE_KIND).u64(object.handle).u64(object.tokenId);
-  writer.u64(object.session?.number ?? 0).u64(object.createdAt).text(object.uniqueId);
+  writer
+    .u64(object.session?.number ?? 0)
+    .u64(object.createdAt)
+    .text(object.uniqueId);
   writer.raw(encodeAttributes(object.attributes));
   return writer.length > LIMITS.noteMax ? null : Buffer.from(writer.done());
 }
@@ -66,7 +69,9 @@ export class SessionObjects {
   /** Ascending by handle. */
   list(client: ClientId, tokenId: number): TokenObject[] {
     const handles = [...(this.#byClient.get(client) ?? [])].sort((a, b) => a - b);
-    return handles.map((handle) => this.#objects.get(handle)).filter((object) => object?.tokenId === tokenId) as TokenObject[];
+    return handles
+      .map((handle) => this.#objects.get(handle))
+      .filter((object) => object?.tokenId === tokenId) as TokenObject[];
   }
 
   all(): TokenObject[] {

@@ -41,7 +41,8 @@ export interface ObjectIndex {
   readonly objectClass: number;
   readonly keyType: number | null;
   readonly label: Buffer;
-  readonly id: Buffer;
+  /** null: this class of object has no CKA_ID. */
+  readonly id: Buffer | null;
   readonly private: boolean;
 }
 

@@ -75,7 +75,8 @@ export class TokenCatalogue {
   inSlot(peer: Peer, slot: number): TokenRow {
     const row = this.admitted(peer).find((token) => token.slot === slot);
     if (row !== undefined) return row;
-    if (slot === this.freeSlot(peer)) throw new SidekeyError('token_not_recognized', 'the token is not initialized');
+    if (slot === this.freeSlot(peer))
+      throw new SidekeyError('token_not_recognized', 'the token is not initialized');
     throw new SidekeyError('slot_id_invalid', `slot ${slot} is not there for this process`);
   }
 

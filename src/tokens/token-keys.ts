@@ -76,6 +76,9 @@ export class TokenKeys {
   #provider({ provider: name, label }: TokenRow): Provider {
     const provider = this.#providers.get(name);
     if (provider !== undefined) return provider;
-    throw new SidekeyError('provider_refused', `token ${label} is under provider ${name}, which is not configured`);
+    throw new SidekeyError(
+      'provider_refused',
+      `token ${label} is under provider ${name}, which is not configured`,
+    );
   }
 }

@@ -15,7 +15,11 @@ export interface TokenObject {
   readonly blob: Buffer | null;
   readonly createdAt: number;
   /** Of a session object: the process and session that own it, and its cell if it is a key. */
-  readonly session: { readonly client: ClientId; readonly number: number; readonly cell: CellId | null } | null;
+  readonly session: {
+    readonly client: ClientId;
+    readonly number: number;
+    readonly cell: CellId | null;
+  } | null;
 }
 
 /** Above every row number that a store will reach. */

@@ -8,7 +8,7 @@ import { kindOfKey, NamedKeys, sizeBitsOf } from './named-keys.ts';
 import type { View } from './objects.ts';
 import { PIN_TRIES } from './pin-check.ts';
 import { checkPinLength, hashPin } from './pins.ts';
-import type { Attribute, CellSeen, ClientId, ClientSeen } from './ports.ts';
+import type { Attribute, CellSeen, ClientId } from './ports.ts';
 import type { KeySummary, RoutedRequest, TokenService, TokenSummary } from './service.ts';
 import { readSessionNote } from './session-objects.ts';
 import type { TokenRow } from './store-port.ts';
@@ -18,7 +18,8 @@ export type { TokenServiceDeps } from './domain.ts';
 
 async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
   const handler = HANDLERS.get(request.message);
-  if (handler === undefined) throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
+  if (handler === undefined)
+    throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
   // A body is small; what is kept of it is copied where it is kept. The reply too is the caller's own.
   return handler(domain, request, new WireReader(request.body));
 }
@@ -127,12 +128,20 @@ async function createToken(
 
 /** Uses are counted in the keeper, which needs no agent to serve them, and recorded here in aggregate. */
 async function flushUsage(domain: Domain): Promise<void> {
-  domain.cache.sweep();
   await domain.clients.pruneLogins();
   for (const { client, uid, slot, handle, operation, times, bytes } of await domain.keeper.usage()) {
     domain.cells.touch(handle);
-    domain.audit.event('key-used', null, { client: Number(client), uid, slot, handle, operation, times, bytes });
+    domain.audit.event('key-used', null, {
+      client: Number(client),
+      uid,
+      slot,
+      handle,
+      operation,
+      times,
+      bytes,
+    });
   }
+  domain.cache.sweep();
 }
 
 export function createTokenService(deps: TokenServiceDeps): TokenService {
@@ -153,7 +162,8 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     keeperLost: () => domain.clients.forgetNumbers(),
     tokens: () => domain.catalogue.all().map((token) => summarizeToken(domain, token)),
     createToken: (options) => createToken(domain, options),
-    keys: (name) => listKeys(domain, name === undefined ? domain.catalogue.all() : [demandToken(domain, name)]),
+    keys: (name) =>
+      listKeys(domain, name === undefined ? domain.catalogue.all() : [demandToken(domain, name)]),
     keyAttributes: (name, handleNumber) => readAttributes(domain, name, handleNumber),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
@@ -166,4 +176,3 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     },
   };
 }
-

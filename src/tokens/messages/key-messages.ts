@@ -21,7 +21,9 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
   const template = collect(readTemplate(reader));
   reader.end();
   const caller = await findCaller(domain, request.client, place);
-  const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) => checkWritable(caller, a));
+  const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) =>
+    checkWritable(caller, a),
+  );
   domain.audit.object('key-generated', caller.client.peer, caller.token, object);
   return replyHandle(object);
 };
@@ -32,14 +34,19 @@ export const handleGenerateKeyPair: Handler = async (domain, request, reader) =>
   const templates = { public: collect(readTemplate(reader)), private: collect(readTemplate(reader)) };
   reader.end();
   const caller = await findCaller(domain, request.client, place);
-  const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) => checkWritable(caller, a));
+  const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) =>
+    checkWritable(caller, a),
+  );
   for (const object of [pair.public, pair.private])
     domain.audit.object('key-generated', caller.client.peer, caller.token, object);
   return new WireWriter(16).u64(pair.public.handle).u64(pair.private.handle).done();
 };
 
 const WRAPPING: UseErrors = { handle: 'wrapping_key_handle_invalid', type: 'wrapping_key_type_inconsistent' };
-const UNWRAPPING: UseErrors = { handle: 'unwrapping_key_handle_invalid', type: 'unwrapping_key_type_inconsistent' };
+const UNWRAPPING: UseErrors = {
+  handle: 'unwrapping_key_handle_invalid',
+  type: 'unwrapping_key_type_inconsistent',
+};
 
 function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode): TokenObject {
   const object = getObject(domain, caller, handle, code);
@@ -49,13 +56,25 @@ function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode
 
 /** PKCS#11 3.1, 5.18.3. */
 function checkWrappable(key: TokenObject, wrapping: TokenObject): void {
-  if (classOf(key) === CKO.PUBLIC_KEY) throw new SidekeyError('key_not_wrappable', 'a public key needs no wrapping');
+  if (classOf(key) === CKO.PUBLIC_KEY)
+    throw new SidekeyError('key_not_wrappable', 'a public key needs no wrapping');
   if (!has(key, CKA.EXTRACTABLE)) throw new SidekeyError('key_unextractable', 'CKA_EXTRACTABLE is false');
   if (has(key, CKA.WRAP_WITH_TRUSTED) && !has(wrapping, CKA.TRUSTED))
-    throw new SidekeyError('key_not_wrappable', 'CKA_WRAP_WITH_TRUSTED is true and the wrapping key is not trusted');
+    throw new SidekeyError(
+      'key_not_wrappable',
+      'CKA_WRAP_WITH_TRUSTED is true and the wrapping key is not trusted',
+    );
   const demanded = decodeTemplate(wrapping.attributes.get(CKA.WRAP_TEMPLATE) ?? Buffer.alloc(0));
-  if (!matches(key.attributes, demanded.map(({ type, value }) => [type, value])))
-    throw new SidekeyError('key_not_wrappable', "the key does not match the wrapping key's CKA_WRAP_TEMPLATE");
+  if (
+    !matches(
+      key.attributes,
+      demanded.map(({ type, value }) => [type, value]),
+    )
+  )
+    throw new SidekeyError(
+      'key_not_wrappable',
+      "the key does not match the wrapping key's CKA_WRAP_TEMPLATE",
+    );
 }
 
 export const handleWrapKey: Handler = async (domain, request, reader) => {
@@ -69,7 +88,9 @@ export const handleWrapKey: Handler = async (domain, request, reader) => {
   const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
   checkUse(domain.keeper, wrapping, 'wrap', mechanism.type, domain.clock.now(), WRAPPING);
   checkWrappable(key, wrapping);
-  const [by, cell] = await Promise.all([wrapping, key].map((object) => domain.cells.take(caller.token, object)));
+  const [by, cell] = await Promise.all(
+    [wrapping, key].map((object) => domain.cells.take(caller.token, object)),
+  );
   if (by === undefined || cell === undefined) throw new SidekeyError('internal', 'a key was not opened');
   const wrapped = await domain.keeper.wrap(cell, by, mechanism);
   domain.audit.object('key-wrapped', caller.client.peer, caller.token, key, { by: wrapping.uniqueId });
@@ -86,7 +107,8 @@ async function makeFrom(
 ): Promise<TokenObject> {
   const implied = from.origin === 'derive' ? { objectClass: CKO.SECRET_KEY } : {};
   const { objectClass, keyType } = identify(template, implied);
-  if (objectClass === CKO.PUBLIC_KEY) throw new SidekeyError('template_inconsistent', 'a public key is not made so');
+  if (objectClass === CKO.PUBLIC_KEY)
+    throw new SidekeyError('template_inconsistent', 'a public key is not made so');
   template.set(CKA.CLASS, template.get(CKA.CLASS) ?? Buffer.from([objectClass, 0, 0, 0, 0, 0, 0, 0]));
   const attributes = buildAttributes({ origin: from.origin, objectClass, keyType, template });
   checkWritable(caller, attributes);
@@ -109,8 +131,12 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   checkUse(domain.keeper, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
   mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
   const by = await domain.cells.take(caller.token, unwrapping);
-  const object = await makeFrom(domain, caller, template, { origin: 'unwrap' }, (lengthBytes) => (key) =>
-    domain.keeper.unwrap(key, by, mechanism, wrapped, lengthBytes),
+  const object = await makeFrom(
+    domain,
+    caller,
+    template,
+    { origin: 'unwrap' },
+    (lengthBytes) => (key) => domain.keeper.unwrap(key, by, mechanism, wrapped, lengthBytes),
   );
   domain.audit.object('key-unwrapped', caller.client.peer, caller.token, object, { by: unwrapping.uniqueId });
   return replyHandle(object);
@@ -126,14 +152,18 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
   findMechanism(domain.keeper, mechanism.type, MECHANISM_FLAG.DERIVE);
   checkUse(domain.keeper, base, 'derive', mechanism.type, domain.clock.now());
-  if (classOf(base) === CKO.PUBLIC_KEY) throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
+  if (classOf(base) === CKO.PUBLIC_KEY)
+    throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
   mergeDemanded(template, base.attributes.get(CKA.DERIVE_TEMPLATE));
   const cell = await domain.cells.take(caller.token, base);
   const from = { origin: 'derive', base: base.attributes } as const;
-  const object = await makeFrom(domain, caller, template, from, (lengthBytes) => (key) =>
-    domain.keeper.derive(key, cell, mechanism, lengthBytes),
+  const object = await makeFrom(
+    domain,
+    caller,
+    template,
+    from,
+    (lengthBytes) => (key) => domain.keeper.derive(key, cell, mechanism, lengthBytes),
   );
   domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: base.uniqueId });
   return replyHandle(object);
 };
-

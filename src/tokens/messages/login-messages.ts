@@ -42,7 +42,9 @@ export const handleLogin: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await callerIn(domain, request.client, slot);
   await wiping([pin], () =>
-    userType === CKU.CONTEXT_SPECIFIC ? loginForKey(domain, caller, handle, pin) : login(domain, caller, toRole(userType), pin),
+    userType === CKU.CONTEXT_SPECIFIC
+      ? loginForKey(domain, caller, handle, pin)
+      : login(domain, caller, toRole(userType), pin),
   );
   return EMPTY_REPLY;
 };
@@ -50,16 +52,23 @@ export const handleLogin: Handler = async (domain, request, reader) => {
 async function login(domain: Domain, caller: Caller, role: Role, pin: Buffer | null): Promise<void> {
   const { client, token } = caller;
   if (caller.role === role) throw new SidekeyError('user_already_logged_in', `the ${role} is logged in`);
-  if (caller.role !== null) throw new SidekeyError('user_another_already_logged_in', `the ${caller.role} is logged in`);
+  if (caller.role !== null)
+    throw new SidekeyError('user_another_already_logged_in', `the ${caller.role} is logged in`);
   await checkRolePin(domain, caller, role, pin);
   const now = domain.clients.role(client, token.serial);
-  if (now !== null && now !== role) throw new SidekeyError('user_another_already_logged_in', `the ${now} is logged in`);
+  if (now !== null && now !== role)
+    throw new SidekeyError('user_another_already_logged_in', `the ${now} is logged in`);
   domain.clients.setRole(client, token.serial, role);
   domain.audit.token('login', client.peer, token, { role });
   await remember(domain, client);
 }
 
-async function checkRolePin(domain: Domain, { client, token }: Caller, role: Role, pin: Buffer | null): Promise<void> {
+async function checkRolePin(
+  domain: Domain,
+  { client, token }: Caller,
+  role: Role,
+  pin: Buffer | null,
+): Promise<void> {
   // Programs log in to whatever they find; where there is nothing to protect, any PIN will do.
   if (role === 'user' && !domain.catalogue.needsLogin(token)) return;
   if (pin === null) throw new SidekeyError('arguments_bad', 'there is no other way to log in than by PIN');
@@ -67,8 +76,14 @@ async function checkRolePin(domain: Domain, { client, token }: Caller, role: Rol
 }
 
 /** CKU_CONTEXT_SPECIFIC: one operation with a key that has CKA_ALWAYS_AUTHENTICATE. */
-async function loginForKey(domain: Domain, caller: Caller, handle: number, pin: Buffer | null): Promise<void> {
-  if (!caller.view.seesPrivate) throw new SidekeyError('user_not_logged_in', 'log in before logging in for a key');
+async function loginForKey(
+  domain: Domain,
+  caller: Caller,
+  handle: number,
+  pin: Buffer | null,
+): Promise<void> {
+  if (!caller.view.seesPrivate)
+    throw new SidekeyError('user_not_logged_in', 'log in before logging in for a key');
   const object = getObject(domain, caller, handle, 'operation_not_initialized');
   if (!has(object, CKA.ALWAYS_AUTHENTICATE))
     throw new SidekeyError('operation_not_initialized', 'this key asks for no login of its own');
@@ -119,7 +134,9 @@ export const handleInitToken: Handler = async (domain, request, reader) => {
   reader.end();
   const client = await domain.clients.find(request.client);
   await wiping([pin], () =>
-    slot === domain.catalogue.freeSlot(client.peer) ? createToken(domain, client, pin, label) : resetToken(domain, client, slot, pin, label),
+    slot === domain.catalogue.freeSlot(client.peer)
+      ? createToken(domain, client, pin, label)
+      : resetToken(domain, client, slot, pin, label),
   );
   return EMPTY_REPLY;
 };
@@ -128,12 +145,24 @@ async function createToken(domain: Domain, client: Client, pin: Buffer, label: s
   checkPinLength(pin);
   if (label === '') throw new SidekeyError('arguments_bad', 'a token needs a label');
   const soPin = await hashPin(pin, domain.random, domain.pinCost);
-  const what = { name: label, provider: domain.createProvider, soPin, userPin: null, createdAt: domain.clock.now() };
+  const what = {
+    name: label,
+    provider: domain.createProvider,
+    soPin,
+    userPin: null,
+    createdAt: domain.clock.now(),
+  };
   const token = domain.catalogue.add(what);
   domain.audit.token('token-created', client.peer, token, { label });
 }
 
-async function resetToken(domain: Domain, client: Client, slot: number, pin: Buffer, label: string): Promise<void> {
+async function resetToken(
+  domain: Domain,
+  client: Client,
+  slot: number,
+  pin: Buffer,
+  label: string,
+): Promise<void> {
   const token = domain.catalogue.inSlot(client.peer, slot);
   checkPinLength(pin);
   if (token.soPin !== null) await checkPin(domain, client.peer, token.id, 'so', pin);
@@ -155,7 +184,8 @@ export const handleInitPin: Handler = async (domain, request, reader) => {
   reader.end();
   const { client, token, role } = await callerIn(domain, request.client, slot);
   await wiping([pin], async () => {
-    if (role !== 'so') throw new SidekeyError('user_not_logged_in', 'only the security officer sets the first PIN');
+    if (role !== 'so')
+      throw new SidekeyError('user_not_logged_in', 'only the security officer sets the first PIN');
     checkPinLength(pin);
     const userPin = await hashPin(pin, domain.random, domain.pinCost);
     domain.catalogue.update(token.id, { userPin, userFailures: 0 });

@@ -5,7 +5,15 @@ import { ATTRIBUTE_STATE, LIMITS } from '../../wire/tables.ts';
 import { readTemplate } from '../../wire/template.ts';
 import { encodeAttributes, type AttributeMap } from '../attribute-value.ts';
 import { findRow } from '../attributes.ts';
-import { checkAllows, checkSameToken, checkWritable, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import {
+  checkAllows,
+  checkSameToken,
+  checkWritable,
+  findCaller,
+  getObject,
+  readPlace,
+  type Caller,
+} from '../caller.ts';
 import { CKA, CKO } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
 import { buildAttributes, changeAttributes, collect, identify } from '../object-template.ts';
@@ -74,7 +82,8 @@ export const handleGetAttributes: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const handle = reader.number();
   const count = reader.u32();
-  if (count > LIMITS.attributesMax) throw new SidekeyError('wire_malformed', `${count} attributes are asked for`);
+  if (count > LIMITS.attributesMax)
+    throw new SidekeyError('wire_malformed', `${count} attributes are asked for`);
   const types = Array.from({ length: count }, () => reader.u64());
   reader.end();
   const caller = await findCaller(domain, request.client, place);
@@ -102,7 +111,8 @@ export const handleSetAttributes: Handler = async (domain, request, reader) => {
   const changed = await resealed(domain, caller, object, template, attributes);
   checkSameToken(domain, caller.token);
   // What was awaited above may have let the object be changed or destroyed by another request.
-  if (getObject(domain, caller, handle) !== object) throw new SidekeyError('busy', 'the object changed meanwhile');
+  if (getObject(domain, caller, handle) !== object)
+    throw new SidekeyError('busy', 'the object changed meanwhile');
   domain.objects.replace(changed);
   if (changed.session !== null) await noteSession(domain, changed);
   domain.cells.forget(handle);
@@ -147,7 +157,13 @@ export const handleCreate: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const { objectClass, keyType } = identify(template);
-  const attributes = buildAttributes({ origin: 'create', objectClass, keyType, template, material: [...material.keys()] });
+  const attributes = buildAttributes({
+    origin: 'create',
+    objectClass,
+    keyType,
+    template,
+    material: [...material.keys()],
+  });
   checkWritable(caller, attributes);
   checkKeyLength(attributes, material.get(CKA.VALUE) ?? null);
   const draft = await draftGiven(domain, makerOf(caller), attributes, request.id);
@@ -157,13 +173,20 @@ export const handleCreate: Handler = async (domain, request, reader) => {
   return replyHandle(object);
 };
 
-function draftGiven(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, id: bigint): Promise<Draft> {
+function draftGiven(
+  domain: Domain,
+  maker: Maker,
+  attributes: Map<number, Buffer>,
+  id: bigint,
+): Promise<Draft> {
   const from = { origin: 'create' } as const;
   if (!isKey({ attributes })) return draftPlain(domain, maker, attributes, from);
   const components = publicComponents(attributes);
   const isPublic = classOf({ attributes }) === CKO.PUBLIC_KEY;
   return draftKey(domain, maker, attributes, from, (key) =>
-    isPublic ? domain.keeper.importComponents(key, components) : domain.keeper.importMaterial(key, id, components),
+    isPublic
+      ? domain.keeper.importComponents(key, components)
+      : domain.keeper.importMaterial(key, id, components),
   );
 }
 
@@ -186,7 +209,12 @@ export const handleCopy: Handler = async (domain, request, reader) => {
   return replyHandle(copy);
 };
 
-async function draftCopy(domain: Domain, caller: Caller, object: TokenObject, attributes: Map<number, Buffer>): Promise<Draft> {
+async function draftCopy(
+  domain: Domain,
+  caller: Caller,
+  object: TokenObject,
+  attributes: Map<number, Buffer>,
+): Promise<Draft> {
   const from = { origin: 'copy', base: object.attributes } as const;
   if (isKey(object)) {
     const cell = await domain.cells.take(caller.token, object);

@@ -38,7 +38,11 @@ function tokenFlags(domain: Domain, token: TokenRow): number {
 
 function writeSlot(writer: WireWriter, slot: number, flags: number, label: string, serial: string): void {
   writer.u64(slot).text(`${SLOT_DESCRIPTION} slot ${slot}`).u8(1).u64(flags);
-  writer.bytes(pad(label, LABEL_BYTES)).bytes(pad('Sidekey', 32)).bytes(pad('Sidekey', 16)).bytes(pad(serial, 16));
+  writer
+    .bytes(pad(label, LABEL_BYTES))
+    .bytes(pad('Sidekey', 32))
+    .bytes(pad('Sidekey', 16))
+    .bytes(pad(serial, 16));
   writer.u64(PIN_BYTES_MIN).u64(PIN_BYTES_MAX);
 }
 
@@ -48,7 +52,8 @@ export const handleSlots: Handler = async (domain, request, reader) => {
   const tokens = domain.catalogue.admitted(peer);
   const free = domain.catalogue.freeSlot(peer);
   const writer = new WireWriter(1024).u32(tokens.length + (free === null ? 0 : 1));
-  for (const token of tokens) writeSlot(writer, token.slot, tokenFlags(domain, token), token.label, token.serial);
+  for (const token of tokens)
+    writeSlot(writer, token.slot, tokenFlags(domain, token), token.label, token.serial);
   if (free !== null) writeSlot(writer, free, TOKEN_FLAG.RNG | TOKEN_FLAG.LOGIN_REQUIRED, '', '');
   return writer.done();
 };

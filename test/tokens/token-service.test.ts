@@ -1,0 +1,412 @@
+// The domain as a program meets it: frames in, frames out, over a real store file.
+import { randomBytes } from 'node:crypto';
+import { DatabaseSync } from 'node:sqlite';
+import { join } from 'node:path';
+import { test } from 'tap';
+import { encodeAttributes, decodeAttributes, encodeBool } from '../../src/tokens/attribute-value.ts';
+import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
+import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
+import { AES_KEY_WRAP, P256 } from './fake-keeper.ts';
+import { AES_TOKEN, makeRig, peerOf, Program, SO_PIN } from './rig.ts';
+
+const GCM = CKM.AES_GCM;
+const DATA = { [CKA.CLASS]: CKO.DATA, [CKA.TOKEN]: true };
+const SECRET = { [CKA.CLASS]: CKO.SECRET_KEY, [CKA.KEY_TYPE]: CKK.AES };
+
+test('a peer that is not admitted sees no slot, and is recorded', async (t) => {
+  const rig = await makeRig();
+  const stranger = await Program.start(rig, 1n, 4000);
+  t.equal(new WireReader(await stranger.send('slots', new WireWriter())).u32(), 0);
+  await t.rejects(stranger.find({}), { code: 'slot_id_invalid' });
+  await t.rejects(stranger.login(), { code: 'slot_id_invalid' });
+  await t.rejects(stranger.send('mechanisms', new WireWriter().u64(0)), { code: 'slot_id_invalid' });
+  t.ok(rig.records.some(({ event, fields }) => event === 'denied' && fields['uid'] === 4000));
+  t.throws(() => rig.service.listNamedKeys(peerOf(1, 4000), 'alpha'), { code: 'token_not_recognized' });
+  await t.rejects(stranger.send('hello', new WireWriter()), { code: 'wire_malformed' });
+});
+
+test('ten wrong PINs lock the user out, on the disk and whatever comes after', async (t) => {
+  const path = join(t.testdir(), 'store.db');
+  const rig = await makeRig(path);
+  const app = await Program.start(rig, 1n);
+  await t.rejects(app.login('wrong', 7), { code: 'user_type_invalid' });
+  for (let i = 0; i < 9; i++) await t.rejects(app.login('wrong'), { code: 'pin_incorrect' });
+  await rig.restart();
+  const again = await Program.start(rig, 2n);
+  await t.rejects(again.login('wrong'), { code: 'pin_incorrect' });
+  await t.rejects(again.login(), { code: 'pin_locked' }, 'the right one is too late');
+  t.equal(rig.service.tokens()[0]?.userPinLocked, true);
+
+  await again.login(SO_PIN, 0);
+  await again.send('init_pin', new WireWriter().u64(0).text('new pin'));
+  await again.send('logout', new WireWriter().u64(0));
+  await again.login('new pin');
+  await t.rejects(again.login('new pin'), { code: 'user_already_logged_in' });
+  await t.rejects(again.login(SO_PIN, 0), { code: 'user_another_already_logged_in' });
+});
+
+test('many wrong PINs at once give no more than ten guesses', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  const codes = await Promise.all(
+    Array.from({ length: 30 }, () => app.login('wrong').catch((error: { code: string }) => error.code)),
+  );
+  t.equal(codes.filter((code) => code === 'pin_incorrect').length, 10);
+  t.equal(codes.filter((code) => code === 'pin_locked').length, 20);
+});
+
+test('set_pin wants the old PIN and a length; a PIN is wiped from the frame', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  const setPin = (before: string, after: string): Promise<Buffer> =>
+    app.send('set_pin', new WireWriter().u64(0).u64(1).text(before).text(after));
+  await t.rejects(setPin('nope', 'abcdef'), { code: 'pin_incorrect' });
+  await t.rejects(setPin('1234', 'abc'), { code: 'pin_len_range' });
+  await t.rejects(app.send('init_pin', new WireWriter().u64(0).text('abcd')), { code: 'user_not_logged_in' });
+  await setPin('1234', 'abcdef');
+  const body = Buffer.from(new WireWriter().u64(0).u64(1).text('abcdef').u64(0).done());
+  await rig.service.handle({ message: 'login', id: 1n, client: 1n, body });
+  t.notOk(body.includes('abcdef'));
+});
+
+test('private objects are invisible until the user is logged in, and again after', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await t.rejects(app.generate(AES_TOKEN), { code: 'user_not_logged_in' });
+  await app.login();
+  const key = await app.generate({ ...AES_TOKEN, [CKA.LABEL]: 'k' });
+  const sessionKey = await app.generate({ [CKA.VALUE_LEN]: 32 });
+  const open = await app.create({ ...DATA, [CKA.LABEL]: 'k' });
+  t.same(await app.find({ [CKA.LABEL]: 'k' }), [key, open]);
+  await app.resolve(key, 'encrypt', GCM);
+  t.equal(rig.keeper.bindings.size, 1);
+
+  const other = await Program.start(rig, 2n);
+  t.same(await other.find({ [CKA.LABEL]: 'k' }), [open]);
+  await t.rejects(other.resolve(key, 'encrypt', GCM), { code: 'key_handle_invalid' });
+  await t.rejects(other.read(key, CKA.LABEL), { code: 'object_handle_invalid' });
+
+  await app.send('logout', new WireWriter().u64(0));
+  t.equal(rig.keeper.bindings.size, 0, 'bindings are gone');
+  t.same(await app.find({}), [open]);
+  await app.login();
+  await t.rejects(
+    app.read(sessionKey, CKA.LABEL),
+    { code: 'object_handle_invalid' },
+    'private session objects end',
+  );
+});
+
+test('login belongs to the process: a hung-up one has to log in again, another thread has not', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  await app.generate(AES_TOKEN);
+  rig.service.clientClosed(1n);
+  const next = await Program.start(rig, 1n);
+  t.same(await next.find({}), []);
+});
+
+test('a read-only session makes and changes session objects only', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate(AES_TOKEN);
+  app.readWrite = false;
+  await t.rejects(app.generate(AES_TOKEN), { code: 'session_read_only' });
+  await t.rejects(app.destroy(key), { code: 'session_read_only' });
+  await t.rejects(app.set(key, { [CKA.LABEL]: 'x' }), { code: 'session_read_only' });
+  await t.rejects(app.copy(key, {}), { code: 'session_read_only' });
+  const copy = await app.copy(key, { [CKA.TOKEN]: false });
+  t.ok(copy > 2 ** 40);
+  await app.resolve(key, 'encrypt', GCM);
+});
+
+test('CKA_SENSITIVE only rises and CKA_EXTRACTABLE only falls, in place and in a copy', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const open = { [CKA.SENSITIVE]: false, [CKA.EXTRACTABLE]: true };
+  const key = await app.create(
+    { ...SECRET, ...open, [CKA.TOKEN]: true },
+    { [CKA.VALUE]: Buffer.alloc(32, 7) },
+  );
+  const { cell, states } = await app.read(key, CKA.VALUE, CKA.VALUE_LEN, CKA.MODULUS, 0x80001234);
+  t.same(states, [3, 0, 2, 2], 'material, value, unknown, unknown');
+  t.same(rig.keeper.secret(cell), Buffer.alloc(32, 7));
+  const closed = await app.copy(key, { [CKA.SENSITIVE]: true });
+  t.same((await app.read(closed, CKA.VALUE)).states, [1], 'sensitive');
+  await t.rejects(app.copy(closed, { [CKA.SENSITIVE]: false }), { code: 'attribute_read_only' });
+  await t.rejects(app.set(closed, { [CKA.SENSITIVE]: false }), { code: 'attribute_read_only' });
+  await app.set(key, { [CKA.EXTRACTABLE]: false });
+  t.same((await app.read(key, CKA.VALUE)).states, [1]);
+  await t.rejects(app.set(key, { [CKA.EXTRACTABLE]: true }), { code: 'attribute_read_only' });
+  await rig.restart();
+  await Program.start(rig, 1n);
+  await app.resolve(key, 'encrypt', GCM);
+  t.pass('the new seal opens in a new agent');
+});
+
+test('CKA_MODIFIABLE, CKA_COPYABLE and CKA_DESTROYABLE are honoured', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  const fixed = { [CKA.MODIFIABLE]: false, [CKA.COPYABLE]: false, [CKA.DESTROYABLE]: false };
+  const handle = await app.create({ ...DATA, ...fixed });
+  await t.rejects(app.set(handle, { [CKA.LABEL]: 'x' }), { code: 'action_prohibited' });
+  await t.rejects(app.copy(handle, {}), { code: 'action_prohibited' });
+  await t.rejects(app.destroy(handle), { code: 'action_prohibited' });
+});
+
+test('a row that was edited in the database does not open', async (t) => {
+  const path = join(t.testdir(), 'store.db');
+  const rig = await makeRig(path);
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate({ ...AES_TOKEN, [CKA.SENSITIVE]: true });
+  const note = await app.create({ ...DATA, [CKA.PRIVATE]: true, [CKA.VALUE]: 'a secret note' });
+  const [shown] = await app.generatePair({ [CKA.TOKEN]: true, [CKA.EC_PARAMS]: P256 }, { [CKA.TOKEN]: true });
+  t.same((await app.read(note, CKA.VALUE)).values, [Buffer.from('a secret note')]);
+
+  const db = new DatabaseSync(path);
+  const edit = (handle: number, change: (attributes: Map<number, Buffer>) => void): void => {
+    const row = db.prepare('SELECT attributes FROM object WHERE handle = ?').get(handle);
+    const attributes = decodeAttributes(Buffer.from(row?.['attributes'] as Uint8Array));
+    change(attributes);
+    db.prepare('UPDATE object SET attributes = ? WHERE handle = ?').run(encodeAttributes(attributes), handle);
+  };
+  t.notOk(
+    Buffer.from(String(db.prepare('SELECT hex(blob) AS b FROM object').all()[1]?.['b']), 'hex').includes(
+      'secret',
+    ),
+  );
+  edit(key, (attributes) => attributes.set(CKA.EXTRACTABLE, encodeBool(true)));
+  edit(note, (attributes) => attributes.set(CKA.PRIVATE, encodeBool(false)));
+  edit(shown, (attributes) => attributes.set(CKA.EC_POINT, Buffer.alloc(67, 4)));
+  db.close();
+
+  await rig.restart();
+  await t.rejects(app.resolve(key, 'encrypt', GCM), { code: 'seal_broken' });
+  await t.rejects(app.read(note, CKA.VALUE), { code: 'seal_broken' });
+  await t.rejects(app.resolve(shown, 'verify', 0x1044), { code: 'seal_broken' });
+});
+
+test('handles are stable over restarts and never used again', async (t) => {
+  const rig = await makeRig(join(t.testdir(), 'store.db'));
+  const app = await Program.start(rig, 1n);
+  const first = await app.create(DATA);
+  const second = await app.create(DATA);
+  await app.destroy(second);
+  await rig.restart();
+  const third = await app.create(DATA);
+  t.ok(third > second);
+  t.same(await app.find({}), [first, third]);
+  await t.rejects(app.destroy(second), { code: 'object_handle_invalid' });
+});
+
+test('a restarted agent knows session keys and logins again; a new keeper has none of the keys', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate({ [CKA.VALUE_LEN]: 16, [CKA.LABEL]: 'mine' });
+  await rig.restart();
+  t.same(await app.find({ [CKA.LABEL]: 'mine' }), [key]);
+  await app.resolve(key, 'encrypt', GCM);
+  t.ok((await app.generate({ [CKA.VALUE_LEN]: 16 })) > key);
+  await app.send('session_closed', new WireWriter().u64(0).u64(1));
+  t.same(await app.find({ [CKA.TOKEN]: false }), []);
+
+  await app.generate({ [CKA.VALUE_LEN]: 16 });
+  rig.service.keeperLost();
+  rig.keeper.held.clear();
+  rig.keeper.connected.clear();
+  await rig.service.keeperAttached(2n);
+  const back = await Program.start(rig, 9n);
+  t.same(await back.find({ [CKA.TOKEN]: false }), []);
+  rig.service.keeperLost();
+  const same = { client: 12n, pid: 101, uid: 1000, gid: 1000, groups: [], program: 'app', note: null };
+  rig.keeper.connected.set(12n, same);
+  await rig.service.keeperAttached(3n);
+  await new Program(rig, 12n).generate(AES_TOKEN);
+  t.pass('the same process is still logged in');
+});
+
+test('a hundred requests on a cold key open it once, and ask the provider once', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate(AES_TOKEN);
+  rig.now += 5000;
+  const before = rig.provider.opens;
+  await Promise.all(Array.from({ length: 100 }, () => app.resolve(key, 'encrypt', GCM)));
+  t.equal(rig.keeper.opens, 1);
+  t.equal(rig.provider.opens - before, 1);
+  rig.now += 500;
+  const other = await app.generate(AES_TOKEN);
+  await app.resolve(other, 'encrypt', GCM);
+  const leases = [...rig.keeper.held.values()].filter(({ note }) => note?.toString() === `object ${other}`);
+  t.ok((leases[0]?.key.leaseMs ?? Infinity) <= 500, 'no lease outlives that of the token key');
+});
+
+test('resolve refuses by handle, attribute, mechanism, key type and date', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const data = await app.create(DATA);
+  await t.rejects(app.resolve(data, 'encrypt', GCM), { code: 'key_handle_invalid' });
+  await t.rejects(app.resolve(999, 'encrypt', GCM), { code: 'key_handle_invalid' });
+  const key = await app.generate({ ...AES_TOKEN, [CKA.ENCRYPT]: false, [CKA.START_DATE]: '20200101' });
+  await t.rejects(app.resolve(key, 'encrypt', GCM), { code: 'key_function_not_permitted' });
+  await t.rejects(app.resolve(key, 'sign', GCM), { code: 'mechanism_invalid' });
+  await t.rejects(app.resolve(key, 'sign', CKM.SHA256_HMAC), { code: 'key_type_inconsistent' });
+  await app.resolve(key, 'decrypt', GCM);
+  const old = await app.generate({ ...AES_TOKEN, [CKA.END_DATE]: '20200101' });
+  await t.rejects(app.resolve(old, 'encrypt', GCM), { code: 'key_function_not_permitted' });
+  await app.resolve(old, 'decrypt', GCM);
+  const only = Buffer.alloc(8);
+  only.writeUInt32LE(CKM.SHA512_HMAC);
+  const hmac = { [CKA.VALUE_LEN]: 32, [CKA.ALLOWED_MECHANISMS]: only };
+  const limited = await app.generate(hmac, CKM.GENERIC_SECRET_KEY_GEN);
+  await t.rejects(app.resolve(limited, 'sign', CKM.SHA256_HMAC), { code: 'mechanism_invalid' });
+  const typed = await app.generate(
+    { [CKA.VALUE_LEN]: 32, [CKA.KEY_TYPE]: CKK.SHA256_HMAC },
+    CKM.GENERIC_SECRET_KEY_GEN,
+  );
+  await t.rejects(app.resolve(typed, 'sign', CKM.SHA512_HMAC), { code: 'key_type_inconsistent' });
+  await app.resolve(typed, 'sign', CKM.SHA256_HMAC);
+});
+
+test('a key with CKA_ALWAYS_AUTHENTICATE asks for its PIN at each use', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const hidden = { [CKA.TOKEN]: true, [CKA.ALWAYS_AUTHENTICATE]: true };
+  const [, key] = await app.generatePair({ [CKA.EC_PARAMS]: P256, [CKA.TOKEN]: true }, hidden);
+  await app.resolve(key, 'sign', 0x1044);
+  const binding = () => [...rig.keeper.bindings.values()].find(({ handle }) => handle === key);
+  t.match(binding(), { contextLogin: true, credits: 0 });
+  await t.rejects(app.login('wrong', 2, key), { code: 'pin_incorrect' });
+  await app.login('1234', 2, key);
+  t.match(binding(), { contextLogin: true, credits: 1 });
+});
+
+test('wrapping obeys CKA_EXTRACTABLE and CKA_WRAP_WITH_TRUSTED; what is unwrapped was never always sensitive', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const kek = await app.generate(AES_TOKEN);
+  const kept = await app.generate(AES_TOKEN);
+  const loose = await app.generate({ ...AES_TOKEN, [CKA.EXTRACTABLE]: true });
+  const proud = await app.generate({ ...AES_TOKEN, [CKA.EXTRACTABLE]: true, [CKA.WRAP_WITH_TRUSTED]: true });
+  await t.rejects(app.wrap(kek, kept, AES_KEY_WRAP), { code: 'key_unextractable' });
+  await t.rejects(app.wrap(kek, proud, AES_KEY_WRAP), { code: 'key_not_wrappable' });
+  await t.rejects(app.wrap(999, loose, AES_KEY_WRAP), { code: 'wrapping_key_handle_invalid' });
+  const wrapped = await app.wrap(kek, loose, AES_KEY_WRAP);
+  const back = await app.unwrap(
+    kek,
+    wrapped,
+    { ...SECRET, [CKA.TOKEN]: true, [CKA.SENSITIVE]: true },
+    AES_KEY_WRAP,
+  );
+  const flags = [CKA.LOCAL, CKA.ALWAYS_SENSITIVE, CKA.NEVER_EXTRACTABLE];
+  t.same(
+    (await app.read(back, ...flags)).values.map((value) => value[0]),
+    [0, 0, 0],
+  );
+  t.same(
+    (await app.read(kept, ...flags)).values.map((value) => value[0]),
+    [1, 1, 1],
+  );
+  t.same(
+    (await app.read(loose, ...flags)).values.map((value) => value[0]),
+    [1, 1, 0],
+  );
+});
+
+test('the free slot is the last, for those who may; init_token makes and wipes tokens', async (t) => {
+  const rig = await makeRig();
+  const root = await Program.start(rig, 1n, 0);
+  const app = await Program.start(rig, 2n);
+  t.equal(new WireReader(await app.send('slots', new WireWriter())).u32(), 1);
+  t.equal(new WireReader(await root.send('slots', new WireWriter())).u32(), 2);
+  const init = (slot: number, pin: string, label: string): WireWriter =>
+    new WireWriter().u64(slot).text(pin).text(label.padEnd(32));
+  await t.rejects(app.send('init_token', init(1, 'abcd', 'beta')), { code: 'slot_id_invalid' });
+  await root.send('init_token', init(1, 'abcd', 'beta'));
+  t.same(
+    rig.service.tokens().map(({ label, slot }) => [label, slot]),
+    [
+      ['alpha', 0],
+      ['beta', 1],
+    ],
+  );
+  root.slot = 1;
+  await t.rejects(root.login('1234'), { code: 'user_pin_not_initialized' });
+
+  const kept = await app.create(DATA);
+  await t.rejects(app.send('init_token', init(0, 'nope', 'alpha')), { code: 'pin_incorrect' });
+  t.same(await app.find({}), [kept]);
+  await app.send('init_token', init(0, SO_PIN, 'gamma'));
+  t.same(await app.find({}), []);
+  await t.rejects(app.login(), { code: 'user_pin_not_initialized' });
+});
+
+test('a token without a login shows private objects, and takes any PIN', async (t) => {
+  const rig = await makeRig(':memory:', 'none');
+  const app = await Program.start(rig, 1n);
+  const key = await app.generate(AES_TOKEN);
+  t.same(await app.find({}), [key]);
+  await app.login('whatever');
+  await t.rejects(app.login('whatever'), { code: 'user_already_logged_in' });
+});
+
+test('keys by name are the same objects; two creations at once make one', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const create = () =>
+    rig.service.createNamedKey(peer, 'alpha', 'orders', { kind: 'aes', sizeBits: 256 }, false);
+  const [first] = await Promise.all([create(), create()]);
+  t.match(first, { name: 'orders', kind: 'aes', sizeBits: 256, extractable: false });
+  const pair = await rig.service.createNamedKey(
+    peer,
+    'alpha',
+    'signing',
+    { kind: 'ec', sizeBits: 256 },
+    false,
+  );
+  t.match(pair, { kind: 'ec', sizeBits: 256 });
+  t.same(
+    rig.service.listNamedKeys(peer, 'alpha').map(({ name }) => name),
+    ['orders', 'signing'],
+  );
+  t.equal(rig.service.keys('alpha').length, 3);
+  const params = Buffer.from(new WireWriter().bytes(randomBytes(12)).bytes(Buffer.alloc(0)).u32(128).done());
+  const mechanism = { type: GCM, params };
+  const sealed = await rig.service.operateNamedKey(
+    peer,
+    'alpha',
+    'orders',
+    'encrypt',
+    mechanism,
+    Buffer.from('hello'),
+  );
+  const plain = await rig.service.operateNamedKey(peer, 'alpha', 'orders', 'decrypt', mechanism, sealed);
+  t.equal(plain.toString(), 'hello');
+  await t.rejects(rig.service.operateNamedKey(peer, 'alpha', 'nobody', 'encrypt', mechanism, plain), {
+    code: 'key_handle_invalid',
+  });
+  t.ok(rig.records.filter(({ event }) => event === 'key-generated').length === 3);
+});
+
+test('attribute bits change what a bound client may do, at once', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate(AES_TOKEN);
+  await app.resolve(key, 'encrypt', GCM);
+  await app.set(key, { [CKA.ENCRYPT]: false });
+  t.equal(rig.keeper.bindings.size, 0);
+  await t.rejects(app.resolve(key, 'encrypt', GCM), { code: 'key_function_not_permitted' });
+  await app.resolve(key, 'decrypt', GCM);
+  await app.destroy(key);
+  t.equal(rig.keeper.bindings.size, 0);
+});
