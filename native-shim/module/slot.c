@@ -1,6 +1,7 @@
 #include "slot.h"
 
 #include "call.h"
+#include "clock.h"
 #include "login.h"
 #include "reply.h"
 #include "text.h"
@@ -8,7 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LISTING_PATIENCE_MS = 2000 };
+/* Programs list slots first, and give up on a module that hangs there. */
+enum { LISTING_PATIENCE_MS = 2000, LISTING_DEADLINE_MS = 3000 };
 
 struct known {
     CK_SLOT_ID id;
@@ -113,6 +115,7 @@ static CK_RV refresh(struct sk_entry *e)
 
     sk_call_begin(&c, e, WIRE_slots, 0);
     c.x.patience_ms = LISTING_PATIENCE_MS;
+    c.x.deadline = sk_now_ms() + LISTING_DEADLINE_MS;
     rv = sk_call_run(&c);
     if (rv == CKR_OK) {
         rows = read_rows(&c.r, &count);
