@@ -39,7 +39,7 @@ static bool read_call(struct wire_reader *r, struct call *c)
         c->handle = wire_read_u64(r);
         read_mechanism(r, &c->mechanism, &c->params);
     }
-    c->data = wire_read_bytes(r, WIRE_DATA_MAX + 4096);
+    c->data = wire_read_bytes(r, WIRE_DATA_MAX);
     c->signature = wire_read_bytes(r, WIRE_COMPONENT_MAX);
     return wire_reader_done(r) && c->flags < 2 * WIRE_MORE && c->operation < WIRE_OPERATIONS && c->operation > 0;
 }
