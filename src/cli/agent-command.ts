@@ -30,9 +30,9 @@ async function reload(agent: Agent, file: string, log: Logger): Promise<void> {
 
 async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
   const end = ended();
-  await agent.start();
-  let reloading = Promise.resolve();
-  process.on('SIGHUP', () => (reloading = reloading.then(() => reload(agent, file, log))));
+  let working = agent.start();
+  process.on('SIGHUP', () => (working = working.then(() => reload(agent, file, log))));
+  await working;
   const attached = agent.waitForKeeper(READY_WAIT_MS).catch((error: unknown) => {
     log.warn({ error }, 'no keeper yet: keys cannot be used until there is one');
   });
@@ -44,7 +44,7 @@ async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
   const signal = await end;
   notifySystemd('STOPPING=1');
   log.info({ signal }, 'ending');
-  await reloading;
+  await working;
 }
 
 export const agentCommand: Command = {

@@ -27,6 +27,7 @@ export class KeeperLink {
   #startedAtMs: number | null = null;
   #isStopped = false;
   #lastFault: string | null = null;
+  #startFault: string | null = null;
   #attached = Promise.withResolvers<void>();
 
   constructor(options: KeeperLinkOptions) {
@@ -42,7 +43,8 @@ export class KeeperLink {
   /** Resolves at the next attach; rejects after `timeoutMs` with keeper_absent. */
   async waitAttached(timeoutMs: number): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
-    const message = () => `no keeper within ${timeoutMs / 1000} s: ${this.#lastFault ?? 'none answered'}`;
+    const message = () =>
+      `no keeper within ${timeoutMs / 1000} s: ${this.#startFault ?? this.#lastFault ?? 'none answered'}`;
     const timer = setTimeout(() => reject(new SidekeyError('keeper_absent', message())), timeoutMs).unref();
     await Promise.race([this.#attached.promise, promise]).finally(() => clearTimeout(timer));
   }
@@ -110,8 +112,9 @@ export class KeeperLink {
     this.#pauseMs = PAUSE_FIRST_MS;
     try {
       start(() => this.#ended());
+      this.#startFault = null;
     } catch (error) {
-      this.#lastFault = error instanceof Error ? error.message : String(error);
+      this.#startFault = error instanceof Error ? error.message : String(error);
       this.#options.log.error({ error }, 'no keeper can be started');
     }
   }
