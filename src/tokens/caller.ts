@@ -43,10 +43,17 @@ function demandToken(domain: Domain, client: Client, slot: number): TokenRow {
   try {
     return domain.catalogue.inSlot(client.peer, slot);
   } catch (error) {
-    const exists = domain.catalogue.all().find((token) => token.slot === slot);
-    if (exists !== undefined) domain.audit.token('denied', client.peer, exists, { reason: 'not admitted' });
+    recordDenial(domain, client, slot);
     throw error;
   }
+}
+
+function recordDenial(domain: Domain, client: Client, slot: number): void {
+  const token = domain.catalogue.all().find((row) => row.slot === slot);
+  const denial = `${client.id} ${slot}`;
+  if (token === undefined || domain.denials.has(denial)) return;
+  domain.denials.set(denial, true);
+  domain.audit.token('denied', client.peer, token, { reason: 'not admitted' });
 }
 
 export function getObject(domain: Domain, caller: Caller, handle: number, code?: ErrorCode): TokenObject {

@@ -1,4 +1,5 @@
 /** The parts that message handlers and the service work with, put together once from what `main` hands in. */
+import { LRUCache } from 'lru-cache';
 import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
@@ -47,11 +48,14 @@ export interface Domain {
   readonly access: AccessPolicy;
   readonly pinCost: PinCost;
   readonly createProvider: string;
+  /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
+  readonly denials: LRUCache<string, true>;
   /** Counts whatever takes a permission away, per slot: who binds looks whether it changed meanwhile. */
   readonly revocations: Map<number, number>;
 }
 
 const OPEN_KEYS_MAX = 1000;
+const DENIALS_MAX = 1000;
 
 export function makeDomain(deps: TokenServiceDeps): Domain {
   const { store, keeper, providers, clock, random, access } = deps;
@@ -68,6 +72,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     audit: new AuditTrail(deps.audit),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
     createProvider: deps.createProvider ?? [...providers.keys()][0] ?? '',
+    denials: new LRUCache({ max: DENIALS_MAX }),
     revocations: new Map(),
   };
 }

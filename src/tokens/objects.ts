@@ -133,7 +133,8 @@ export class Objects {
   }
 
   addToSession(object: Omit<TokenObject, 'handle'>): TokenObject {
-    const added = { ...object, handle: this.#session.takeHandle() };
+    if (object.session === null) throw new SidekeyError('internal', 'a token object is not of a session');
+    const added = { ...object, handle: this.#session.takeHandle(object.session.client) };
     this.#session.put(added);
     return added;
   }

@@ -2,12 +2,14 @@
  * Session objects: here alone, gone with their session. Keys among them have a cell that belongs to the client and carries
  * a note, from which a restarted agent knows them again. Session objects without a cell (data, certificates) end with the agent.
  */
+import { SidekeyError } from '../errors.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
 import { LIMITS } from '../wire/tables.ts';
 import { decodeAttributes, encodeAttributes } from './attribute-value.ts';
 import type { CellId, ClientId } from './ports.ts';
 import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
 
+export const OBJECTS_PER_CLIENT_MAX = 10_000;
 const NOTE_KIND = 'session-object 1';
 
 /** null: too large to be remembered; then the object ends with the agent. */
@@ -44,7 +46,10 @@ export class SessionObjects {
     this.#next = FIRST_SESSION_HANDLE + random(6).readUIntLE(0, 6);
   }
 
-  takeHandle(): number {
+  /** memory: the process has as many as it may have; the agent's memory is everybody's. */
+  takeHandle(client: ClientId): number {
+    if ((this.#byClient.get(client)?.size ?? 0) >= OBJECTS_PER_CLIENT_MAX)
+      throw new SidekeyError('memory', `client ${client} has ${OBJECTS_PER_CLIENT_MAX} session objects`);
     return this.#next++;
   }
 

@@ -6,6 +6,7 @@ import { test } from 'tap';
 import { encodeAttributes, decodeAttributes, encodeBool } from '../../src/tokens/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
+import { OBJECTS_PER_CLIENT_MAX } from '../../src/tokens/session-objects.ts';
 import { AES_KEY_WRAP, P256 } from './fake-keeper.ts';
 import { AES_TOKEN, makeRig, peerOf, Program, SO_PIN } from './rig.ts';
 
@@ -409,4 +410,53 @@ test('attribute bits change what a bound client may do, at once', async (t) => {
   await app.resolve(key, 'decrypt', GCM);
   await app.destroy(key);
   t.equal(rig.keeper.bindings.size, 0);
+});
+
+test('a process has so many session objects and no more', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  const data = { [CKA.CLASS]: CKO.DATA };
+  for (let i = 0; i < OBJECTS_PER_CLIENT_MAX; i++) await app.create(data);
+  await t.rejects(app.create(data), { code: 'memory' });
+  const other = await Program.start(rig, 2n);
+  t.same(await other.find({}), [], 'and they are its own');
+  await other.create(data);
+});
+
+test('a session pair that is copied to the token works from there, as keytool does', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const [shown, key] = await app.generatePair({ [CKA.EC_PARAMS]: P256 }, { [CKA.SENSITIVE]: true });
+  const copies = await Promise.all(
+    [shown, key].map((handle) => app.copy(handle, { [CKA.TOKEN]: true, [CKA.ID]: 'id' })),
+  );
+  const points = await Promise.all(
+    [shown, key, ...copies].map((handle) => app.read(handle, CKA.EC_POINT, CKA.LOCAL)),
+  );
+  for (const { values } of points) t.same(values, points[0]?.values);
+  await app.send('session_closed', new WireWriter().u64(0).u64(1));
+  t.same(
+    await app.find({ [CKA.ID]: 'id' }),
+    copies.sort((a, b) => a - b),
+  );
+  await app.resolve(copies.at(-1) ?? 0, 'sign', 0x1044);
+  const ids = await Promise.all([...copies].map((handle) => app.read(handle, CKA.UNIQUE_ID)));
+  t.notSame(ids[0]?.values, ids[1]?.values);
+});
+
+test('the security officer is locked out as well, and sees no private object', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  await app.generate(AES_TOKEN);
+  await app.send('logout', new WireWriter().u64(0));
+  await t.rejects(app.send('logout', new WireWriter().u64(0)), { code: 'user_not_logged_in' });
+  await app.login(SO_PIN, 0);
+  t.same(await app.find({}), []);
+  await t.rejects(app.generate(AES_TOKEN), { code: 'user_not_logged_in' });
+  await app.send('logout', new WireWriter().u64(0));
+  for (let i = 0; i < 10; i++) await t.rejects(app.login('wrong', 0), { code: 'pin_incorrect' });
+  await t.rejects(app.login(SO_PIN, 0), { code: 'pin_locked' });
+  await app.login();
 });
