@@ -1,22 +1,15 @@
 #include "crypt.h"
 
-#include "call.h"
+#include "stream.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_ROOM = 96, SIGNATURE_MAX = 8192 };
+enum { SIGNATURE_MAX = 4096 };
 
 static const uint32_t can[WIRE_OPERATIONS] = {
     [WIRE_ENCRYPT] = CAN_ENCRYPT, [WIRE_DECRYPT] = CAN_DECRYPT, [WIRE_SIGN] = CAN_SIGN,
     [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,
-};
-
-/* Where output goes: the caller's buffer, or memory of our own that becomes the operation's result. */
-struct sink {
-    uint8_t *at;
-    size_t room, used;
-    bool own;
 };
 
 /* taking an operation for one thread */
@@ -38,34 +31,13 @@ static CK_RV take(struct sk_session *s, enum wire_operation kind, struct sk_oper
     return rv;
 }
 
-static void cancel_at_keeper(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op)
-{
-    struct sk_call c;
-
-    if (!op->number)
-        return;
-    sk_call_begin(&c, e, WIRE_operate, HEAD_ROOM);
-    c.x.patience_ms = 0;
-    c.x.resend = SK_SEND_BOUND;
-    c.x.generation = op->generation;
-    wire_write_u8(&c.w, WIRE_CANCEL);
-    wire_write_u8(&c.w, (uint8_t)kind);
-    wire_write_u64(&c.w, op->number);
-    wire_write_bytes(&c.w, NULL, 0);
-    wire_write_absent(&c.w);
-    if (sk_call_run(&c) == CKR_OK)
-        sk_call_finish(&c);
-    sk_call_end(&c);
-    op->number = 0;
-}
-
 /* Gives the operation back. It lives on after success that left it `going`, and after CKR_BUFFER_TOO_SMALL. */
 static CK_RV give_back(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, CK_RV rv, bool going)
 {
     const bool ended = rv == CKR_BUFFER_TOO_SMALL ? false : rv != CKR_OK || !going;
 
     if (ended)
-        cancel_at_keeper(e, kind, op);
+        sk_stream_cancel(e, kind, op);
     pthread_mutex_lock(&e->session->lock);
     if (ended)
         sk_operation_clear(op);
@@ -76,18 +48,13 @@ static CK_RV give_back(struct sk_entry *e, enum wire_operation kind, struct sk_o
 
 /* lengths */
 
-static bool is_gcm_decrypt(enum wire_operation kind, const struct sk_operation *op)
-{
-    return kind == WIRE_DECRYPT && op->mechanism.tag_bytes;
-}
-
 /* An upper bound of what is still to come once `more` bytes have gone in and that is all. */
 static uint64_t bound_at_end(enum wire_operation kind, const struct sk_operation *op, uint64_t more)
 {
     const uint64_t in = op->in + more;
     uint64_t all = wire_output_bound(op->binding.rule, op->binding.size, in);
 
-    if (is_gcm_decrypt(kind, op))
+    if (sk_is_gcm_decrypt(kind, op))
         all = in > op->mechanism.tag_bytes ? in - op->mechanism.tag_bytes : 0;
     return all > op->out ? all - op->out : 0;
 }
@@ -97,7 +64,7 @@ static uint64_t bound_of_update(enum wire_operation kind, const struct sk_operat
 {
     const enum wire_output_rule rule = op->binding.rule;
 
-    if (rule == WIRE_OUTPUT_FIXED || rule == WIRE_OUTPUT_AT_MOST || is_gcm_decrypt(kind, op))
+    if (rule == WIRE_OUTPUT_FIXED || rule == WIRE_OUTPUT_AT_MOST || sk_is_gcm_decrypt(kind, op))
         return 0;
     return op->in + more > op->out ? op->in + more - op->out : 0;
 }
@@ -108,135 +75,10 @@ static bool is_exact(const struct sk_operation *op)
     return op->binding.rule != WIRE_OUTPUT_AT_MOST && op->binding.rule != WIRE_OUTPUT_UNPADDED;
 }
 
-static CK_RV sink_open(struct sink *s, uint8_t *out, size_t out_len, uint64_t bound)
-{
-    *s = (struct sink){.at = out, .room = out_len};
-    if (out_len >= bound)
-        return CKR_OK;
-    s->own = true;
-    s->room = bound;
-    s->at = malloc(bound);
-    return s->at ? CKR_OK : CKR_HOST_MEMORY;
-}
-
-/* Wipes and frees the bytes in memory of our own that did not become a result. */
-static void sink_close(struct sink *s)
-{
-    if (!s->own || !s->at)
-        return;
-    wire_wipe(s->at, s->used);
-    free(s->at);
-    s->at = NULL;
-}
-
-/* one frame */
-
-static void write_operate(struct sk_call *c, enum wire_operation kind, const struct sk_operation *op, uint8_t flags,
-                          struct wire_bytes in, const struct wire_bytes *signature)
-{
-    wire_write_u8(&c->w, flags);
-    wire_write_u8(&c->w, (uint8_t)kind);
-    wire_write_u64(&c->w, op->number);
-    if (flags & WIRE_BEGIN) {
-        sk_call_place(c);
-        wire_write_u64(&c->w, op->key);
-        sk_mechanism_write(&c->w, &op->mechanism);
-    }
-    wire_write_bytes(&c->w, in.data, in.length);
-    if (signature && flags & WIRE_FINAL)
-        wire_write_bytes(&c->w, signature->data, signature->length);
-    else
-        wire_write_absent(&c->w);
-}
-
-static void read_output(struct sk_call *c, struct sink *to)
-{
-    struct wire_bytes out = wire_read_bytes(&c->r, WIRE_BODY_MAX);
-
-    if (out.length > to->room - to->used) {
-        c->r.bad = true;
-        return;
-    }
-    if (out.length)
-        memcpy(to->at + to->used, out.data, out.length);
-    to->used += out.length;
-}
-
-static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint8_t flags,
-                        struct wire_bytes in, const struct wire_bytes *signature, struct sink *to)
-{
-    const size_t before = to->used;
-    struct sk_call c;
-    CK_RV rv;
-
-    if (!op->number) {
-        op->number = atomic_fetch_add(&e->state->next_operation, 1) + 1;
-        flags |= WIRE_BEGIN;
-    }
-    sk_call_begin(&c, e, WIRE_operate,
-                  HEAD_ROOM + op->mechanism.length + in.length + (signature ? signature->length : 0));
-    c.x.resend = flags & WIRE_BEGIN ? SK_SEND_AGAIN : SK_SEND_BOUND;
-    c.x.generation = op->generation;
-    write_operate(&c, kind, op, flags, in, signature);
-    rv = sk_call_run(&c);
-    if (rv == CKR_OK) {
-        read_output(&c, to);
-        rv = sk_call_finish(&c);
-    } else {
-        op->number = 0; /* any status but ok ended it */
-    }
-    op->generation = c.x.generation;
-    if (flags & (WIRE_FINAL | WIRE_MORE))
-        op->number = 0;
-    op->in += in.length;
-    op->out += to->used - before;
-    sk_call_end(&c);
-    return rv;
-}
-
-/* The plaintext of AES-GCM is given after the tag was good, and may be longer than one frame: MORE gives the next piece. */
-static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint64_t number,
-                        struct sink *to)
-{
-    const struct wire_bytes nothing = {NULL, 0};
-    CK_RV rv = CKR_OK;
-
-    while (rv == CKR_OK && op->out + op->mechanism.tag_bytes < op->in) {
-        size_t before = to->used;
-
-        op->number = number;
-        rv = send_piece(e, kind, op, WIRE_MORE, nothing, NULL, to);
-        if (rv == CKR_OK && to->used == before)
-            rv = CKR_DEVICE_ERROR;
-    }
-    return rv;
-}
-
-/* All of `in`, in pieces; with `final` to the end of the operation. */
-static CK_RV stream(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
-                    bool final, const struct wire_bytes *signature, struct sink *to)
-{
-    uint64_t number = op->number;
-    CK_RV rv;
-
-    do {
-        struct wire_bytes piece = {in.data, in.length < WIRE_DATA_MAX ? in.length : WIRE_DATA_MAX};
-        bool last = final && piece.length == in.length;
-
-        rv = send_piece(e, kind, op, last ? WIRE_FINAL : 0, piece, signature, to);
-        number = op->number ? op->number : number;
-        in.data = in.data ? in.data + piece.length : NULL;
-        in.length -= piece.length;
-    } while (rv == CKR_OK && in.length);
-    if (rv == CKR_OK && final && is_gcm_decrypt(kind, op))
-        rv = fetch_rest(e, kind, op, number, to);
-    return rv;
-}
-
 /* delivering */
 
 /* A result that did not fit is kept for the same call; anything else ends in the caller's buffer. */
-static CK_RV settle(struct sk_operation *op, struct sink *from, enum sk_step step, uint8_t *out, CK_ULONG *out_len)
+static CK_RV settle(struct sk_operation *op, struct sk_sink *from, enum sk_step step, uint8_t *out, CK_ULONG *out_len)
 {
     const CK_ULONG room = *out_len;
 
@@ -343,23 +185,23 @@ CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHA
 /* A whole operation. One that was interrupted between its pieces starts again once, unless its output has begun to
  * overwrite its input. */
 static CK_RV run_whole(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
-                       struct sink *to)
+                       struct sk_sink *to)
 {
     const bool apart = to->own || !in.data || to->at + to->room <= in.data || in.data + in.length <= to->at;
-    CK_RV rv = stream(e, kind, op, in, true, NULL, to);
+    CK_RV rv = sk_stream(e, kind, op, in, true, NULL, to);
 
     if (rv != CKR_DEVICE_REMOVED || !apart)
         return rv;
     op->number = op->in = op->out = 0;
     to->used = 0;
-    return stream(e, kind, op, in, true, NULL, to);
+    return sk_stream(e, kind, op, in, true, NULL, to);
 }
 
 static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
                     uint8_t *out, CK_ULONG *out_len, bool *going)
 {
     const uint64_t bound = bound_at_end(kind, op, in.length);
-    struct sink to;
+    struct sk_sink to;
     bool delivered;
     CK_RV rv = check_step(op, SK_STEP_SINGLE);
 
@@ -377,12 +219,12 @@ static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_oper
         return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
     }
     *going = false;
-    rv = sink_open(&to, out, *out_len, bound);
+    rv = sk_sink_open(&to, out, *out_len, bound);
     if (rv == CKR_OK)
         rv = run_whole(e, kind, op, in, &to);
     if (rv == CKR_OK)
         rv = settle(op, &to, SK_STEP_SINGLE, out, out_len);
-    sink_close(&to);
+    sk_sink_close(&to);
     return rv;
 }
 
@@ -407,7 +249,7 @@ static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_oper
                     uint8_t *out, CK_ULONG *out_len)
 {
     const uint64_t bound = bound_of_update(kind, op, in.length);
-    struct sink to;
+    struct sk_sink to;
     bool delivered;
     CK_RV rv = check_step(op, SK_STEP_UPDATE);
 
@@ -420,12 +262,12 @@ static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_oper
         *out_len = bound;
         return CKR_OK;
     }
-    rv = sink_open(&to, out, out ? *out_len : 0, bound);
+    rv = sk_sink_open(&to, out, out ? *out_len : 0, bound);
     if (rv == CKR_OK && in.length)
-        rv = stream(e, kind, op, in, false, NULL, &to);
+        rv = sk_stream(e, kind, op, in, false, NULL, &to);
     if (rv == CKR_OK)
         rv = settle(op, &to, SK_STEP_UPDATE, out, out_len);
-    sink_close(&to);
+    sk_sink_close(&to);
     return rv;
 }
 
@@ -452,7 +294,7 @@ static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_opera
 {
     const struct wire_bytes nothing = {NULL, 0};
     const uint64_t bound = bound_at_end(kind, op, 0);
-    struct sink to;
+    struct sk_sink to;
     bool delivered;
     CK_RV rv = check_step(op, SK_STEP_FINAL);
 
@@ -469,12 +311,12 @@ static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_opera
         return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
     }
     *going = false;
-    rv = sink_open(&to, out, *out_len, bound);
+    rv = sk_sink_open(&to, out, *out_len, bound);
     if (rv == CKR_OK)
-        rv = stream(e, kind, op, nothing, true, NULL, &to);
+        rv = sk_stream(e, kind, op, nothing, true, NULL, &to);
     if (rv == CKR_OK)
         rv = settle(op, &to, SK_STEP_FINAL, out, out_len);
-    sink_close(&to);
+    sk_sink_close(&to);
     return rv;
 }
 
@@ -493,13 +335,13 @@ CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out,
 
 static CK_RV verify(struct sk_entry *e, struct sk_operation *op, struct wire_bytes in, struct wire_bytes signature)
 {
-    struct sink none = {0};
-    CK_RV rv = stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
+    struct sk_sink none = {0};
+    CK_RV rv = sk_stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
 
     if (rv != CKR_DEVICE_REMOVED || op->parts)
         return rv;
     op->number = op->in = op->out = 0;
-    return stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
+    return sk_stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
 }
 
 CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *signature,
