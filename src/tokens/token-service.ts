@@ -1,6 +1,7 @@
 /** The domain's front: what the keeper's connection, the HTTP API and the command line call (service.ts). */
 import { SidekeyError } from '../errors.ts';
 import { WireReader } from '../wire/buffer.ts';
+import type { MessageName } from '../wire/tables.ts';
 import { CKA } from './cryptoki.ts';
 import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
 import { HANDLERS } from './messages/table.ts';
@@ -20,8 +21,30 @@ async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
   const handler = HANDLERS.get(request.message);
   if (handler === undefined)
     throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
-  // A body is small; what is kept of it is copied where it is kept. The reply too is the caller's own.
-  return handler(domain, request, new WireReader(request.body));
+  const attempt = (): Promise<Buffer> => handler(domain, request, new WireReader(request.body));
+  return attempt().catch((error: unknown) => {
+    if (isCellGone(error) && RETRIED.includes(request.message)) return attempt();
+    throw error;
+  });
+}
+
+/**
+ * A cell may end between being looked up and being used: before anything was kept. These are tried once more, with what
+ * is open now. Not `create`, whose material the keeper hands out once; not what has a PIN in it, which is wiped.
+ */
+const RETRIED: readonly string[] = [
+  'get_attributes',
+  'set_attributes',
+  'copy',
+  'generate_key',
+  'generate_key_pair',
+  'wrap_key',
+  'unwrap_key',
+  'derive_key',
+] satisfies MessageName[];
+
+function isCellGone(error: unknown): boolean {
+  return error instanceof SidekeyError && error.code === 'cell_unknown';
 }
 
 /** A cell that the keeper kept while the agent was away. What its note does not explain is left to its lease. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { test } from 'tap';
+import { SidekeyError } from '../../src/errors.ts';
 import { encodeAttributes, decodeAttributes, encodeBool } from '../../src/tokens/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
@@ -459,4 +460,30 @@ test('the security officer is locked out as well, and sees no private object', a
   for (let i = 0; i < 10; i++) await t.rejects(app.login('wrong', 0), { code: 'pin_incorrect' });
   await t.rejects(app.login(SO_PIN, 0), { code: 'pin_locked' });
   await app.login();
+});
+
+test('a cell that ends between look-up and use costs one more try, not an error', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const kek = await app.generate(AES_TOKEN);
+  const key = await app.generate({ ...AES_TOKEN, [CKA.EXTRACTABLE]: true });
+  await app.wrap(kek, key, AES_KEY_WRAP);
+  const endAll = (): void => {
+    for (const cell of [...rig.keeper.held.keys()]) rig.keeper.held.delete(cell);
+  };
+  // Without the events that the real keeper sends first: then it is an error, by code, and not a wrong answer.
+  endAll();
+  const cells = Array.from({ length: 40 }, (_, i) => BigInt(i));
+  await t.rejects(app.wrap(kek, key, AES_KEY_WRAP), { code: 'cell_unknown' });
+  for (const cell of cells) rig.service.cellEnded(cell);
+  rig.now += 2000;
+  t.equal((await app.wrap(kek, key, AES_KEY_WRAP)).length, 40);
+  const { wrap } = rig.keeper;
+  let failures = 1;
+  rig.keeper.wrap = (...asked: Parameters<typeof wrap>) => {
+    if (failures-- > 0) return Promise.reject(new SidekeyError('cell_unknown', 'gone'));
+    return wrap.apply(rig.keeper, asked);
+  };
+  t.equal((await app.wrap(kek, key, AES_KEY_WRAP)).length, 40);
 });
