@@ -1,7 +1,7 @@
 #include "call.h"
 
 #include "clock.h"
-#include "login.h"
+#include "presence.h"
 
 #include <stdlib.h>
 

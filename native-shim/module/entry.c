@@ -6,6 +6,7 @@
 #include "guard.h"
 #include "login.h"
 #include "object.h"
+#include "presence.h"
 #include "slot.h"
 #include "text.h"
 

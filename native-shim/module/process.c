@@ -1,7 +1,7 @@
 #include "process.h"
 
 #include "binding.h"
-#include "login.h"
+#include "presence.h"
 #include "session.h"
 #include "slot.h"
 #include "trace.h"

@@ -2,7 +2,7 @@
 
 #include "call.h"
 #include "clock.h"
-#include "login.h"
+#include "presence.h"
 #include "reply.h"
 #include "text.h"
 
