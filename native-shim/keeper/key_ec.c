@@ -18,23 +18,41 @@ struct curve {
     uint64_t type;
     int nid;
     const char *name; /* OpenSSL's group, or the raw key's type */
-    const char *oid, *text; /* DER */
-    size_t oid_length, text_length;
+    const char *oid; /* DER: what the keeper writes */
+    size_t oid_length;
+    const char *text;  /* as a PrintableString; NULL where PKCS#11 gives the curve none */
+    const char *older; /* DER of the OID that it had before RFC 8410 */
+    size_t older_length;
     size_t scalar; /* bytes */
 };
 
 static const struct curve curves[] = {
-    {CKK_EC, NID_X9_62_prime256v1, "P-256", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", NULL, 10, 0, 32},
-    {CKK_EC, NID_secp384r1, "P-384", "\x06\x05\x2b\x81\x04\x00\x22", NULL, 7, 0, 48},
-    {CKK_EC, NID_secp521r1, "P-521", "\x06\x05\x2b\x81\x04\x00\x23", NULL, 7, 0, 66},
-    {CKK_EC_EDWARDS, NID_ED25519, "ED25519", "\x06\x03\x2b\x65\x70", "\x13\x0c" "edwards25519", 5, 14, 32},
-    {CKK_EC_MONTGOMERY, NID_X25519, "X25519", "\x06\x03\x2b\x65\x6e", "\x13\x0a" "curve25519", 5, 12, 32},
+    {CKK_EC, NID_X9_62_prime256v1, "P-256", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10, NULL, NULL, 0, 32},
+    {CKK_EC, NID_secp384r1, "P-384", "\x06\x05\x2b\x81\x04\x00\x22", 7, NULL, NULL, 0, 48},
+    {CKK_EC, NID_secp521r1, "P-521", "\x06\x05\x2b\x81\x04\x00\x23", 7, NULL, NULL, 0, 66},
+    {CKK_EC_EDWARDS, NID_ED25519, "ED25519", "\x06\x03\x2b\x65\x70", 5, "edwards25519",
+     "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11, 32},
+    {CKK_EC_MONTGOMERY, NID_X25519, "X25519", "\x06\x03\x2b\x65\x6e", 5, "curve25519",
+     "\x06\x0a\x2b\x06\x01\x04\x01\x97\x55\x01\x05\x01", 12, 32},
 };
 enum { CURVES = sizeof(curves) / sizeof(curves[0]) };
 
-static bool names(struct wire_bytes value, const char *der, size_t length)
+static bool is_oid(struct wire_bytes value, const char *der, size_t length)
 {
     return length && value.length == length && memcmp(value.data, der, length) == 0;
+}
+
+/* The length byte is not looked at: pkcs11-tool 0.23 sends 11 for the ten letters of curve25519. */
+static bool is_text(struct wire_bytes value, const char *text)
+{
+    size_t length = text ? strlen(text) : 0;
+
+    return length && value.length == length + 2 && value.data[0] == 0x13 && memcmp(value.data + 2, text, length) == 0;
+}
+
+static bool names(struct wire_bytes value, const struct curve *c)
+{
+    return is_oid(value, c->oid, c->oid_length) || is_oid(value, c->older, c->older_length) || is_text(value, c->text);
 }
 
 static int find_curve(uint64_t type, const struct wire_template *t, const struct curve **out)
@@ -46,7 +64,7 @@ static int find_curve(uint64_t type, const struct wire_template *t, const struct
     for (size_t i = 0; i < CURVES; i++) {
         const struct curve *c = &curves[i];
 
-        if (c->type == type && (names(a->value, c->oid, c->oid_length) || names(a->value, c->text, c->text_length))) {
+        if (c->type == type && names(a->value, c)) {
             *out = c;
             return STATUS_ok;
         }

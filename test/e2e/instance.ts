@@ -113,6 +113,7 @@ export class Instance {
   async stopAgent(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     const agent = this.#agent;
     if (!agent || agent.exitCode !== null || agent.signalCode !== null) return agent?.exitCode ?? null;
+    agent.ref();
     const ended = new Promise<number | null>((done) => agent.once('exit', (code) => done(code)));
     agent.kill(signal);
     return ended;

@@ -16,7 +16,7 @@ t.test('pkcs11-tool sees the token and makes every kind of key', async (t) => {
   const sidekey = await startInstance(t);
   t.match(must(t, sidekey, '--list-token-slots'), /token label\s+: test\n/);
   for (const type of ['AES:16', 'AES:32', 'GENERIC:64']) {
-    must(t, sidekey, ...LOGIN, '--keygen', '--key-type', type, '--label', `secret ${type}`);
+    must(t, sidekey, ...LOGIN, '--keygen', '--private', '--key-type', type, '--label', `secret ${type}`);
   }
   for (const type of [
     'rsa:2048',

@@ -135,7 +135,7 @@ t.test('a row that was edited in the database does not open', async (t) => {
 function tamper(sidekey: Instance): void {
   const found = spawnSync('find', [sidekey.dir, '-name', '*.db'], { encoding: 'utf8' }).stdout.trim();
   const database = new DatabaseSync(found);
-  const row = database.prepare('SELECT handle, attributes FROM objects').get() as {
+  const row = database.prepare('SELECT handle, attributes FROM object').get() as {
     handle: number;
     attributes: Uint8Array;
   };
@@ -144,6 +144,6 @@ function tamper(sidekey: Instance): void {
   const at = attributes.indexOf(pattern);
   if (at < 0) throw new Error('CKA_EXTRACTABLE was not found in the row');
   attributes[at + pattern.length - 1] = 1;
-  database.prepare('UPDATE objects SET attributes = ? WHERE handle = ?').run(attributes, row.handle);
+  database.prepare('UPDATE object SET attributes = ? WHERE handle = ?').run(attributes, row.handle);
   database.close();
 }

@@ -36,7 +36,11 @@ export function codeOf(call: () => unknown): number {
     call();
     return pkcs11js.CKR_OK;
   } catch (error) {
-    if (error instanceof pkcs11js.Pkcs11Error) return error.code;
-    throw error;
+    if (!(error instanceof Error)) throw error;
+    if ('code' in error && typeof error.code === 'number') return error.code;
+    // C_CreateObject and C_CopyObject of pkcs11js 2.1 give their code in the text alone.
+    const code = /^CKR_\w+:(\d+)/.exec(error.message)?.[1];
+    if (code === undefined) throw error;
+    return Number(code);
   }
 }
