@@ -98,12 +98,22 @@ uint64_t kp_key_type_of(const EVP_PKEY *pkey)
     return EVP_PKEY_is_a(pkey, "RSA") ? CKK_RSA : CKK_NONE;
 }
 
-/* The point inside a DER OCTET STRING of short or one-byte long form; the value itself when it is none. */
-static struct wire_bytes bare_point(struct wire_bytes v)
+/* Whether the length is that of a point of the curve: compressed, uncompressed, or the 32 raw bytes. */
+static bool is_point_length(const struct curve *c, size_t length)
+{
+    return c->type == CKK_EC ? length == 1 + c->scalar || length == 1 + 2 * c->scalar : length == c->scalar;
+}
+
+/*
+ * The point inside a DER OCTET STRING of short or one-byte long form; the value itself when it is none. The length
+ * decides first: an uncompressed point begins with the tag of an OCTET STRING, and one in 256 goes on with its length.
+ */
+static struct wire_bytes bare_point(const struct curve *c, struct wire_bytes v)
 {
     size_t head = v.length >= 3 && v.data[1] == 0x81 ? 3 : 2;
 
-    if (v.length < head || v.data[0] != 0x04 || v.data[head - 1] != v.length - head || (head == 2 && v.data[1] >= 0x80))
+    if (is_point_length(c, v.length) || v.length < head || v.data[0] != 0x04 || v.data[head - 1] != v.length - head ||
+        (head == 2 && v.data[1] >= 0x80))
         return v;
     return (struct wire_bytes){v.data + head, v.length - head};
 }
@@ -202,7 +212,7 @@ int kp_ec_import(uint64_t type, bool private, const struct wire_template *t, EVP
         return status;
     if (!a)
         return STATUS_template_incomplete;
-    value = private ? a->value : bare_point(a->value);
+    value = private ? a->value : bare_point(c, a->value);
     if (type != CKK_EC)
         return import_raw(c, private, value, out);
     return private ? import_private(c, value, out) : import_public(c, value, out);

@@ -2,7 +2,7 @@
  * What the keeper sends unasked: routed requests, resolve and events. They are held until the domain knows the keeper's state,
  * then handed over in the order of arrival; a client's requests wait for its opening. Every request gets one answer.
  */
-import { ERRORS, SidekeyError } from '../errors.ts';
+import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { TokenService } from '../tokens/service.ts';
 import type { WireReader } from '../wire/buffer.ts';
@@ -17,6 +17,10 @@ export type KeeperEvents = Pick<
 >;
 
 const HELD_MAX = 16_384;
+/** Statuses below are faults of the service (errors.def); the others are refusals, of which the program is told. */
+const REFUSALS_FROM = 32;
+/** One line a second for each code: a store that fails must not fill the journal. */
+const FAULT_EVERY_MS = 1000;
 const WITH_PIN: ReadonlySet<MessageName> = new Set(['login', 'init_token', 'init_pin', 'set_pin']);
 
 interface Arrived {
@@ -28,6 +32,7 @@ export class RoutedFrames {
   readonly #events: KeeperEvents | null;
   readonly #log: Logger;
   readonly #openings = new Map<bigint, Promise<void>>();
+  readonly #faults = new Map<ErrorCode, { loggedAt: number; silent: number }>();
   #held: Arrived[] | null = [];
 
   constructor(events: KeeperEvents | null, log: Logger) {
@@ -96,10 +101,20 @@ export class RoutedFrames {
   #statusOf(error: unknown, message: MessageName): number {
     const code = error instanceof SidekeyError ? error.code : 'internal';
     const status = ERRORS[code].wire ?? ERRORS.internal.wire;
-    if (status === ERRORS.internal.wire)
-      this.#log.error({ error, message }, 'a request failed by our own fault');
+    if (status < REFUSALS_FROM) this.#logFault(code, error, message);
     else this.#log.debug({ code, message, reason: String(error) }, 'a request was refused');
     return status;
+  }
+
+  #logFault(code: ErrorCode, error: unknown, message: MessageName): void {
+    const now = performance.now();
+    const last = this.#faults.get(code) ?? { loggedAt: -Infinity, silent: 0 };
+    if (now - last.loggedAt < FAULT_EVERY_MS) {
+      last.silent++;
+      return;
+    }
+    this.#faults.set(code, { loggedAt: now, silent: 0 });
+    this.#log.error({ code, error, message, notLogged: last.silent }, 'a request failed');
   }
 }
 
