@@ -9,7 +9,10 @@ const seeds = join(root, 'test/fuzz/corpus/module_reply');
 
 /** Runs a C program that prints TAP, and makes each of its points one of ours. */
 function runProgram(t: Test, name: string, args: readonly string[] = []): void {
-  const { stdout, stderr, status } = spawnSync(join(programs, name), args, { encoding: 'utf8', timeout: 100_000 });
+  const { stdout, stderr, status } = spawnSync(join(programs, name), args, {
+    encoding: 'utf8',
+    timeout: 100_000,
+  });
   for (const line of stdout.split('\n')) {
     const point = /^(not )?ok \d+ - (.*)$/.exec(line);
     if (point) t.ok(point[1] === undefined, point[2] ?? line);
