@@ -67,6 +67,16 @@ void sk_call_place(struct sk_call *c)
     wire_write_u8(&c->w, s->read_write);
 }
 
+/* A host that closed our descriptor made us hang up: the agent has logged the process out. After a restart of the keeper
+ * it has not. */
+static void notice_new_beginning(struct sk_state *state)
+{
+    unsigned anew = atomic_load(&state->link.anew);
+
+    if (atomic_exchange(&state->anew_seen, anew) != anew)
+        sk_logins_lost(state);
+}
+
 CK_RV sk_call_run(struct sk_call *c)
 {
     enum wire_status status;
@@ -77,6 +87,7 @@ CK_RV sk_call_run(struct sk_call *c)
         return CKR_DEVICE_MEMORY; /* more than a token takes in one object */
     c->x.length = WIRE_HEADER_BYTES + wire_written(&c->w);
     status = sk_link_ask(&c->entry->state->link, &c->x);
+    notice_new_beginning(c->entry->state);
     if (c->entry->session)
         atomic_store(&c->entry->session->last_status, (unsigned)status);
     if (status == STATUS_user_not_logged_in && c->entry->session && c->x.type != WIRE_operate)

@@ -72,7 +72,7 @@ static size_t write_hello(uint8_t *frame, size_t capacity)
     return WIRE_HEADER_BYTES + h.length;
 }
 
-static enum wire_status read_hello(const struct wire_header *h, const uint8_t *body)
+static enum wire_status read_hello(const struct wire_header *h, const uint8_t *body, uint64_t *boot)
 {
     struct wire_reader r;
     uint32_t version, data_max;
@@ -84,14 +84,14 @@ static enum wire_status read_hello(const struct wire_header *h, const uint8_t *b
     wire_reader_init(&r, body ? (const void *)body : "", h->length);
     version = wire_read_u32(&r);
     wire_read_u64(&r); /* client */
-    wire_read_u64(&r); /* boot */
+    *boot = wire_read_u64(&r);
     data_max = wire_read_u32(&r);
     if (!wire_reader_done(&r) || data_max != WIRE_DATA_MAX)
         return STATUS_wire_malformed;
     return version == WIRE_VERSION ? STATUS_ok : STATUS_wire_version;
 }
 
-static enum wire_status greet(struct sk_connection *c, int64_t deadline, uint64_t *epoch)
+static enum wire_status greet(struct sk_connection *c, int64_t deadline, uint64_t *epoch, uint64_t *boot)
 {
     uint8_t frame[WIRE_HEADER_BYTES + 8 + PROGRAM_NAME_MAX];
     struct wire_header h = {0};
@@ -103,21 +103,21 @@ static enum wire_status greet(struct sk_connection *c, int64_t deadline, uint64_
         r = sk_connection_receive(c, deadline, &h, &body);
     if (r != SK_IO_OK)
         return r == SK_IO_TIMEOUT ? STATUS_deadline : STATUS_keeper_absent;
-    status = read_hello(&h, body);
+    status = read_hello(&h, body, boot);
     *epoch = h.epoch;
     free(body);
     return status;
 }
 
 /* Without the lock. */
-static enum wire_status dial(int64_t deadline, struct sk_connection **out, uint64_t *epoch)
+static enum wire_status dial(int64_t deadline, struct sk_connection **out, uint64_t *epoch, uint64_t *boot)
 {
     enum wire_status status;
     enum sk_io r = sk_connection_open(out);
 
     if (r != SK_IO_OK)
         return r == SK_IO_MEMORY ? STATUS_memory : STATUS_keeper_absent;
-    status = greet(*out, deadline, epoch);
+    status = greet(*out, deadline, epoch, boot);
     if (status != STATUS_ok) {
         sk_connection_free(*out);
         *out = NULL;
@@ -129,12 +129,12 @@ static enum wire_status dial(int64_t deadline, struct sk_connection **out, uint6
 static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
 {
     struct sk_connection *c = NULL;
-    uint64_t epoch = 0;
+    uint64_t epoch = 0, boot = 0;
     enum wire_status status;
 
     l->connecting = true;
     pthread_mutex_unlock(&l->lock);
-    status = dial(deadline, &c, &epoch);
+    status = dial(deadline, &c, &epoch, &boot);
     pthread_mutex_lock(&l->lock);
     l->connecting = false;
     pthread_cond_broadcast(&l->turn);
@@ -146,6 +146,9 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     }
     c->generation = ++l->generation;
     l->epoch = epoch;
+    if (l->was_good && l->boot == boot)
+        atomic_fetch_add(&l->anew, 1);
+    l->boot = boot;
     l->was_good = true;
     l->now = c;
     return STATUS_ok;

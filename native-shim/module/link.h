@@ -9,6 +9,7 @@
 #include "connection.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct sk_waiter;
 
@@ -21,6 +22,8 @@ struct sk_link {
     bool was_good;   /* a connection was there before: its loss is a pause, not an absence */
     int64_t lost_at; /* when, by sk_now_ms */
     uint64_t next_id, generation, epoch;
+    uint64_t boot;    /* of the keeper that we were last connected to */
+    atomic_uint anew; /* how often we came back to a keeper that had seen us hang up */
 };
 
 enum sk_resend {

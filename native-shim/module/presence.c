@@ -93,6 +93,32 @@ void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot)
         sk_presence_set(state, slot, SK_LOGIN_NONE);
 }
 
+/* Takes one login away. False: nobody is logged in. */
+static bool take_login(struct sk_state *state, CK_SLOT_ID *slot)
+{
+    struct sk_presence *p;
+
+    pthread_mutex_lock(&state->logins->lock);
+    p = state->logins->first;
+    while (p && p->login == SK_LOGIN_NONE)
+        p = p->next;
+    if (p) {
+        *slot = p->slot;
+        p->login = SK_LOGIN_NONE;
+    }
+    pthread_mutex_unlock(&state->logins->lock);
+    return p != NULL;
+}
+
+void sk_logins_lost(struct sk_state *state)
+{
+    CK_SLOT_ID slot;
+
+    while (take_login(state, &slot))
+        continue;
+    sk_bindings_forget(state->bindings);
+}
+
 void sk_sessions_count(struct sk_state *state, CK_SLOT_ID slot, CK_ULONG *all, CK_ULONG *read_write)
 {
     struct sk_presence p = sk_presence_of(state, slot);
@@ -110,23 +136,6 @@ CK_RV sk_send_logout(const struct sk_entry *e, CK_SLOT_ID slot, int64_t within_m
     c.x.deadline = sk_now_ms() + within_ms;
     wire_write_u64(&c.w, slot);
     return sk_call_simple(&c);
-}
-
-/* Takes one login away. False: nobody is logged in. */
-static bool take_login(struct sk_state *state, CK_SLOT_ID *slot)
-{
-    struct sk_presence *p;
-
-    pthread_mutex_lock(&state->logins->lock);
-    p = state->logins->first;
-    while (p && p->login == SK_LOGIN_NONE)
-        p = p->next;
-    if (p) {
-        *slot = p->slot;
-        p->login = SK_LOGIN_NONE;
-    }
-    pthread_mutex_unlock(&state->logins->lock);
-    return p != NULL;
 }
 
 void sk_logins_end(struct sk_state *state)

@@ -33,6 +33,9 @@ void sk_presence_set(struct sk_state *state, CK_SLOT_ID slot, enum sk_login logi
 /* Asks for a logout, and waits for it and for a daemon that went away no longer than said. */
 CK_RV sk_send_logout(const struct sk_entry *e, CK_SLOT_ID slot, int64_t within_ms);
 
+/* The agent knows of no login in any slot. */
+void sk_logins_lost(struct sk_state *state);
+
 /* The agent knows of no login in that slot. */
 void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot);
 

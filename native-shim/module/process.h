@@ -19,6 +19,7 @@ struct sk_bindings;
 struct sk_state {
     atomic_uint holders;
     atomic_ullong next_operation;
+    atomic_uint anew_seen; /* of link.anew */
     struct sk_link link;
     struct sk_sessions *sessions;
     struct sk_slots *slots;

@@ -112,7 +112,10 @@ static void hostile(void)
 static void other_file(void)
 {
     int before = peer_connections() > 0, pair[2];
+    CK_SESSION_INFO info;
     char byte;
+
+    f->C_Login(s, CKU_USER, (CK_BYTE *)"1234", 4);
 
     for (int fd = 3; fd < 64; fd++) {
         struct sockaddr_storage name;
@@ -129,6 +132,9 @@ static void other_file(void)
             break;
         dup2(pair[1], fd);
         ok(before && sign_once(s) == CKR_OK, "a host that closed our descriptor and opened its own");
+        f->C_GetSessionInfo(s, &info);
+        is(info.state, CKS_RO_PUBLIC_SESSION, "is logged out, since the agent saw us hang up");
+        is(f->C_Login(s, CKU_USER, (CK_BYTE *)"1234", 4), CKR_OK, "and may log in again");
         ok(read(pair[0], &byte, 1) < 0, "finds nothing of ours in its file");
         close(pair[0]);
         close(pair[1]);
