@@ -5,6 +5,7 @@ import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
 import { ObjectCells } from './object-cells.ts';
 import { Objects } from './objects.ts';
+import { PinMemo } from './pin-memo.ts';
 import { DEFAULT_PIN_COST, type PinCost } from './pins.ts';
 import type { AccessPolicy, AuditSink, Clock, Keeper, Provider } from './ports.ts';
 import { SessionObjects } from './session-objects.ts';
@@ -47,6 +48,7 @@ export interface Domain {
   readonly audit: AuditTrail;
   readonly access: AccessPolicy;
   readonly pinCost: PinCost;
+  readonly pinMemo: PinMemo;
   readonly createProvider: string;
   /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
   readonly denials: LRUCache<string, true>;
@@ -71,6 +73,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
     audit: new AuditTrail(deps.audit),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
+    pinMemo: new PinMemo(random, clock),
     createProvider: deps.createProvider ?? [...providers.keys()][0] ?? '',
     denials: new LRUCache({ max: DENIALS_MAX }),
     revocations: new Map(),

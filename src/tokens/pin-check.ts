@@ -16,7 +16,7 @@ const FIELDS = {
 
 /**
  * Resolves when the PIN is right. The failure is counted on the disk before the PIN is looked at, so that neither a crash
- * nor many tries at once give more than PIN_TRIES guesses.
+ * nor many tries at once give more than PIN_TRIES guesses. One that was right lately costs neither argon2id nor a write.
  */
 export async function checkPin(
   domain: Domain,
@@ -31,9 +31,11 @@ export async function checkPin(
   if (token === null || record === null)
     throw new SidekeyError(fields.missing, `the token has no ${role} PIN`);
   if (token[fields.failures] >= PIN_TRIES) throw refuse(domain, peer, token, role, 'pin_locked');
+  if (token[fields.failures] === 0 && domain.pinMemo.knows(pin, record)) return;
   domain.catalogue.update(id, { [fields.failures]: token[fields.failures] + 1 });
   if (!(await verifyPin(pin, record))) throw refuse(domain, peer, token, role, 'pin_incorrect');
   domain.catalogue.update(id, { [fields.failures]: 0 });
+  domain.pinMemo.remember(pin, record);
 }
 
 function refuse(
