@@ -16,6 +16,22 @@
 #include "timer.h"
 #include "usage.h"
 
+/* The answer goes out before what waited for an agent: one lock over both. */
+static void welcome(struct kp_request *r)
+{
+    struct wire_header h = {.type = WIRE_attach | WIRE_REPLY, .id = r->header.id};
+    uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
+
+    wire_write_u32(r->reply, WIRE_VERSION);
+    wire_write_u64(r->reply, kp.boot);
+    wire_write_u32(r->reply, (uint32_t)getpid());
+    h.length = (uint32_t)wire_written(r->reply);
+    wire_write_header(frame, &h);
+    kp_conn_send(r->from, frame, WIRE_HEADER_BYTES + h.length);
+    r->from->greeted = true;
+    kp_agent_attached(r->from);
+}
+
 int kp_on_attach(struct kp_request *r)
 {
     uint32_t version = wire_read_u32(&r->body);
@@ -28,18 +44,13 @@ int kp_on_attach(struct kp_request *r)
         return STATUS_wire_malformed;
     kp_lock();
     taken = kp.agent != NULL || r->from->gone;
-    if (!taken) {
-        r->from->greeted = true;
-        kp_agent_attached(r->from);
-    }
+    if (!taken)
+        welcome(r);
     kp_unlock();
     if (taken)
         return STATUS_agent_present;
     kp_log("info", "agent_attached", "\"pid\":%d", (int)r->from->peer.pid);
-    wire_write_u32(r->reply, WIRE_VERSION);
-    wire_write_u64(r->reply, kp.boot);
-    wire_write_u32(r->reply, (uint32_t)getpid());
-    return STATUS_ok;
+    return KP_LATER;
 }
 
 int kp_on_mechanism_table(struct kp_request *r)

@@ -13,16 +13,9 @@ static const uint64_t SEALS_MAX = (uint64_t)1 << 32;
 
 static int free_slot(void)
 {
-    static uint32_t hint;
-
-    for (uint32_t i = 0; i < KP_CELLS_MAX; i++) {
-        uint32_t slot = (hint + i) % KP_CELLS_MAX;
-
-        if (!kp.cells[slot] && kp.generations[slot] < UINT32_MAX) {
-            hint = slot + 1;
-            return (int)slot;
-        }
-    }
+    for (int slot = 0; slot < KP_CELLS_MAX; slot++)
+        if (!kp.cells[slot] && kp.generations[slot] < UINT32_MAX)
+            return slot;
     return -1;
 }
 

@@ -253,5 +253,7 @@ int kp_loop_listen(int pkcs11_fd, int control_fd)
         return -1;
     if (watch(pkcs11_fd, FROM_PKCS11, EPOLL_CTL_ADD) != 0 || watch(control_fd, FROM_CONTROL, EPOLL_CTL_ADD) != 0)
         return -1;
+    if (kp.linger_ms)
+        kp_timer_by(kp.idle_since + kp.linger_ms);
     return 0;
 }

@@ -2,11 +2,9 @@
 
 usage: keeper_process.py KEEPER [keeper options]
 """
+import atexit
 import os
-import select
 import shutil
-import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -413,6 +411,7 @@ def agents(k, agent, c):
     usage = Reader(again.call('usage')['body'])
     ok(usage.u32() > 0 and Reader(again.call('usage')['body']).u32() == 0, 'counters are given once')
     again.sock.close()
+    time.sleep(0.2)
     started = time.time()
     c.sock.settimeout(20)
     ok(c.call('slots')['status'] == 'agent_absent' and 9 < time.time() - started < 12, 'without an agent a call ends by its deadline')
@@ -471,6 +470,7 @@ def starts(k):
 
 
 k = Keeper()
+atexit.register(lambda: k.process.kill())
 ok(True, 'the keeper starts')
 greetings(k)
 digests(k)

@@ -1,0 +1,34 @@
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t, { type Test } from 'tap';
+
+const root = resolve(import.meta.dirname, '../..');
+const build = join(root, 'native-shim/build');
+const corpus = join(root, 'test/fuzz/corpus');
+
+/** Runs a program that prints TAP, and makes each of its points one of ours. */
+function runProgram(t: Test, command: string, args: readonly string[] = []): void {
+  const { stdout, stderr, status } = spawnSync(command, args, { encoding: 'utf8', timeout: 100_000 });
+  for (const line of stdout.split('\n')) {
+    const point = /^(not )?ok \d+ - (.*)$/.exec(line);
+    if (point) t.ok(point[1] === undefined, point[2] ?? line);
+  }
+  t.match(stdout, /^1\.\.\d+$/m, 'it ran to its end');
+  t.equal(status, 0, `and says that all is well ${stderr}`);
+}
+
+for (const name of ['wire_buffer', 'keeper_arena', 'keeper_seal', 'keeper_cell', 'keeper_vectors'])
+  t.test(name, async (t) => runProgram(t, join(build, 'test', name)));
+
+t.test('a real keeper keeps its contract with module and agent', async (t) =>
+  runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_process.py'), join(build, 'sidekey-keeper')]),
+);
+
+for (const name of ['keeper_frame', 'keeper_arena', 'keeper_params'])
+  t.test(`every seed of ${name} is handled within its bounds`, async (t) => {
+    const seeds = join(corpus, name);
+    t.ok(existsSync(seeds));
+    const files = readdirSync(seeds).map((file) => join(seeds, file));
+    runProgram(t, join(build, 'test', `replay_${name}`), files);
+  });
