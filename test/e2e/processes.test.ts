@@ -128,7 +128,7 @@ t.test('a row that was edited in the database does not open', async (t) => {
   const { stdout } = sidekey.run(compile(t, 'program.c'), [MODULE, PIN, 'use']);
   t.match(stdout, /found \d+/);
   t.match(stdout, /round trip: 0x/);
-  t.match(sidekey.log, /seal_broken/);
+  await said({ output: () => sidekey.log }, /seal_broken/);
 });
 
 /** Flips CKA_EXTRACTABLE of the one secret key, as someone with a database editor would. */
