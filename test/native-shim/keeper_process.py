@@ -432,6 +432,9 @@ def floods(k):
     time.sleep(0.2)
     hogs[-1].sock.sendall(bytes(8304))
     ok(hogs[-1].receive()['status'] == 'wire_malformed', 'one that had to wait for memory goes on when there is some')
+    for hog in hogs:
+        hog.sock.close()
+    time.sleep(0.5)
 
 
 def confinement(k):
