@@ -41,7 +41,8 @@ export class WireReader {
   /** A u64 that must be a safe integer: handles, slots, sizes, numbers of PKCS#11. */
   number(): number {
     const value = Number(this.u64());
-    if (!Number.isSafeInteger(value)) throw new SidekeyError('arguments_bad', 'a number is larger than any in use');
+    if (!Number.isSafeInteger(value))
+      throw new SidekeyError('arguments_bad', 'a number is larger than any in use');
     return value;
   }
 
@@ -49,7 +50,8 @@ export class WireReader {
   optionalBytes(max: number): Buffer | null {
     const length = this.u32();
     if (length === ABSENT) return null;
-    if (length > max) throw new SidekeyError('wire_malformed', `a byte string of ${length} bytes is over ${max}`);
+    if (length > max)
+      throw new SidekeyError('wire_malformed', `a byte string of ${length} bytes is over ${max}`);
     const at = this.#take(length);
     return this.#bytes.subarray(at, at + length);
   }
@@ -64,7 +66,8 @@ export class WireReader {
 
   /** To be called last: anything left is a fault. */
   end(): void {
-    if (this.left > 0) throw new SidekeyError('wire_malformed', `${this.left} bytes after the last field of a frame`);
+    if (this.left > 0)
+      throw new SidekeyError('wire_malformed', `${this.left} bytes after the last field of a frame`);
   }
 }
 

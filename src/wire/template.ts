@@ -17,7 +17,8 @@ export interface WireMechanism {
 /** Values are views into the reader's bytes: copy what outlives them. */
 export function readTemplate(reader: WireReader): WireAttribute[] {
   const count = reader.u32();
-  if (count > LIMITS.attributesMax) throw new SidekeyError('wire_malformed', `a template of ${count} attributes`);
+  if (count > LIMITS.attributesMax)
+    throw new SidekeyError('wire_malformed', `a template of ${count} attributes`);
   const attributes: WireAttribute[] = [];
   for (let i = 0; i < count; i++) {
     attributes.push({ type: reader.number(), value: reader.bytes(LIMITS.dataMax) });

@@ -39,7 +39,7 @@ function sanitizerEnvironment(): Record<string, string> {
   const runtime = spawnSync('gcc', ['-print-file-name=libasan.so'], { encoding: 'utf8' }).stdout.trim();
   return {
     LD_PRELOAD: runtime,
-    ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1',
+    ASAN_OPTIONS: `detect_leaks=0:abort_on_error=1:suppressions=${join(import.meta.dirname, 'asan.supp')}`,
     UBSAN_OPTIONS: 'halt_on_error=1',
   };
 }
@@ -119,13 +119,18 @@ export class Instance {
     return ended;
   }
 
+  /** What a program needs to find this instance, beside what it has. */
+  get environment(): Record<string, string> {
+    return { ...sanitizerEnvironment(), SIDEKEY_SOCKET: this.socket };
+  }
+
   /** Runs a program that knows nothing of Sidekey, with the module's socket in its environment. */
   run(
     program: string,
     args: readonly string[],
     options: { env?: Record<string, string>; input?: string } = {},
   ): Outcome {
-    const env = { ...process.env, ...sanitizerEnvironment(), SIDEKEY_SOCKET: this.socket, ...options.env };
+    const env = { ...process.env, ...this.environment, ...options.env };
     const result = spawnSync(program, args, {
       env,
       timeout: 120_000,

@@ -30,7 +30,7 @@ function background(
   sidekey: Instance,
   ...args: string[]
 ): ChildProcessWithoutNullStreams & { output: () => string } {
-  const env = { ...process.env, SIDEKEY_SOCKET: sidekey.socket };
+  const env = { ...process.env, ...sidekey.environment };
   const child = spawn(compile(t, 'program.c'), [MODULE, PIN, ...args], { env });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
@@ -70,7 +70,7 @@ t.test('another uid that no rule admits sees no token', async (t) => {
   copyFileSync(compile(t, 'program.c'), binary);
   copyFileSync(MODULE, module);
   const as = (uid: number, command: string): string => {
-    const env = { SIDEKEY_SOCKET: sidekey.socket };
+    const env = sidekey.environment;
     return spawnSync(binary, [module, PIN, command], { uid, gid: uid, env, encoding: 'utf8' }).stdout;
   };
   t.match(as(NOBODY, 'stranger'), /^done$/m);
