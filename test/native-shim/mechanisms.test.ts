@@ -1,0 +1,57 @@
+/** docs/mechanisms.md is what the keeper says of its own table (UPDATE_DOCS=1 writes it). */
+import { execFileSync } from 'node:child_process';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t from 'tap';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const PAGE = join(ROOT, 'docs/mechanisms.md');
+
+interface Row {
+  readonly type: number;
+  readonly name: string;
+  readonly flags: number;
+  readonly min: number;
+  readonly max: number;
+}
+
+/** CKF_ bits of CK_MECHANISM_INFO (PKCS#11 3.1, table 8) that are operations. */
+const OPERATIONS: Readonly<Record<string, number>> = {
+  encrypt: 0x100,
+  decrypt: 0x200,
+  digest: 0x400,
+  sign: 0x800,
+  verify: 0x2000,
+  generate: 0x8000,
+  'generate pair': 0x10000,
+  wrap: 0x20000,
+  unwrap: 0x40000,
+  derive: 0x80000,
+};
+
+const HEAD = `# Mechanisms
+
+What every token offers, generated from the table that implements it (native-shim/wire/mechanisms.def). C_GetMechanismList and
+C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES, bits for the others.
+
+Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
+decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA is pure Ed25519.
+
+`;
+
+function render(rows: readonly Row[]): string {
+  const lines = rows.map(({ type, name, flags, min, max }) => {
+    const operations = Object.keys(OPERATIONS).filter((operation) => flags & (OPERATIONS[operation] ?? 0));
+    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} |\n`;
+  });
+  return `${HEAD}| mechanism | number | operations | key size |\n| --- | --- | --- | --- |\n${lines.join('')}`;
+}
+
+t.test('docs/mechanisms.md is what the keeper implements', (t) => {
+  const keeper = join(ROOT, 'native-shim/build/sidekey-keeper');
+  const rows = JSON.parse(execFileSync(keeper, ['--mechanisms'], { encoding: 'utf8' })) as Row[];
+  t.ok(rows.length > 40);
+  if (process.env['UPDATE_DOCS']) writeFileSync(PAGE, render(rows));
+  t.equal(readFileSync(PAGE, 'utf8'), render(rows));
+  t.end();
+});
