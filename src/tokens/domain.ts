@@ -49,6 +49,8 @@ export interface Domain {
   readonly access: AccessPolicy;
   readonly pinCost: PinCost;
   readonly pinMemo: PinMemo;
+  /** The last check of a PIN that is under way, by token and role: the next one waits for it. */
+  readonly pinTurns: Map<string, Promise<void>>;
   readonly createProvider: string;
   /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
   readonly denials: LRUCache<string, true>;
@@ -74,6 +76,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     audit: new AuditTrail(deps.audit),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
     pinMemo: new PinMemo(random, clock),
+    pinTurns: new Map(),
     createProvider: deps.createProvider ?? [...providers.keys()][0] ?? '',
     denials: new LRUCache({ max: DENIALS_MAX }),
     revocations: new Map(),

@@ -15,8 +15,8 @@ const FIELDS = {
 } as const;
 
 /**
- * Resolves when the PIN is right. The failure is counted on the disk before the PIN is looked at, so that neither a crash
- * nor many tries at once give more than PIN_TRIES guesses. One that was right lately costs neither argon2id nor a write.
+ * Resolves when the PIN is right. Checks of one PIN take turns: a failure is counted before the PIN is looked at, so
+ * that eleven workers of a server that log in at once with the right PIN would otherwise lock each other out.
  */
 export async function checkPin(
   domain: Domain,
@@ -25,6 +25,23 @@ export async function checkPin(
   role: Role,
   pin: Buffer,
 ): Promise<void> {
+  const key = `${id} ${role}`;
+  const before = domain.pinTurns.get(key) ?? Promise.resolve();
+  const check = (): Promise<void> => takeTurn(domain, peer, id, role, pin);
+  const turn = before.then(check, check);
+  domain.pinTurns.set(key, turn);
+  try {
+    await turn;
+  } finally {
+    if (domain.pinTurns.get(key) === turn) domain.pinTurns.delete(key);
+  }
+}
+
+/**
+ * The failure is counted on the disk before the PIN is looked at, so that neither a crash nor many tries at once give more
+ * than PIN_TRIES guesses. One that was right lately costs neither argon2id nor a write.
+ */
+async function takeTurn(domain: Domain, peer: Peer, id: number, role: Role, pin: Buffer): Promise<void> {
   const fields = FIELDS[role];
   const token = domain.catalogue.get(id);
   const record = token?.[fields.record] ?? null;

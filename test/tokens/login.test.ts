@@ -39,6 +39,18 @@ test('many wrong PINs at once give no more than ten guesses', async (t) => {
   t.equal(codes.filter((code) => code === 'pin_locked').length, 20);
 });
 
+test('thirty programs that log in at once with the right PIN are all let in, whatever a guesser does meanwhile', async (t) => {
+  const rig = await makeRig();
+  const guesser = await Program.start(rig, 1n);
+  const apps = await Promise.all(Array.from({ length: 30 }, (_, i) => Program.start(rig, BigInt(2 + i))));
+  await Promise.all([
+    t.rejects(guesser.login('wrong'), { code: 'pin_incorrect' }),
+    ...apps.map((app) => app.login()),
+    t.rejects(guesser.login('wrong again'), { code: 'pin_incorrect' }),
+  ]);
+  t.equal(rig.service.tokens()[0]?.userPinLocked, false);
+});
+
 test('set_pin wants the old PIN and a length; a PIN is wiped from the frame', async (t) => {
   const rig = await makeRig();
   const app = await Program.start(rig, 1n);
