@@ -69,6 +69,10 @@ static uint64_t bound_of_update(enum wire_operation kind, const struct sk_operat
     return op->in + more > op->out ? op->in + more - op->out : 0;
 }
 
+/* What a question for the length is told. Not 0 where data were given: a caller that allocates nothing (PyKCS11's empty
+ * vector) would pass NULL again where it means to work, be taken to ask again, and lose its data. */
+static uint64_t told(uint64_t bound, uint64_t in) { return bound ? bound : in; }
+
 /* Whether bound_at_end is the length itself. */
 static bool is_exact(const struct sk_operation *op)
 {
@@ -215,7 +219,7 @@ static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_oper
         return rv;
     }
     if (!out || (is_exact(op) && *out_len < bound)) {
-        *out_len = bound;
+        *out_len = told(bound, in.length);
         return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
     }
     *going = false;
@@ -259,7 +263,7 @@ static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_oper
     if (op->result_of == SK_STEP_UPDATE)
         return deliver(op, out, out_len, &delivered);
     if (!out && (kind == WIRE_ENCRYPT || kind == WIRE_DECRYPT)) {
-        *out_len = bound;
+        *out_len = told(bound, in.length);
         return CKR_OK;
     }
     rv = sk_sink_open(&to, out, out ? *out_len : 0, bound);

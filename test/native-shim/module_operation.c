@@ -32,6 +32,25 @@ static void lengths(void)
     is(f->C_Encrypt(s, (CK_BYTE *)"hello", 5, out, &n), CKR_OPERATION_NOT_INITIALIZED, "success ended it");
 }
 
+/* PyKCS11 takes 0 for "allocate nothing" and passes NULL again with the data. */
+static void no_length_is_nothing(void)
+{
+    CK_BYTE in[16] = {0};
+    CK_ULONG n = 0;
+
+    is(f->C_DecryptInit(s, &m_gcm, PEER_KEY), CKR_OK, "init of a decryption that gives nothing before its end");
+    is(f->C_DecryptUpdate(s, in, sizeof(in), NULL, &n), CKR_OK, "asked for the length of an update");
+    ok(n > 0, "tells more than nothing");
+    is(f->C_DecryptUpdate(s, in, sizeof(in), in, &n), CKR_OK, "the update itself");
+    is(n, 0, "gives nothing");
+    f->C_DecryptInit(s, NULL, 0);
+    f->C_DecryptInit(s, &m_gcm, PEER_KEY);
+    n = 0;
+    is(f->C_Decrypt(s, in, sizeof(in), NULL, &n), CKR_OK, "asked for the length of a message that is only a tag");
+    ok(n > 0, "tells more than nothing too");
+    f->C_DecryptInit(s, NULL, 0);
+}
+
 static void late_length(void)
 {
     CK_BYTE out[256];
@@ -204,6 +223,7 @@ int main(void)
     s = module_session();
     ok(s != 0, "a session");
     lengths();
+    no_length_is_nothing();
     late_length();
     order();
     errors();
