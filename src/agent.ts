@@ -14,20 +14,16 @@ import { KeeperClient } from './keeper/keeper-client.ts';
 import { KeeperLink } from './keeper/keeper-link.ts';
 import { startKeeper } from './keeper/keeper-process.ts';
 import type { Logger } from './log/logger.ts';
-import { createEmbeddedProvider } from './providers/embedded-provider.ts';
+import { SYSTEM_CLOCK } from './clock.ts';
+import { createProvider } from './providers/create-provider.ts';
 import { agentStatus } from './status.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
-import type { Clock, Keeper, Provider } from './tokens/ports.ts';
+import type { Keeper, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
 import { DEFAULT_LIMITS, type TokenOptions } from './tokens/token-catalogue.ts';
 import { createTokenService } from './tokens/token-service.ts';
 
 const USAGE_FLUSH_MS = 60_000;
-
-const CLOCK: Clock = {
-  now: () => Date.now(),
-  monotonic: () => performance.now(),
-};
 
 export interface AgentOptions {
   readonly config: Config;
@@ -50,11 +46,10 @@ function lockStore({ store }: Config): { release: () => void } {
 }
 
 function createProviders(config: Config, keeper: Keeper, log: Logger): Map<string, Provider> {
-  const entries = Object.entries(config.providers).map(([name, each]) => {
-    const { keyFile, passphraseFile, systemdCredential } = each;
-    const files = { keyFile, passphraseFile, systemdCredential };
-    return [name, createEmbeddedProvider({ name, ...files, ownUid: ownUid(), keeper, log })] as const;
-  });
+  const deps = { ownUid: ownUid(), keeper, log, directory: dirname(config.file) };
+  const entries = Object.entries(config.providers).map(
+    ([name, each]) => [name, createProvider(name, each, deps)] as const,
+  );
   return new Map(entries);
 }
 
@@ -70,7 +65,7 @@ export class Domain {
   constructor({ config, log }: AgentOptions) {
     this.#config = config;
     this.#lock = lockStore(config);
-    this.audit = new AuditLog(config.audit.path, CLOCK);
+    this.audit = new AuditLog(config.audit.path, SYSTEM_CLOCK);
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log);
     this.tokens = this.#createTokens(new SqliteStore(config.store.path));
@@ -97,7 +92,7 @@ export class Domain {
       providers: this.#providers,
       access,
       audit: this.audit,
-      clock: CLOCK,
+      clock: SYSTEM_CLOCK,
       random: randomBytes,
       readPeer: (pid, uid, gid, groups) => completePeer({ pid, uid, gid, groups }),
       tokens: this.#config.tokens.map(({ label, provider }) => this.#tokenOptions(label, provider)),

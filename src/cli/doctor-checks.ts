@@ -4,9 +4,12 @@ import { release } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { verifyAuditLog } from '../audit/audit-verify.ts';
-import type { Config } from '../config/config.ts';
+import type { Config, EmbeddedConfig, ProviderConfig } from '../config/config.ts';
 import { findKeeper } from '../keeper/keeper-process.ts';
+import { createLogger } from '../log/logger.ts';
+import { createKeyService, isEmbedded } from '../providers/create-provider.ts';
 import { readKek } from '../providers/embedded-provider.ts';
+import type { KeyService } from '../providers/key-service.ts';
 import type { AgentStatus } from '../status.ts';
 import { askAgent } from './agent-client.ts';
 
@@ -179,30 +182,37 @@ async function checkKeeper(config: Config): Promise<Finding[]> {
   }
 }
 
-async function checkProviders(config: Config): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  for (const [provider, files] of Object.entries(config.providers)) {
-    const name = `provider ${provider}`;
-    try {
-      (await readKek({ ...files, ownUid: process.geteuid?.() ?? 0 })).fill(0);
-      const isBare = !files.passphraseFile && !files.systemdCredential;
-      const detail = isBare ? `${files.keyFile} has no passphrase` : `${files.keyFile} opens`;
-      findings.push({
-        name,
-        verdict: isBare ? 'warn' : 'ok',
-        detail,
-        cure: 'sidekey init --passphrase-file, or a systemd credential',
-      });
-    } catch (error) {
-      findings.push({
-        name,
-        verdict: 'bad',
-        detail: reasonOf(error),
-        cure: 'see docs/errors.md, provider_refused',
-      });
-    }
+async function checkKeyFile(name: string, files: EmbeddedConfig): Promise<Finding> {
+  (await readKek({ ...files, ownUid: process.geteuid?.() ?? 0 })).fill(0);
+  if (files.passphraseFile || files.systemdCredential)
+    return { name, verdict: 'ok', detail: `${files.keyFile} opens` };
+  const cure = 'sidekey init --passphrase-file, or a systemd credential';
+  return { name, verdict: 'warn', detail: `${files.keyFile} has no passphrase`, cure };
+}
+
+/** Asks a key service for the state of its key, as the agent would. */
+async function checkKeyService(name: string, service: KeyService): Promise<Finding> {
+  const { ok, detail } = await service.health();
+  await service.close();
+  return ok
+    ? { name, verdict: 'ok', detail }
+    : { name, verdict: 'bad', detail, cure: 'see docs/errors.md, provider_unreachable and provider_refused' };
+}
+
+async function checkProvider(config: Config, provider: string, each: ProviderConfig): Promise<Finding> {
+  const name = `provider ${provider}`;
+  try {
+    if (isEmbedded(each)) return await checkKeyFile(name, each);
+    const log = createLogger('error');
+    return await checkKeyService(name, createKeyService(provider, each, dirname(config.file), log));
+  } catch (error) {
+    return { name, verdict: 'bad', detail: reasonOf(error), cure: 'see docs/errors.md, provider_refused' };
   }
-  return findings;
+}
+
+function checkProviders(config: Config): Promise<Finding[]> {
+  const all = Object.entries(config.providers);
+  return Promise.all(all.map(([provider, each]) => checkProvider(config, provider, each)));
 }
 
 async function checkAudit({ audit }: Config): Promise<Finding[]> {

@@ -28,11 +28,19 @@ export interface EmbeddedConfig {
   readonly systemdCredential: string | null;
 }
 
+/** A remote key service: its options stay as the schema of its kind parsed them; src/providers/ believes them. */
+export interface RemoteConfig {
+  readonly kind: string;
+  readonly options: unknown;
+}
+
+export type ProviderConfig = EmbeddedConfig | RemoteConfig;
+
 export interface Config {
   readonly file: string;
   readonly tokens: readonly TokenConfig[];
   readonly createTokens: boolean;
-  readonly providers: Readonly<Record<string, EmbeddedConfig>>;
+  readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly store: { readonly path: string };
   readonly sockets: {
     readonly pkcs11: string;
@@ -71,7 +79,18 @@ function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
   };
 }
 
-function toEmbedded(raw: RawConfig['providers'][string], at: (path: string) => string): EmbeddedConfig {
+type RawProvider = RawConfig['providers'][string];
+type RawEmbedded = Extract<RawProvider, { kind: 'embedded' }>;
+
+function isEmbedded(raw: RawProvider): raw is RawEmbedded {
+  return raw.kind === 'embedded';
+}
+
+function toProvider(raw: RawProvider, at: (path: string) => string): ProviderConfig {
+  return isEmbedded(raw) ? toEmbedded(raw, at) : { kind: String(raw.kind), options: raw };
+}
+
+function toEmbedded(raw: RawEmbedded, at: (path: string) => string): EmbeddedConfig {
   const passphrase = raw['passphrase-file'];
   return {
     kind: raw.kind,
@@ -86,7 +105,7 @@ export function toConfig(file: string, raw: RawConfig): Config {
   const at = (path: string) => resolve(dirname(file), path);
   const { sockets, keeper } = raw;
   const providers = Object.entries(raw.providers).map(
-    ([name, each]) => [name, toEmbedded(each, at)] as const,
+    ([name, each]) => [name, toProvider(each, at)] as const,
   );
   return {
     file,

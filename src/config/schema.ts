@@ -6,6 +6,7 @@ import { isAbsolute } from 'node:path';
 import { z } from 'zod';
 import { findNumber } from '../access/account-names.ts';
 import { LOG_LEVELS } from '../log/logger.ts';
+import { KEY_SERVICE_KINDS } from '../providers/kinds.ts';
 import { duration, socketMode } from './units.ts';
 
 const LABEL_MAX_BYTES = 32;
@@ -58,7 +59,7 @@ const label = z
   );
 
 const cache = z.strictObject({
-  any: duration.default(3_600_000),
+  any: duration.default(300_000),
   unused: duration.default(600_000),
   uses: z
     .int()
@@ -77,7 +78,7 @@ const token = z.strictObject({
 
 const embedded = z
   .strictObject({
-    kind: z.literal('embedded', 'the kinds are: embedded'),
+    kind: z.literal('embedded'),
     'key-file': path,
     'passphrase-file': path.optional(),
     'systemd-credential': z
@@ -90,11 +91,15 @@ const embedded = z
     'the passphrase comes from one place: passphrase-file or systemd-credential',
   );
 
+const kinds = ['embedded', ...KEY_SERVICE_KINDS.map(({ kind }) => kind)];
+const remotes = KEY_SERVICE_KINDS.map(({ schema }) => schema);
+const provider = z.discriminatedUnion('kind', [embedded, ...remotes], `the kinds are: ${kinds.join(', ')}`);
+
 export const configSchema = z.strictObject({
   version: z.literal(1, 'version is 1'),
   tokens: z.array(token).max(256).default([]),
   'create-tokens': z.boolean().default(false),
-  providers: z.record(z.string().regex(NAME, 'a name has small letters, digits and hyphens'), embedded),
+  providers: z.record(z.string().regex(NAME, 'a name has small letters, digits and hyphens'), provider),
   store: z.strictObject({ path }),
   sockets: z.strictObject({
     pkcs11: path.default('pkcs11.sock'),
@@ -115,7 +120,9 @@ export function knownKeysAt(at: readonly PropertyKey[]): string[] | null {
   let schema: unknown = configSchema;
   for (const step of at) schema = stepInto(unwrapSchema(schema), step);
   const found = unwrapSchema(schema);
-  return found instanceof z.ZodObject ? Object.keys(found.shape) : null;
+  if (found instanceof z.ZodObject) return Object.keys(found.shape);
+  if (!(found instanceof z.ZodDiscriminatedUnion)) return null;
+  return [...new Set(found.options.flatMap((option) => Object.keys((option as z.ZodObject).shape)))];
 }
 
 function unwrapSchema(schema: unknown): unknown {

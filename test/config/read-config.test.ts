@@ -116,7 +116,7 @@ t.test('every error is told at once, in the order of the file', async (t) => {
 
 t.test('defaults are filled in, and paths are relative to the file', async (t) => {
   t.match(parseConfig('/etc/s.yaml', GOOD).config, {
-    tokens: [{ label: 'demo', login: 'pin', cache: { anyMs: 3_600_000, unusedMs: 600_000, uses: 0 } }],
+    tokens: [{ label: 'demo', login: 'pin', cache: { anyMs: 300_000, unusedMs: 600_000, uses: 0 } }],
     createTokens: false,
     providers: { local: { keyFile: '/etc/store/kek', passphraseFile: null } },
     sockets: {

@@ -1,0 +1,50 @@
+/**
+ * What a remote key service must be able to do to hold a KEK, and what every adapter of one looks like. The rest of Sidekey
+ * knows none of them: src/providers/kinds.ts lists them, remote-provider.ts makes a Provider of each.
+ */
+import type { z } from 'zod';
+import type { Logger } from '../log/logger.ts';
+import type { Clock } from '../tokens/ports.ts';
+
+/**
+ * Holder of one KEK. Rejections are SidekeyErrors: provider_unreachable (nobody answered, or only with faults of the service's
+ * own: others may be tried, `offline` applies) or provider_refused (it said no). Messages name provider, key and the service's request id,
+ * never key bytes.
+ */
+export interface KeyService {
+  /** A fresh data key of 32 bytes and the same wrapped by the KEK. The caller wipes the plaintext. */
+  generateDataKey(purpose: string): Promise<{ plaintext: Buffer; wrapped: Buffer }>;
+  /** The data key of a blob that generateDataKey gave for this purpose. The caller wipes it. */
+  unwrapDataKey(wrapped: Buffer, purpose: string): Promise<Buffer>;
+  /** Asks the service for the KEK's state, without using it. Never rejects. */
+  health(): Promise<{ ok: boolean; detail: string }>;
+  /** Ends pools, timers and sessions within a second. */
+  close(): Promise<void>;
+}
+
+export interface KeyServiceDeps {
+  /** The provider's name in the configuration. */
+  readonly name: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Fresh bytes from the kernel. */
+  readonly random: (bytes: number) => Buffer;
+  /** Paths in the configuration are relative to its file. */
+  readonly resolvePath: (path: string) => string;
+}
+
+/** One row of kinds.ts: the keys that the configuration may hold, and the adapter for them. */
+export interface KeyServiceKind {
+  readonly kind: string;
+  readonly schema: z.ZodObject;
+  readonly create: (raw: unknown, deps: KeyServiceDeps) => KeyService;
+}
+
+/** Ties an adapter to its schema, which must be a strictObject with a literal `kind`. */
+export function defineKind<Schema extends z.ZodObject>(
+  kind: string,
+  schema: Schema,
+  create: (options: z.output<Schema>, deps: KeyServiceDeps) => KeyService,
+): KeyServiceKind {
+  return { kind, schema, create: (raw, deps) => create(schema.parse(raw), deps) };
+}

@@ -1,0 +1,4 @@
+/** Every kind of remote key service. A new one is a row here and a page in docs/providers.md. */
+import type { KeyServiceKind } from './key-service.ts';
+
+export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [];

@@ -1,0 +1,41 @@
+/**
+ * A Provider of a remote key service: a data key comes as bytes, goes into a cell of the keeper, and is wiped here, whatever
+ * happens on the way.
+ */
+import type { CellId, Keeper, NewKey, Provider } from '../tokens/ports.ts';
+import type { KeyService } from './key-service.ts';
+
+const CKO_SECRET_KEY = 4;
+const CKK_AES = 0x1f;
+const CKA_VALUE = 0x11;
+
+async function toCell(keeper: Keeper, plaintext: Buffer, leaseMs: number | null): Promise<CellId> {
+  const rest = { owner: null, uses: null, note: null, seal: null };
+  const key: NewKey = { objectClass: CKO_SECRET_KEY, keyType: CKK_AES, leaseMs, ...rest };
+  try {
+    return (await keeper.importComponents(key, [{ type: CKA_VALUE, value: plaintext }])).cell;
+  } finally {
+    plaintext.fill(0);
+  }
+}
+
+export function createRemoteProvider(
+  name: string,
+  kind: string,
+  service: KeyService,
+  keeper: Keeper,
+): Provider {
+  return {
+    name,
+    kind,
+    async createDataKey(purpose) {
+      const { plaintext, wrapped } = await service.generateDataKey(purpose);
+      return { cell: await toCell(keeper, plaintext, null), wrapped };
+    },
+    async openDataKey(wrapped, purpose, leaseMs) {
+      return toCell(keeper, await service.unwrapDataKey(wrapped, purpose), leaseMs);
+    },
+    health: () => service.health(),
+    close: () => service.close(),
+  };
+}
