@@ -37,7 +37,8 @@ export interface KeyServiceDeps {
 export interface KeyServiceKind {
   readonly kind: string;
   readonly schema: z.ZodObject;
-  readonly create: (raw: unknown, deps: KeyServiceDeps) => KeyService;
+  /** `parsed` is what the configuration's schema, which holds this one, made of it: transforms do not run twice. */
+  readonly create: (parsed: unknown, deps: KeyServiceDeps) => KeyService;
 }
 
 /** Ties an adapter to its schema, which must be a strictObject with a literal `kind`. */
@@ -46,5 +47,5 @@ export function defineKind<Schema extends z.ZodObject>(
   schema: Schema,
   create: (options: z.output<Schema>, deps: KeyServiceDeps) => KeyService,
 ): KeyServiceKind {
-  return { kind, schema, create: (raw, deps) => create(schema.parse(raw), deps) };
+  return { kind, schema, create: (parsed, deps) => create(parsed as z.output<Schema>, deps) };
 }
