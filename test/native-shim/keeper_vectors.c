@@ -95,6 +95,51 @@ static void x25519(void)
     kp_key_drop(key);
 }
 
+static int verifies(struct kp_key *key, struct wire_bytes signature)
+{
+    uint8_t unused[1];
+    struct wire_writer w;
+    struct kp_op op;
+    int status = kp_op_begin(&op, CKM_ECDSA_SHA256, WIRE_VERIFY, key, (struct wire_bytes){NULL, 0});
+
+    wire_writer_init(&w, unused, sizeof(unused));
+    if (status != STATUS_ok)
+        return status;
+    status = kp_op_finish(&op, hex("616263"), signature, &w);
+    kp_op_end(&op);
+    return status;
+}
+
+/* SunPKCS11 writes r and s as short as the longer of them allows. With P-521, whose order's first octet is 0 or 1, every
+ * fourth signature can lose one octet of each half. */
+static void short_ecdsa(void)
+{
+    enum { HALF = 66 };
+    struct wire_template t = {.count = 1};
+    uint8_t out[2 * HALF + 8], brief[2 * HALF] = {0};
+    struct kp_key *key = NULL;
+    struct wire_writer w;
+    int tries = 0;
+
+    t.at[0] = (struct wire_attribute){CKA_EC_PARAMS, hex("06052b81040023")};
+    ok(kp_key_generate(CKM_EC_KEY_PAIR_GEN, CKK_EC, &t, &key) == STATUS_ok, "a P-521 key is made");
+    do {
+        wire_writer_init(&w, out, sizeof(out));
+        kp_op_once(CKM_ECDSA_SHA256, WIRE_SIGN, key, (struct wire_bytes){NULL, 0}, hex("616263"), &w);
+    } while ((out[0] || out[HALF]) && ++tries < 1000);
+    for (int i = 0; i < HALF - 1; i++) {
+        brief[i] = out[i + 1];
+        brief[HALF - 1 + i] = out[HALF + 1 + i];
+    }
+    ok(verifies(key, (struct wire_bytes){out, 2 * HALF}) == STATUS_ok, "a signature of full length verifies");
+    ok(verifies(key, (struct wire_bytes){brief, 2 * HALF - 2}) == STATUS_ok, "and without the zero before either half");
+    ok(verifies(key, (struct wire_bytes){out, 2 * HALF - 1}) == STATUS_signature_len_range, "an odd length does not");
+    ok(verifies(key, (struct wire_bytes){brief, 2 * HALF - 6}) == STATUS_signature_len_range, "nor a much shorter one");
+    ok(verifies(key, (struct wire_bytes){out, 2 * HALF + 2}) == STATUS_signature_len_range, "nor a longer one");
+    ok(verifies(key, (struct wire_bytes){out, 0}) == STATUS_signature_len_range, "nor none");
+    kp_key_drop(key);
+}
+
 int main(void)
 {
     struct wire_bytes none = {NULL, 0};
@@ -126,5 +171,6 @@ int main(void)
           "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
     ed25519();
     x25519();
+    short_ecdsa();
     return done();
 }
