@@ -87,6 +87,11 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
     'Nonces are random; past the cap two of them might be equal.',
     'Rotate: make a new key and use that.',
   ],
+  ring_absent: [
+    'The keeper has no shared memory for this process.',
+    'It is out of descriptors or memory, or the kernel refused. Nothing fails: the process goes on by its socket, more slowly.',
+    'Raise the keeper’s limit of open files (`LimitNOFILE`): two for each connected process.',
+  ],
   arguments_bad: [
     'An argument makes no sense.',
     'A number out of range, a pointer that is NULL, a flag that is not defined.',

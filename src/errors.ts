@@ -30,6 +30,7 @@ export const ERRORS = {
   seal_broken: { wire: 14, ckr: 'CKR_DEVICE_ERROR' },
   cell_unknown: { wire: 15, ckr: 'CKR_DEVICE_ERROR' },
   message_cap: { wire: 16, ckr: 'CKR_KEY_FUNCTION_NOT_PERMITTED' },
+  ring_absent: { wire: 17, ckr: 'CKR_DEVICE_ERROR' },
   arguments_bad: { wire: 32, ckr: 'CKR_ARGUMENTS_BAD' },
   function_not_supported: { wire: 33, ckr: 'CKR_FUNCTION_NOT_SUPPORTED' },
   action_prohibited: { wire: 34, ckr: 'CKR_ACTION_PROHIBITED' },

@@ -251,7 +251,7 @@ int kp_on_unbind(struct kp_request *r)
 
 int kp_on_shutdown(struct kp_request *r)
 {
-    kp_conn_reply(r->from, &r->header, STATUS_ok);
+    kp_conn_reply(r->from, r->slot, &r->header, STATUS_ok);
     kp_stop("asked by the agent");
     return KP_LATER;
 }

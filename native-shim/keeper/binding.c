@@ -4,10 +4,20 @@
 #include <string.h>
 
 #include "cell.h"
+#include "ring.h"
 
 static unsigned bucket_of(uint64_t slot, uint64_t handle)
 {
     return (unsigned)(((slot * 31 + handle) * 0x9e3779b97f4a7c15u) >> 58) % KP_BUCKETS;
+}
+
+static void new_epoch(struct kp_conn *client)
+{
+    uint64_t epoch = atomic_fetch_add(&client->epoch, 1) + 1;
+    struct kp_ring *ring = atomic_load(&client->ring);
+
+    if (ring)
+        kp_ring_set_epoch(ring, epoch);
 }
 
 static void drop(struct kp_binding *b)
@@ -16,7 +26,7 @@ static void drop(struct kp_binding *b)
     LIST_REMOVE(b, of_cell);
     b->client->binding_count--;
     kp.binding_count--;
-    atomic_fetch_add(&b->client->epoch, 1);
+    new_epoch(b->client);
     free(b);
 }
 

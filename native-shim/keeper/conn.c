@@ -13,6 +13,7 @@
 #include "clock.h"
 #include "operation.h"
 #include "park.h"
+#include "ring.h"
 #include "route.h"
 #include "timer.h"
 
@@ -115,10 +116,19 @@ static void destroy(struct kp_conn *conn)
     kp_free(conn->part);
     kp_frame_release(conn->reserved);
     wire_wipe(conn->head, sizeof(conn->head));
+    if (conn->ring)
+        kp_ring_close(conn->ring);
     if (conn->fd >= 0)
         close(conn->fd);
     pthread_mutex_destroy(&conn->lock);
     free(conn);
+}
+
+void kp_conn_hold(struct kp_conn *conn)
+{
+    kp_lock();
+    conn->refs++;
+    kp_unlock();
 }
 
 void kp_conn_drop(struct kp_conn *conn)
@@ -153,6 +163,17 @@ static void leave(struct kp_conn *conn)
         kp_timer_by(kp.idle_since + kp.linger_ms);
 }
 
+/* kp_lock held. The client has the bell as well, so that closing ours would not take it out of the set. */
+static void take_bell(struct kp_conn *conn)
+{
+    struct kp_ring *ring = atomic_load(&conn->ring);
+
+    if (!ring)
+        return;
+    atomic_store(&ring->dead, true);
+    epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ring->bell, NULL);
+}
+
 void kp_conn_close(struct kp_conn *conn)
 {
     bool first;
@@ -168,6 +189,7 @@ void kp_conn_close(struct kp_conn *conn)
         conn->hungry = false;
         if (conn->fd >= 0) {
             epoll_ctl(epoll_fd, EPOLL_CTL_DEL, conn->fd, NULL);
+            take_bell(conn);
             shutdown(conn->fd, SHUT_RDWR);
         }
         pthread_mutex_unlock(&conn->lock);
@@ -233,7 +255,15 @@ int kp_conn_send(struct kp_conn *conn, const uint8_t *frame, size_t length)
     return sent;
 }
 
-void kp_conn_reply(struct kp_conn *conn, const struct wire_header *request, int status)
+void kp_conn_answer(struct kp_conn *conn, unsigned slot, const uint8_t *frame, size_t length)
+{
+    if (slot)
+        kp_ring_answer(atomic_load(&conn->ring), slot - 1, frame, length);
+    else if (kp_conn_send(conn, frame, length) != 0)
+        kp_conn_hang_up(conn);
+}
+
+void kp_conn_reply(struct kp_conn *conn, unsigned slot, const struct wire_header *request, int status)
 {
     uint8_t frame[WIRE_HEADER_BYTES];
     struct wire_header h = {.type = request->type | WIRE_REPLY, .status = (uint16_t)status, .id = request->id};
@@ -241,8 +271,42 @@ void kp_conn_reply(struct kp_conn *conn, const struct wire_header *request, int 
     if (conn->kind == KP_CLIENT)
         h.epoch = atomic_load(&conn->epoch);
     wire_write_header(frame, &h);
-    if (kp_conn_send(conn, frame, sizeof(frame)) != 0)
-        kp_conn_hang_up(conn);
+    kp_conn_answer(conn, slot, frame, sizeof(frame));
+}
+
+/* The first bytes of a stream may carry descriptors only if nothing waits before them. */
+static bool send_with(struct kp_conn *conn, const int fds[2], const uint8_t *frame, size_t length)
+{
+    union {
+        struct cmsghdr head;
+        uint8_t bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec io = {(void *)(uintptr_t)frame, length};
+    struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)};
+
+    control.head = (struct cmsghdr){CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS};
+    memcpy(CMSG_DATA(&control.head), fds, 2 * sizeof(int));
+    return !conn->out && sendmsg(conn->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)length;
+}
+
+int kp_conn_give_ring(struct kp_conn *conn, struct kp_ring *ring, int memfd, const uint8_t *reply, size_t length)
+{
+    struct epoll_event e = {.events = EPOLLIN | EPOLLET, .data = {.u64 = conn->number | KP_CONN_BELL}};
+    const int fds[2] = {memfd, ring->bell};
+    bool given = false;
+
+    kp_lock();
+    pthread_mutex_lock(&conn->lock);
+    if (conn->fd >= 0 && !conn->gone && !conn->ring && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ring->bell, &e) == 0) {
+        kp_ring_set_epoch(ring, atomic_load(&conn->epoch));
+        atomic_store(&conn->ring, ring);
+        given = true;
+        if (!send_with(conn, fds, reply, length))
+            kp_conn_hang_up(conn);
+    }
+    pthread_mutex_unlock(&conn->lock);
+    kp_unlock();
+    return given ? 0 : -1;
 }
 
 void kp_conn_hang_up(struct kp_conn *conn)

@@ -15,6 +15,7 @@ extern void (*kp_conn_sink)(struct kp_conn *conn, const uint8_t *frame, size_t l
 /* Without a reference, kp_lock held. With one; give it back with kp_conn_drop. Both take kp_lock themselves. */
 struct kp_conn *kp_conn_peek(uint64_t number);
 struct kp_conn *kp_conn_take(uint64_t number);
+void kp_conn_hold(struct kp_conn *conn); /* one more, for who has one already */
 void kp_conn_drop(struct kp_conn *conn);
 
 /* Ends it and everything that was its own: bindings, operations, cells, parked requests. Takes kp_lock. */
@@ -24,8 +25,19 @@ void kp_conn_close(struct kp_conn *conn);
  * caller answers busy or hangs up. Any thread, kp_lock held or not. */
 int kp_conn_send(struct kp_conn *conn, const uint8_t *frame, size_t length);
 
-/* A reply without a body, or with the request's header turned around. */
-void kp_conn_reply(struct kp_conn *conn, const struct wire_header *request, int status);
+/* Sends a reply to where its request came from: a slot of the ring (from 1), or 0, the socket. Hangs up when there is no room
+ * for it. Any thread, kp_lock held or not. */
+void kp_conn_answer(struct kp_conn *conn, unsigned slot, const uint8_t *frame, size_t length);
+
+/* The same for a reply without a body. */
+void kp_conn_reply(struct kp_conn *conn, unsigned slot, const struct wire_header *request, int status);
+
+/* Gives a connection its ring, which it then owns, and sends the reply with the descriptors of its memory and its bell. -1:
+ * it has one already, or nothing could be sent; the ring is the caller's still. Takes kp_lock. */
+int kp_conn_give_ring(struct kp_conn *conn, struct kp_ring *ring, int memfd, const uint8_t *reply, size_t length);
+
+/* In the number that epoll gives back: the bell of that connection, not its socket. */
+#define KP_CONN_BELL ((uint64_t)1 << 63)
 
 /* Hangs up; the loop sees it and closes. */
 void kp_conn_hang_up(struct kp_conn *conn);

@@ -8,6 +8,7 @@
 
 #include "cryptoki.h"
 #include "mechanism.h"
+#include "../wire/ring.h"
 
 enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
 
@@ -82,7 +83,7 @@ bool kp_op_has_more(const struct kp_op *op) { return op->given > 0; }
 
 void kp_op_more(struct kp_op *op, struct wire_writer *out)
 {
-    size_t rest = op->length - op->given, piece = rest < WIRE_DATA_MAX ? rest : WIRE_DATA_MAX;
+    size_t rest = op->length - op->given, most = kp_out_max(out), piece = rest < most ? rest : most;
 
     wire_write_raw(out, op->data + op->given, piece);
     op->given += piece;
@@ -126,6 +127,11 @@ int kp_op_once(uint64_t mechanism, enum wire_operation operation, struct kp_key 
         status = kp_op_finish(&op, in, none, out);
     kp_op_end(&op);
     return status;
+}
+
+size_t kp_out_max(const struct wire_writer *out)
+{
+    return (size_t)(out->end - out->start) > WIRE_DATA_MAX ? WIRE_DATA_MAX : RING_DATA_MAX;
 }
 
 uint8_t *kp_out_room(const struct wire_writer *out, size_t length)

@@ -49,7 +49,7 @@ int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out
 /* `in` is the last of the input; `signature` is for verify. */
 int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out);
 
-/* True when finish left output behind, which kp_op_more then gives, WIRE_DATA_MAX bytes at a time. */
+/* True when finish left output behind, which kp_op_more then gives, kp_out_max bytes at a time. */
 bool kp_op_has_more(const struct kp_op *op);
 void kp_op_more(struct kp_op *op, struct wire_writer *out);
 
@@ -65,6 +65,9 @@ int kp_op_once(uint64_t mechanism, enum wire_operation operation, struct kp_key 
 
 /* CKM_ECDH1_DERIVE: `length` bytes (0: all there are) to `out`, which has room for WIRE_COMPONENT_MAX. */
 int kp_ecdh(struct kp_key *key, struct wire_bytes params, size_t length, struct wire_writer *out);
+
+/* Application data in one reply: what carries it has room for WIRE_DATA_MAX or RING_DATA_MAX. */
+size_t kp_out_max(const struct wire_writer *out);
 
 /* For engines: room for `length` bytes of output, or NULL. */
 uint8_t *kp_out_room(const struct wire_writer *out, size_t length);

@@ -88,7 +88,7 @@ static int gcm_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
     if (all.length < op->tag)
         return STATUS_encrypted_data_len_range;
     length = all.length - op->tag;
-    if (length < WIRE_DATA_MAX) {
+    if (length < kp_out_max(out)) {
         if (!kp_out_room(out, length))
             return STATUS_memory;
         status = open_to(op, all, out->at);

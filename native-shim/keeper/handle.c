@@ -4,6 +4,7 @@
 
 #include "conn.h"
 #include "log.h"
+#include "ring.h"
 
 enum party { party_module, party_keeper, party_agent };
 
@@ -29,6 +30,7 @@ static const struct {
     {WIRE_bind_check, kp_on_bind_check, true},
     {WIRE_operate, kp_on_operate, true},
     {WIRE_random, kp_on_random, true},
+    {WIRE_ring, kp_on_ring, false},
     {WIRE_attach, kp_on_attach, false},
     {WIRE_mechanism_table, kp_on_mechanism_table, false},
     {WIRE_state, kp_on_state, false},
@@ -109,17 +111,18 @@ static void answer(struct kp_request *r, int status, uint8_t *out)
         h.epoch = atomic_load(&r->from->epoch);
     h.length = body ? (uint32_t)wire_written(r->reply) : 0;
     wire_write_header(out, &h);
-    if (kp_conn_send(r->from, out, WIRE_HEADER_BYTES + h.length) != 0)
-        kp_conn_hang_up(r->from);
+    kp_conn_answer(r->from, r->slot, out, WIRE_HEADER_BYTES + h.length);
 }
 
-static void run(struct kp_request *r, uint8_t *out)
+/* Gives how much of `out` was written. */
+static size_t run(struct kp_request *r, uint8_t *out)
 {
     kp_handler *handler = find_handler(r->from, r->header.type);
+    const size_t room = r->slot ? RING_SLOT_BYTES - WIRE_HEADER_BYTES : WIRE_BODY_MAX;
     struct wire_writer reply;
     int status = KP_BROKEN;
 
-    wire_writer_init(&reply, out + WIRE_HEADER_BYTES, WIRE_BODY_MAX);
+    wire_writer_init(&reply, out + WIRE_HEADER_BYTES, room);
     wire_reader_init(&r->body, r->whole.data, r->whole.length);
     r->reply = &reply;
     if (handler)
@@ -128,26 +131,34 @@ static void run(struct kp_request *r, uint8_t *out)
         status = STATUS_internal;
     if (status >= 0)
         answer(r, status, out);
-    /* An engine may have written past what it kept (a decryption that failed): wipe a block more. */
-    wire_wipe(out, WIRE_HEADER_BYTES + (wire_written(&reply) + 64 < WIRE_BODY_MAX ? wire_written(&reply) + 64 : WIRE_BODY_MAX));
-    if (status != KP_BROKEN)
-        return;
-    kp_log("warn", "frame_refused", "\"type\":%u,\"pid\":%d,\"uid\":%u", r->header.type, (int)r->from->peer.pid,
-           (unsigned)r->from->peer.uid);
-    kp_conn_close(r->from);
+    if (status == KP_BROKEN) {
+        kp_log("warn", "frame_refused", "\"type\":%u,\"pid\":%d,\"uid\":%u", r->header.type, (int)r->from->peer.pid,
+               (unsigned)r->from->peer.uid);
+        kp_conn_close(r->from);
+    }
+    /* An engine may have written past what it kept (a decryption that failed): a block more. */
+    return WIRE_HEADER_BYTES + (wire_written(&reply) + 64 < room ? wire_written(&reply) + 64 : room);
 }
 
-void kp_handle_again(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, unsigned attempts,
-                     uint8_t *out)
+void kp_handle_again(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,
+                     unsigned attempts, uint8_t *out)
 {
-    struct kp_request r = {.from = from, .header = *header, .whole = body, .attempts = attempts};
+    struct kp_request r = {.from = from, .header = *header, .whole = body, .attempts = attempts, .slot = slot};
 
-    run(&r, out);
+    wire_wipe(out, run(&r, out));
 }
 
 void kp_handle(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, uint8_t *out)
 {
-    kp_handle_again(from, header, body, 0, out);
+    kp_handle_again(from, 0, header, body, 0, out);
+}
+
+void kp_handle_slot(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,
+                    uint8_t *out, size_t *dirty)
+{
+    struct kp_request r = {.from = from, .header = *header, .whole = body, .slot = slot};
+
+    *dirty = run(&r, out);
 }
 
 void kp_read_place(struct wire_reader *r, struct kp_place *out)

@@ -14,6 +14,7 @@ struct kp_request {
     struct wire_bytes whole;  /* the same, unread */
     struct wire_writer *reply; /* of the body */
     unsigned attempts;        /* times it was resumed */
+    unsigned slot;            /* of the ring that it came by, from 1; 0: the socket */
 };
 
 enum {
@@ -28,9 +29,14 @@ typedef int kp_handler(struct kp_request *r);
  * as it was written. Ends the connection when the frame breaks the format. */
 void kp_handle(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, uint8_t *out);
 
-/* A parked request runs again: as kp_handle, for the module's own frame. */
-void kp_handle_again(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, unsigned attempts,
-                     uint8_t *out);
+/* The same for a request that came by a slot of the ring; what is to be wiped of `out` is the caller's, who asks once for
+ * many. */
+void kp_handle_slot(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,
+                    uint8_t *out, size_t *dirty);
+
+/* A parked request runs again: as kp_handle, for the module's own frame, which came by `slot` (from 1) or by the socket. */
+void kp_handle_again(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,
+                     unsigned attempts, uint8_t *out);
 
 /* Whether the next frame of the connection may be read only after this one was handled: the agent's `bind` must be done
  * before its answer to `resolve` is. */
@@ -44,7 +50,7 @@ struct kp_place {
 void kp_read_place(struct wire_reader *r, struct kp_place *out);
 
 /* Handlers by file: module.c, operate.c, route.c, agent.c, command.c. */
-kp_handler kp_on_hello, kp_on_random, kp_on_bind_check, kp_on_operate, kp_on_route, kp_on_agent_reply;
+kp_handler kp_on_hello, kp_on_ring, kp_on_random, kp_on_bind_check, kp_on_operate, kp_on_route, kp_on_agent_reply;
 kp_handler kp_on_attach, kp_on_mechanism_table, kp_on_state, kp_on_client_list, kp_on_client_note, kp_on_cell_list,
     kp_on_usage, kp_on_shutdown, kp_on_bind, kp_on_unbind;
 kp_handler kp_on_cell_generate, kp_on_cell_import, kp_on_cell_open, kp_on_cell_unwrap, kp_on_cell_derive, kp_on_cell_copy,

@@ -1,13 +1,17 @@
 #include "lockdown.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <seccomp.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "../wire/ring.h"
 
 /* Allowed whatever the arguments. Reading and writing concern descriptors that are open already. */
 static const int allowed[] = {
@@ -41,6 +45,22 @@ int kp_lockdown_early(int keep)
     return (int)syscall(SYS_close_range, keep < 3 ? 3u : (unsigned)keep + 1, ~0u, 0u);
 }
 
+/* One kind of shared memory: sealed, of one size, never executed; and its bell. */
+static int allow_rings(scmp_filter_ctx filter)
+{
+    const scmp_datum_t size = sizeof(struct ring_region);
+    int error = 0;
+
+    error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(memfd_create), 1,
+                              SCMP_A1(SCMP_CMP_EQ, MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(ftruncate), 1, SCMP_A1(SCMP_CMP_EQ, size));
+    error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 1, SCMP_A1(SCMP_CMP_EQ, F_ADD_SEALS));
+    error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 3, SCMP_A1(SCMP_CMP_EQ, size),
+                              SCMP_A2(SCMP_CMP_EQ, PROT_READ | PROT_WRITE), SCMP_A3(SCMP_CMP_EQ, MAP_SHARED));
+    error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(eventfd2), 1, SCMP_A1(SCMP_CMP_EQ, EFD_CLOEXEC | EFD_NONBLOCK));
+    return error;
+}
+
 /* Memory, but no code: anonymous mappings, and no protection that executes. Signals to ourselves only (abort). */
 static int allow_with_arguments(scmp_filter_ctx filter)
 {
@@ -50,6 +70,7 @@ static int allow_with_arguments(scmp_filter_ctx filter)
     error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0),
                               SCMP_A3(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, MAP_ANONYMOUS));
     error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mprotect), 1, SCMP_A2(SCMP_CMP_MASKED_EQ, PROT_EXEC, 0));
+    error |= allow_rings(filter);
     error |= seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1, SCMP_A0(SCMP_CMP_EQ, self));
     return error ? -1 : 0;
 }

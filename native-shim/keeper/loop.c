@@ -16,6 +16,7 @@
 #include "lifetime.h"
 #include "listen.h"
 #include "log.h"
+#include "poll.h"
 #include "timer.h"
 
 #ifdef SIDEKEY_SANITIZED
@@ -30,11 +31,13 @@ enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096 };
 struct worker {
     uint8_t in[WIRE_BODY_MAX];
     uint8_t out[WIRE_HEADER_BYTES + WIRE_BODY_MAX];
+    struct kp_poller poller;
 };
 
 enum reading { READ_FRAME, READ_PART, READ_HUNGRY, READ_END };
 
 static int epoll_fd = -1, listeners[2] = {-1, -1};
+static atomic_uint waiting; /* workers that sleep */
 
 /* Fills `into` up to `wanted`. */
 static enum reading receive(int fd, uint8_t *into, size_t *have, size_t wanted)
@@ -196,14 +199,49 @@ static void on_event(const struct epoll_event *e, struct worker *w)
     }
 }
 
+static void on_bell(uint64_t number, struct worker *w)
+{
+    struct kp_conn *conn = kp_conn_take(number);
+
+    if (!conn)
+        return;
+    kp_poll_bell(&w->poller, conn);
+    kp_conn_drop(conn);
+}
+
+static void on_any(const struct epoll_event *e, struct worker *w)
+{
+    if (e->data.u64 & KP_CONN_BELL) {
+        on_bell(e->data.u64 & ~KP_CONN_BELL, w);
+        return;
+    }
+    kp_poll_leave(&w->poller);
+    on_event(e, w);
+    kp_poll_return(&w->poller);
+}
+
+/* While it has rings to look at it looks at the rest only when nobody else would. */
+static int next_event(struct worker *w, struct epoll_event *e)
+{
+    int got;
+
+    if (kp_poll_look(&w->poller))
+        return atomic_load(&waiting) ? 0 : epoll_wait(epoll_fd, e, 1, 0);
+    kp_poll_wipe(&w->poller);
+    atomic_fetch_add(&waiting, 1);
+    got = epoll_wait(epoll_fd, e, 1, -1);
+    atomic_fetch_sub(&waiting, 1);
+    return got;
+}
+
 static void *work(void *argument)
 {
     struct worker *w = argument;
     struct epoll_event e;
 
     for (;;)
-        if (epoll_wait(epoll_fd, &e, 1, -1) == 1)
-            on_event(&e, w);
+        if (next_event(w, &e) == 1)
+            on_any(&e, w);
     return NULL;
 }
 
@@ -221,6 +259,8 @@ static int start(void)
         errno = ENOMEM;
         return -1;
     }
+    w->poller.in = w->in;
+    w->poller.out = w->out;
     stack = block + (PAGE - (uintptr_t)block % PAGE) + PAGE;
     if (mprotect(stack - PAGE, PAGE, PROT_NONE) != 0)
         return -1;
@@ -239,6 +279,7 @@ int kp_loop_open(unsigned workers)
     if (epoll_fd < 0 || kp_timer_open() != 0)
         return -1;
     kp_conn_epoll(epoll_fd);
+    kp_poll_open();
     for (unsigned i = 0; i < workers; i++)
         if (start() != 0)
             return -1;

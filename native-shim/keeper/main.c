@@ -19,6 +19,7 @@
 #include "log.h"
 #include "loop.h"
 #include "options.h"
+#include "ring.h"
 #include "state.h"
 
 /* The human reads the text, the machine the line. */
@@ -56,16 +57,21 @@ static int open_sockets(const struct kp_options *o, int inherited, int fds[2])
     return fds[1] < 0 ? fail(EX_UNAVAILABLE, "socket_failed", why) : EX_OK;
 }
 
-/* A descriptor per client and some more; the clients are fewer when the hard limit says so. */
+/* Two descriptors per client (the second is its ring's bell) and some more. Where the hard limit says fewer, clients go before
+ * rings. */
 static void fit_descriptors(struct kp_options *o)
 {
     struct rlimit limit;
-    rlim_t wanted = o->max_clients + 64;
+    rlim_t wanted = 2 * (rlim_t)o->max_clients + 64;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
         return;
     limit.rlim_cur = limit.rlim_max < wanted ? limit.rlim_max : wanted;
     setrlimit(RLIMIT_NOFILE, &limit);
+    if (limit.rlim_cur >= wanted)
+        return;
+    wanted = o->max_clients + 64;
+    kp_ring_limit(limit.rlim_cur > wanted ? (unsigned)(limit.rlim_cur - wanted) : 0);
     if (limit.rlim_cur >= wanted)
         return;
     o->max_clients = limit.rlim_cur > 128 ? (unsigned)limit.rlim_cur - 64 : 64;

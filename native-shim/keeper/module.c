@@ -1,9 +1,11 @@
 /* What a module asks of the keeper beside operations: hello and random. */
 #include <string.h>
+#include <unistd.h>
 
 #include "conn.h"
 #include "crypto.h"
 #include "handle.h"
+#include "ring.h"
 #include "route.h"
 
 static void keep_program(struct kp_conn *conn, struct wire_bytes program)
@@ -37,6 +39,30 @@ int kp_on_hello(struct kp_request *r)
     return STATUS_ok;
 }
 
+/* Answers by itself: its reply carries descriptors. */
+int kp_on_ring(struct kp_request *r)
+{
+    struct wire_header h = {.length = 4, .type = WIRE_ring | WIRE_REPLY, .id = r->header.id};
+    uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
+    struct kp_ring *ring;
+    int memfd, given;
+
+    if (!wire_reader_done(&r->body))
+        return STATUS_wire_malformed;
+    if (kp_ring_open(&ring, &memfd) != 0)
+        return STATUS_ring_absent;
+    h.epoch = atomic_load(&r->from->epoch);
+    wire_write_header(frame, &h);
+    wire_write_u32(r->reply, RING_VERSION);
+    given = kp_conn_give_ring(r->from, ring, memfd, frame, WIRE_HEADER_BYTES + h.length);
+    close(memfd);
+    if (given == 0)
+        return KP_LATER;
+    kp_ring_close(ring);
+    r->reply->at = r->reply->start;
+    return STATUS_ring_absent;
+}
+
 int kp_on_random(struct kp_request *r)
 {
     uint32_t length = wire_read_u32(&r->body);
@@ -44,7 +70,7 @@ int kp_on_random(struct kp_request *r)
 
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    if (length > WIRE_DATA_MAX)
+    if (length > kp_out_max(r->reply))
         return STATUS_arguments_bad;
     wire_write_u32(r->reply, length);
     kp_random(at, length);

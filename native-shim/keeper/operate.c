@@ -188,7 +188,7 @@ static int run_part(struct kp_operation *o, struct kp_request *r, const struct c
     wire_end_bytes(r->reply, mark);
     *more = status == STATUS_ok && !(c->flags & (WIRE_FINAL | WIRE_MORE));
     if (status == STATUS_ok && c->flags & (WIRE_FINAL | WIRE_MORE))
-        *more = kp_op_has_more(&o->op) && wire_written(r->reply) - 4 - mark == WIRE_DATA_MAX;
+        *more = kp_op_has_more(&o->op) && wire_written(r->reply) - 4 - mark == kp_out_max(r->reply);
     return status;
 }
 

@@ -68,7 +68,7 @@ void kp_parked_answer(struct kp_parked *p, int status)
 
     kp_parked_take(p);
     if (client)
-        kp_conn_reply(client, &p->request, status);
+        kp_conn_reply(client, p->slot, &p->request, status);
     kp_parked_free(p);
 }
 

@@ -14,6 +14,7 @@ struct kp_parked {
     bool resolve;               /* waits for a binding, then runs again; else it is the agent's to answer */
     bool sent;                  /* to the agent that is attached */
     unsigned attempts;
+    unsigned slot; /* where it came from: see kp_conn_answer */
     uint8_t *body; /* resolve: the module's, to run again. Else what the agent is to get. Frame memory. */
     size_t length;
     uint8_t ask[64]; /* resolve: what the agent is to get */

@@ -87,6 +87,7 @@ int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t o
         return status;
     p->resolve = true;
     p->attempts = r->attempts + 1;
+    p->slot = r->slot;
     if (!keep_body(p, r->whole))
         return give_up(p, STATUS_memory);
     wire_writer_init(&w, p->ask, sizeof(p->ask));
@@ -152,9 +153,9 @@ static void resume(struct kp_parked *p, struct kp_conn *client, struct kp_reques
     uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
 
     if (r->header.status != STATUS_ok)
-        kp_conn_reply(client, &p->request, r->header.status);
+        kp_conn_reply(client, p->slot, &p->request, r->header.status);
     else
-        kp_handle_again(client, &p->request, (struct wire_bytes){p->body, p->length}, p->attempts, frame);
+        kp_handle_again(client, p->slot, &p->request, (struct wire_bytes){p->body, p->length}, p->attempts, frame);
 }
 
 int kp_on_agent_reply(struct kp_request *r)

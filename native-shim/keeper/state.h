@@ -80,6 +80,8 @@ struct kp_peer {
     uint32_t groups[KP_GROUPS_MAX];
 };
 
+struct kp_ring;
+
 struct kp_conn {
     uint64_t number;
     enum kp_kind kind;
@@ -106,6 +108,7 @@ struct kp_conn {
 
     /* A client's: kp_lock. */
     _Atomic uint64_t epoch;
+    _Atomic(struct kp_ring *) ring; /* once made it stays until the last reference goes; NULL: the socket alone */
     struct kp_note note;
     LIST_HEAD(, kp_binding) bindings[KP_BUCKETS];
     LIST_HEAD(, kp_operation) operations;

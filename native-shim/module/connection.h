@@ -16,8 +16,11 @@ enum sk_io {
     SK_IO_MEMORY = -4
 };
 
+struct sk_ring;
+
 struct sk_connection {
     struct sk_descriptor socket;
+    struct sk_ring *ring; /* link.c's; NULL: none */
     uint64_t generation; /* which of this process's connections it is; from 1 */
     uint8_t *in;         /* received and not yet taken */
     size_t have;

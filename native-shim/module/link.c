@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, PROGRAM_NAME_MAX = 64, TRIES_MAX = 4 };
+enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, PROGRAM_NAME_MAX = 64, TRIES_MAX = 4, ANSWER_LONGER = 64 /* than its request: a tag, a block */ };
 
 struct sk_waiter {
     struct sk_waiter *next;
@@ -23,6 +23,7 @@ void sk_link_init(struct sk_link *l)
     *l = (struct sk_link){.next_id = 1};
     pthread_mutex_init(&l->lock, NULL);
     sk_cond_init(&l->turn);
+    sk_pace_init(&l->pace);
 }
 
 static void finish(struct sk_waiter *w, enum sk_io result)
@@ -38,6 +39,10 @@ static void break_off(struct sk_link *l, struct sk_connection *c)
     if (c->broken)
         return;
     c->broken = true;
+    if (c->ring) {
+        atomic_store(&l->ring, NULL);
+        sk_ring_kill(c->ring);
+    }
     sk_connection_hang_up(c);
     if (l->now == c) {
         l->now = NULL;
@@ -110,7 +115,8 @@ static enum wire_status greet(struct sk_connection *c, int64_t deadline, uint64_
 }
 
 /* Without the lock. */
-static enum wire_status dial(int64_t deadline, struct sk_connection **out, uint64_t *epoch, uint64_t *boot)
+static enum wire_status dial(struct sk_link *l, int64_t deadline, struct sk_connection **out, uint64_t *epoch,
+                             uint64_t *boot)
 {
     enum wire_status status;
     enum sk_io r = sk_connection_open(out);
@@ -118,11 +124,22 @@ static enum wire_status dial(int64_t deadline, struct sk_connection **out, uint6
     if (r != SK_IO_OK)
         return r == SK_IO_MEMORY ? STATUS_memory : STATUS_keeper_absent;
     status = greet(*out, deadline, epoch, boot);
+    if (status == STATUS_ok && sk_ring_open(*out, l, deadline, &(*out)->ring) != SK_IO_OK)
+        status = STATUS_keeper_absent;
     if (status != STATUS_ok) {
         sk_connection_free(*out);
         *out = NULL;
     }
     return status;
+}
+
+static void publish(struct sk_link *l, const struct sk_connection *c)
+{
+    if (!c->ring)
+        return;
+    c->ring->generation = c->generation;
+    atomic_store(&c->ring->dead, false);
+    atomic_store(&l->ring, c->ring);
 }
 
 /* Under the lock, which it leaves for the time of the dialling. */
@@ -134,13 +151,15 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
 
     l->connecting = true;
     pthread_mutex_unlock(&l->lock);
-    status = dial(deadline, &c, &epoch, &boot);
+    status = dial(l, deadline, &c, &epoch, &boot);
     pthread_mutex_lock(&l->lock);
     l->connecting = false;
     pthread_cond_broadcast(&l->turn);
     if (status != STATUS_ok)
         return status;
     if (l->closing) {
+        if (c->ring)
+            sk_ring_kill(c->ring);
         sk_connection_free(c);
         return STATUS_keeper_absent;
     }
@@ -151,6 +170,7 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     l->boot = boot;
     l->was_good = true;
     l->now = c;
+    publish(l, c);
     return STATUS_ok;
 }
 
@@ -342,11 +362,68 @@ static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
     return STATUS_keeper_absent;
 }
 
+/* by the ring */
+
+static bool fits_ring(const struct sk_exchange *x)
+{
+    return (x->type == WIRE_operate || x->type == WIRE_bind_check || x->type == WIRE_random) &&
+           x->length <= RING_SLOT_BYTES - ANSWER_LONGER;
+}
+
+static enum wire_status take_reply(struct sk_turn *t, struct sk_exchange *x)
+{
+    x->header = t->header;
+    if (!t->length)
+        return (enum wire_status)t->header.status;
+    x->body = malloc(t->length);
+    if (!x->body)
+        return STATUS_memory;
+    memcpy(x->body, t->body, t->length);
+    return (enum wire_status)t->header.status;
+}
+
+static enum wire_status exchange_by_ring(struct sk_link *l, struct sk_exchange *x, struct sk_turn *t, bool *answered)
+{
+    const uint64_t bound = x->generation;
+    enum sk_io r;
+
+    *answered = true;
+    x->generation = t->ring->generation;
+    if (x->resend == SK_SEND_BOUND && bound != x->generation)
+        return STATUS_operation_lost;
+    t->deadline = x->deadline;
+    memcpy(t->body, x->frame + WIRE_HEADER_BYTES, x->length - WIRE_HEADER_BYTES);
+    sk_ring_post(t, x->type, x->length - WIRE_HEADER_BYTES);
+    r = sk_ring_wait(t, &l->pace, 0);
+    if (r == SK_IO_OK)
+        return take_reply(t, x);
+    if (r == SK_IO_TIMEOUT)
+        return STATUS_deadline;
+    sk_link_lost(l, x->generation);
+    *answered = x->resend != SK_SEND_AGAIN;
+    return x->resend == SK_SEND_BOUND ? STATUS_operation_lost : STATUS_keeper_absent;
+}
+
+/* False: by the socket, for there is no ring, or the keeper ended and what was asked may be asked again. */
+static bool ask_by_ring(struct sk_link *l, struct sk_exchange *x, enum wire_status *status)
+{
+    struct sk_turn t;
+    bool answered;
+
+    if (!fits_ring(x) || !sk_ring_enter(l, 0, &t))
+        return false;
+    *status = exchange_by_ring(l, x, &t, &answered);
+    sk_ring_leave(&t);
+    return answered;
+}
+
 enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x)
 {
     enum wire_status status;
 
     x->body = NULL;
+    if (ask_by_ring(l, x, &status))
+        return status;
     pthread_mutex_lock(&l->lock);
     status = ask_locked(l, x);
     pthread_mutex_unlock(&l->lock);
@@ -357,11 +434,27 @@ uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch)
 {
     uint64_t generation;
 
+    if (sk_ring_epoch(l, &generation, epoch))
+        return generation;
     pthread_mutex_lock(&l->lock);
     generation = l->now ? l->now->generation : 0;
     *epoch = l->epoch;
     pthread_mutex_unlock(&l->lock);
     return generation;
+}
+
+void sk_link_lost(struct sk_link *l, uint64_t generation)
+{
+    struct sk_connection *c;
+
+    pthread_mutex_lock(&l->lock);
+    c = l->now;
+    if (c && c->generation == generation) {
+        c->users++;
+        break_off(l, c);
+        leave(c);
+    }
+    pthread_mutex_unlock(&l->lock);
 }
 
 void sk_link_close(struct sk_link *l)
@@ -382,6 +475,12 @@ void sk_link_close(struct sk_link *l)
 
 void sk_link_free(struct sk_link *l)
 {
+    while (l->rings) {
+        struct sk_ring *r = l->rings;
+
+        l->rings = r->next;
+        sk_ring_free(r);
+    }
     pthread_cond_destroy(&l->turn);
     pthread_mutex_destroy(&l->lock);
 }

@@ -1,5 +1,6 @@
 /*
- * The process's one connection to the keeper, shared by all its threads. Each thread writes its own frame; of the threads
+ * The process's one connection to the keeper, shared by all its threads. What is hot travels by its ring (ring.h), beside
+ * which everything here is slow. On the socket each thread writes its own frame; of the threads
  * that wait, one reads and hands the others their replies; nobody holds a lock while waiting. A lost connection is made
  * anew by whoever needs it next, and what may safely be sent twice is sent again once.
  */
@@ -7,6 +8,7 @@
 #define SIDEKEY_MODULE_LINK_H
 
 #include "connection.h"
+#include "ring.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,6 +19,9 @@ struct sk_link {
     pthread_mutex_t lock;
     pthread_cond_t turn; /* connecting or writing has ended, or the link is closing */
     struct sk_connection *now;
+    _Atomic(struct sk_ring *) ring; /* of `now`; NULL: none */
+    struct sk_ring *rings;          /* all that were ever made */
+    struct sk_pace pace;
     struct sk_waiter *waiters;
     bool connecting, closing;
     bool was_good;   /* a connection was there before: its loss is a pause, not an absence */
@@ -52,6 +57,9 @@ enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x);
 
 /* The generation of the connection and the epoch of its bindings now; 0 when there is none. */
 uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch);
+
+/* The ring of that generation's connection was found broken. */
+void sk_link_lost(struct sk_link *l, uint64_t generation);
 
 /* Wakes all who wait: they get keeper_absent. */
 void sk_link_close(struct sk_link *l);

@@ -64,6 +64,8 @@ static void forget_parent(void)
     inherited = NULL;
     if (!old)
         return;
+    if (old->link.now && old->link.now->ring)
+        sk_ring_forget(old->link.now->ring);
     if (old->link.now)
         sk_descriptor_close(&old->link.now->socket);
     sk_descriptor_close(&old->trace);

@@ -37,6 +37,7 @@ export const MESSAGES = {
   bind_check: { number: 0x0002, from: 'module', to: 'keeper', material: 'none' },
   operate: { number: 0x0003, from: 'module', to: 'keeper', material: 'none' },
   random: { number: 0x0004, from: 'module', to: 'keeper', material: 'none' },
+  ring: { number: 0x0005, from: 'module', to: 'keeper', material: 'none' },
   slots: { number: 0x0010, from: 'module', to: 'agent', material: 'none' },
   mechanisms: { number: 0x0011, from: 'module', to: 'agent', material: 'none' },
   login: { number: 0x0012, from: 'module', to: 'agent', material: 'none' },

@@ -198,12 +198,16 @@ static void old_gcm(void)
 
 static void own_login(void)
 {
+    CK_OBJECT_HANDLE found;
     CK_BYTE out[64];
     CK_ULONG n = sizeof(out);
 
     peer_login_needed = true;
-    peer_misbehave(PEER_NEW_EPOCH, WIRE_random);
-    f->C_GenerateRandom(s, out, 1);
+    peer_misbehave(PEER_NEW_EPOCH, WIRE_find);
+    f->C_FindObjectsInit(s, NULL, 0);
+    f->C_FindObjects(s, &found, 1, &n);
+    f->C_FindObjectsFinal(s);
+    n = sizeof(out);
     peer_misbehave(PEER_SOUND, 0);
     f->C_SignInit(s, &m_hmac, PEER_KEY);
     is(f->C_Login(s, CKU_CONTEXT_SPECIFIC, (CK_BYTE *)"9999", 4), CKR_PIN_INCORRECT, "a wrong PIN for the key");

@@ -396,6 +396,8 @@ static uint16_t answer(struct client *c, uint16_t type, struct wire_reader *r, s
         return bind_check(r, w);
     case WIRE_operate:
         return operate(c, r, w);
+    case WIRE_ring:
+        return STATUS_ring_absent;
     case WIRE_random:
         return random_bytes(r, w);
     case WIRE_find:

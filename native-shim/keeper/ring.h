@@ -1,0 +1,52 @@
+/*
+ * The region of memory that the keeper shares with one client (wire/ring.h, ARCHITECTURE.md "The ring"). The client may write
+ * anything into it at any time: what is read from it here is read once, into private memory, and then checked; what the
+ * keeper knows of a slot it knows by itself.
+ */
+#ifndef SIDEKEY_KEEPER_RING_H
+#define SIDEKEY_KEEPER_RING_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "../wire/ring.h"
+
+struct kp_ring {
+    struct ring_region *region;
+    int bell;                     /* an eventfd; the client writes it, epoll sees it */
+    atomic_bool held[RING_SLOTS]; /* a request of that slot is being handled, or is parked */
+    atomic_bool dead;             /* its connection has ended: nobody looks any more */
+    atomic_bool owned;            /* some worker polls it: see poll.h */
+    _Atomic unsigned next;        /* slot to look at first: turns go round */
+};
+
+/* How many regions there may be: each costs a descriptor. Before the first client. */
+void kp_ring_limit(unsigned most);
+
+/* A region that neither side can shrink, and its bell. `memfd` is the caller's to hand over and to close. 0, or -1: there is
+ * no room for one, and the client goes on with its socket. */
+int kp_ring_open(struct kp_ring **out, int *memfd);
+
+/* Unmaps. Whoever might still look holds the connection, which calls this with its last reference. */
+void kp_ring_close(struct kp_ring *ring);
+
+/* What a client reads: whether somebody looks at its slots (else it rings), and the epoch of its bindings. */
+void kp_ring_set_polled(struct kp_ring *ring, bool polled);
+void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch);
+
+/* Whether a slot waits to be taken. */
+bool kp_ring_has_work(struct kp_ring *ring);
+
+/* Takes the next slot that is ready and copies its frame out, once: the header to `head`, the body to `body` (RING_SLOT_BYTES
+ * of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote a length that is
+ * none. The slot is the caller's until it is answered. */
+int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length);
+
+/* Puts a reply (at most RING_SLOT_BYTES) into a slot that was taken and wakes who sleeps on it. Any thread, any lock. */
+void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length);
+
+/* Wakes one worker, as the client does. */
+void kp_ring_ring(struct kp_ring *ring);
+
+#endif

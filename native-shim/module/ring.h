@@ -1,0 +1,83 @@
+/*
+ * The ring as the module uses it (wire/ring.h, ARCHITECTURE.md "The ring"): a turn takes a slot, writes a frame into its
+ * payload, posts it and waits for the reply. No system call, no lock and no allocation while a worker of the keeper looks;
+ * a child of fork has no mapping of its parent's region at all. What stands in the region is read once and then checked.
+ */
+#ifndef SIDEKEY_MODULE_RING_H
+#define SIDEKEY_MODULE_RING_H
+
+#include "connection.h"
+
+#include "../wire/ring.h"
+
+struct sk_link;
+
+enum { SK_PACES = 4 };
+
+/* Kept until the link goes, so that a pointer to it may be looked at by who has no lock; its region goes with its last user
+ * once it is dead. */
+struct sk_ring {
+    struct sk_ring *next;
+    atomic_uint users;
+    atomic_bool dead;
+    _Atomic(struct ring_region *) region;
+    struct sk_descriptor bell, socket; /* the socket is the connection's: to see that it hung up */
+    bool bell_is_ours;                 /* when it died, the host had not closed our descriptors */
+    uint64_t generation;
+    atomic_bool given_up[RING_SLOTS];  /* at its deadline: to be taken back once it is done */
+    atomic_uint wanting, freed;        /* threads that wait for a slot; what they sleep on */
+    _Atomic uint64_t ids;
+};
+
+/* How long it is worth while to spin, by what is asked for: learnt. */
+struct sk_pace {
+    atomic_uint budget_us[SK_PACES];
+    atomic_uint skipped;
+    atomic_bool alone; /* one processor: never */
+};
+
+/* One request by the ring. */
+struct sk_turn {
+    struct sk_ring *ring;
+    struct ring_region *region;
+    unsigned slot;
+    uint64_t id;
+    uint8_t *body;       /* where the request's body is written; then the reply's: hostile, read once */
+    size_t length;       /* of the reply's body */
+    struct wire_header header; /* the reply's, in private memory and checked */
+    int64_t deadline;    /* 0: none was needed yet */
+};
+
+/* How much a body may be. */
+enum { SK_RING_BODY_MAX = RING_SLOT_BYTES - WIRE_HEADER_BYTES };
+
+/* Asks a keeper that was just greeted for its ring. NULL in `out`: none is to be had (an answer like any other). SK_IO_BROKEN:
+ * the connection is lost. SIDEKEY_RING=0 in the environment asks for none: for tests. */
+enum sk_io sk_ring_open(struct sk_connection *c, struct sk_link *l, int64_t deadline, struct sk_ring **out);
+
+/* Under the link's lock: the connection is lost. Who waits finds out within 20 ms. */
+void sk_ring_kill(struct sk_ring *ring);
+void sk_ring_free(struct sk_ring *ring);
+
+/* In the child of a fork: closes the descriptor that it inherited; its memory it never had. */
+void sk_ring_forget(struct sk_ring *ring);
+
+/* Takes a slot, the one of number `home` if it can. False: there is no ring, or no slot in time; the socket serves. */
+bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t);
+
+/* Sends what was written into the body. */
+void sk_ring_post(struct sk_turn *t, uint16_t type, size_t length);
+
+/* Waits for the reply. SK_IO_OK: header, body and length are there. SK_IO_TIMEOUT: the deadline passed, the slot is given up.
+ * SK_IO_BROKEN: the keeper is gone, or what it wrote is no reply; the caller tells the link. */
+enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, unsigned which);
+
+/* Gives the slot back, whatever became of it. */
+void sk_ring_leave(struct sk_turn *t);
+
+/* The generation of the connection and the epoch of its bindings, without a lock. False: there is no ring. */
+bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch);
+
+void sk_pace_init(struct sk_pace *pace);
+
+#endif
