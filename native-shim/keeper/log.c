@@ -6,10 +6,38 @@
 #include <time.h>
 #include <unistd.h>
 
+/* The day of the Gregorian calendar, `days` after 1970-01-01: gmtime would read the host's time zone, and there are no files. */
+static void civil_day(long days, long *year, long *month, long *day)
+{
+    long era, of_era, year_of_era, of_year, shifted; /* years begin in March, eras have 400 of them */
+
+    days += 719468;
+    era = days / 146097;
+    of_era = days - era * 146097;
+    year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    shifted = (5 * of_year + 2) / 153;
+    *day = of_year - (153 * shifted + 2) / 5 + 1;
+    *month = shifted < 10 ? shifted + 3 : shifted - 9;
+    *year = year_of_era + era * 400 + (*month <= 2);
+}
+
+/* As the agent's log has it: 2026-11-23T08:43:39.045Z. */
+static void write_time(char *text, size_t size)
+{
+    struct timespec now;
+    long year, month, day, of_day;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    of_day = (long)(now.tv_sec % 86400);
+    civil_day((long)(now.tv_sec / 86400), &year, &month, &day);
+    snprintf(text, size, "%04ld-%02ld-%02ldT%02ld:%02ld:%02ld.%03ldZ", year, month, day, of_day / 3600, of_day / 60 % 60,
+             of_day % 60, now.tv_nsec / 1000000);
+}
+
 void kp_log(const char *level, const char *event, const char *format, ...)
 {
-    char line[1024], more[768] = "";
-    struct timespec now;
+    char line[1024], more[768] = "", time[96];
     va_list arguments;
     int length;
 
@@ -18,9 +46,9 @@ void kp_log(const char *level, const char *event, const char *format, ...)
     va_end(arguments);
     if (length < 0 || (size_t)length >= sizeof(more))
         more[0] = '\0';
-    clock_gettime(CLOCK_REALTIME, &now);
-    length = snprintf(line, sizeof(line), "{\"level\":\"%s\",\"time\":%lld%03ld,\"name\":\"keeper\",\"event\":\"%s\"%s%s}\n",
-                      level, (long long)now.tv_sec, now.tv_nsec / 1000000, event, *more ? "," : "", more);
+    write_time(time, sizeof(time));
+    length = snprintf(line, sizeof(line), "{\"level\":\"%s\",\"time\":\"%s\",\"name\":\"keeper\",\"event\":\"%s\"%s%s}\n",
+                      level, time, event, *more ? "," : "", more);
     if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
         return; /* nobody listens: nothing else to do about it */
 }
