@@ -26,6 +26,8 @@ export interface NewObject {
   readonly template: AttributeMap;
   /** Types of the material that came beside the template (create). */
   readonly material?: readonly number[];
+  /** The security officer asks, who alone may say what is trusted (PKCS#11 3.1, 4.6.2). */
+  readonly byOfficer?: boolean;
 }
 
 /** A template as a map. The same attribute twice with two values is template_inconsistent. */
@@ -100,7 +102,7 @@ export function buildAttributes(wanted: NewObject): Map<number, Buffer> {
   const attributes = new Map<number, Buffer>();
   for (const [type, value] of wanted.template) {
     const row = demandRow(type, kind, wanted.keyType);
-    attributes.set(type, takeGiven(row, value, wanted.origin));
+    attributes.set(type, takeGiven(row, value, wanted));
   }
   attributes.set(CKA.CLASS, encodeUlong(wanted.objectClass));
   if (wanted.keyType !== null) attributes.set(CKA.KEY_TYPE, encodeUlong(wanted.keyType));
@@ -110,8 +112,9 @@ export function buildAttributes(wanted: NewObject): Map<number, Buffer> {
   return attributes;
 }
 
-function takeGiven(row: AttributeRow, value: Buffer, origin: Origin): Buffer {
-  if (!row.set.includes(origin) || (row.change === 'so' && readBool(new Map([[row.type, value]]), row.type)))
+function takeGiven(row: AttributeRow, value: Buffer, { origin, byOfficer = false }: NewObject): Buffer {
+  const isOfficers = row.change === 'so' && readBool(new Map([[row.type, value]]), row.type);
+  if (!row.set.includes(origin) || (isOfficers && !byOfficer))
     throw new SidekeyError('attribute_read_only', `${row.name} cannot be given here`);
   if (row.material === true)
     throw new SidekeyError('template_inconsistent', `${row.name} did not come as key material`);

@@ -7,7 +7,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
+import { MODULE, PIN, SO_PIN, startInstance } from '../e2e/instance.ts';
 import {
   environment,
   freePort,
@@ -63,6 +63,29 @@ t.test('p11tool signs and verifies by its own test, writes a certificate and del
   await must(t, 'p11tool', [...PROVIDER, '--batch', '--login', '--delete', uri], { env });
   t.not((await run('p11tool', [...PROVIDER, '--export', uri], { env })).status, 0, 'it is gone');
 });
+
+t.test(
+  'p11tool marks a certificate as trusted when the security officer logs in, and only then',
+  async (t) => {
+    const identity = await makeIdentity(t, sidekey, dir, { type: 'EC:prime256v1', id: '2c', label: 'root' });
+    const what = [
+      '--load-certificate',
+      identity.certificate,
+      '--mark-trusted',
+      '--mark-ca',
+      '--label',
+      'root',
+    ];
+    const write = ['--batch', '--write', ...what, 'pkcs11:token=test'];
+    const officer = { env: { ...env, GNUTLS_SO_PIN: SO_PIN } };
+    t.not((await run('p11tool', [...PROVIDER, '--login', ...write], { env })).status, 0);
+    await must(t, 'p11tool', [...PROVIDER, '--so-login', ...write], officer);
+    const listed = await must(t, 'p11tool', [...PROVIDER, '--list-all-trusted', 'pkcs11:token=test'], {
+      env,
+    });
+    t.match(listed, /Label: root[^]*CKA_TRUSTED/);
+  },
+);
 
 t.test('certtool signs a certificate of its own with the key of the token', async (t) => {
   const identity = await makeIdentity(t, sidekey, dir, {

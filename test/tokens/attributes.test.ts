@@ -81,6 +81,14 @@ for (const { kind, objectClass, keyType } of CASES) {
     t.throws(() => buildAttributes({ ...wanted, template: unknown }), { code: 'attribute_type_invalid' });
   });
 
+  test(`${name}: what is trusted comes from the security officer alone`, async (t) => {
+    const row = findRow(CKA.TRUSTED, kind, keyType);
+    if (row === null) return;
+    const trusted = { ...wanted, template: new Map([...wanted.template, [row.type, encodeBool(true)]]) };
+    t.throws(() => buildAttributes(trusted), { code: 'attribute_read_only' });
+    t.same(buildAttributes({ ...trusted, byOfficer: true }).get(row.type), encodeBool(true));
+  });
+
   test(`${name}: changes go the way that the row says`, async (t) => {
     const base = buildAttributes(wanted);
     const by = { isOfficer: false, isCopy: false };

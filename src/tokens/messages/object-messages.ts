@@ -163,6 +163,7 @@ export const handleCreate: Handler = async (domain, request, reader) => {
     keyType,
     template,
     material: [...material.keys()],
+    byOfficer: caller.role === 'so',
   });
   checkWritable(caller, attributes);
   checkKeyLength(attributes, material.get(CKA.VALUE) ?? null);
