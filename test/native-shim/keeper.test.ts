@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 
 const root = resolve(import.meta.dirname, '../..');
-const build = join(root, 'native-shim/build');
+const build = join(root, 'native-shim', process.env['SIDEKEY_BUILD'] ?? 'build');
 const corpus = join(root, 'test/fuzz/corpus');
 
 /** Runs a program that prints TAP, and makes each of its points one of ours. */

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 
 const root = resolve(import.meta.dirname, '../..');
-const programs = join(root, 'native-shim/build/test');
+const programs = join(root, 'native-shim', process.env['SIDEKEY_BUILD'] ?? 'build', 'test');
 const seeds = join(root, 'test/fuzz/corpus/module_reply');
 
 /** Runs a C program that prints TAP, and makes each of its points one of ours. */
