@@ -1,0 +1,58 @@
+/** The configuration keys that every key service over HTTP has, and what is made of them. */
+import { z } from 'zod';
+import { duration } from '../../config/units.ts';
+import type { KeyServiceDeps } from '../key-service.ts';
+import { HttpClient, type HttpSender } from './http-client.ts';
+import { ServiceCaller, SYSTEM_TIMER } from './service-call.ts';
+import type { TlsPaths } from './tls-files.ts';
+
+/** Below the ten seconds after which a module's call ends. */
+const TIMEOUT_MAX_MS = 9000;
+
+const boundedDuration = duration.refine(
+  (ms) => ms >= 50 && ms <= TIMEOUT_MAX_MS,
+  'at least 50ms, at most 9s',
+);
+
+export const httpKeys = {
+  'ca-file': z.string().min(1).optional(),
+  timeout: boundedDuration.default(8000),
+  'try-timeout': boundedDuration.default(3000),
+};
+
+export interface HttpOptions {
+  readonly 'ca-file'?: string | undefined;
+  readonly 'client-certificate-file'?: string | undefined;
+  readonly 'client-key-file'?: string | undefined;
+  readonly timeout: number;
+  readonly 'try-timeout': number;
+}
+
+/** A secret travels there: in the clear on this host only. */
+export const serviceUrl = z
+  .url({ protocol: /^https?$/ })
+  .refine(
+    (text) => text.startsWith('https:') || /^http:\/\/(127\.0\.0\.1|\[::1\]|localhost)(:|\/|$)/.test(text),
+    'https, or http on loopback',
+  );
+
+function tlsPaths(options: HttpOptions, deps: KeyServiceDeps): TlsPaths {
+  const at = (path: string | undefined) => (path === undefined ? null : deps.resolvePath(path));
+  return {
+    ca: at(options['ca-file']),
+    certificate: at(options['client-certificate-file']),
+    key: at(options['client-key-file']),
+  };
+}
+
+export interface Transport {
+  readonly http: HttpSender;
+  readonly caller: ServiceCaller;
+}
+
+export function createTransport(options: HttpOptions, deps: KeyServiceDeps): Transport {
+  const http = new HttpClient({ tls: tlsPaths(options, deps) });
+  const { clock, random } = deps;
+  const { timeout: overallMs, 'try-timeout': tryMs } = options;
+  return { http, caller: new ServiceCaller({ http, clock, random, timer: SYSTEM_TIMER, tryMs, overallMs }) };
+}

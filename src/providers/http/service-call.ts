@@ -1,0 +1,143 @@
+/**
+ * A call of a remote key service: tries with a deadline each and one for all of them, full jitter between them, Retry-After
+ * honoured. What the service's answers mean is the adapter's table; this file only knows what follows from a verdict.
+ */
+import { SidekeyError } from '../../errors.ts';
+import type { Clock } from '../../tokens/ports.ts';
+import type { HttpReply, HttpRequest, HttpSender } from './http-client.ts';
+import { parseRetryAfter } from './retry-after.ts';
+
+const TRIES_MAX = 5;
+const BACKOFF_FIRST_MS = 100;
+const BACKOFF_MAX_MS = 2000;
+
+/** `reauthenticate`: once with new credentials, and a refusal when that is answered the same. */
+export type Verdict =
+  { readonly is: 'ok' } | { readonly is: 'refused' | 'again' | 'reauthenticate'; readonly reason: string };
+
+export interface ServiceCall {
+  /** For messages: provider, key, operation. */
+  readonly what: string;
+  /** Made anew for each try: signatures and tokens age. Its own SidekeyErrors end the call. */
+  prepare(signal: AbortSignal): Promise<HttpRequest> | HttpRequest;
+  judge(reply: HttpReply): Verdict;
+  /** Drops the credentials that were refused. */
+  reauthenticate?(): Promise<void> | void;
+}
+
+/** Calls back once, unless what it gives is called before. */
+export type Timer = (ms: number, fire: () => void) => () => void;
+
+export interface CallerOptions {
+  readonly http: HttpSender;
+  readonly clock: Clock;
+  readonly timer: Timer;
+  readonly random: (bytes: number) => Buffer;
+  readonly tryMs: number;
+  readonly overallMs: number;
+}
+
+export const SYSTEM_TIMER: Timer = (ms, fire) => {
+  const timer = setTimeout(fire, ms);
+  return () => clearTimeout(timer);
+};
+
+/** At least 0, below 1. */
+export function fraction(random: (bytes: number) => Buffer): number {
+  return random(4).readUInt32BE() / 2 ** 32;
+}
+
+/** The first of both; what comes later is left alone. */
+export function whileOpen<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason);
+    if (signal.aborted) stop();
+    signal.addEventListener('abort', stop, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+  });
+}
+
+function sleep(timer: Timer, ms: number): Promise<void> {
+  return new Promise((done) => timer(ms, done));
+}
+
+function codeOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
+  const code: unknown = Reflect.get(Object(cause), 'code');
+  return typeof code === 'string' ? code : '';
+}
+
+/** Trying again does not make a certificate good. */
+const TLS_REFUSED =
+  /^(ERR_TLS_|ERR_SSL_|CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_)/;
+
+export function describeFault(error: unknown): string {
+  const text = error instanceof Error ? error.message || error.name : String(error);
+  const code = codeOf(error);
+  return code === '' || text.includes(code) ? text : `${text} (${code})`;
+}
+
+export class ServiceCaller {
+  readonly #options: CallerOptions;
+
+  constructor(options: CallerOptions) {
+    this.#options = options;
+  }
+
+  /** The good reply, or provider_refused, or provider_unreachable. */
+  async call(call: ServiceCall): Promise<HttpReply> {
+    const { clock, overallMs } = this.#options;
+    const endsAt = clock.monotonic() + overallMs;
+    let isRenewed = false;
+    for (let tries = 1; ; tries++) {
+      const { reply, verdict } = await this.#try(call, endsAt);
+      if (reply && verdict.is === 'ok') return reply;
+      const reason = verdict.is === 'ok' ? '' : verdict.reason;
+      if (verdict.is === 'refused' || (verdict.is === 'reauthenticate' && isRenewed))
+        throw new SidekeyError('provider_refused', `${call.what}: ${reason}`);
+      if (verdict.is === 'reauthenticate') {
+        isRenewed = true;
+        await call.reauthenticate?.();
+        continue;
+      }
+      const waitMs = this.#waitMs(tries, reply);
+      if (tries >= TRIES_MAX || clock.monotonic() + waitMs >= endsAt) {
+        const times = tries === 1 ? '' : `, tried ${tries} times`;
+        throw new SidekeyError('provider_unreachable', `${call.what}: ${reason}${times}`);
+      }
+      await sleep(this.#options.timer, waitMs);
+    }
+  }
+
+  /** Full jitter; at least what the service asked for. */
+  #waitMs(tries: number, reply: HttpReply | null): number {
+    const { clock, random } = this.#options;
+    const bound = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (tries - 1));
+    const asked = parseRetryAfter(reply?.headers['retry-after'], clock.now()) ?? 0;
+    return asked + fraction(random) * bound;
+  }
+
+  async #try(call: ServiceCall, endsAt: number): Promise<{ reply: HttpReply | null; verdict: Verdict }> {
+    const { clock, http, timer, tryMs } = this.#options;
+    const ms = Math.max(1, Math.min(tryMs, endsAt - clock.monotonic()));
+    const aborter = new AbortController();
+    const cancel = timer(ms, () => aborter.abort(new Error(`no answer within ${Math.round(ms)} ms`)));
+    try {
+      const request = await whileOpen(Promise.resolve(call.prepare(aborter.signal)), aborter.signal);
+      const reply = await whileOpen(http.send(request, aborter.signal), aborter.signal);
+      return { reply, verdict: call.judge(reply) };
+    } catch (error) {
+      return { reply: null, verdict: judgeFault(call.what, error) };
+    } finally {
+      cancel();
+    }
+  }
+}
+
+function judgeFault(what: string, error: unknown): Verdict {
+  if (error instanceof SidekeyError) throw error;
+  const reason = describeFault(error);
+  if (TLS_REFUSED.test(codeOf(error)))
+    throw new SidekeyError('provider_unreachable', `${what}: TLS: ${reason}`, { cause: error });
+  return { is: 'again', reason };
+}

@@ -1,0 +1,80 @@
+/**
+ * What a remote key service's adapter stores of a data key:
+ *
+ *     "SKW" | u8 version 1 | u8 length, kind | u16 length, reference | the service's own ciphertext
+ *
+ * Kind and purpose are bound to the ciphertext by whatever the service authenticates: see `bindingOf`. The reference (a key's name
+ * and version) tells a reader which key it was; nothing but an unwrap that fails follows from a changed one.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { SidekeyError } from '../errors.ts';
+
+const MAGIC = Buffer.from('SKW\x01', 'latin1');
+const DIGEST_BYTES = 32;
+
+export const DATA_KEY_BYTES = 32;
+
+export interface WrappedKey {
+  readonly reference: string;
+  readonly ciphertext: Buffer;
+}
+
+export function formatWrappedKey(kind: string, { reference, ciphertext }: WrappedKey): Buffer {
+  const [kindBytes, referenceBytes] = [Buffer.from(kind, 'utf8'), Buffer.from(reference, 'utf8')];
+  const lengths = Buffer.alloc(2);
+  lengths.writeUInt16LE(referenceBytes.length);
+  return Buffer.concat([
+    MAGIC,
+    Buffer.from([kindBytes.length]),
+    kindBytes,
+    lengths,
+    referenceBytes,
+    ciphertext,
+  ]);
+}
+
+function refuse(kind: string, why: string): never {
+  throw new SidekeyError('provider_refused', `a wrapped key ${why}: no ${kind} provider made it`);
+}
+
+/** Throws provider_refused. */
+export function parseWrappedKey(kind: string, blob: Buffer): WrappedKey {
+  if (!blob.subarray(0, MAGIC.length).equals(MAGIC)) refuse(kind, 'has a foreign head');
+  const kindAt = MAGIC.length + 1;
+  const lengthAt = kindAt + (blob[MAGIC.length] ?? 0);
+  if (blob.toString('utf8', kindAt, lengthAt) !== kind) refuse(kind, 'is of another kind');
+  if (blob.length < lengthAt + 2) refuse(kind, 'is cut short');
+  const referenceAt = lengthAt + 2;
+  const bodyAt = referenceAt + blob.readUInt16LE(lengthAt);
+  if (blob.length <= bodyAt) refuse(kind, 'is cut short');
+  return {
+    reference: blob.toString('utf8', referenceAt, bodyAt),
+    ciphertext: Buffer.from(blob.subarray(bodyAt)),
+  };
+}
+
+/** Associated data, where a service takes some. */
+export function bindingOf(kind: string, purpose: string): Buffer {
+  return Buffer.from(`sidekey data key v1\0${kind}\0${purpose}`, 'utf8');
+}
+
+function digestOf(kind: string, purpose: string): Buffer {
+  return createHash('sha256').update(bindingOf(kind, purpose)).digest();
+}
+
+/** Where the service takes no associated data (or may ignore it): key and digest of the binding. The caller wipes it. */
+export function boundPlaintext(kind: string, purpose: string, key: Buffer): Buffer {
+  return Buffer.concat([key, digestOf(kind, purpose)]);
+}
+
+/** The key in a Buffer of its own; the given one is wiped. Throws provider_refused. */
+export function openBoundPlaintext(kind: string, purpose: string, plaintext: Buffer): Buffer {
+  try {
+    if (plaintext.length !== DATA_KEY_BYTES + DIGEST_BYTES) refuse(kind, 'holds another number of bytes');
+    const isBound = timingSafeEqual(plaintext.subarray(DATA_KEY_BYTES), digestOf(kind, purpose));
+    if (!isBound) refuse(kind, 'is for another purpose');
+    return Buffer.from(plaintext.subarray(0, DATA_KEY_BYTES));
+  } finally {
+    plaintext.fill(0);
+  }
+}
