@@ -1,0 +1,114 @@
+/** What every remote key service's adapter must do, whatever stands behind it. Run against each kind by its own test file. */
+import type { Test } from 'tap';
+import type { KeyService } from '../../src/providers/key-service.ts';
+
+export interface ContractScene {
+  readonly service: KeyService;
+  /** The service's own no: key disabled, or the caller's permission taken. */
+  deny(): Promise<void> | void;
+  /** Ends `deny`. */
+  allow(): Promise<void> | void;
+  stop(): Promise<void> | void;
+  start(): Promise<void> | void;
+  /** Takes requests and never answers; until `resume`. Null when the service cannot be made to. */
+  hang: (() => Promise<void> | void) | null;
+  resume(): Promise<void> | void;
+  /** What the adapter was given as its longest wait. */
+  readonly overallMs: number;
+}
+
+const PURPOSE = 'token 0123456789abcdef';
+const SLACK_MS = 1500;
+
+const REFUSED = { code: 'provider_refused' };
+const UNREACHABLE = { code: 'provider_unreachable' };
+
+/** Rejects as expected, and no part of the key is told. */
+async function rejectsQuietly(t: Test, work: Promise<Buffer>, expected: object, key: Buffer): Promise<void> {
+  const error: unknown = await work.then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  t.match(error, expected);
+  const text = `${error instanceof Error ? `${error.message}${error.stack}${String(error.cause)}` : ''}`;
+  for (const form of ['hex', 'base64', 'base64url', 'latin1'] as const) {
+    if (text.includes(key.toString(form).slice(0, 12))) t.fail('the error tells the key');
+  }
+}
+
+async function opens(service: KeyService, wrapped: Buffer, key: Buffer): Promise<boolean> {
+  return (await service.unwrapDataKey(wrapped, PURPOSE)).equals(key);
+}
+
+type Check = (t: Test, scene: ContractScene, wrapped: Buffer, key: Buffer) => Promise<void>;
+
+const CHECKS: Readonly<Record<string, Check>> = {
+  'gives the same data key back': async (t, { service }, wrapped, key) => {
+    t.equal(key.length, 32);
+    t.notOk(wrapped.includes(key), 'which the blob does not show');
+    t.ok(await opens(service, wrapped, key));
+    t.ok(await opens(service, wrapped, key), 'and again');
+    const other = await service.generateDataKey(PURPOSE);
+    t.notOk(other.plaintext.equals(key), 'another one is another');
+    t.match(await service.health(), { ok: true });
+  },
+  'refuses another purpose': async (t, { service }, wrapped, key) => {
+    await rejectsQuietly(t, service.unwrapDataKey(wrapped, `${PURPOSE}0`), REFUSED, key);
+    await rejectsQuietly(t, service.unwrapDataKey(wrapped, ''), REFUSED, key);
+  },
+  'refuses a blob that was tampered with': async (t, { service }, wrapped, key) => {
+    for (const at of [0, 5, wrapped.length - 20, wrapped.length - 2]) {
+      const bad = Buffer.from(wrapped);
+      bad[at] = (bad[at] ?? 0) ^ 1;
+      await rejectsQuietly(t, service.unwrapDataKey(bad, PURPOSE), REFUSED, key);
+    }
+    for (const bad of [wrapped.subarray(0, -1), wrapped.subarray(0, 9), Buffer.alloc(0), Buffer.alloc(64, 1)])
+      await rejectsQuietly(t, service.unwrapDataKey(bad, PURPOSE), REFUSED, key);
+  },
+  'passes the no of the service on, and its yes afterwards': async (t, scene, wrapped, key) => {
+    await scene.deny();
+    await rejectsQuietly(t, scene.service.unwrapDataKey(wrapped, PURPOSE), REFUSED, key);
+    await t.rejects(scene.service.generateDataKey(PURPOSE), REFUSED);
+    await scene.allow();
+    t.ok(await opens(scene.service, wrapped, key));
+  },
+  'says when the service is down, and heals without a restart': async (t, scene, wrapped, key) => {
+    await scene.stop();
+    const begin = performance.now();
+    await rejectsQuietly(t, scene.service.unwrapDataKey(wrapped, PURPOSE), UNREACHABLE, key);
+    t.ok(performance.now() - begin < scene.overallMs + SLACK_MS);
+    t.match(await scene.service.health(), { ok: false });
+    await scene.start();
+    t.ok(await opens(scene.service, wrapped, key));
+  },
+  'ends within its deadline when the service hangs': async (t, scene, wrapped, key) => {
+    if (!scene.hang) return;
+    await scene.hang();
+    const begin = performance.now();
+    await rejectsQuietly(t, scene.service.unwrapDataKey(wrapped, PURPOSE), UNREACHABLE, key);
+    t.ok(performance.now() - begin < scene.overallMs + SLACK_MS);
+    await scene.resume();
+    t.ok(await opens(scene.service, wrapped, key));
+  },
+  'unwraps fifty at once': async (t, { service }, wrapped, key) => {
+    const opened = await Promise.all(Array.from({ length: 50 }, () => opens(service, wrapped, key)));
+    t.equal(opened.filter(Boolean).length, 50);
+  },
+  'closes within a second': async (t, { service }) => {
+    const begin = performance.now();
+    await service.close();
+    t.ok(performance.now() - begin < 1000);
+  },
+};
+
+/** One test per line of the contract, each on a scene of its own; `makeScene` tears its own down. */
+export function testContract(t: Test, kind: string, makeScene: (t: Test) => Promise<ContractScene>): void {
+  for (const [what, check] of Object.entries(CHECKS)) {
+    t.test(`${kind} ${what}`, async (t) => {
+      const scene = await makeScene(t);
+      t.teardown(() => scene.service.close());
+      const { plaintext, wrapped } = await scene.service.generateDataKey(PURPOSE);
+      await check(t, scene, wrapped, plaintext);
+    });
+  }
+}
