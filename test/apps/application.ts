@@ -113,9 +113,10 @@ export async function makeKey(
   type: string,
   id: string,
   label: string,
+  ...more: readonly string[]
 ): Promise<string> {
   const login = ['--module', MODULE, '--login', '--pin', PIN];
-  const key = ['--keypairgen', '--key-type', type, '--id', id, '--label', label];
+  const key = ['--keypairgen', '--key-type', type, '--id', id, '--label', label, ...more];
   const env = { ...process.env, SIDEKEY_SOCKET: sidekey.socket };
   await must(t, 'pkcs11-tool', [...login, ...key], { env });
   return `pkcs11:token=test;object=${label};type=private`;

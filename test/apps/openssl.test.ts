@@ -1,10 +1,21 @@
 /** OpenSSL 3 by libengine-pkcs11-openssl: every sub-command that takes a key takes one of the token. */
 import { spawnSync } from 'node:child_process';
+import { createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { startInstance } from '../e2e/instance.ts';
-import { environment, freePort, handshake, makeIdentity, must, openDirectory, serve } from './application.ts';
+import {
+  environment,
+  freePort,
+  handshake,
+  makeIdentity,
+  makeKey,
+  must,
+  openDirectory,
+  run,
+  serve,
+} from './application.ts';
 
 const ENGINE = ['-engine', 'pkcs11', '-keyform', 'engine'];
 
@@ -57,6 +68,31 @@ t.test('pkeyutl decrypts PKCS 1.5, and OAEP by SHA-256, that openssl encrypted',
     const key = [...ENGINE, '-inkey', identity.uri, ...padding, '-in', sealed];
     t.equal(await must(t, 'openssl', ['pkeyutl', '-decrypt', ...key], { env }), 'for the token alone');
   }
+});
+
+t.test('pkeyutl agrees on a secret with a key pair made outside', async (t) => {
+  const dir = openDirectory(t);
+  const env = environment(sidekey, dir);
+  const uri = await makeKey(t, sidekey, 'EC:prime256v1', '0c', 'agreement', '--usage-derive');
+  const [own, peer, peerPublic] = [join(dir, 'own.pem'), join(dir, 'peer.pem'), join(dir, 'peer-public.pem')];
+  await must(
+    t,
+    'openssl',
+    ['pkey', '-engine', 'pkcs11', '-inform', 'engine', '-in', uri, '-pubout', '-out', own],
+    {
+      env,
+    },
+  );
+  const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  writeFileSync(peer, privateKey.export({ format: 'pem', type: 'pkcs8' }));
+  writeFileSync(peerPublic, publicKey.export({ format: 'pem', type: 'spki' }));
+  const derive = ['pkeyutl', '-derive', ...ENGINE, '-inkey', uri, '-peerkey', peerPublic];
+  const { bytes, stderr } = await run('openssl', derive, { env });
+  t.equal(
+    bytes.toString('hex'),
+    diffieHellman({ privateKey, publicKey: createPublicKey(readFileSync(own)) }).toString('hex'),
+    stderr,
+  );
 });
 
 t.test('an authority whose key is in the token signs a request, and the chain verifies', async (t) => {
