@@ -1,4 +1,5 @@
 /** Every kind of remote key service. A new one is a row here and a page in docs/providers.md. */
+import { PKCS11_HSM } from './hsm/hsm-kind.ts';
 import type { KeyServiceKind } from './key-service.ts';
 
-export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [];
+export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [PKCS11_HSM];

@@ -1,0 +1,80 @@
+/** A PKCS#11 token as holder of a KEK. */
+import { timingSafeEqual } from 'node:crypto';
+import { SidekeyError } from '../../errors.ts';
+import type { KeyService } from '../key-service.ts';
+import { CODE } from './frame.ts';
+import { IV_BYTES } from './mechanism.ts';
+import { HsmSupervisor, type SupervisorOptions } from './supervisor.ts';
+import { describeKey } from './worker-options.ts';
+import {
+  contextOf,
+  DATA_KEY_BYTES,
+  decodeBlob,
+  encodeBlob,
+  fromPayload,
+  toPayload,
+  type WrappedBlob,
+} from './wrapped-blob.ts';
+
+export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): KeyService {
+  const { provider, random } = options;
+  const key = describeKey(options.worker.key);
+  const hsm = new HsmSupervisor({ ...options, key });
+
+  const refuse = (what: string): never => {
+    throw new SidekeyError('provider_refused', `provider "${provider}" (${key}): ${what}`);
+  };
+
+  async function unwrap({ mechanism, iv, body }: WrappedBlob, purpose: string): Promise<Buffer> {
+    const context = contextOf(mechanism, purpose);
+    const fields = [Buffer.from([mechanism.id]), iv, context, body];
+    const payload = await hsm.use(({ worker }, ms) => worker.ask(CODE.decrypt, fields, ms));
+    return fromPayload(mechanism, payload, context) ?? refuse('this was wrapped for something else');
+  }
+
+  function wrap(plaintext: Buffer, purpose: string): Promise<WrappedBlob> {
+    return hsm.use(async ({ worker, mechanism }, ms) => {
+      const context = contextOf(mechanism, purpose);
+      const iv = random(mechanism.how === 'encrypt' ? IV_BYTES : 0);
+      const payload = toPayload(mechanism, plaintext, context);
+      try {
+        const fields = [Buffer.from([mechanism.id]), iv, context, payload];
+        return { mechanism, iv, body: await worker.ask(CODE.encrypt, fields, ms) };
+      } finally {
+        payload.fill(0);
+      }
+    });
+  }
+
+  /** Some modules put an IV of their own in the place of ours: what they wrapped would be lost. */
+  async function check(plaintext: Buffer, wrapped: WrappedBlob, purpose: string): Promise<void> {
+    const again = await unwrap(wrapped, purpose);
+    const same = timingSafeEqual(again, plaintext);
+    again.fill(0);
+    if (!same) refuse('the module does not open what it wrapped');
+  }
+
+  return {
+    async generateDataKey(purpose) {
+      const plaintext = random(DATA_KEY_BYTES);
+      try {
+        const wrapped = await wrap(plaintext, purpose);
+        await check(plaintext, wrapped, purpose);
+        return { plaintext, wrapped: encodeBlob(wrapped) };
+      } catch (error) {
+        plaintext.fill(0);
+        throw error;
+      }
+    },
+    unwrapDataKey: async (wrapped, purpose) => unwrap(decodeBlob(wrapped, provider), purpose),
+    async health() {
+      try {
+        const detail = await hsm.use(({ worker }, ms) => worker.ask(CODE.health, [], ms));
+        return { ok: true, detail: detail.toString('utf8') };
+      } catch (error) {
+        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+      }
+    },
+    close: () => hsm.close(),
+  };
+}
