@@ -26,6 +26,8 @@ static struct {
     {"WRAP-PAD", {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"}, {NULL}},
 };
 
+#define NONE (~0UL) /* PKCS#11 has no such use of it */
+
 /* PKCS#11 names one hash in four ways. */
 static struct {
     const char *name;
@@ -37,6 +39,12 @@ static struct {
     {"SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 6, NULL},
     {"SHA2-384", CKM_SHA384, CKG_MGF1_SHA384, 7, NULL},
     {"SHA2-512", CKM_SHA512, CKG_MGF1_SHA512, 8, NULL},
+    {"SHA2-512/224", CKM_SHA512_224, NONE, NONE, NULL},
+    {"SHA2-512/256", CKM_SHA512_256, NONE, NONE, NULL},
+    {"SHA3-224", CKM_SHA3_224, CKG_MGF1_SHA3_224, CKD_SHA3_224_KDF, NULL},
+    {"SHA3-256", CKM_SHA3_256, CKG_MGF1_SHA3_256, CKD_SHA3_256_KDF, NULL},
+    {"SHA3-384", CKM_SHA3_384, CKG_MGF1_SHA3_384, CKD_SHA3_384_KDF, NULL},
+    {"SHA3-512", CKM_SHA3_512, CKG_MGF1_SHA3_512, CKD_SHA3_512_KDF, NULL},
 };
 
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };

@@ -14,11 +14,11 @@ static int mac_begin(struct kp_op *op, const struct wire_params *p)
     const char *key = hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER;
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(key, (char *)(uintptr_t)name, 0), OSSL_PARAM_construct_end()};
 
-    (void)p;
+    op->tag = p->bits;
     op->mac = EVP_MAC_CTX_new(hmac ? kp_mac_hmac() : kp_mac_cmac());
     if (!op->mac || EVP_MAC_init(op->mac, op->key->secret.data, op->key->secret.length, params) != 1)
         return STATUS_memory;
-    return STATUS_ok;
+    return op->tag <= EVP_MAC_CTX_get_mac_size(op->mac) ? STATUS_ok : STATUS_mechanism_param_invalid;
 }
 
 static int mac_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
@@ -35,6 +35,8 @@ static int mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
 
     if (status == STATUS_ok && EVP_MAC_final(op->mac, mac, &length, sizeof(mac)) != 1)
         status = STATUS_internal;
+    if (op->tag)
+        length = op->tag;
     if (status == STATUS_ok && kp_op_verifies(op))
         status = kp_compare(mac, length, signature);
     else if (status == STATUS_ok)
@@ -46,7 +48,7 @@ static int mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
 static void mac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
 {
     *rule = WIRE_OUTPUT_FIXED;
-    *size = (uint32_t)EVP_MAC_CTX_get_mac_size(op->mac);
+    *size = op->tag ? op->tag : (uint32_t)EVP_MAC_CTX_get_mac_size(op->mac);
 }
 
 static int digest_begin(struct kp_op *op, const struct wire_params *p)

@@ -105,6 +105,16 @@ static bool read_eddsa(const CK_MECHANISM *m, struct wire_params *p)
     return view(&p->aad, from.pContextData, from.ulContextDataLen);
 }
 
+static bool read_mac_length(const CK_MECHANISM *m, struct wire_params *p)
+{
+    CK_ULONG length;
+
+    if (!copy_struct(&length, sizeof(length), m))
+        return false;
+    p->bits = length <= UINT32_MAX ? (uint32_t)length : 0;
+    return true;
+}
+
 /* `ctr` is the place of the counter block, which `p` then points to. */
 static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, CK_AES_CTR_PARAMS *ctr, struct wire_params *p)
 {
@@ -127,6 +137,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, CK_AES_C
         return read_ecdh1(m, p);
     case LAYOUT_eddsa:
         return read_eddsa(m, p);
+    case LAYOUT_mac_length:
+        return read_mac_length(m, p);
     }
     return false;
 }

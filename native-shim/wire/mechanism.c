@@ -3,8 +3,8 @@
 #include "cryptoki.h"
 
 const struct wire_mechanism wire_mechanisms[] = {
-#define MECHANISM(type, layout, key_type, flags, min, max, engine, algorithm)                                          \
-    {type, #type, LAYOUT_##layout, key_type, flags, min, max, ENGINE_##engine, algorithm},
+#define MECHANISM(type, layout, key_type, flags, min, max, engine, algorithm, standing)                                        \
+    {type, #type, LAYOUT_##layout, key_type, flags, min, max, ENGINE_##engine, algorithm, STANDING_##standing},
 #include "mechanisms.def"
 #undef MECHANISM
 };

@@ -36,8 +36,13 @@ enum wire_layout {
     LAYOUT_pss,
     LAYOUT_oaep,
     LAYOUT_ecdh1,
-    LAYOUT_eddsa
+    LAYOUT_eddsa,
+    LAYOUT_mac_length
 };
+enum { WIRE_LAYOUTS = LAYOUT_mac_length + 1 };
+
+/* Where a mechanism may be used: see mechanisms.def. */
+enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
 
 /* Which part of the keeper does the work. */
 enum wire_engine {
@@ -67,6 +72,7 @@ struct wire_mechanism {
     uint32_t min, max; /* of the key, in PKCS#11's unit for it */
     enum wire_engine engine;
     const char *algorithm; /* OpenSSL's name of the mode, cipher or digest; NULL where the engine needs none */
+    enum wire_standing standing;
 };
 
 extern const struct wire_mechanism wire_mechanisms[];

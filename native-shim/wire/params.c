@@ -2,7 +2,7 @@
 
 #include "limits.h"
 
-enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, POINT_MAX = 1024 };
+enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, POINT_MAX = 1024, MAC_MAX = 64 };
 
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
 
@@ -19,6 +19,8 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->iv.length == 16 && p->bits >= 1 && p->bits <= 128;
     case LAYOUT_gcm:
         return p->iv.length >= 1 && tag_bits_ok(p->bits);
+    case LAYOUT_mac_length:
+        return p->bits >= 1 && p->bits <= MAC_MAX;
     default:
         return true;
     }
@@ -68,6 +70,9 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->prehash = wire_read_u8(&r) != 0;
         out->aad = wire_read_bytes(&r, EDDSA_CONTEXT_MAX);
         break;
+    case LAYOUT_mac_length:
+        out->bits = wire_read_u32(&r);
+        break;
     }
     return wire_reader_done(&r) && check(layout, out);
 }
@@ -110,6 +115,9 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_u8(w, p->present);
         wire_write_u8(w, p->prehash);
         wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    case LAYOUT_mac_length:
+        wire_write_u32(w, p->bits);
         break;
     }
 }

@@ -10,6 +10,7 @@
  *   oaep      u64 hash, u64 mgf, bytes label (source data; may be empty)
  *   ecdh1     u64 kdf (CKD_), bytes shared data, bytes public point (raw or DER OCTET STRING)
  *   eddsa     u8 present, u8 prehash, bytes context (at most 255)
+ *   mac_length  u32 bytes of the code (1..64; the engine knows the greatest)
  */
 #ifndef SIDEKEY_WIRE_PARAMS_H
 #define SIDEKEY_WIRE_PARAMS_H
@@ -23,7 +24,7 @@ struct wire_params {
     struct wire_bytes point;   /* ecdh1 */
     uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf is in hash */
     uint64_t salt_length;      /* pss */
-    uint32_t bits;             /* gcm's tag, ctr's counter */
+    uint32_t bits;             /* gcm's tag, ctr's counter; mac_length's bytes */
     bool present, prehash;     /* eddsa */
 };
 

@@ -1,13 +1,14 @@
 /** New keys and key pairs from templates: for PKCS#11 and for the HTTP API alike. */
 import { SidekeyError } from '../errors.ts';
-import { readUlong, type AttributeMap } from './attribute-value.ts';
-import { CKA, CKK, CKO, MECHANISM_FLAG } from './cryptoki.ts';
+import { encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
+import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
+import { isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
 import { findMechanism } from './key-use.ts';
 import { buildAttributes, identify } from './object-template.ts';
 import { checkKeyLength, draftKey, keep, publicComponents, type Maker } from './object-maker.ts';
 import type { Mechanism } from './ports.ts';
-import { isHmacType, type TokenObject } from './token-object.ts';
+import type { TokenObject } from './token-object.ts';
 
 /** Refuses attributes that the caller may not make: a PKCS#11 session's rules; the HTTP API has none. */
 export type Check = (attributes: AttributeMap) => void;
@@ -22,13 +23,22 @@ function parametersOf(attributes: AttributeMap): { type: number; value: Buffer }
   });
 }
 
-/** A generic secret's mechanism also makes keys for one HMAC; all others make their own type only. */
+/** The generic secret's mechanism also makes keys of types that are generic to the keeper; all others make one type. */
 function madeType(domain: Domain, mechanism: number, flag: number, template: AttributeMap): number {
   const { keyType } = findMechanism(domain.keeper, mechanism, flag);
   const given = readUlong(template, CKA.KEY_TYPE);
-  if (keyType === CKK.GENERIC_SECRET && given !== null && isHmacType(given)) return given;
+  const own = typeGeneratedBy(mechanism);
+  if (own !== null) return own;
+  if (mechanism === CKM.GENERIC_SECRET_KEY_GEN && given !== null && isGenericKind(given)) return given;
   if (keyType === null) throw new SidekeyError('mechanism_invalid', 'this mechanism makes no key');
   return keyType;
+}
+
+/** A type whose keys have one length needs none in its template (PKCS#11 3.1, 6.10: DES; 6.48: ChaCha20). */
+function withLength(template: AttributeMap, keyType: number): AttributeMap {
+  const length = onlyLength(keyType);
+  if (length === null || template.has(CKA.VALUE_LEN)) return template;
+  return new Map([...template, [CKA.VALUE_LEN, encodeUlong(length)]]);
 }
 
 export async function generateKey(
@@ -41,7 +51,12 @@ export async function generateKey(
   const keyType = madeType(domain, mechanism.type, MECHANISM_FLAG.GENERATE, template);
   const objectClass = CKO.SECRET_KEY;
   identify(template, { objectClass, keyType });
-  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  const attributes = buildAttributes({
+    origin: 'generate',
+    objectClass,
+    keyType,
+    template: withLength(template, keyType),
+  });
   check(attributes);
   checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
   const from = { origin: 'generate', mechanism: mechanism.type } as const;

@@ -2,8 +2,9 @@
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import { readMechanisms } from './attribute-value.ts';
 import { CKA, CKK, CKM, MECHANISM_FLAG } from './cryptoki.ts';
+import { ownMechanisms } from './key-types.ts';
 import type { Keeper, MechanismRow, Operation } from './ports.ts';
-import { has, isHmacType, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
+import { has, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
 
 export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive';
 
@@ -24,15 +25,6 @@ export const USES: Readonly<Record<Use, UseRow>> = {
   derive: { attribute: CKA.DERIVE, flag: MECHANISM_FLAG.DERIVE, dated: true },
 };
 
-/** Specific HMAC key types (PKCS#11 3.1, 6.20 ff.), each with its one mechanism. */
-const HMAC_MECHANISMS: ReadonlyMap<number, number> = new Map([
-  [CKK.SHA_1_HMAC, CKM.SHA_1_HMAC],
-  [CKK.SHA224_HMAC, CKM.SHA224_HMAC],
-  [CKK.SHA256_HMAC, CKM.SHA256_HMAC],
-  [CKK.SHA384_HMAC, CKM.SHA384_HMAC],
-  [CKK.SHA512_HMAC, CKM.SHA512_HMAC],
-]);
-
 /** The mechanism's row if it can do this; otherwise mechanism_invalid. */
 export function findMechanism(keeper: Keeper, type: number, flag: number): MechanismRow {
   const found = keeper.mechanisms().find((row) => row.type === type);
@@ -42,20 +34,21 @@ export function findMechanism(keeper: Keeper, type: number, flag: number): Mecha
 
 export function fitsKeyType(mechanism: MechanismRow, keyType: number | null): boolean {
   if (keyType === null) return false;
+  const own = ownMechanisms(keyType);
+  if (own !== null) return own.includes(mechanism.type);
   if (mechanism.keyType === keyType) return true;
-  if (mechanism.type === CKM.ECDH1_DERIVE) return keyType === CKK.EC_MONTGOMERY;
-  return HMAC_MECHANISMS.get(keyType) === mechanism.type;
+  return mechanism.type === CKM.ECDH1_DERIVE && keyType === CKK.EC_MONTGOMERY;
 }
 
-/** CKA_ALLOWED_MECHANISMS, and for a specific HMAC key its one; empty: all that fit the key. */
+/** CKA_ALLOWED_MECHANISMS, and of a type with mechanisms of its own only those; empty: all that fit the key. */
 export function allowedMechanisms(object: TokenObject): number[] {
   const listed = readMechanisms(object.attributes, CKA.ALLOWED_MECHANISMS);
-  const keyType = keyTypeOf(object) ?? 0;
-  const own = isHmacType(keyType) ? HMAC_MECHANISMS.get(keyType) : undefined;
-  if (own === undefined) return listed;
-  if (listed.length > 0 && !listed.includes(own))
+  const own = ownMechanisms(keyTypeOf(object) ?? 0);
+  if (own === null) return listed;
+  const left = listed.length === 0 ? [...own] : own.filter((type) => listed.includes(type));
+  if (left.length === 0)
     throw new SidekeyError('mechanism_invalid', "the key's allowed mechanisms leave none");
-  return [own];
+  return left;
 }
 
 /** The key's dates are whole days of UTC. */

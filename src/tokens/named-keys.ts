@@ -12,9 +12,10 @@ import { checkUse } from './key-use.ts';
 import { permittedOperations } from './binder.ts';
 import type { View } from './objects.ts';
 import type { Mechanism, Operation } from './ports.ts';
+import { isGenericKind } from './key-types.ts';
 import type { NamedKey, NewNamedKeyKind } from './service.ts';
 import type { TokenRow } from './store-port.ts';
-import { classOf, has, isHmacType, keyTypeOf, labelOf, type TokenObject } from './token-object.ts';
+import { classOf, has, keyTypeOf, labelOf, type TokenObject } from './token-object.ts';
 
 type Kind = NamedKey['kind'];
 
@@ -29,7 +30,7 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
 
 export function kindOfKey(object: TokenObject): Kind {
   const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
-  return isHmacType(keyType) ? 'generic' : (KINDS.get(keyType) ?? 'generic');
+  return isGenericKind(keyType) ? 'generic' : (KINDS.get(keyType) ?? 'generic');
 }
 
 /** Named curves by the DER of their object identifier. */

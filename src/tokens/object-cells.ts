@@ -12,7 +12,8 @@ import { isMadeComponent, sealingData, type Sealable } from './sealing.ts';
 import type { TokenRow } from './store-port.ts';
 import type { TokenCatalogue } from './token-catalogue.ts';
 import type { TokenKeys } from './token-keys.ts';
-import { cellKeyType, classOf, keyTypeOf, type TokenObject } from './token-object.ts';
+import { cellKeyType } from './key-types.ts';
+import { classOf, keyTypeOf, type TokenObject } from './token-object.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BITS = 128;

@@ -4,8 +4,9 @@ import type { AttributeMap } from './attribute-value.ts';
 import { encodeUlong, readBool, readUlong } from './attribute-value.ts';
 import type { Origin } from './attributes.ts';
 import { checkSameToken } from './caller.ts';
-import { CKA, CKK, CKO } from './cryptoki.ts';
+import { CKA, CKO } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
+import { findSecretType } from './key-types.ts';
 import { addComponents, addProvenance } from './object-template.ts';
 import type { ClientId, MadeKey, NewKey } from './ports.ts';
 import { writeSessionNote } from './session-objects.ts';
@@ -32,13 +33,12 @@ export interface Draft {
   readonly cell: bigint | null;
 }
 
-const AES_BYTES: readonly number[] = [16, 24, 32];
-
 /** The keeper knows what came out; a size that its type cannot have is refused before anybody sees the key. */
 export function checkKeyLength(attributes: AttributeMap, lengthBytes: number | null): void {
-  if (readUlong(attributes, CKA.KEY_TYPE) !== CKK.AES || lengthBytes === null) return;
-  if (!AES_BYTES.includes(lengthBytes))
-    throw new SidekeyError('attribute_value_invalid', `an AES key has no ${lengthBytes} bytes`);
+  const keyType = readUlong(attributes, CKA.KEY_TYPE);
+  const lengths = keyType === null ? undefined : findSecretType(keyType)?.lengthsBytes;
+  if (lengths === undefined || lengthBytes === null || lengths.includes(lengthBytes)) return;
+  throw new SidekeyError('attribute_value_invalid', `a key of this type has no ${lengthBytes} bytes`);
 }
 
 function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, from: Provenance): TokenObject {

@@ -2,7 +2,7 @@
 import type { AttributeMap } from './attribute-value.ts';
 import { readBool, readUlong } from './attribute-value.ts';
 import type { ObjectKind } from './attributes.ts';
-import { CKA, CKK, CKO } from './cryptoki.ts';
+import { CKA, CKO } from './cryptoki.ts';
 import type { CellId, ClientId } from './ports.ts';
 
 export interface TokenObject {
@@ -54,21 +54,4 @@ export function has(object: Pick<TokenObject, 'attributes'>, flag: number): bool
 
 export function labelOf(object: Pick<TokenObject, 'attributes'>): string {
   return object.attributes.get(CKA.LABEL)?.toString('utf8') ?? '';
-}
-
-const HMAC_TYPES: readonly number[] = [
-  CKK.SHA_1_HMAC,
-  CKK.SHA224_HMAC,
-  CKK.SHA256_HMAC,
-  CKK.SHA384_HMAC,
-  CKK.SHA512_HMAC,
-];
-
-export function isHmacType(keyType: number): boolean {
-  return HMAC_TYPES.includes(keyType);
-}
-
-/** The key type that the keeper is told: to it, an HMAC key is a generic secret whatever its one mechanism is. */
-export function cellKeyType(keyType: number): number {
-  return isHmacType(keyType) ? CKK.GENERIC_SECRET : keyType;
 }

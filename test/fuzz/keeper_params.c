@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size == 0)
         return 0;
-    if (data[0] <= LAYOUT_eddsa && wire_params_read(data[0], (struct wire_bytes){data + 1, size - 1}, &p))
+    if (data[0] < WIRE_LAYOUTS && wire_params_read(data[0], (struct wire_bytes){data + 1, size - 1}, &p))
         round_trip(data[0], &p);
     wire_reader_init(&r, data + 1, size - 1);
     wire_read_template(&r, &t);

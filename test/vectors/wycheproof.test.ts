@@ -2,179 +2,28 @@
  * Every mechanism that Wycheproof has vectors for, through the module with imported keys: what is valid must work, what is
  * invalid must be refused. CKR_ARGUMENTS_BAD and the like are refusals too.
  */
-import { createPrivateKey, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import t from 'tap';
 import { startInstance } from '../e2e/instance.ts';
 import { codeOf, openToken, type Token } from '../e2e/token.ts';
+import {
+  CKK_EC_EDWARDS,
+  CKK_EC_MONTGOMERY,
+  type Curve,
+  decrypts,
+  derive,
+  ecPrivateKey,
+  ecPublicKey,
+  encrypts,
+  gives,
+  rsaPrivateKey,
+  rsaPublicKey,
+  secretKey,
+  signs,
+  verifies,
+} from './keys.ts';
 import { bigNumber, hex, readGroups, vectorsPresent, type Group, type Vector } from './wycheproof.ts';
-
-const {
-  CKA_CLASS,
-  CKA_DECRYPT,
-  CKA_DERIVE,
-  CKA_EC_PARAMS,
-  CKA_EC_POINT,
-  CKA_ENCRYPT,
-  CKA_EXTRACTABLE,
-  CKA_KEY_TYPE,
-  CKA_MODULUS,
-  CKA_PUBLIC_EXPONENT,
-  CKA_SENSITIVE,
-  CKA_SIGN,
-  CKA_TOKEN,
-  CKA_UNWRAP,
-  CKA_VALUE,
-  CKA_VERIFY,
-  CKA_WRAP,
-} = pkcs11js;
-const CKK_EC_EDWARDS = 0x40;
-const CKK_EC_MONTGOMERY = 0x41;
-
-const OID = {
-  secp256r1: '06082a8648ce3d030107',
-  secp384r1: '06052b81040022',
-  secp521r1: '06052b81040023',
-  edwards25519: '06032b6570',
-  curve25519: '06032b656e',
-} as const;
-
-function secretKey({ p11, session }: Token, keyType: number, value: Buffer): pkcs11js.Handle {
-  return p11.C_CreateObject(session, [
-    { type: CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
-    { type: CKA_KEY_TYPE, value: keyType },
-    { type: CKA_TOKEN, value: false },
-    { type: CKA_VALUE, value },
-    ...[CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY, CKA_WRAP, CKA_UNWRAP].map((type) => ({
-      type,
-      value: true,
-    })),
-  ]);
-}
-
-function octetString(bytes: Buffer): Buffer {
-  const head = bytes.length < 128 ? [4, bytes.length] : [4, 0x81, bytes.length];
-  return Buffer.concat([Buffer.from(head), bytes]);
-}
-
-function ecPublicKey(
-  { p11, session }: Token,
-  keyType: number,
-  curve: keyof typeof OID,
-  point: Buffer,
-): pkcs11js.Handle {
-  return p11.C_CreateObject(session, [
-    { type: CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
-    { type: CKA_KEY_TYPE, value: keyType },
-    { type: CKA_TOKEN, value: false },
-    { type: CKA_VERIFY, value: true },
-    { type: CKA_EC_PARAMS, value: Buffer.from(OID[curve], 'hex') },
-    { type: CKA_EC_POINT, value: octetString(point) },
-  ]);
-}
-
-function ecPrivateKey(
-  { p11, session }: Token,
-  keyType: number,
-  curve: keyof typeof OID,
-  value: Buffer,
-): pkcs11js.Handle {
-  return p11.C_CreateObject(session, [
-    { type: CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
-    { type: CKA_KEY_TYPE, value: keyType },
-    { type: CKA_TOKEN, value: false },
-    { type: CKA_DERIVE, value: true },
-    { type: CKA_EC_PARAMS, value: Buffer.from(OID[curve], 'hex') },
-    { type: CKA_VALUE, value },
-  ]);
-}
-
-function rsaPublicKey({ p11, session }: Token, group: Group): pkcs11js.Handle {
-  const { modulus, publicExponent } = group['publicKey'] as { modulus: string; publicExponent: string };
-  return p11.C_CreateObject(session, [
-    { type: CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
-    { type: CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
-    { type: CKA_TOKEN, value: false },
-    { type: CKA_VERIFY, value: true },
-    { type: CKA_MODULUS, value: bigNumber({ modulus }, 'modulus') },
-    { type: CKA_PUBLIC_EXPONENT, value: bigNumber({ publicExponent }, 'publicExponent') },
-  ]);
-}
-
-function rsaPrivateKey({ p11, session }: Token, group: Group): pkcs11js.Handle {
-  const jwk = createPrivateKey({ key: hex(group, 'privateKeyPkcs8'), format: 'der', type: 'pkcs8' }).export({
-    format: 'jwk',
-  });
-  const number = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64url');
-  return p11.C_CreateObject(session, [
-    { type: CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
-    { type: CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
-    { type: CKA_TOKEN, value: false },
-    { type: CKA_DECRYPT, value: true },
-    { type: CKA_MODULUS, value: number(jwk.n) },
-    { type: CKA_PUBLIC_EXPONENT, value: number(jwk.e) },
-    { type: pkcs11js.CKA_PRIVATE_EXPONENT, value: number(jwk.d) },
-    { type: pkcs11js.CKA_PRIME_1, value: number(jwk.p) },
-    { type: pkcs11js.CKA_PRIME_2, value: number(jwk.q) },
-    { type: pkcs11js.CKA_EXPONENT_1, value: number(jwk.dp) },
-    { type: pkcs11js.CKA_EXPONENT_2, value: number(jwk.dq) },
-    { type: pkcs11js.CKA_COEFFICIENT, value: number(jwk.qi) },
-  ]);
-}
-
-/** True when the call worked and gave these bytes. */
-function gives(expected: Buffer, call: () => Buffer): boolean {
-  let output: Buffer | null = null;
-  return codeOf(() => (output = call())) === 0 && output !== null && expected.equals(output);
-}
-
-function encrypts(
-  token: Token,
-  m: pkcs11js.Mechanism,
-  key: pkcs11js.Handle,
-  msg: Buffer,
-  sealed: Buffer,
-): boolean {
-  return gives(sealed, () => {
-    token.p11.C_EncryptInit(token.session, m, key);
-    return token.p11.C_Encrypt(token.session, msg, Buffer.alloc(sealed.length + 64));
-  });
-}
-
-function decrypts(
-  token: Token,
-  m: pkcs11js.Mechanism,
-  key: pkcs11js.Handle,
-  sealed: Buffer,
-  msg: Buffer,
-): boolean {
-  return gives(msg, () => {
-    token.p11.C_DecryptInit(token.session, m, key);
-    return token.p11.C_Decrypt(token.session, sealed, Buffer.alloc(sealed.length + 64));
-  });
-}
-
-function signs(token: Token, m: pkcs11js.Mechanism, key: pkcs11js.Handle, msg: Buffer, tag: Buffer): boolean {
-  return gives(tag, () => {
-    token.p11.C_SignInit(token.session, m, key);
-    return token.p11.C_Sign(token.session, msg, Buffer.alloc(512)).subarray(0, tag.length);
-  });
-}
-
-function verifies(
-  token: Token,
-  m: pkcs11js.Mechanism,
-  key: pkcs11js.Handle,
-  msg: Buffer,
-  signature: Buffer,
-): boolean {
-  return (
-    codeOf(() => {
-      token.p11.C_VerifyInit(token.session, m, key);
-      token.p11.C_Verify(token.session, msg, signature);
-    }) === 0
-  );
-}
 
 /** How one file is run: the key of a group or of a vector, and whether the vector held. */
 interface Suite {
@@ -232,6 +81,7 @@ function fullTag(mechanism: number): number {
     [pkcs11js.CKM_SHA256_HMAC]: 32,
     [pkcs11js.CKM_SHA384_HMAC]: 48,
     [pkcs11js.CKM_SHA512_HMAC]: 64,
+    0x2b1: 32,
   };
   return bytes[mechanism] ?? 0;
 }
@@ -252,7 +102,7 @@ function ecdsaSuite(curve: 'secp256r1' | 'secp384r1' | 'secp521r1', hash: string
   return verifySuite(`ecdsa_${curve}_${hash}_p1363`, key, { mechanism });
 }
 
-function ecdhSuite(file: string, keyType: number, curve: keyof typeof OID, pad: number): Suite {
+function ecdhSuite(file: string, keyType: number, curve: Curve, pad: number): Suite {
   return {
     file,
     vectorKey: (token, vector) => {
@@ -266,21 +116,6 @@ function ecdhSuite(file: string, keyType: number, curve: keyof typeof OID, pad: 
     holds: (token, key, vector) =>
       gives(hex(vector, 'shared'), () => derive(token, key, hex(vector, 'public'), pad)),
   };
-}
-
-function derive({ p11, session }: Token, key: pkcs11js.Handle, publicData: Buffer, length: number): Buffer {
-  const parameter = { type: pkcs11js.CK_PARAMS_EC_DH, kdf: pkcs11js.CKD_NULL, publicData };
-  const derived = p11.C_DeriveKey(session, { mechanism: pkcs11js.CKM_ECDH1_DERIVE, parameter }, key, [
-    { type: CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
-    { type: CKA_KEY_TYPE, value: pkcs11js.CKK_GENERIC_SECRET },
-    { type: pkcs11js.CKA_VALUE_LEN, value: length },
-    { type: CKA_TOKEN, value: false },
-    { type: CKA_SENSITIVE, value: false },
-    { type: CKA_EXTRACTABLE, value: true },
-  ]);
-  const value = p11.C_GetAttributeValue(session, derived, [{ type: CKA_VALUE }])[0]?.value as Buffer;
-  p11.C_DestroyObject(session, derived);
-  return value;
 }
 
 function pss(file: string, mechanism: number, hash: number, mgf: number, saltLen: number): Suite {
@@ -334,6 +169,7 @@ const SUITES: readonly Suite[] = [
   macSuite('hmac_sha256', pkcs11js.CKK_GENERIC_SECRET, pkcs11js.CKM_SHA256_HMAC),
   macSuite('hmac_sha384', pkcs11js.CKK_GENERIC_SECRET, pkcs11js.CKM_SHA384_HMAC),
   macSuite('hmac_sha512', pkcs11js.CKK_GENERIC_SECRET, pkcs11js.CKM_SHA512_HMAC),
+  macSuite('hmac_sha3_256', pkcs11js.CKK_GENERIC_SECRET, 0x2b1),
   ecdsaSuite('secp256r1', 'sha256', pkcs11js.CKM_ECDSA_SHA256),
   ecdsaSuite('secp384r1', 'sha384', pkcs11js.CKM_ECDSA_SHA384),
   ecdsaSuite('secp521r1', 'sha512', pkcs11js.CKM_ECDSA_SHA512),
@@ -342,6 +178,14 @@ const SUITES: readonly Suite[] = [
   verifySuite('rsa_signature_2048_sha512', rsaPublicKey, { mechanism: pkcs11js.CKM_SHA512_RSA_PKCS }),
   verifySuite('rsa_signature_3072_sha256', rsaPublicKey, { mechanism: pkcs11js.CKM_SHA256_RSA_PKCS }),
   verifySuite('rsa_signature_4096_sha512', rsaPublicKey, { mechanism: pkcs11js.CKM_SHA512_RSA_PKCS }),
+  verifySuite('rsa_signature_2048_sha3_256', rsaPublicKey, { mechanism: 0x60 }),
+  pss(
+    'rsa_pss_3072_sha256_mgf1_32',
+    pkcs11js.CKM_SHA256_RSA_PKCS_PSS,
+    pkcs11js.CKM_SHA256,
+    pkcs11js.CKG_MGF1_SHA256,
+    32,
+  ),
   pss(
     'rsa_pss_2048_sha256_mgf1_0',
     pkcs11js.CKM_SHA256_RSA_PKCS_PSS,
