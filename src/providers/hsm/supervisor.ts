@@ -104,7 +104,7 @@ export class HsmSupervisor {
       const [id = 0] = await worker.ask(CODE.configure, fields, tryMs);
       const mechanism = mechanismOf(id);
       this.#failures = 0;
-      log.info({ provider, pid: worker.pid, mechanism: mechanism.name }, 'the HSM is open');
+      log.info({ provider, worker: worker.pid, mechanism: mechanism.name }, 'the HSM is open');
       return { worker, mechanism };
     } catch (error) {
       if (error instanceof WorkerRefusal && error.pin) pin.refuse(secret);

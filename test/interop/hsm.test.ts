@@ -1,0 +1,27 @@
+// An unchanged program on a token whose key-encryption key stays in an HSM: SoftHSM2, also while it is away.
+import t from 'tap';
+import { compileFaultModule, SoftHsm } from '../providers/softhsm.ts';
+import { makePair, outlives, startUnder } from './token-under.ts';
+
+const module = compileFaultModule(t);
+
+t.test('pkcs11-tool makes keys and signs on a token under an HSM, which goes and comes back', async (t) => {
+  const hsm = new SoftHsm(t);
+  hsm.makeKey('kek-1');
+  const instance = await startUnder(
+    t,
+    `    kind: pkcs11-hsm
+    module: ${module}
+    token-label: kek
+    key-label: kek-1
+    pin-file: ${hsm.pinFile}
+    timeout: 3s
+    try-timeout: 1s
+    environment: ${JSON.stringify(hsm.environment)}
+`,
+  );
+  const made = makePair(instance);
+  t.equal(made.status, 0, made.stdout + made.stderr);
+  for (const fault of ['crash', 'hang', 'absent', 'device-error'])
+    await outlives(t, instance, fault, { break: () => hsm.fail(fault), mend: () => hsm.mend() });
+});

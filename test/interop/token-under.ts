@@ -1,0 +1,52 @@
+/** An instance whose token "remote" lies under a key service, and the unchanged program that uses it: pkcs11-tool. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { initInstance, temporaryDirectory, type Instance, type Outcome } from '../e2e/instance.ts';
+
+const LABEL = ['--token-label', 'remote'];
+
+/** `provider`: the YAML of one provider, indented by four, named "service". Its leases last a second. */
+export async function startUnder(t: Test, provider: string): Promise<Instance> {
+  const token = 'label: "remote"\n    provider: service\n    login: none\n    cache: { any: 1s }\n';
+  const instance = initInstance(t, {
+    edit: (yaml) =>
+      yaml
+        .replace(/label: "test"\n    provider: local\n/, token)
+        .replace(/^providers:\n/m, `providers:\n  service:\n${provider}`),
+  });
+  await instance.start();
+  return instance;
+}
+
+export function makePair(instance: Instance): Outcome {
+  const pair = ['--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'pair', '--id', '01'];
+  return instance.pkcs11Tool(...LABEL, ...pair);
+}
+
+export function sign(t: Test, instance: Instance): Outcome {
+  const dir = temporaryDirectory(t);
+  const [data, signature] = [join(dir, 'data'), join(dir, 'signature')];
+  writeFileSync(data, 'to be signed');
+  const files = ['--input-file', data, '--output-file', signature];
+  return instance.pkcs11Tool(...LABEL, '--sign', '--mechanism', 'ECDSA-SHA256', '--label', 'pair', ...files);
+}
+
+/** Uses the pair, breaks the service, sees a clear error once the lease is over, mends the service, uses the pair again. */
+export async function outlives(
+  t: Test,
+  instance: Instance,
+  name: string,
+  fault: { break: () => unknown; mend: () => unknown },
+): Promise<void> {
+  const before = sign(t, instance);
+  t.equal(before.status, 0, `before ${name}: ${before.stdout}${before.stderr}`);
+  await fault.break();
+  await new Promise((resolve) => setTimeout(resolve, 1200));
+  const failed = sign(t, instance);
+  t.not(failed.status, 0, `fails while ${name}`);
+  t.match(failed.stdout + failed.stderr, /CKR_DEVICE_ERROR/, 'by a clear code');
+  await fault.mend();
+  const after = sign(t, instance);
+  t.equal(after.status, 0, `after ${name}: ${after.stdout}${after.stderr}`);
+}
