@@ -1,5 +1,6 @@
 /** Every kind of remote key service. A new one is a row here and a page in docs/providers.md. */
 import { PKCS11_HSM } from './hsm/hsm-kind.ts';
 import type { KeyServiceKind } from './key-service.ts';
+import { vaultKind } from './vault/vault-key-service.ts';
 
-export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [PKCS11_HSM];
+export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [PKCS11_HSM, vaultKind];

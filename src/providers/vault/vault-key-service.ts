@@ -1,0 +1,144 @@
+/**
+ * A KEK in a Transit mount. The data key is made here and encrypted there, with the digest of its binding behind it: a server that
+ * ignores associated data (Vault before 1.9 does, silently) still cannot have a blob opened for another purpose.
+ */
+import { createHash } from 'node:crypto';
+import { SidekeyError } from '../../errors.ts';
+import { encodeBase64 } from '../http/base64-bytes.ts';
+import { createTransport } from '../http/http-options.ts';
+import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
+import { SYSTEM_TIMER } from '../http/service-call.ts';
+import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import {
+  bindingOf,
+  boundPlaintext,
+  DATA_KEY_BYTES,
+  formatWrappedKey,
+  openBoundPlaintext,
+  parseWrappedKey,
+} from '../wrapped-key.ts';
+import { VaultClient } from './vault-client.ts';
+import { vaultSchema, type VaultOptions } from './vault-options.ts';
+import { VaultSession } from './vault-session.ts';
+
+const KIND = 'vault';
+
+/** A derived key is bound by its context, and takes associated data as well. */
+function bindingFields(options: VaultOptions, purpose: string): Record<string, string> {
+  const binding = bindingOf(KIND, purpose);
+  const context = createHash('sha256').update(binding).digest('base64');
+  return { associated_data: binding.toString('base64'), ...(options.derived ? { context } : {}) };
+}
+
+class VaultKey {
+  readonly #options: VaultOptions;
+  readonly #client: VaultClient;
+  readonly #session: VaultSession;
+  readonly #what: string;
+
+  constructor(name: string, options: VaultOptions, client: VaultClient, session: VaultSession) {
+    this.#options = options;
+    this.#client = client;
+    this.#session = session;
+    this.#what = `provider "${name}", key ${options.mount}/${options.key}`;
+  }
+
+  async encrypt(key: Buffer, purpose: string): Promise<string> {
+    const plaintext = boundPlaintext(KIND, purpose, key);
+    const base64 = encodeBase64(plaintext, 'standard');
+    const body = jsonWithSecret(bindingFields(this.#options, purpose), 'plaintext', base64);
+    try {
+      const ciphertext = textAt(parseJson((await this.#call('encrypt', body)).body), 'data', 'ciphertext');
+      if (/^vault:v\d+:/.test(ciphertext)) return ciphertext;
+    } finally {
+      for (const secret of [plaintext, base64, body]) secret.fill(0);
+    }
+    throw new SidekeyError('provider_unreachable', `${this.#what}: encrypt gave no ciphertext`);
+  }
+
+  async decrypt(ciphertext: Buffer, purpose: string): Promise<Buffer> {
+    const request = { ciphertext: ciphertext.toString('latin1'), ...bindingFields(this.#options, purpose) };
+    const { body } = await this.#call('decrypt', Buffer.from(JSON.stringify(request)));
+    const plaintext = takeSecret(body, ['data', 'plaintext']);
+    body.fill(0);
+    if (plaintext) return openBoundPlaintext(KIND, purpose, plaintext);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt gave no plaintext`);
+  }
+
+  async health(): Promise<string> {
+    const { mount, key } = this.#options;
+    const reply = await this.#client.call({
+      what: this.#what,
+      method: 'GET',
+      path: `${mount}/keys/${key}`,
+      tokens: this.#session,
+    });
+    const data = jsonAt(parseJson(reply.body), 'data');
+    if (jsonAt(data, 'supports_encryption') === false)
+      throw new SidekeyError(
+        'provider_refused',
+        `${this.#what}: its type ${textAt(data, 'type')} encrypts nothing`,
+      );
+    const left = this.#session.secondsLeft;
+    const token = left === null ? '' : `, token for ${left} s`;
+    return `${this.#what}: ${textAt(data, 'type')}, version ${String(jsonAt(data, 'latest_version'))}${token}`;
+  }
+
+  #call(operation: 'encrypt' | 'decrypt', body: Buffer) {
+    const { mount, key } = this.#options;
+    return this.#client.call({
+      what: `${this.#what}: ${operation}`,
+      method: 'POST',
+      path: `${mount}/${operation}/${key}`,
+      body,
+      tokens: this.#session,
+    });
+  }
+}
+
+export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeyService {
+  const { name, log, clock, random, resolvePath } = deps;
+  const { http, caller } = createTransport(options, deps);
+  const client = new VaultClient(options.address, options.namespace ?? null, caller);
+  const { auth } = options;
+  const session = new VaultSession({
+    name,
+    auth,
+    client,
+    clock,
+    timer: SYSTEM_TIMER,
+    random,
+    log,
+    resolvePath,
+  });
+  const kek = new VaultKey(name, options, client, session);
+  return {
+    async generateDataKey(purpose) {
+      const plaintext = random(DATA_KEY_BYTES);
+      try {
+        const ciphertext = Buffer.from(await kek.encrypt(plaintext, purpose), 'latin1');
+        const reference = `${options.mount}/${options.key}`;
+        return { plaintext, wrapped: formatWrappedKey(KIND, { reference, ciphertext }) };
+      } catch (error) {
+        plaintext.fill(0);
+        throw error;
+      }
+    },
+    async unwrapDataKey(wrapped, purpose) {
+      return kek.decrypt(parseWrappedKey(KIND, wrapped).ciphertext, purpose);
+    },
+    async health() {
+      try {
+        return { ok: true, detail: await kek.health() };
+      } catch (error) {
+        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+      }
+    },
+    async close() {
+      await session.close();
+      await http.close();
+    },
+  };
+}
+
+export const vaultKind = defineKind(KIND, vaultSchema, createVault);

@@ -1,0 +1,60 @@
+/** A service in a process of its own, on a port of loopback that it keeps over a restart. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Test } from 'tap';
+
+export class ServiceProcess {
+  readonly #kind: string;
+  #child: ChildProcess | null = null;
+  #port = 0;
+
+  constructor(t: Test, kind: string) {
+    this.#kind = kind;
+    t.teardown(() => this.stop());
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`;
+  }
+
+  async start(): Promise<void> {
+    const args = [join(import.meta.dirname, 'serve.ts'), this.#kind, `${this.#port}`];
+    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    this.#child = child;
+    const [line] = await once(createInterface(child.stdout), 'line');
+    this.#port = Number(line);
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = null;
+    if (!child || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGKILL');
+    await ended;
+  }
+
+  /** It takes connections and answers nothing. */
+  freeze(): void {
+    this.#child?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child?.kill('SIGCONT');
+  }
+}
+
+/** What an instance must outlive: the service gone, and the service silent. */
+export function outages(service: ServiceProcess): readonly (readonly [string, Outage])[] {
+  return [
+    ['stopped', { break: () => service.stop(), mend: () => service.start() }],
+    ['silent', { break: () => service.freeze(), mend: () => service.thaw() }],
+  ];
+}
+
+interface Outage {
+  readonly break: () => unknown;
+  readonly mend: () => unknown;
+}
