@@ -248,8 +248,6 @@ int kp_on_cell_derive(struct kp_request *r)
     length = wire_read_u64(&r->body);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    if (mechanism != CKM_ECDH1_DERIVE)
-        return STATUS_mechanism_invalid;
     if (n.object_class != CKO_SECRET_KEY)
         return STATUS_template_inconsistent;
     buffer = kp_alloc(WIRE_COMPONENT_MAX);
@@ -258,7 +256,7 @@ int kp_on_cell_derive(struct kp_request *r)
     wire_writer_init(&secret, buffer, WIRE_COMPONENT_MAX);
     status = take_key(id, false, &base);
     if (status == STATUS_ok)
-        status = kp_ecdh(base, params, length, &secret);
+        status = kp_derive(mechanism, base, params, length, &secret);
     if (status == STATUS_ok)
         status = kp_key_secret(n.type, buffer, wire_written(&secret), &key);
     kp_free(buffer);

@@ -63,8 +63,11 @@ void kp_op_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size);
 int kp_op_once(uint64_t mechanism, enum wire_operation operation, struct kp_key *key, struct wire_bytes params,
                struct wire_bytes in, struct wire_writer *out);
 
-/* CKM_ECDH1_DERIVE: `length` bytes (0: all there are) to `out`, which has room for WIRE_COMPONENT_MAX. */
-int kp_ecdh(struct kp_key *key, struct wire_bytes params, size_t length, struct wire_writer *out);
+/* A derivation: `length` bytes (0: all there are) to `out`, which has room for WIRE_COMPONENT_MAX. */
+int kp_derive(uint64_t mechanism, struct kp_key *base, struct wire_bytes params, size_t length, struct wire_writer *out);
+
+/* For kp_derive: CKM_ECDH1_DERIVE with a parameter that was read. */
+int kp_ecdh(const struct kp_key *key, const struct wire_params *p, size_t length, struct wire_writer *out);
 
 /* Application data in one reply: what carries it has room for WIRE_DATA_MAX or RING_DATA_MAX. */
 size_t kp_out_max(const struct wire_writer *out);

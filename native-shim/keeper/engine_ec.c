@@ -1,4 +1,4 @@
-/* ECDSA with signatures as r || s (PKCS#11 3.1, 6.3.1), and pure Ed25519. */
+/* ECDSA with signatures as r || s (PKCS#11 3.1, 6.3.1), and pure Ed25519 and Ed448. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 
@@ -6,7 +6,7 @@
 #include "engine.h"
 #include "mechanism.h"
 
-enum { ORDER_MAX = 66, DER_MAX = 2 * ORDER_MAX + 16, ED25519_BYTES = 64, MESSAGE_MAX = 64 * 1024 * 1024 };
+enum { ORDER_MAX = 66, DER_MAX = 2 * ORDER_MAX + 16, ED25519_BYTES = 64, ED448_BYTES = 114, MESSAGE_MAX = 64 * 1024 * 1024 };
 
 /* Octets by which either half of a signature to verify may be short: see takes_length. */
 enum { SHORT_MAX = 2 };
@@ -135,7 +135,9 @@ static void ecdsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size
     *size = (uint32_t)(2 * order_bytes(op));
 }
 
-/* Neither Ed25519ctx nor Ed25519ph: OpenSSL 3.0 has no way to say them. */
+static size_t eddsa_bytes(const struct kp_op *op) { return op->key->bits > 255 ? ED448_BYTES : ED25519_BYTES; }
+
+/* Neither a context nor a prehash, of Ed25519 or Ed448: OpenSSL has no way to say them before 3.2. */
 static int eddsa_begin(struct kp_op *op, const struct wire_params *p)
 {
     int ok;
@@ -158,7 +160,7 @@ static int eddsa_update(struct kp_op *op, struct wire_bytes in, struct wire_writ
 
 static int eddsa_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
-    size_t length = ED25519_BYTES;
+    size_t length = eddsa_bytes(op);
     struct wire_bytes all;
     int status = kp_gathered(op, in, MESSAGE_MAX, &all);
     uint8_t *at = kp_out_room(out, length);
@@ -182,7 +184,7 @@ static void eddsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size
 {
     (void)op;
     *rule = WIRE_OUTPUT_FIXED;
-    *size = ED25519_BYTES;
+    *size = (uint32_t)eddsa_bytes(op);
 }
 
 const struct kp_engine kp_engine_ecdsa = {ecdsa_begin, ecdsa_update, ecdsa_finish, ecdsa_describe};

@@ -1,6 +1,7 @@
 /*
- * CKM_ECDH1_DERIVE (PKCS#11 3.1, 6.3.17): ECDH, cofactor 1 for every curve here, then CKD_NULL or an X9.63 KDF. With
- * CKD_NULL a shorter key keeps the trailing bytes: "the truncation removes bytes from the leading end of the secret value".
+ * CKM_ECDH1_DERIVE and, for curves of prime order the same, its COFACTOR sister (PKCS#11 3.1, 6.3.17): ECDH,
+ * then CKD_NULL or an X9.63 KDF. With CKD_NULL a shorter key keeps the trailing bytes: "the truncation removes bytes from
+ * the leading end of the secret value".
  */
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
@@ -76,25 +77,22 @@ static int truncate_leading(struct wire_bytes shared, size_t length, struct wire
     return out->full ? STATUS_memory : STATUS_ok;
 }
 
-int kp_ecdh(struct kp_key *key, struct wire_bytes params, size_t length, struct wire_writer *out)
+int kp_ecdh(const struct kp_key *key, const struct wire_params *p, size_t length, struct wire_writer *out)
 {
     uint8_t shared[SHARED_MAX];
     struct wire_bytes view = {shared, sizeof(shared)};
-    struct wire_params p;
     EVP_PKEY *peer = NULL;
     int status;
 
     if (key->object_class != CKO_PRIVATE_KEY || (key->type != CKK_EC && key->type != CKK_EC_MONTGOMERY))
         return STATUS_key_type_inconsistent;
-    if (!wire_params_read(LAYOUT_ecdh1, params, &p) || (p.hash != CKD_NULL && !kp_md_of_kdf(p.hash)))
+    if (p->hash != CKD_NULL && !kp_md_of_kdf(p->hash))
         return STATUS_mechanism_param_invalid;
-    if (length > WIRE_COMPONENT_MAX)
-        return STATUS_key_size_range;
-    status = peer_key(key, p.point, &peer);
+    status = peer_key(key, p->point, &peer);
     if (status == STATUS_ok)
         status = agree(key, peer, shared, &view.length);
     if (status == STATUS_ok)
-        status = p.hash == CKD_NULL ? truncate_leading(view, length, out) : expand(&p, view, length, out);
+        status = p->hash == CKD_NULL ? truncate_leading(view, length, out) : expand(p, view, length, out);
     wire_wipe(shared, sizeof(shared));
     EVP_PKEY_free(peer);
     return status;

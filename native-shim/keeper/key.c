@@ -88,7 +88,7 @@ int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struc
     memcpy(key->components, buffer, key->length);
     key->bits = (uint32_t)EVP_PKEY_get_bits(pkey);
     if (type != CKK_RSA && type != CKK_EC)
-        key->bits = 255;
+        key->bits = key->bits > 256 ? 448 : 255; /* of the field, as the standard counts (PKCS#11 3.1, 6.3.2) */
     key->pkey = pkey;
     pkey = NULL;
     *out = key;

@@ -12,7 +12,7 @@
 #include "cryptoki.h"
 #include "key_kinds.h"
 
-enum { POINT_MAX = 133, SCALAR_MAX = 66, RAW_BYTES = 32 };
+enum { POINT_MAX = 133, SCALAR_MAX = 66 };
 
 struct curve {
     uint64_t type;
@@ -30,6 +30,13 @@ static const struct curve curves[] = {
     {CKK_EC, NID_X9_62_prime256v1, "P-256", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10, NULL, NULL, 0, 32},
     {CKK_EC, NID_secp384r1, "P-384", "\x06\x05\x2b\x81\x04\x00\x22", 7, NULL, NULL, 0, 48},
     {CKK_EC, NID_secp521r1, "P-521", "\x06\x05\x2b\x81\x04\x00\x23", 7, NULL, NULL, 0, 66},
+    {CKK_EC, NID_secp224r1, "P-224", "\x06\x05\x2b\x81\x04\x00\x21", 7, NULL, NULL, 0, 28},
+    {CKK_EC, NID_secp256k1, "secp256k1", "\x06\x05\x2b\x81\x04\x00\x0a", 7, NULL, NULL, 0, 32},
+    {CKK_EC, NID_brainpoolP256r1, "brainpoolP256r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x07", 11, NULL, NULL, 0, 32},
+    {CKK_EC, NID_brainpoolP384r1, "brainpoolP384r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0b", 11, NULL, NULL, 0, 48},
+    {CKK_EC, NID_brainpoolP512r1, "brainpoolP512r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0d", 11, NULL, NULL, 0, 64},
+    {CKK_EC_EDWARDS, NID_ED448, "ED448", "\x06\x03\x2b\x65\x71", 5, "edwards448", NULL, 0, 57},
+    {CKK_EC_MONTGOMERY, NID_X448, "X448", "\x06\x03\x2b\x65\x6f", 5, "curve448", NULL, 0, 56},
     {CKK_EC_EDWARDS, NID_ED25519, "ED25519", "\x06\x03\x2b\x65\x70", 5, "edwards25519",
      "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01", 11, 32},
     {CKK_EC_MONTGOMERY, NID_X25519, "X25519", "\x06\x03\x2b\x65\x6e", 5, "curve25519",
@@ -98,7 +105,7 @@ uint64_t kp_key_type_of(const EVP_PKEY *pkey)
     return EVP_PKEY_is_a(pkey, "RSA") ? CKK_RSA : CKK_NONE;
 }
 
-/* Whether the length is that of a point of the curve: compressed, uncompressed, or the 32 raw bytes. */
+/* Whether the length is that of a point of the curve: compressed, uncompressed, or the raw bytes. */
 static bool is_point_length(const struct curve *c, size_t length)
 {
     return c->type == CKK_EC ? length == 1 + c->scalar || length == 1 + 2 * c->scalar : length == c->scalar;
@@ -194,7 +201,7 @@ static int import_public(const struct curve *c, struct wire_bytes point, EVP_PKE
 
 static int import_raw(const struct curve *c, bool private, struct wire_bytes value, EVP_PKEY **out)
 {
-    if (value.length != RAW_BYTES)
+    if (value.length != c->scalar)
         return STATUS_attribute_value_invalid;
     *out = private ? EVP_PKEY_new_raw_private_key_ex(NULL, c->name, NULL, value.data, value.length)
                    : EVP_PKEY_new_raw_public_key_ex(NULL, c->name, NULL, value.data, value.length);

@@ -53,6 +53,16 @@ export function sizeBitsOf(object: TokenObject): number | null {
   return curve === undefined ? null : (CURVE_BITS.get(curve.toString('hex')) ?? 255);
 }
 
+const RAW_CURVES: readonly string[] = ['06032b6570', '06032b656e'];
+
+/** Whether the HTTP API has a name for the key's type: it has none for curves beyond these, XTS or ChaCha20. */
+function isNameable(object: TokenObject): boolean {
+  const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
+  const curve = object.attributes.get(CKA.EC_PARAMS)?.toString('hex');
+  if (curve !== undefined) return CURVE_BITS.has(curve) || RAW_CURVES.includes(curve);
+  return KINDS.has(keyType) || isGenericKind(keyType);
+}
+
 /** Both halves of a pair, or the one secret key. */
 interface Members {
   readonly main: TokenObject;
@@ -110,7 +120,7 @@ export class NamedKeys {
         [CKA.LABEL, Buffer.from(name)],
       ]);
       for (const main of this.#domain.objects.find(this.#view(token), template))
-        return { main, shown: this.#publicHalf(token, main) };
+        if (isNameable(main)) return { main, shown: this.#publicHalf(token, main) };
     }
     return null;
   }

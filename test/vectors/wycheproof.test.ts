@@ -94,7 +94,7 @@ function verifySuite(file: string, groupKey: Suite['groupKey'], mechanism: pkcs1
   };
 }
 
-function ecdsaSuite(curve: 'secp256r1' | 'secp384r1' | 'secp521r1', hash: string, mechanism: number): Suite {
+function ecdsaSuite(curve: Curve, hash: string, mechanism: number): Suite {
   const key = (token: Token, group: Group): pkcs11js.Handle => {
     const { uncompressed } = group['publicKey'] as { uncompressed: string };
     return ecPublicKey(token, pkcs11js.CKK_EC, curve, Buffer.from(uncompressed, 'hex'));
@@ -173,7 +173,11 @@ const SUITES: readonly Suite[] = [
   ecdsaSuite('secp256r1', 'sha256', pkcs11js.CKM_ECDSA_SHA256),
   ecdsaSuite('secp384r1', 'sha384', pkcs11js.CKM_ECDSA_SHA384),
   ecdsaSuite('secp521r1', 'sha512', pkcs11js.CKM_ECDSA_SHA512),
-  verifySuite('ed25519', edPublicKey, { mechanism: 0x1057 }),
+  ecdsaSuite('secp224r1', 'sha256', pkcs11js.CKM_ECDSA_SHA256),
+  ecdsaSuite('secp256k1', 'sha256', pkcs11js.CKM_ECDSA_SHA256),
+  ecdsaSuite('brainpoolP256r1', 'sha256', pkcs11js.CKM_ECDSA_SHA256),
+  verifySuite('ed25519', edPublicKey('edwards25519'), { mechanism: 0x1057 }),
+  verifySuite('ed448', edPublicKey('edwards448'), { mechanism: 0x1057 }),
   verifySuite('rsa_signature_2048_sha256', rsaPublicKey, { mechanism: pkcs11js.CKM_SHA256_RSA_PKCS }),
   verifySuite('rsa_signature_2048_sha512', rsaPublicKey, { mechanism: pkcs11js.CKM_SHA512_RSA_PKCS }),
   verifySuite('rsa_signature_3072_sha256', rsaPublicKey, { mechanism: pkcs11js.CKM_SHA256_RSA_PKCS }),
@@ -220,13 +224,15 @@ const SUITES: readonly Suite[] = [
   ecdhSuite('ecdh_secp384r1_ecpoint', pkcs11js.CKK_EC, 'secp384r1', 48),
   ecdhSuite('ecdh_secp521r1_ecpoint', pkcs11js.CKK_EC, 'secp521r1', 66),
   ecdhSuite('x25519', CKK_EC_MONTGOMERY, 'curve25519', 32),
+  ecdhSuite('x448', CKK_EC_MONTGOMERY, 'curve448', 56),
 ];
 
-function edPublicKey(token: Token, group: Group): pkcs11js.Handle {
-  const jwk = createPublicKey({ key: hex(group, 'publicKeyDer'), format: 'der', type: 'spki' }).export({
-    format: 'jwk',
-  });
-  return ecPublicKey(token, CKK_EC_EDWARDS, 'edwards25519', Buffer.from(jwk.x ?? '', 'base64url'));
+function edPublicKey(curve: Curve): (token: Token, group: Group) => pkcs11js.Handle {
+  return (token, group) => {
+    const der = { key: hex(group, 'publicKeyDer'), format: 'der', type: 'spki' } as const;
+    const { x } = createPublicKey(der).export({ format: 'jwk' });
+    return ecPublicKey(token, CKK_EC_EDWARDS, curve, Buffer.from(x ?? '', 'base64url'));
+  };
 }
 
 /** Vectors that came out otherwise than their result says; `counts` shows that the run was not empty. */
