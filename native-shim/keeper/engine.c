@@ -42,11 +42,27 @@ static bool key_suits(const struct wire_mechanism *m, enum wire_operation operat
     return !(secret && key->object_class == CKO_PUBLIC_KEY);
 }
 
+static struct kp_contexts *contexts_of(const struct kp_op *op)
+{
+    static struct kp_contexts without_key;
+
+    return op->key ? &op->key->contexts : &without_key;
+}
+
+/* A hash that is bound to a key cannot be begun anew for less than the first time. */
+static bool may_keep(const struct kp_op *op)
+{
+    if (!op->sound || !op->engine->keeps)
+        return false;
+    return op->cipher || op->mac || op->pkey || op->operation == WIRE_DIGEST;
+}
+
 int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
                 struct wire_bytes params)
 {
     struct wire_params p;
     const struct wire_mechanism *m = wire_mechanism_find(mechanism);
+    int status;
 
     memset(op, 0, sizeof(*op));
     if (operation < WIRE_ENCRYPT || operation >= WIRE_OPERATIONS || !m || !(m->flags & needs[operation]) ||
@@ -60,13 +76,23 @@ int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operat
     op->engine = engines[m->engine];
     op->operation = operation;
     op->key = key ? kp_key_ref(key) : NULL;
-    return op->engine->begin(op, &p);
+    if (op->engine->keeps)
+        kp_context_take(contexts_of(op), op);
+    status = op->engine->begin(op, &p);
+    op->sound = status == STATUS_ok;
+    return status;
 }
 
 int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
+    int status;
+
     op->total += in.length;
-    return in.length ? op->engine->update(op, in, out) : STATUS_ok;
+    if (in.length == 0)
+        return STATUS_ok;
+    status = op->engine->update(op, in, out);
+    op->sound = op->sound && status == STATUS_ok;
+    return status;
 }
 
 int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
@@ -75,7 +101,9 @@ int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signa
 
     op->total += in.length;
     status = op->engine->finish(op, in, signature, out);
-    ERR_clear_error();
+    op->sound = op->sound && status == STATUS_ok;
+    if (status != STATUS_ok)
+        ERR_clear_error();
     return status;
 }
 
@@ -100,10 +128,10 @@ static void gather_free(struct kp_op *op)
 
 void kp_op_end(struct kp_op *op)
 {
-    EVP_CIPHER_CTX_free(op->cipher);
-    EVP_MD_CTX_free(op->md);
-    EVP_MAC_CTX_free(op->mac);
-    EVP_PKEY_CTX_free(op->pkey);
+    if (may_keep(op))
+        kp_context_keep(contexts_of(op), op);
+    else
+        kp_context_free(op);
     kp_key_drop(op->key);
     gather_free(op);
     memset(op, 0, sizeof(*op));

@@ -8,6 +8,7 @@
 
 #include <openssl/evp.h>
 
+#include "context.h"
 #include "frame.h"
 #include "key.h"
 #include "params.h"
@@ -23,6 +24,10 @@ struct kp_op {
     EVP_MD_CTX *md;
     EVP_MAC_CTX *mac;
     EVP_PKEY_CTX *pkey;
+    struct kp_context *context; /* where they were kept */
+    size_t iv_length;           /* that `cipher` is set to */
+    bool warm;                  /* they were used before, with this key: begin sets what differs */
+    bool sound;                 /* nothing failed: they may be used again */
     uint64_t total;      /* bytes in so far */
     uint64_t blocks;     /* ctr: blocks that the counter still allows */
     uint32_t tag;        /* gcm: bytes of the tag */
@@ -36,6 +41,7 @@ struct kp_engine {
     int (*update)(struct kp_op *op, struct wire_bytes in, struct wire_writer *out);
     int (*finish)(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out);
     void (*describe)(const struct kp_op *op, uint8_t *rule, uint32_t *size);
+    bool keeps; /* its begin can do with warm contexts: see context.h */
 };
 
 /* Checks mechanism, operation, key and parameter against each other and begins. `op` needs no other preparation and

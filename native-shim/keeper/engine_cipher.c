@@ -15,8 +15,12 @@ static int bad_length(const struct kp_op *op)
 
 static int cipher_begin(struct kp_op *op, const struct wire_params *p)
 {
-    const EVP_CIPHER *cipher = kp_cipher(op->mechanism->algorithm, op->key->secret.length);
+    const EVP_CIPHER *cipher;
 
+    if (op->warm)
+        return EVP_CipherInit_ex2(op->cipher, NULL, NULL, p->iv.data, kp_op_encrypts(op), NULL) == 1 ? STATUS_ok
+                                                                                                     : STATUS_memory;
+    cipher = kp_cipher(op->mechanism->algorithm, op->key->secret.length);
     op->cipher = EVP_CIPHER_CTX_new();
     if (!op->cipher || !cipher)
         return STATUS_memory;
@@ -99,5 +103,5 @@ static int ctr_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
     return in.length ? ctr_update(op, in, out) : STATUS_ok;
 }
 
-const struct kp_engine kp_engine_cipher = {cipher_begin, cipher_update, cipher_finish, cipher_describe};
-const struct kp_engine kp_engine_ctr = {ctr_begin, ctr_update, ctr_finish, cipher_describe};
+const struct kp_engine kp_engine_cipher = {cipher_begin, cipher_update, cipher_finish, cipher_describe, true};
+const struct kp_engine kp_engine_ctr = {ctr_begin, ctr_update, ctr_finish, cipher_describe, true};

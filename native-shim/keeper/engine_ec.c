@@ -20,6 +20,8 @@ static int ecdsa_begin(struct kp_op *op, const struct wire_params *p)
     int ok;
 
     (void)p;
+    if (op->warm)
+        return STATUS_ok; /* a context signs as often as one likes */
     if (!hash) {
         op->pkey = EVP_PKEY_CTX_new_from_pkey(NULL, op->key->pkey, NULL);
         ok = op->pkey ? (kp_op_verifies(op) ? EVP_PKEY_verify_init(op->pkey) : EVP_PKEY_sign_init(op->pkey)) : 0;
@@ -187,5 +189,5 @@ static void eddsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size
     *size = (uint32_t)eddsa_bytes(op);
 }
 
-const struct kp_engine kp_engine_ecdsa = {ecdsa_begin, ecdsa_update, ecdsa_finish, ecdsa_describe};
-const struct kp_engine kp_engine_eddsa = {eddsa_begin, eddsa_update, eddsa_finish, eddsa_describe};
+const struct kp_engine kp_engine_ecdsa = {ecdsa_begin, ecdsa_update, ecdsa_finish, ecdsa_describe, true};
+const struct kp_engine kp_engine_eddsa = {eddsa_begin, eddsa_update, eddsa_finish, eddsa_describe, false};

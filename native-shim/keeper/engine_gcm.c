@@ -10,18 +10,32 @@ enum {
     MESSAGE_MAX = 64 * 1024 * 1024
 };
 
-static int gcm_begin(struct kp_op *op, const struct wire_params *p)
+static bool set_key(struct kp_op *op)
 {
     const EVP_CIPHER *cipher = kp_cipher("GCM", op->key->secret.length);
+
+    op->cipher = EVP_CIPHER_CTX_new();
+    return op->cipher &&
+           EVP_CipherInit_ex2(op->cipher, cipher, op->key->secret.data, NULL, kp_op_encrypts(op), NULL) == 1;
+}
+
+static bool set_iv(struct kp_op *op, struct wire_bytes iv)
+{
+    if (op->iv_length != iv.length &&
+        EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_IVLEN, (int)iv.length, NULL) != 1)
+        return false;
+    op->iv_length = iv.length;
+    return EVP_CipherInit_ex2(op->cipher, NULL, NULL, iv.data, kp_op_encrypts(op), NULL) == 1;
+}
+
+static int gcm_begin(struct kp_op *op, const struct wire_params *p)
+{
     int length;
 
     op->tag = p->bits / 8;
     if (p->iv.length > OPENSSL_IV_MAX)
         return STATUS_mechanism_param_invalid;
-    op->cipher = EVP_CIPHER_CTX_new();
-    if (!op->cipher || EVP_CipherInit_ex2(op->cipher, cipher, NULL, NULL, kp_op_encrypts(op), NULL) != 1 ||
-        EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_IVLEN, (int)p->iv.length, NULL) != 1 ||
-        EVP_CipherInit_ex2(op->cipher, NULL, op->key->secret.data, p->iv.data, kp_op_encrypts(op), NULL) != 1)
+    if ((!op->warm && !set_key(op)) || !set_iv(op, p->iv))
         return STATUS_memory;
     if (p->aad.length && EVP_CipherUpdate(op->cipher, NULL, &length, p->aad.data, (int)p->aad.length) != 1)
         return STATUS_internal;
@@ -113,4 +127,4 @@ static void gcm_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
     *size = kp_op_encrypts(op) ? op->tag : 0;
 }
 
-const struct kp_engine kp_engine_gcm = {gcm_begin, gcm_update, gcm_finish, gcm_describe};
+const struct kp_engine kp_engine_gcm = {gcm_begin, gcm_update, gcm_finish, gcm_describe, true};

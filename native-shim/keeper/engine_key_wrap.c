@@ -61,4 +61,4 @@ static void wrap_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
     *size = 0;
 }
 
-const struct kp_engine kp_engine_key_wrap = {wrap_begin, wrap_update, wrap_finish, wrap_describe};
+const struct kp_engine kp_engine_key_wrap = {wrap_begin, wrap_update, wrap_finish, wrap_describe, false};

@@ -10,11 +10,14 @@
 static int mac_begin(struct kp_op *op, const struct wire_params *p)
 {
     bool hmac = op->mechanism->engine == ENGINE_hmac;
-    const char *name = hmac ? op->mechanism->algorithm : kp_cipher_name("CBC", op->key->secret.length);
-    const char *key = hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER;
-    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(key, (char *)(uintptr_t)name, 0), OSSL_PARAM_construct_end()};
+    const char *name, *key = hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER;
+    OSSL_PARAM params[2] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};
 
     op->tag = p->bits;
+    if (op->warm)
+        return EVP_MAC_init(op->mac, NULL, 0, NULL) == 1 ? STATUS_ok : STATUS_memory;
+    name = hmac ? op->mechanism->algorithm : kp_cipher_name("CBC", op->key->secret.length);
+    params[0] = OSSL_PARAM_construct_utf8_string(key, (char *)(uintptr_t)name, 0);
     op->mac = EVP_MAC_CTX_new(hmac ? kp_mac_hmac() : kp_mac_cmac());
     if (!op->mac || EVP_MAC_init(op->mac, op->key->secret.data, op->key->secret.length, params) != 1)
         return STATUS_memory;
@@ -54,7 +57,8 @@ static void mac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
 static int digest_begin(struct kp_op *op, const struct wire_params *p)
 {
     (void)p;
-    op->md = EVP_MD_CTX_new();
+    if (!op->warm)
+        op->md = EVP_MD_CTX_new();
     return op->md && EVP_DigestInit_ex2(op->md, kp_md(op->mechanism->algorithm), NULL) == 1 ? STATUS_ok : STATUS_memory;
 }
 
@@ -85,5 +89,5 @@ static void digest_describe(const struct kp_op *op, uint8_t *rule, uint32_t *siz
     *size = (uint32_t)EVP_MD_get_size(kp_md(op->mechanism->algorithm));
 }
 
-const struct kp_engine kp_engine_mac = {mac_begin, mac_update, mac_finish, mac_describe};
-const struct kp_engine kp_engine_digest = {digest_begin, digest_update, digest_finish, digest_describe};
+const struct kp_engine kp_engine_mac = {mac_begin, mac_update, mac_finish, mac_describe, true};
+const struct kp_engine kp_engine_digest = {digest_begin, digest_update, digest_finish, digest_describe, true};

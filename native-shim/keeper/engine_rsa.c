@@ -40,6 +40,8 @@ static int begin_raw(struct kp_op *op)
         [WIRE_VERIFY] = EVP_PKEY_verify_init,
     };
 
+    if (op->warm)
+        return STATUS_ok;
     op->pkey = EVP_PKEY_CTX_new_from_pkey(NULL, op->key->pkey, NULL);
     return op->pkey && init[op->operation](op->pkey) == 1 ? STATUS_ok : STATUS_memory;
 }
@@ -227,6 +229,6 @@ static void rsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
     *size = (uint32_t)modulus_bytes(op);
 }
 
-const struct kp_engine kp_engine_rsa_pkcs = {pkcs_begin, rsa_update, rsa_finish, rsa_describe};
-const struct kp_engine kp_engine_rsa_oaep = {oaep_begin, rsa_update, rsa_finish, rsa_describe};
-const struct kp_engine kp_engine_rsa_pss = {pss_begin, rsa_update, rsa_finish, rsa_describe};
+const struct kp_engine kp_engine_rsa_pkcs = {pkcs_begin, rsa_update, rsa_finish, rsa_describe, true};
+const struct kp_engine kp_engine_rsa_oaep = {oaep_begin, rsa_update, rsa_finish, rsa_describe, false};
+const struct kp_engine kp_engine_rsa_pss = {pss_begin, rsa_update, rsa_finish, rsa_describe, true};

@@ -55,20 +55,30 @@ static const struct {
 };
 enum { MESSAGES = sizeof(messages) / sizeof(messages[0]), HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };
 
+enum { TYPES = 256 };
+
+/* Rows by type, counted from 1; 0 where there is none. Filled before the first request. */
+static uint8_t message_row[TYPES], handler_row[TYPES];
+static pthread_once_t filled = PTHREAD_ONCE_INIT;
+
+static void fill(void)
+{
+    for (uint8_t i = 0; i < MESSAGES; i++)
+        message_row[messages[i].type] = (uint8_t)(i + 1);
+    for (uint8_t i = 0; i < HANDLERS; i++)
+        handler_row[handlers[i].type] = (uint8_t)(i + 1);
+}
+
 static int handler_of(uint16_t type)
 {
-    for (int i = 0; i < HANDLERS; i++)
-        if (handlers[i].type == type)
-            return i;
-    return -1;
+    pthread_once(&filled, fill);
+    return type < TYPES ? handler_row[type] - 1 : -1;
 }
 
 static const struct message *message_of(uint16_t type)
 {
-    for (size_t i = 0; i < MESSAGES; i++)
-        if (messages[i].type == type)
-            return &messages[i];
-    return NULL;
+    pthread_once(&filled, fill);
+    return type < TYPES && message_row[type] ? &messages[message_row[type] - 1] : NULL;
 }
 
 /* NULL: this one may not send that now. The first message of a connection greets, and only the first. */

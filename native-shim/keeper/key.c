@@ -170,6 +170,7 @@ void kp_key_drop(struct kp_key *key)
 {
     if (!key || atomic_fetch_sub(&key->refs, 1) != 1)
         return;
+    kp_contexts_clear(&key->contexts);
     EVP_PKEY_free(key->pkey);
     kp_free(key);
 }

@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
+#include "context.h"
 #include "frame.h"
 #include "template.h"
 
@@ -18,6 +19,7 @@ struct kp_key {
     uint64_t type;         /* CKK_ */
     uint32_t bits;
     EVP_PKEY *pkey;           /* NULL for a secret key */
+    struct kp_contexts contexts;
     struct wire_bytes secret; /* CKA_VALUE of a secret key: a view into components */
     size_t length;
     uint8_t components[]; /* a template */

@@ -11,7 +11,8 @@
 enum {
     LINGER_NS = 50 * 1000, /* how long a worker looks after the last request */
     TURN = 8,              /* requests of one ring before the next one's turn */
-    ROUNDS = 32,           /* between looks at the clock */
+    ROUNDS = 64,           /* between looks at the clock */
+    EAGER = 32,            /* of these without a pause: the next request is about to come */
     MECHANISM_AT = 35      /* in the body of operate: flags, operation, number, place, handle */
 };
 
@@ -195,6 +196,15 @@ void kp_poll_bell(struct kp_poller *p, struct kp_conn *conn)
 
 /* looking */
 
+/* A client that had slept is woken now and may want this very processor: while processors are few, to sleep is the faster way to
+ * its next request. */
+static void make_way(struct kp_poller *p)
+{
+    for (unsigned i = p->count; i-- > 0;)
+        if (atomic_load_explicit(&atomic_load(&p->rings[i].conn->ring)->woke, memory_order_relaxed))
+            disown(p, i);
+}
+
 /* Lets go of what is over or idle for long. */
 static void tidy(struct kp_poller *p)
 {
@@ -212,18 +222,9 @@ static void tidy(struct kp_poller *p)
     }
 }
 
-/* After a while in which nothing came, another thread of this processor may be what is waited for. */
-static void pause_between(unsigned idle)
-{
-    if (idle > ROUNDS / 2)
-        sched_yield();
-    else
-        relax();
-}
-
 bool kp_poll_look(struct kp_poller *p)
 {
-    for (unsigned round = 0, idle = 0; round < ROUNDS && p->count; round++) {
+    for (unsigned round = 0; round < ROUNDS && p->count; round++) {
         bool busy = false;
 
         for (unsigned i = 0; i < p->count; i++)
@@ -231,9 +232,11 @@ bool kp_poll_look(struct kp_poller *p)
                 p->rings[i].idle_since = 0;
                 busy = true;
             }
-        idle = busy ? 0 : idle + 1;
-        if (!busy)
-            pause_between(idle);
+        if (!busy) {
+            make_way(p);
+            if (round >= EAGER)
+                relax();
+        }
     }
     adopt(p);
     if (p->count)

@@ -131,6 +131,7 @@ static void wake(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE, 
 void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length)
 {
     struct ring_slot *s = &ring->region->slot[slot];
+    bool sleeps;
 
     if (length > RING_SLOT_BYTES)
         abort();
@@ -138,8 +139,11 @@ void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, s
     atomic_store_explicit(&s->length, (uint32_t)length, memory_order_relaxed);
     atomic_store_explicit(&ring->held[slot], false, memory_order_release);
     atomic_store(&s->state, RING_DONE);
-    if (atomic_load(&s->waiting))
+    sleeps = atomic_load(&s->waiting);
+    if (sleeps)
         wake(&s->state);
+    if (atomic_load_explicit(&ring->woke, memory_order_relaxed) != sleeps)
+        atomic_store_explicit(&ring->woke, sleeps, memory_order_relaxed);
 }
 
 void kp_ring_ring(struct kp_ring *ring)

@@ -18,6 +18,7 @@ struct kp_ring {
     atomic_bool held[RING_SLOTS]; /* a request of that slot is being handled, or is parked */
     atomic_bool dead;             /* its connection has ended: nobody looks any more */
     atomic_bool owned;            /* some worker polls it: see poll.h */
+    atomic_bool woke;             /* the last answer had to wake a sleeper */
     _Atomic unsigned next;        /* slot to look at first: turns go round */
 };
 

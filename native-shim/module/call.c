@@ -73,13 +73,24 @@ static void notice_new_beginning(struct sk_state *state)
 {
     unsigned anew = atomic_load(&state->link.anew);
 
-    if (atomic_exchange(&state->anew_seen, anew) != anew)
+    if (atomic_load(&state->anew_seen) != anew && atomic_exchange(&state->anew_seen, anew) != anew)
         sk_logins_lost(state);
+}
+
+CK_RV sk_call_settle(const struct sk_entry *e, uint16_t type, enum wire_status status)
+{
+    notice_new_beginning(e->state);
+    if (e->session)
+        atomic_store_explicit(&e->session->last_status, (unsigned)status, memory_order_relaxed);
+    if (status == STATUS_user_not_logged_in && e->session && type != WIRE_operate)
+        sk_login_lost(e->state, e->session->slot);
+    return code_of(status);
 }
 
 CK_RV sk_call_run(struct sk_call *c)
 {
     enum wire_status status;
+    CK_RV rv;
 
     if (c->no_memory)
         return CKR_HOST_MEMORY;
@@ -87,13 +98,9 @@ CK_RV sk_call_run(struct sk_call *c)
         return CKR_DEVICE_MEMORY; /* more than a token takes in one object */
     c->x.length = WIRE_HEADER_BYTES + wire_written(&c->w);
     status = sk_link_ask(&c->entry->state->link, &c->x);
-    notice_new_beginning(c->entry->state);
-    if (c->entry->session)
-        atomic_store(&c->entry->session->last_status, (unsigned)status);
-    if (status == STATUS_user_not_logged_in && c->entry->session && c->x.type != WIRE_operate)
-        sk_login_lost(c->entry->state, c->entry->session->slot);
+    rv = sk_call_settle(c->entry, c->x.type, status);
     wire_reader_init(&c->r, c->x.body ? (const void *)c->x.body : "", c->x.body ? c->x.header.length : 0);
-    return code_of(status);
+    return rv;
 }
 
 CK_RV sk_call_finish(struct sk_call *c)

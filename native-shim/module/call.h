@@ -24,6 +24,10 @@ void sk_call_place(struct sk_call *c);
 /* CKR_OK, with the reply's body in `r`; else why not. The status is kept for C_GetSessionInfo. */
 CK_RV sk_call_run(struct sk_call *c);
 
+/* What a reply's status means here: kept for C_GetSessionInfo, noticed where it tells of a login lost, and as PKCS#11 has
+ * it. */
+CK_RV sk_call_settle(const struct sk_entry *e, uint16_t type, enum wire_status status);
+
 /* CKR_DEVICE_ERROR unless the body was read to its end and nothing in it was wrong. */
 CK_RV sk_call_finish(struct sk_call *c);
 

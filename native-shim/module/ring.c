@@ -18,7 +18,6 @@ enum {
     SLOT_WAIT_MS = 1000,
     SPIN_FIRST_US = 40,
     SPIN_MAX_US = 100,
-    SPIN_QUIET_US = 5, /* before other threads of this processor are let run in between */
     PROBE_EVERY = 64
 };
 
@@ -142,7 +141,7 @@ static int claim_later(struct sk_ring *r, struct ring_region *region, uint64_t h
     return slot;
 }
 
-bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t)
+static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *t)
 {
     struct sk_ring *r = hold(l);
     int slot;
@@ -152,7 +151,7 @@ bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t)
     t->ring = r;
     t->region = atomic_load_explicit(&r->region, memory_order_relaxed);
     slot = claim_any(r, t->region, home);
-    if (slot < 0)
+    if (slot < 0 && waits)
         slot = claim_later(r, t->region, home);
     if (slot < 0) {
         drop(r);
@@ -163,6 +162,9 @@ bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t)
     t->deadline = 0;
     return true;
 }
+
+bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t) { return enter(l, home, true, t); }
+bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t) { return enter(l, home, false, t); }
 
 /* A slot that the keeper may still write into is not free: it is taken back when it is done. */
 void sk_ring_leave(struct sk_turn *t)
@@ -235,7 +237,7 @@ static bool spin(const struct sk_turn *t, unsigned budget_us)
 {
     int64_t begun = 0, now = 0;
 
-    for (unsigned i = 0; i < 16; i++) { /* most replies are here before the clock is worth a look */
+    for (unsigned i = 0; i < 40; i++) { /* most replies are here before the clock is worth a look */
         if (is_done(t))
             return true;
         relax();
@@ -250,8 +252,6 @@ static bool spin(const struct sk_turn *t, unsigned budget_us)
             relax();
         }
         now = now_us();
-        if (now - begun > SPIN_QUIET_US)
-            sched_yield();
     } while (now - begun < budget_us);
     return is_done(t);
 }
@@ -290,6 +290,8 @@ static enum sk_io sleep_until_done(struct sk_turn *t)
 
     if (!t->deadline)
         t->deadline = now + WIRE_DEADLINE_MS;
+    if (atomic_load(&s->state) == RING_READY)
+        ring_bell(t->ring); /* who polls has lost its processor, it seems: another worker may have one */
     for (; now < t->deadline; now = sk_now_ms(), piece = sk_earlier(2 * piece, PIECE_MS)) {
         uint32_t state;
 

@@ -65,6 +65,9 @@ void sk_ring_forget(struct sk_ring *ring);
 /* Takes a slot, the one of number `home` if it can. False: there is no ring, or no slot in time; the socket serves. */
 bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t);
 
+/* The same without waiting for a slot. */
+bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t);
+
 /* Sends what was written into the body. */
 void sk_ring_post(struct sk_turn *t, uint16_t type, size_t length);
 

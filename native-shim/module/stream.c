@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "call.h"
+#include "flow.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -119,6 +120,8 @@ CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operatio
     uint64_t number = op->number;
     CK_RV rv;
 
+    if (!(final && sk_is_gcm_decrypt(kind, op)) && sk_flow(e, kind, op, in, final, signature, to, &rv))
+        return rv;
     do {
         struct wire_bytes piece = {in.data, in.length < WIRE_DATA_MAX ? in.length : WIRE_DATA_MAX};
         bool last = final && piece.length == in.length;

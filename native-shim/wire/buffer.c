@@ -1,8 +1,9 @@
 #include "buffer.h"
 
+#include <endian.h>
 #include <string.h>
 
-static const uint8_t *take(struct wire_reader *r, size_t length)
+static inline const uint8_t *take(struct wire_reader *r, size_t length)
 {
     const uint8_t *at = r->at;
 
@@ -14,18 +15,6 @@ static const uint8_t *take(struct wire_reader *r, size_t length)
     return at;
 }
 
-static uint64_t read_number(struct wire_reader *r, size_t width)
-{
-    const uint8_t *bytes = take(r, width);
-    uint64_t value = 0;
-
-    if (!bytes)
-        return 0;
-    for (size_t i = width; i-- > 0;)
-        value = value << 8 | bytes[i];
-    return value;
-}
-
 void wire_reader_init(struct wire_reader *r, const void *bytes, size_t length)
 {
     r->at = bytes;
@@ -33,9 +22,32 @@ void wire_reader_init(struct wire_reader *r, const void *bytes, size_t length)
     r->bad = false;
 }
 
-uint8_t wire_read_u8(struct wire_reader *r) { return (uint8_t)read_number(r, 1); }
-uint32_t wire_read_u32(struct wire_reader *r) { return (uint32_t)read_number(r, 4); }
-uint64_t wire_read_u64(struct wire_reader *r) { return read_number(r, 8); }
+uint8_t wire_read_u8(struct wire_reader *r)
+{
+    const uint8_t *at = take(r, 1);
+
+    return at ? *at : 0;
+}
+
+uint32_t wire_read_u32(struct wire_reader *r)
+{
+    const uint8_t *at = take(r, 4);
+    uint32_t value = 0;
+
+    if (at)
+        memcpy(&value, at, sizeof(value));
+    return le32toh(value);
+}
+
+uint64_t wire_read_u64(struct wire_reader *r)
+{
+    const uint8_t *at = take(r, 8);
+    uint64_t value = 0;
+
+    if (at)
+        memcpy(&value, at, sizeof(value));
+    return le64toh(value);
+}
 
 struct wire_bytes wire_read_bytes(struct wire_reader *r, size_t max)
 {
@@ -61,7 +73,7 @@ struct wire_bytes wire_read_rest(struct wire_reader *r)
 
 bool wire_reader_done(const struct wire_reader *r) { return !r->bad && r->at == r->end; }
 
-static uint8_t *room(struct wire_writer *w, size_t length)
+static inline uint8_t *room(struct wire_writer *w, size_t length)
 {
     uint8_t *at = w->at;
 
@@ -73,14 +85,6 @@ static uint8_t *room(struct wire_writer *w, size_t length)
     return at;
 }
 
-static void write_number(struct wire_writer *w, uint64_t value, size_t width)
-{
-    uint8_t *bytes = room(w, width);
-
-    for (size_t i = 0; bytes && i < width; i++, value >>= 8)
-        bytes[i] = (uint8_t)value;
-}
-
 void wire_writer_init(struct wire_writer *w, void *bytes, size_t capacity)
 {
     w->start = w->at = bytes;
@@ -88,9 +92,19 @@ void wire_writer_init(struct wire_writer *w, void *bytes, size_t capacity)
     w->full = false;
 }
 
-void wire_write_u8(struct wire_writer *w, uint8_t value) { write_number(w, value, 1); }
-void wire_write_u32(struct wire_writer *w, uint32_t value) { write_number(w, value, 4); }
-void wire_write_u64(struct wire_writer *w, uint64_t value) { write_number(w, value, 8); }
+void wire_write_u8(struct wire_writer *w, uint8_t value) { wire_write_raw(w, &value, 1); }
+
+void wire_write_u32(struct wire_writer *w, uint32_t value)
+{
+    value = htole32(value);
+    wire_write_raw(w, &value, sizeof(value));
+}
+
+void wire_write_u64(struct wire_writer *w, uint64_t value)
+{
+    value = htole64(value);
+    wire_write_raw(w, &value, sizeof(value));
+}
 void wire_write_absent(struct wire_writer *w) { wire_write_u32(w, WIRE_ABSENT); }
 
 void wire_write_raw(struct wire_writer *w, const void *data, size_t length)

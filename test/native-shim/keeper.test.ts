@@ -18,7 +18,7 @@ function runProgram(t: Test, command: string, args: readonly string[] = []): voi
   t.equal(status, 0, `and says that all is well ${stderr}`);
 }
 
-for (const name of ['wire_buffer', 'keeper_arena', 'keeper_seal', 'keeper_cell', 'keeper_vectors'])
+for (const name of ['wire_buffer', 'keeper_arena', 'keeper_seal', 'keeper_cell', 'keeper_vectors', 'keeper_context'])
   t.test(name, async (t) => runProgram(t, join(build, 'test', name)));
 
 t.test('a real keeper keeps its contract with module and agent', async (t) =>

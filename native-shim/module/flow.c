@@ -1,0 +1,209 @@
+#include "flow.h"
+
+#include "call.h"
+
+#include <string.h>
+
+enum {
+    HEAD_BYTES = 2 + 8 + 17 + 8 + 8 + 4 + 4 + 4, /* of operate with BEGIN, without what it carries */
+    ANSWER_LONGER = 64,                          /* than its request: a tag, a block */
+    PIECE_MIN = 256,
+    PIECE_UNIT = 64
+};
+
+struct flow {
+    struct sk_entry *e;
+    enum wire_operation kind;
+    struct sk_operation *op;
+    struct wire_bytes in; /* still to go */
+    bool final;
+    const struct wire_bytes *signature;
+    struct sk_sink *to;
+    size_t most; /* data in one piece */
+};
+
+struct piece {
+    struct sk_turn turn;
+    uint8_t flags;
+    size_t in, body;
+};
+
+/* What is asked for tells how long an answer takes. */
+static unsigned pace_of(const struct sk_operation *op)
+{
+    switch (op->mechanism.row->engine) {
+    case ENGINE_rsa_pkcs:
+    case ENGINE_rsa_oaep:
+    case ENGINE_rsa_pss:
+        return 3;
+    case ENGINE_ecdsa:
+    case ENGINE_eddsa:
+        return 2;
+    default:
+        return 1;
+    }
+}
+
+static size_t most_of(const struct flow *f)
+{
+    size_t taken = HEAD_BYTES + ANSWER_LONGER + f->op->mechanism.length + (f->signature ? f->signature->length : 0);
+    size_t most = taken < SK_RING_BODY_MAX ? SK_RING_BODY_MAX - taken : 0;
+
+    if (most >= f->in.length && f->in.length <= RING_DATA_MAX)
+        return RING_DATA_MAX;
+    most = most < RING_DATA_MAX ? most / PIECE_UNIT * PIECE_UNIT : RING_DATA_MAX;
+    return most < PIECE_MIN ? 0 : most;
+}
+
+static void write_head(const struct flow *f, struct wire_writer *w, uint8_t flags)
+{
+    const struct sk_session *s = f->e->session;
+
+    wire_write_u8(w, flags);
+    wire_write_u8(w, (uint8_t)f->kind);
+    wire_write_u64(w, f->op->number);
+    if (!(flags & WIRE_BEGIN))
+        return;
+    wire_write_u64(w, s->slot);
+    wire_write_u64(w, s->handle);
+    wire_write_u8(w, s->read_write);
+    wire_write_u64(w, f->op->key);
+    sk_mechanism_write(w, &f->op->mechanism);
+}
+
+/* The next piece, straight into the slot. */
+static void write_piece(struct flow *f, struct piece *p)
+{
+    struct wire_writer w;
+
+    p->in = f->in.length < f->most ? f->in.length : f->most;
+    p->flags = f->final && p->in == f->in.length ? WIRE_FINAL : 0;
+    if (!f->op->number) {
+        f->op->number = atomic_fetch_add_explicit(&f->e->state->next_operation, 1, memory_order_relaxed) + 1;
+        p->flags |= WIRE_BEGIN;
+    }
+    wire_writer_init(&w, p->turn.body, SK_RING_BODY_MAX);
+    write_head(f, &w, p->flags);
+    wire_write_bytes(&w, f->in.data, p->in);
+    if (f->signature && p->flags & WIRE_FINAL)
+        wire_write_bytes(&w, f->signature->data, f->signature->length);
+    else
+        wire_write_absent(&w);
+    p->body = wire_written(&w);
+    f->in.data = f->in.data ? f->in.data + p->in : NULL;
+    f->in.length -= p->in;
+}
+
+/* Out of the region into its place, each byte read once. False: it is no reply to that. */
+static bool take_output(struct flow *f, struct piece *p)
+{
+    uint8_t head[4];
+    struct wire_reader r;
+    size_t length;
+
+    if (p->turn.length < sizeof(head))
+        return false;
+    memcpy(head, p->turn.body, sizeof(head));
+    wire_reader_init(&r, head, sizeof(head));
+    length = wire_read_u32(&r);
+    if (length != p->turn.length - sizeof(head) || length > f->to->room - f->to->used)
+        return false;
+    if (length)
+        memcpy(f->to->at + f->to->used, p->turn.body + sizeof(head), length);
+    f->to->used += length;
+    f->op->in += p->in;
+    f->op->out += length;
+    if (p->flags & WIRE_FINAL)
+        f->op->number = 0;
+    return true;
+}
+
+/* STATUS_ok: there is a reply to read. */
+static enum wire_status await(struct flow *f, struct piece *p)
+{
+    struct sk_link *link = &f->e->state->link;
+    enum sk_io r = sk_ring_wait(&p->turn, &link->pace, pace_of(f->op));
+
+    if (r == SK_IO_OK)
+        return (enum wire_status)p->turn.header.status;
+    if (r == SK_IO_TIMEOUT)
+        return STATUS_deadline;
+    sk_link_lost(link, p->turn.ring->generation);
+    return p->flags & WIRE_BEGIN ? STATUS_keeper_absent : STATUS_operation_lost;
+}
+
+static void post(struct piece *p) { sk_ring_post(&p->turn, WIRE_operate, p->body); }
+
+/* `now` is on its way; `next` is where the following piece is prepared, NULL when no second slot is free. */
+static enum wire_status run(struct flow *f, struct piece *now, struct piece *next)
+{
+    for (;;) {
+        struct piece *after = next ? next : now;
+        bool more = f->in.length > 0;
+        enum wire_status status;
+
+        if (more && next)
+            write_piece(f, next);
+        status = await(f, now);
+        if (status != STATUS_ok)
+            return status;
+        if (more && next)
+            post(next);
+        if (!take_output(f, now))
+            return STATUS_wire_malformed;
+        if (!more)
+            return STATUS_ok;
+        if (!next) {
+            write_piece(f, now);
+            post(now);
+        }
+        next = next ? now : NULL;
+        now = after;
+    }
+}
+
+static enum wire_status begin(struct flow *f, struct piece *first, struct piece *second)
+{
+    const uint64_t generation = first->turn.ring->generation;
+    const uint64_t home = f->e->session->handle;
+    enum wire_status status;
+    bool two = false;
+
+    if (f->op->number && f->op->generation != generation)
+        return STATUS_operation_lost;
+    f->op->generation = generation;
+    write_piece(f, first);
+    post(first);
+    if (f->in.length)
+        two = sk_ring_enter_now(&f->e->state->link, home + 1, &second->turn);
+    if (two && second->turn.ring != first->turn.ring) {
+        sk_ring_leave(&second->turn);
+        two = false;
+    }
+    status = run(f, first, two ? second : NULL);
+    if (two)
+        sk_ring_leave(&second->turn);
+    return status;
+}
+
+bool sk_flow(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in, bool final,
+             const struct wire_bytes *signature, struct sk_sink *to, CK_RV *rv)
+{
+    struct flow f = {e, kind, op, in, final, signature, to, 0};
+    const bool fresh = !op->number;
+    const uint64_t before = op->in;
+    struct piece pieces[2];
+    enum wire_status status;
+
+    f.most = most_of(&f);
+    if (!f.most || !sk_ring_enter(&e->state->link, e->session->handle, &pieces[0].turn))
+        return false;
+    status = begin(&f, &pieces[0], &pieces[1]);
+    sk_ring_leave(&pieces[0].turn);
+    if (status != STATUS_ok)
+        op->number = 0; /* any status but ok ended it */
+    if (status == STATUS_keeper_absent && fresh && op->in == before)
+        return false;
+    *rv = sk_call_settle(e, WIRE_operate, status);
+    return true;
+}
