@@ -287,7 +287,7 @@ def asymmetric(agent):
     for value in (bytes(32), b'\xff' * 32, b'', b'x' * 99):
         reply = agent.call('cell_import', new_key(PRIVATE, EC) + u64(0) + template([(PARAMS, P256), (VALUE, value)]))
         ok(reply['status'] == 'attribute_value_invalid', 'no private key: %d bytes' % len(value))
-    reply = agent.call('cell_import', new_key(PRIVATE, EC) + u64(0) + template([(PARAMS, bytes.fromhex('06052b8104000a')), (VALUE, b'1')]))
+    reply = agent.call('cell_import', new_key(PRIVATE, EC) + u64(0) + template([(PARAMS, bytes.fromhex('06052b8104001a')), (VALUE, b'1')]))
     ok(reply['status'] == 'curve_not_supported', 'another curve is not supported')
 
 
