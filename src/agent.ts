@@ -1,6 +1,6 @@
 /** The agent: its parts, put together from a configuration, and the order in which they begin and end. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { createAccessPolicy } from './access/rules.ts';
 import { completePeer, readPeer } from './access/peer-reader.ts';
@@ -94,6 +94,7 @@ export class Domain {
       audit: this.audit,
       clock: SYSTEM_CLOCK,
       random: randomBytes,
+      boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
       readPeer: (pid, uid, gid, groups) => completePeer({ pid, uid, gid, groups }),
       tokens: this.#config.tokens.map(({ label, provider }) => this.#tokenOptions(label, provider)),
       createTokens: this.#config.createTokens,
@@ -182,7 +183,8 @@ export class Agent {
     if (this.#usage) clearInterval(this.#usage);
     await this.#api.close();
     await this.#flushUsage();
-    const { config, audit } = this.#domain;
+    const { config, audit, tokens } = this.#domain;
+    tokens.saveLogins();
     // A keeper has no file system: its sockets are removed by who told it to end.
     const isKeeperEnded = await this.#link.stop(config.keeper.start);
     if (isKeeperEnded)

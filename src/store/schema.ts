@@ -35,4 +35,14 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX object_by_class ON object (token_id, class, handle);
   CREATE INDEX object_by_token ON object (token_id, handle);
   `,
+  `
+  -- Who was logged in when the service was stopped: taken up, and emptied, by the next start.
+  CREATE TABLE login (
+    boot TEXT NOT NULL,
+    process TEXT NOT NULL,
+    serial TEXT NOT NULL,
+    role TEXT NOT NULL,
+    PRIMARY KEY (process, serial)
+  ) STRICT;
+  `,
 ];

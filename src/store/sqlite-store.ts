@@ -6,6 +6,7 @@ import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
 import { SidekeyError } from '../errors.ts';
 import type {
+  LoginRow,
   NewObjectRow,
   ObjectIndex,
   ObjectQuery,
@@ -145,6 +146,29 @@ export class SqliteStore implements TokenStore {
       if (this.#db.isTransaction) this.#db.exec('ROLLBACK');
       throw error;
     }
+  }
+
+  saveLogins(logins: readonly LoginRow[]): void {
+    guard('save logins', () =>
+      this.#transaction(() => {
+        this.#prepare('DELETE FROM login').run();
+        const add = this.#prepare('INSERT INTO login (boot, process, serial, role) VALUES (?, ?, ?, ?)');
+        for (const { boot, process, serial, role } of logins) add.run(boot, process, serial, role);
+      }),
+    );
+  }
+
+  takeLogins(): LoginRow[] {
+    return guard('take logins', () => {
+      const rows = this.#prepare('SELECT * FROM login').all();
+      if (rows.length > 0) this.#prepare('DELETE FROM login').run();
+      return rows.map(({ boot, process, serial, role }) => ({
+        boot: String(boot),
+        process: String(process),
+        serial: String(serial),
+        role: role === 'so' ? 'so' : 'user',
+      }));
+    });
   }
 
   tokens(): TokenRow[] {

@@ -106,6 +106,18 @@ export class Clients {
     return logins;
   }
 
+  /** Every login of a process that can be told from others, for the next start of the service. */
+  logins(): { process: string; serial: string; role: Role }[] {
+    return [...this.#logins]
+      .filter(([process]) => /^\d+ /.test(process))
+      .flatMap(([process, roles]) => [...roles].map(([serial, role]) => ({ process, serial, role })));
+  }
+
+  /** What logins() gave before the service was stopped. Who ended meanwhile goes with the next pruneLogins. */
+  restore(logins: readonly { process: string; serial: string; role: Role }[]): void {
+    for (const { process, serial, role } of logins) this.#loginsOf(process).set(serial, role);
+  }
+
   role(client: Client, serial: string): Role | null {
     return this.#logins.get(client.process)?.get(serial) ?? null;
   }

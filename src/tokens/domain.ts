@@ -21,6 +21,8 @@ export interface TokenServiceDeps {
   readonly audit: AuditSink;
   readonly clock: Clock;
   readonly random: (bytes: number) => Buffer;
+  /** Tells this run of the kernel from others: pids and start times mean nothing beyond it. */
+  readonly boot: string;
   readonly readPeer: ReadPeer;
   /** The configuration's tokens: those that the store lacks are made by TokenService.createToken. */
   readonly tokens: readonly TokenOptions[];
@@ -68,9 +70,11 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   const catalogue = new TokenCatalogue(deps);
   const tokenKeys = new TokenKeys({ cache, catalogue, providers, clock, drop });
   const sessionObjects = new SessionObjects(random);
+  const clients = new Clients(deps.readPeer);
+  clients.restore(store.takeLogins().filter(({ boot }) => boot === deps.boot));
   return {
     ...{ store, keeper, clock, random, access, cache, catalogue, tokenKeys, sessionObjects },
-    clients: new Clients(deps.readPeer),
+    clients,
     objects: new Objects(store, sessionObjects),
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
     audit: new AuditTrail(deps.audit),

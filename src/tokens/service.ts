@@ -104,6 +104,8 @@ export interface TokenService {
     signature?: Buffer,
   ): Promise<Buffer>;
 
+  /** The service is being stopped: programs that are logged in stay so when it is back. */
+  saveLogins(): void;
   /** Write the use counters to audit (called now and then, and at the end). */
   flushUsage(): Promise<void>;
   close(): Promise<void>;

@@ -60,7 +60,21 @@ export interface ObjectQuery {
   readonly withPrivate: boolean;
 }
 
+/** That a process was logged in to a token when the service was stopped. */
+export interface LoginRow {
+  /** Of the kernel: a process of another boot is another process. */
+  readonly boot: string;
+  /** Pid and start time, as clients.ts names a process. */
+  readonly process: string;
+  readonly serial: string;
+  readonly role: 'user' | 'so';
+}
+
 export interface TokenStore {
+  /** Replaces all that are there. */
+  saveLogins(logins: readonly LoginRow[]): void;
+  /** Gives and removes them. */
+  takeLogins(): LoginRow[];
   tokens(): TokenRow[];
   addToken(token: Omit<TokenRow, 'id'>): TokenRow;
   updateToken(id: number, change: TokenChange): void;

@@ -192,6 +192,8 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
     createNamedKey: (...asked) => named.create(...asked),
     operateNamedKey: (...asked) => named.operate(...asked),
+    saveLogins: () =>
+      domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),
     flushUsage: () => flushUsage(domain),
     close: async () => {
       await flushUsage(domain).catch(() => undefined);

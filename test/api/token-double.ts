@@ -255,6 +255,7 @@ export function createTokenDouble(): TokenDouble {
     keeperAttached: notUsed,
     keeperLost: notUsed,
     createToken: notUsed,
+    saveLogins: notUsed,
     flushUsage: notUsed,
     close: notUsed,
     tokens: () =>

@@ -82,7 +82,7 @@ export async function makeRig(
   const store = new SqliteStore(path);
   const records: Rig['records'] = [];
   const deps: TokenServiceDeps = {
-    ...{ store, keeper, random: randomBytes, createTokens: true, openKeysMax },
+    ...{ store, keeper, random: randomBytes, boot: 'boot', createTokens: true, openKeysMax },
     providers: new Map([['embedded', provider]]),
     access: { admits: ({ uid }) => uid === 1000 || uid === 0, mayCreateTokens: ({ uid }) => uid === 0 },
     audit: { record: (event, fields) => void records.push({ event, fields }) },

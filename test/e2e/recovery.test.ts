@@ -1,0 +1,73 @@
+/**
+ * Kills under load: 8 threads of single-part operations never see an error, only a pause. SIDEKEY_KILLS says how often
+ * (default 10; `npm run test:soak` says 100), and the longest pause is printed.
+ */
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { compile, MODULE, PIN, startInstance, type Instance } from './instance.ts';
+
+const KILLS = Number(process.env['SIDEKEY_KILLS'] ?? 10);
+/** Of the keeper's or the agent's absence, on a machine that does other things as well. */
+const PAUSE_MAX_MS = 2000;
+
+interface Load {
+  readonly child: ChildProcessWithoutNullStreams;
+  readonly output: () => string;
+}
+
+async function startLoad(t: Test, sidekey: Instance): Promise<Load> {
+  const env = { ...process.env, ...sidekey.environment };
+  const child = spawn(compile(t, 'program.c'), [MODULE, PIN, 'load', '8'], { env });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
+  t.teardown(() => child.kill('SIGKILL'));
+  while (!output.includes('started')) await sleep(20);
+  return { child, output: () => output };
+}
+
+async function endLoad(t: Test, { child, output }: Load): Promise<void> {
+  child.stdin.end();
+  await once(child, 'exit');
+  const figures = /operations (\d+) failed (\d+) longest_us (\d+)/.exec(output());
+  t.equal(figures?.[2], '0', output());
+  const longestMs = Math.round(Number(figures?.[3]) / 1000);
+  t.comment(`${figures?.[1]} operations, the longest took ${longestMs} ms`);
+  t.ok(longestMs < PAUSE_MAX_MS, `the longest pause was ${longestMs} ms`);
+}
+
+t.test(`the keeper is killed ${KILLS} times`, { timeout: 600_000 }, async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  for (let i = 0; i < KILLS; i++) {
+    await sleep(300 + Math.random() * 400);
+    const pid = sidekey.keeperPid();
+    if (pid !== null) process.kill(pid, 'SIGKILL');
+  }
+  await sleep(1500);
+  await endLoad(t, load);
+});
+
+t.test(`the agent is killed ${KILLS} times and started again`, { timeout: 600_000 }, async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  for (let i = 0; i < KILLS; i++) {
+    await sleep(200 + Math.random() * 300);
+    await sidekey.stopAgent('SIGKILL');
+    sidekey.startAgent();
+    await sidekey.ready();
+  }
+  await endLoad(t, load);
+});
+
+t.test('the whole service is stopped and started again', async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  await sleep(500);
+  t.equal(await sidekey.stopAgent('SIGTERM'), 0, 'the agent ends cleanly and takes its keeper along');
+  t.equal(sidekey.keeperPid(), null);
+  await sidekey.start();
+  await sleep(500);
+  await endLoad(t, load);
+});
