@@ -175,6 +175,7 @@ test('who was logged in when the service was stopped still is when it is back, o
   await (await Program.start(rig, 1n)).login();
   rig.service.saveLogins();
   rig.service.keeperLost();
+  rig.keeper.connected.clear();
   await rig.restart();
   t.same(rig.store.takeLogins(), [], 'they are used up');
   const again = await Program.start(rig, 1n);
@@ -187,6 +188,7 @@ test('a login of another boot is nobody’s, whatever its pid', async (t) => {
   rig.service.saveLogins();
   rig.store.saveLogins(rig.store.takeLogins().map((login) => ({ ...login, boot: 'another' })));
   rig.service.keeperLost();
+  rig.keeper.connected.clear();
   await rig.restart();
   await t.resolves((await Program.start(rig, 1n)).login());
 });
