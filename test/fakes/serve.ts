@@ -1,4 +1,5 @@
 /** `node serve.ts KIND PORT`: a fake service as a process of its own, for tests that block while a program runs. Says its port. */
+import { FakeAwsKms } from './fake-aws-kms.ts';
 import { FakeService, type Handler } from './fake-service.ts';
 import { FakeVault } from './fake-vault.ts';
 
@@ -8,7 +9,7 @@ function vault(): Handler {
   return fake.handle;
 }
 
-const KINDS: Readonly<Record<string, () => Handler>> = { vault };
+const KINDS: Readonly<Record<string, () => Handler>> = { vault, 'aws-kms': () => new FakeAwsKms().handle };
 
 const [kind = '', port = '0'] = process.argv.slice(2);
 const make = KINDS[kind];

@@ -2,7 +2,7 @@
  * One try of one HTTP request, over kept-alive connections, through the proxy of the environment (HTTPS_PROXY, NO_PROXY), with
  * TLS files that are read again when they change. Bodies are bytes: who asks for a secret wipes the reply's body.
  */
-import { EnvHttpProxyAgent } from 'undici';
+import type { EnvHttpProxyAgent } from 'undici';
 import { fingerprintFiles, readTlsFiles, type TlsPaths } from './tls-files.ts';
 
 const BODY_MAX_BYTES = 1024 * 1024;
@@ -72,7 +72,8 @@ export class HttpClient implements HttpSender {
   }
 
   async send({ method, url, headers, body }: HttpRequest, signal: AbortSignal): Promise<HttpReply> {
-    const reply = await this.#current().request({
+    const agent = await this.#current();
+    const reply = await agent.request({
       origin: url.origin,
       path: url.pathname + url.search,
       method,
@@ -89,21 +90,22 @@ export class HttpClient implements HttpSender {
     this.#agent = null;
   }
 
-  /** Requests under way end on the connections that they have. */
-  #current(): EnvHttpProxyAgent {
+  /** Requests under way end on the connections that they have. An agent without such a provider does not load the library. */
+  async #current(): Promise<EnvHttpProxyAgent> {
+    const undici = await import('undici');
     const { ca, certificate, key } = this.#options.tls;
     const fingerprint = fingerprintFiles([ca, certificate, key]);
     if (this.#agent && fingerprint === this.#fingerprint) return this.#agent;
-    const agent = this.#create();
+    const agent = this.#create(undici.EnvHttpProxyAgent);
     void this.#agent?.close();
     this.#agent = agent;
     this.#fingerprint = fingerprint;
     return agent;
   }
 
-  #create(): EnvHttpProxyAgent {
+  #create(Dispatcher: typeof EnvHttpProxyAgent): EnvHttpProxyAgent {
     const material = readTlsFiles(this.#options.tls);
-    return new EnvHttpProxyAgent({
+    return new Dispatcher({
       ...this.#options.proxy,
       connect: { ...material, timeout: STALL_MS },
       requestTls: material,

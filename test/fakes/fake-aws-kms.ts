@@ -1,0 +1,202 @@
+/**
+ * A strict AWS KMS: verifies Signature Version 4 by its own arithmetic, every header and every field, and encrypts by AES-256-GCM
+ * with the encryption context as associated data. Key states refuse as the service's do, which moto's do not.
+ */
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  randomBytes,
+  randomUUID,
+} from 'node:crypto';
+import type { FakeReply, FakeRequest } from './fake-service.ts';
+
+const ALGORITHM = 'AWS4-HMAC-SHA256';
+const SKEW_MAX_MS = 5 * 60_000;
+
+class Refusal extends Error {
+  readonly type: string;
+  readonly status: number;
+
+  constructor(type: string, message = '', status = 400) {
+    super(message);
+    this.type = type;
+    this.status = status;
+  }
+}
+
+export interface AwsBehaviour {
+  region: string;
+  accessKeyId: string;
+  secret: string;
+  sessionToken: string | null;
+  keyState: 'Enabled' | 'Disabled' | 'PendingDeletion';
+  allows: boolean;
+  grantToken: string | null;
+  /** By how much this service's clock is ahead. */
+  aheadMs: number;
+}
+
+const hash = (data: Buffer | string): string => createHash('sha256').update(data).digest('hex');
+const hmac = (key: Buffer | string, data: string): Buffer => createHmac('sha256', key).update(data).digest();
+
+function equals(actual: unknown, expected: unknown, what: string): void {
+  if (actual !== expected) throw new Refusal('ValidationException', `${what} is ${String(actual)}`);
+}
+
+export class FakeAwsKms {
+  readonly keyId: string;
+  behaviour: AwsBehaviour;
+
+  /** A multi-Region key is the same in each region that has it. */
+  constructor(region = 'eu-central-1', keyId = 'mrk-0123456789abcdef0123456789abcdef') {
+    this.keyId = keyId;
+    this.behaviour = {
+      region,
+      accessKeyId: 'AKIAEXAMPLE',
+      secret: 'secret-of-the-example',
+      sessionToken: null,
+      keyState: 'Enabled',
+      allows: true,
+      grantToken: null,
+      aheadMs: 0,
+    };
+  }
+
+  get arn(): string {
+    return `arn:aws:kms:${this.behaviour.region}:111122223333:key/${this.keyId}`;
+  }
+
+  readonly handle = (request: FakeRequest): FakeReply => {
+    const now = Date.now() + this.behaviour.aheadMs;
+    const headers = { 'x-amzn-requestid': randomUUID(), date: new Date(now).toUTCString() };
+    try {
+      this.#verify(request, now);
+      return { status: 200, headers, body: this.#answer(request) };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      const body = { __type: `com.amazonaws.kms#${error.type}`, message: error.message };
+      return { status: error.status, headers, body };
+    }
+  };
+
+  #verify({ method, url, headers, body }: FakeRequest, nowMs: number): void {
+    const parts =
+      /^AWS4-HMAC-SHA256 Credential=([^/]+)\/([^,]+), SignedHeaders=([^,]+), Signature=([0-9a-f]{64})$/.exec(
+        headers['authorization'] ?? '',
+      );
+    if (!parts) throw new Refusal('MissingAuthenticationTokenException', 'no signature');
+    const [, id = '', scope = '', names = '', signature = ''] = parts;
+    const { accessKeyId, secret, sessionToken, region } = this.behaviour;
+    if (id !== accessKeyId) throw new Refusal('UnrecognizedClientException', 'the token is invalid');
+    if ((headers['x-amz-security-token'] ?? null) !== sessionToken)
+      throw new Refusal('ExpiredTokenException', 'the session token is not of now');
+    const time = headers['x-amz-date'] ?? '';
+    const [day = ''] = time.split('T');
+    equals(scope, `${day}/${region}/kms/aws4_request`, 'scope');
+    for (const name of ['host', 'x-amz-date', 'x-amz-target', 'content-type'])
+      if (!names.split(';').includes(name)) throw new Refusal('IncompleteSignature', `${name} is not signed`);
+    const signed = names.split(';').map((name) => `${name}:${(headers[name] ?? '').trim()}\n`);
+    const canonical = [method, url.pathname, '', signed.join(''), names, hash(body)].join('\n');
+    const toSign = [ALGORITHM, time, scope, hash(canonical)].join('\n');
+    const key = [region, 'kms', 'aws4_request'].reduce<Buffer>(hmac, hmac(`AWS4${secret}`, day));
+    if (hmac(key, toSign).toString('hex') !== signature)
+      throw new Refusal('InvalidSignatureException', 'The request signature we calculated does not match');
+    const at = Date.parse(time.replace(/^(....)(..)(..)T(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6Z'));
+    if (!(Math.abs(at - nowMs) <= SKEW_MAX_MS))
+      throw new Refusal('InvalidSignatureException', `Signature expired: ${time} is now earlier than now`);
+  }
+
+  #answer({ method, url, headers, body }: FakeRequest): object {
+    equals(`${method} ${url.pathname}${url.search}`, 'POST /', 'the request');
+    equals(headers['content-type'], 'application/x-amz-json-1.1', 'content-type');
+    const fields = JSON.parse(body.toString()) as Record<string, unknown>;
+    const { grantToken, allows } = this.behaviour;
+    const isGranted =
+      grantToken !== null && JSON.stringify(fields['GrantTokens']) === JSON.stringify([grantToken]);
+    if (!allows && !isGranted)
+      throw new Refusal(
+        'AccessDeniedException',
+        'User: arn:aws:iam::111122223333:user/app is not authorized',
+      );
+    const operation = headers['x-amz-target'];
+    if (operation === 'TrentService.DescribeKey') return this.#describe(fields);
+    if (operation === 'TrentService.GenerateDataKey') return this.#generate(fields);
+    if (operation === 'TrentService.Decrypt') return this.#decrypt(fields);
+    throw new Refusal('UnknownOperationException', operation);
+  }
+
+  #allowFields(fields: object, names: readonly string[]): void {
+    for (const name of Object.keys(fields))
+      if (!['KeyId', 'GrantTokens', ...names].includes(name)) throw new Refusal('ValidationException', name);
+  }
+
+  #findKey(fields: Record<string, unknown>): void {
+    const names = [this.keyId, this.arn, 'alias/sidekey'];
+    if (!names.includes(String(fields['KeyId']))) throw new Refusal('NotFoundException', 'Invalid keyId');
+  }
+
+  #useKey(fields: Record<string, unknown>): void {
+    this.#findKey(fields);
+    const { keyState } = this.behaviour;
+    if (keyState === 'Disabled') throw new Refusal('DisabledException', `${this.arn} is disabled.`);
+    if (keyState !== 'Enabled')
+      throw new Refusal('KMSInvalidStateException', `${this.arn} is pending deletion.`);
+  }
+
+  #describe(fields: Record<string, unknown>): object {
+    this.#allowFields(fields, []);
+    this.#findKey(fields);
+    const { keyState: KeyState } = this.behaviour;
+    return { KeyMetadata: { Arn: this.arn, KeyId: this.keyId, KeyState, KeySpec: 'SYMMETRIC_DEFAULT' } };
+  }
+
+  #context(fields: Record<string, unknown>): Buffer {
+    const given = Object.entries((fields['EncryptionContext'] ?? {}) as Record<string, unknown>);
+    if (given.length === 0) throw new Refusal('ValidationException', 'no encryption context');
+    for (const [name, value] of given)
+      if (typeof value !== 'string' || value === '')
+        throw new Refusal('ValidationException', `context ${name}`);
+    return Buffer.from(JSON.stringify(given.sort(([a], [b]) => (a < b ? -1 : 1))));
+  }
+
+  /** The same for every start. */
+  get #key(): Buffer {
+    return createHash('sha256').update(this.keyId).digest();
+  }
+
+  #generate(fields: Record<string, unknown>): object {
+    this.#allowFields(fields, ['KeySpec', 'EncryptionContext']);
+    equals(fields['KeySpec'], 'AES_256', 'KeySpec');
+    this.#useKey(fields);
+    const [plaintext, nonce] = [randomBytes(32), randomBytes(12)];
+    const cipher = createCipheriv('aes-256-gcm', this.#key, nonce).setAAD(this.#context(fields));
+    const blob = [nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()];
+    return {
+      CiphertextBlob: Buffer.concat(blob).toString('base64'),
+      Plaintext: plaintext.toString('base64'),
+      KeyId: this.arn,
+    };
+  }
+
+  #decrypt(fields: Record<string, unknown>): object {
+    this.#allowFields(fields, ['CiphertextBlob', 'EncryptionContext', 'EncryptionAlgorithm']);
+    this.#useKey(fields);
+    equals(fields['EncryptionAlgorithm'], 'SYMMETRIC_DEFAULT', 'EncryptionAlgorithm');
+    const blob = Buffer.from(String(fields['CiphertextBlob']), 'base64');
+    if (blob.length < 29) throw new Refusal('InvalidCiphertextException');
+    const decipher = createDecipheriv('aes-256-gcm', this.#key, blob.subarray(0, 12));
+    decipher.setAAD(this.#context(fields)).setAuthTag(blob.subarray(-16));
+    try {
+      const plaintext = Buffer.concat([decipher.update(blob.subarray(12, -16)), decipher.final()]);
+      return {
+        KeyId: this.arn,
+        Plaintext: plaintext.toString('base64'),
+        EncryptionAlgorithm: 'SYMMETRIC_DEFAULT',
+      };
+    } catch {
+      throw new Refusal('InvalidCiphertextException');
+    }
+  }
+}
