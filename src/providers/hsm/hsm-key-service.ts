@@ -1,6 +1,7 @@
 /** A PKCS#11 token as holder of a KEK. */
 import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
+import { DATA_KEY_BYTES } from '../bound-payload.ts';
 import type { KeyService } from '../key-service.ts';
 import { CODE } from './frame.ts';
 import { IV_BYTES } from './mechanism.ts';
@@ -8,7 +9,6 @@ import { HsmSupervisor, type SupervisorOptions } from './supervisor.ts';
 import { describeKey } from './worker-options.ts';
 import {
   contextOf,
-  DATA_KEY_BYTES,
   decodeBlob,
   encodeBlob,
   fromPayload,

@@ -6,11 +6,10 @@
  * aes-gcm: the context (header, purpose) is the associated data. Key wraps have none: the HSM wraps the 32 bytes of the key together with the
  * SHA-256 of the context, and their own integrity (RFC 3394, 2.2.3) covers both.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
+import { bindKey, DATA_KEY_BYTES, takeBoundKey } from '../bound-payload.ts';
 import { findMechanism, IV_BYTES, type WrapMechanism } from './mechanism.ts';
 
-export const DATA_KEY_BYTES = 32;
 const MAGIC = Buffer.from('SKHSM\x01', 'latin1');
 const HEADER = MAGIC.length + 1;
 const BLOB_MAX = 1024;
@@ -45,18 +44,13 @@ export function contextOf(mechanism: WrapMechanism, purpose: string): Buffer {
 
 /** What the HSM is given to wrap; the caller wipes it. */
 export function toPayload(mechanism: WrapMechanism, key: Buffer, context: Buffer): Buffer {
-  if (mechanism.how === 'encrypt') return Buffer.from(key);
-  return Buffer.concat([key, createHash('sha256').update(context).digest()]);
+  return mechanism.how === 'encrypt' ? Buffer.from(key) : bindKey(key, context);
 }
 
-/** The key in a Buffer of its own, or null when it was wrapped for something else. Wipes the payload. */
+/** The key, or null when it was wrapped for something else. The payload is taken over. */
 export function fromPayload(mechanism: WrapMechanism, payload: Buffer, context: Buffer): Buffer | null {
-  try {
-    if (payload.length !== DATA_KEY_BYTES * (mechanism.how === 'encrypt' ? 1 : 2)) return null;
-    const digest = createHash('sha256').update(context).digest();
-    const bound = mechanism.how === 'encrypt' || timingSafeEqual(payload.subarray(DATA_KEY_BYTES), digest);
-    return bound ? Buffer.from(payload.subarray(0, DATA_KEY_BYTES)) : null;
-  } finally {
-    payload.fill(0);
-  }
+  if (mechanism.how === 'wrap') return takeBoundKey(payload, context);
+  if (payload.length === DATA_KEY_BYTES) return payload;
+  payload.fill(0);
+  return null;
 }

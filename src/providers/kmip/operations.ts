@@ -1,0 +1,173 @@
+/** The operations of a KMIP server that a holder of a KEK needs, with their payloads (KMIP 1.4, 4; 2.1, 6). The order of fields is the specification's. */
+import { KmipNo, KmipTrouble } from './fault.ts';
+import type { KmipClient } from './client.ts';
+import {
+  bytes,
+  enumeration,
+  findBytes,
+  findNumber,
+  findStructure,
+  integer,
+  isAtLeast,
+  formatVersion,
+  structure,
+  text,
+  type KmipVersion,
+  type Payload,
+} from './message.ts';
+import {
+  BLOCK_CIPHER_MODE,
+  CRYPTOGRAPHIC_ALGORITHM,
+  OPERATION,
+  PADDING_METHOD,
+  RESULT_REASON,
+  TAG,
+} from './tables.ts';
+import type { TtlvItem } from './ttlv.ts';
+
+const TAG_BYTES = 16;
+
+export interface GcmInput {
+  readonly keyId: string;
+  readonly iv: Buffer;
+  readonly aad: Buffer;
+}
+
+function gcmParameters(): TtlvItem {
+  return structure(
+    TAG.CryptographicParameters,
+    enumeration(TAG.BlockCipherMode, BLOCK_CIPHER_MODE.GCM),
+    enumeration(TAG.CryptographicAlgorithm, CRYPTOGRAPHIC_ALGORITHM.AES),
+    integer(TAG.TagLength, TAG_BYTES),
+  );
+}
+
+function cbcParameters(): TtlvItem {
+  return structure(
+    TAG.CryptographicParameters,
+    enumeration(TAG.BlockCipherMode, BLOCK_CIPHER_MODE.CBC),
+    enumeration(TAG.PaddingMethod, PADDING_METHOD.PKCS5),
+    enumeration(TAG.CryptographicAlgorithm, CRYPTOGRAPHIC_ALGORITHM.AES),
+  );
+}
+
+/** A server that knows no such field or operation would say so in its own way, or ignore the field. */
+function need(version: KmipVersion, minor: number, what: string): void {
+  if (isAtLeast(version, 1, minor)) return;
+  const message = `${what} needs KMIP 1.${minor}, and the server speaks ${formatVersion(version)}`;
+  throw new KmipNo(RESULT_REASON.FeatureNotSupported, message);
+}
+
+/** A copy, since the message is wiped. */
+function takeBytes(payload: Payload, tag: number, what: string): Buffer {
+  const found = findBytes(payload, tag);
+  if (!found) throw new KmipTrouble(`the answer has no ${what}`);
+  return Buffer.from(found);
+}
+
+export function encryptGcm(
+  client: KmipClient,
+  { keyId, iv, aad }: GcmInput,
+  data: Buffer,
+): Promise<{ body: Buffer; tag: Buffer }> {
+  return client.call({
+    operation: OPERATION.Encrypt,
+    key: keyId,
+    request: (version) => {
+      need(version, 4, 'AES-GCM with associated data (without it: mac-key-id)');
+      return [
+        text(TAG.UniqueIdentifier, keyId),
+        gcmParameters(),
+        bytes(TAG.Data, data),
+        bytes(TAG.IVCounterNonce, iv),
+        bytes(TAG.AuthenticatedEncryptionAdditionalData, aad),
+      ];
+    },
+    response: (payload) => ({
+      body: takeBytes(payload, TAG.Data, 'data'),
+      tag: takeBytes(payload, TAG.AuthenticatedEncryptionTag, 'authentication tag'),
+    }),
+  });
+}
+
+/** The caller wipes the result. */
+export function decryptGcm(client: KmipClient, input: GcmInput, body: Buffer, tag: Buffer): Promise<Buffer> {
+  return client.call({
+    operation: OPERATION.Decrypt,
+    key: input.keyId,
+    request: () => [
+      text(TAG.UniqueIdentifier, input.keyId),
+      gcmParameters(),
+      bytes(TAG.Data, body),
+      bytes(TAG.IVCounterNonce, input.iv),
+      bytes(TAG.AuthenticatedEncryptionAdditionalData, input.aad),
+      bytes(TAG.AuthenticatedEncryptionTag, tag),
+    ],
+    response: (payload) => takeBytes(payload, TAG.Data, 'data'),
+  });
+}
+
+function cryptCbc(
+  client: KmipClient,
+  operation: number,
+  keyId: string,
+  iv: Buffer,
+  data: Buffer,
+): Promise<Buffer> {
+  return client.call({
+    operation,
+    key: keyId,
+    request: (version) => {
+      need(version, 2, 'Encrypt');
+      const crypt = [cbcParameters(), bytes(TAG.Data, data), bytes(TAG.IVCounterNonce, iv)];
+      return [text(TAG.UniqueIdentifier, keyId), ...crypt];
+    },
+    response: (payload) => takeBytes(payload, TAG.Data, 'data'),
+  });
+}
+
+export const encryptCbc = (client: KmipClient, keyId: string, iv: Buffer, data: Buffer): Promise<Buffer> =>
+  cryptCbc(client, OPERATION.Encrypt, keyId, iv, data);
+export const decryptCbc = (client: KmipClient, keyId: string, iv: Buffer, data: Buffer): Promise<Buffer> =>
+  cryptCbc(client, OPERATION.Decrypt, keyId, iv, data);
+
+export function hmacSha256(client: KmipClient, keyId: string, data: Buffer): Promise<Buffer> {
+  const algorithm = enumeration(TAG.CryptographicAlgorithm, CRYPTOGRAPHIC_ALGORITHM.HMACSHA256);
+  return client.call({
+    operation: OPERATION.MAC,
+    key: keyId,
+    request: () => [
+      text(TAG.UniqueIdentifier, keyId),
+      structure(TAG.CryptographicParameters, algorithm),
+      bytes(TAG.Data, data),
+    ],
+    response: (payload) => takeBytes(payload, TAG.MACData, 'MAC'),
+  });
+}
+
+/** In 2.x an attribute is named by its tag, and comes under it. */
+function stateRequest({ major }: KmipVersion): TtlvItem {
+  if (major >= 2) return enumeration(TAG.AttributeReference, TAG.State);
+  return text(TAG.AttributeName, 'State');
+}
+
+export function getState(
+  client: KmipClient,
+  keyId: string,
+): Promise<{ state: number; version: KmipVersion }> {
+  let version: KmipVersion = { major: 1, minor: 0 };
+  return client.call({
+    operation: OPERATION.GetAttributes,
+    key: keyId,
+    request: (agreed) => {
+      version = agreed;
+      return [text(TAG.UniqueIdentifier, keyId), stateRequest(agreed)];
+    },
+    response: (payload) => {
+      const new2x = findNumber(findStructure(payload, TAG.Attributes), TAG.State);
+      const state = new2x ?? findNumber(findStructure(payload, TAG.Attribute), TAG.AttributeValue);
+      if (state === null) throw new KmipTrouble('the answer has no state');
+      return { state, version };
+    },
+  });
+}

@@ -1,0 +1,116 @@
+/** At most so many connections to one server. A connection is used by one request at a time, and not after the files of its identity changed. */
+import type { Clock } from '../../tokens/ports.ts';
+import { openConnection, type Address, type KmipConnection } from './connection.ts';
+import { KmipTrouble, toTrouble } from './fault.ts';
+import { readTlsIdentity, stampTlsFiles, type TlsFiles } from './tls-files.ts';
+
+/** Servers close idle connections; one that may just be closing is not worth the risk. */
+const IDLE_MAX_MS = 30_000;
+
+interface Idle {
+  readonly connection: KmipConnection;
+  readonly since: number;
+}
+
+export interface PoolOptions {
+  readonly address: Address;
+  readonly files: TlsFiles;
+  readonly connections: number;
+  readonly clock: Clock;
+}
+
+export class KmipPool {
+  readonly #options: PoolOptions;
+  readonly #open = new Set<KmipConnection>();
+  #idle: Idle[] = [];
+  #waiters: ((place: boolean) => void)[] = [];
+  #taken = 0;
+  #closed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+  }
+
+  /** `work` gets a connection for itself and what is left of the time. Rejects with KmipTrouble, or as `work` does. */
+  async use<T>(
+    timeoutMs: number,
+    work: (connection: KmipConnection, leftMs: number) => Promise<T>,
+  ): Promise<T> {
+    const { clock } = this.#options;
+    const end = clock.monotonic() + timeoutMs;
+    const left = () => Math.max(1, end - clock.monotonic());
+    await this.#place(left());
+    let connection: KmipConnection | null = null;
+    try {
+      connection = this.#reuse() ?? (await this.#connect(left()));
+      return await work(connection, left());
+    } finally {
+      if (connection) this.#rest(connection);
+      this.#taken--;
+      this.#waiters.shift()?.(true);
+    }
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const connection of this.#open) connection.close();
+    for (const waiter of this.#waiters.splice(0)) waiter(false);
+  }
+
+  async #place(timeoutMs: number): Promise<void> {
+    if (this.#closed) throw new KmipTrouble('the provider is closed');
+    if (this.#taken >= this.#options.connections) await this.#wait(timeoutMs);
+    this.#taken++;
+  }
+
+  #wait(timeoutMs: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter = (place: boolean): void => {
+        clearTimeout(timer);
+        this.#waiters = this.#waiters.filter((each) => each !== waiter);
+        if (place) resolve();
+        else reject(new KmipTrouble('no connection was free in time'));
+      };
+      const timer = setTimeout(() => waiter(false), timeoutMs);
+      this.#waiters.push(waiter);
+    });
+  }
+
+  #reuse(): KmipConnection | null {
+    const { files, clock } = this.#options;
+    const stamp = stampTlsFiles(files);
+    for (let idle = this.#idle.pop(); idle; idle = this.#idle.pop()) {
+      const { connection, since } = idle;
+      const fresh = clock.monotonic() - since < IDLE_MAX_MS && connection.stamp === stamp;
+      if (connection.isOpen && fresh) return connection;
+      this.#drop(connection);
+    }
+    return null;
+  }
+
+  async #connect(timeoutMs: number): Promise<KmipConnection> {
+    const { address, files } = this.#options;
+    const stamp = stampTlsFiles(files);
+    let identity;
+    try {
+      identity = readTlsIdentity(files);
+    } catch (error) {
+      throw toTrouble(error, 'the files of the TLS identity cannot be read');
+    }
+    const connection = await openConnection(address, identity, stamp, timeoutMs);
+    this.#open.add(connection);
+    if (this.#closed) connection.close();
+    return connection;
+  }
+
+  #rest(connection: KmipConnection): void {
+    if (!connection.isOpen || this.#closed) return this.#drop(connection);
+    connection.rest();
+    this.#idle.push({ connection, since: this.#options.clock.monotonic() });
+  }
+
+  #drop(connection: KmipConnection): void {
+    connection.close();
+    this.#open.delete(connection);
+  }
+}

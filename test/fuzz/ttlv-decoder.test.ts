@@ -1,0 +1,13 @@
+import t from 'tap';
+import { decodeHostileMessage, fuzz, readSeeds } from './ttlv-decoder.ts';
+
+t.test('every seed is answered by an item or a refusal', async (t) => {
+  const seeds = readSeeds();
+  t.ok(seeds.length >= 8);
+  seeds.forEach(decodeHostileMessage);
+});
+
+t.test('and so are thirty thousand mutations', async (t) => {
+  fuzz(30_000);
+  t.pass('nothing else was thrown');
+});

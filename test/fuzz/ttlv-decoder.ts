@@ -1,0 +1,82 @@
+/**
+ * Fuzz target of what a KMIP server sends: `node test/fuzz/ttlv-decoder.ts [MESSAGES]` decodes so many random and mutated messages and keeps what
+ * broke. Whatever the bytes are, the answer is an item that encodes to the same bytes, or a TtlvError; a payload, KmipNo or KmipTrouble.
+ */
+import { createHash, randomBytes, randomInt } from 'node:crypto';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { KmipNo, KmipTrouble } from '../../src/providers/kmip/fault.ts';
+import { decodeResponse } from '../../src/providers/kmip/message.ts';
+import { decodeTtlv, encodeTtlv, messageLength, TtlvError } from '../../src/providers/kmip/ttlv.ts';
+
+export const CORPUS = join(import.meta.dirname, 'corpus/ttlv-decoder');
+const OPERATIONS = [0x0b, 0x1e, 0x1f, 0x20, 0x23];
+/** Far more than the longest message takes; a decoder that hangs is as bad as one that crashes. */
+const SLOW_MS = 1000;
+
+function expects(work: () => unknown, ...errors: (new (...args: never[]) => Error)[]): void {
+  try {
+    work();
+  } catch (error) {
+    if (!errors.some((each) => error instanceof each)) throw error;
+  }
+}
+
+/** Throws when the bytes were answered by anything else. */
+export function decodeHostileMessage(bytes: Buffer): void {
+  const begin = performance.now();
+  expects(() => messageLength(bytes), TtlvError);
+  expects(() => {
+    const again = encodeTtlv(decodeTtlv(bytes));
+    if (!again.equals(bytes)) throw new Error('it encodes to other bytes');
+  }, TtlvError);
+  for (const operation of OPERATIONS) expects(() => decodeResponse(bytes, operation), KmipNo, KmipTrouble);
+  if (performance.now() - begin > SLOW_MS) throw new Error(`${bytes.length} bytes took too long`);
+}
+
+/** Half of the changes fall on heads (tag, type, length), where they matter most. */
+function mutateOnce(bytes: Buffer): void {
+  const at = randomInt(bytes.length);
+  const head = at - (at % 8);
+  const place = randomInt(2) === 0 ? at : Math.min(bytes.length - 1, head + randomInt(8));
+  bytes[place] = randomInt(3) === 0 ? (bytes[place] ?? 0) ^ (1 << randomInt(8)) : randomInt(256);
+}
+
+export function mutateMessage(seeds: readonly Buffer[]): Buffer {
+  if (randomInt(10) === 0) return randomBytes(randomInt(128));
+  const seed = seeds[randomInt(seeds.length)] ?? Buffer.alloc(0);
+  const other = seeds[randomInt(seeds.length)] ?? Buffer.alloc(0);
+  const cut = randomInt(seed.length + 1) & ~7;
+  const spliced =
+    randomInt(4) === 0 ? Buffer.concat([seed.subarray(0, cut), other.subarray(cut)]) : Buffer.from(seed);
+  for (let i = randomInt(6); i > 0 && spliced.length > 0; i--) mutateOnce(spliced);
+  return randomInt(6) === 0 ? spliced.subarray(0, randomInt(spliced.length + 1)) : spliced;
+}
+
+export function readSeeds(): Buffer[] {
+  return readdirSync(CORPUS).map((name) => readFileSync(join(CORPUS, name)));
+}
+
+function keep(bytes: Buffer): void {
+  const name = createHash('sha256').update(bytes).digest('hex').slice(0, 16);
+  writeFileSync(join(CORPUS, `crash-${name}`), bytes);
+}
+
+export function fuzz(messages: number): void {
+  const seeds = readSeeds();
+  for (let i = 0; i < messages; i++) {
+    const bytes = mutateMessage(seeds);
+    try {
+      decodeHostileMessage(bytes);
+    } catch (error) {
+      keep(bytes);
+      throw error;
+    }
+  }
+}
+
+if (import.meta.main) {
+  const messages = Number(process.argv[2] ?? 1_000_000);
+  fuzz(messages);
+  console.log(`${messages} messages, nothing found`);
+}
