@@ -21,7 +21,7 @@ int kp_park(struct kp_conn *client, const struct wire_header *request, struct kp
     p->id = ++numbers;
     p->client = client->number;
     p->request = *request;
-    p->deadline = kp_now_ms() + WIRE_DEADLINE_MS;
+    p->deadline = kp_now_ms() + (request->type == WIRE_generate_key_pair ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS);
     kp_timer_by(p->deadline);
     TAILQ_INSERT_TAIL(&queue, p, entry);
     kp.parked_count++;

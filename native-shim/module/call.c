@@ -44,6 +44,11 @@ static enum sk_resend resend_of(enum wire_message type)
     }
 }
 
+static int64_t time_for(enum wire_message type)
+{
+    return type == WIRE_generate_key_pair ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS;
+}
+
 void sk_call_begin(struct sk_call *c, const struct sk_entry *e, enum wire_message type, size_t room)
 {
     size_t body = room < WIRE_BODY_MAX ? room : WIRE_BODY_MAX;
@@ -52,7 +57,7 @@ void sk_call_begin(struct sk_call *c, const struct sk_entry *e, enum wire_messag
     c->x.type = (uint16_t)type;
     c->x.resend = resend_of(type);
     c->x.patience_ms = WIRE_DEADLINE_MS;
-    c->x.deadline = sk_now_ms() + WIRE_DEADLINE_MS;
+    c->x.deadline = sk_now_ms() + time_for(type);
     c->x.frame = malloc(WIRE_HEADER_BYTES + body);
     c->no_memory = !c->x.frame;
     wire_writer_init(&c->w, c->x.frame ? c->x.frame + WIRE_HEADER_BYTES : (uint8_t *)c, c->x.frame ? body : 0);

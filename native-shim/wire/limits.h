@@ -21,7 +21,8 @@ enum {
     WIRE_AAD_MAX = 65536,          /* associated data of a sealed key */
     WIRE_FIND_MAX = 4096,          /* handles in one find reply */
     WIRE_BIND_MECHANISMS_MAX = 64, /* CKA_ALLOWED_MECHANISMS of one binding */
-    WIRE_DEADLINE_MS = 10000       /* every local call ends by then */
+    WIRE_DEADLINE_MS = 10000,      /* every local call ends by then */
+    WIRE_GENERATE_DEADLINE_MS = 60000 /* but making a key pair: primes are searched for */
 };
 
 #endif

@@ -29,7 +29,6 @@ import * as bodies from './bodies.ts';
 import { KeeperConnection } from './keeper-connection.ts';
 import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
 
-const GENERATE_DEADLINE_MS = 60_000;
 const OPERATE_MAX = 32 * 1024 * 1024;
 const PAGES_MAX = 10_000;
 const RANDOM_MAX = 32 * 1024 * 1024;
@@ -184,7 +183,7 @@ export class KeeperClient implements Keeper {
   }
 
   generate(key: NewKey, mechanism: Mechanism, template: Template): Promise<MadeKey> {
-    return this.#make('cell_generate', bodies.writeGenerate(key, mechanism, template), GENERATE_DEADLINE_MS);
+    return this.#make('cell_generate', bodies.writeGenerate(key, mechanism, template), LIMITS.generateDeadlineMs);
   }
 
   async importComponents(key: NewKey, components: Template): Promise<MadeKey> {

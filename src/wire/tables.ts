@@ -20,6 +20,7 @@ export const LIMITS = {
   findMax: 4096,
   bindMechanismsMax: 64,
   deadlineMs: 10000,
+  generateDeadlineMs: 60000,
 } as const;
 
 /** Set in the type of a reply. */
