@@ -183,7 +183,11 @@ export class KeeperClient implements Keeper {
   }
 
   generate(key: NewKey, mechanism: Mechanism, template: Template): Promise<MadeKey> {
-    return this.#make('cell_generate', bodies.writeGenerate(key, mechanism, template), LIMITS.generateDeadlineMs);
+    return this.#make(
+      'cell_generate',
+      bodies.writeGenerate(key, mechanism, template),
+      LIMITS.generateDeadlineMs,
+    );
   }
 
   async importComponents(key: NewKey, components: Template): Promise<MadeKey> {
