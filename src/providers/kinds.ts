@@ -2,6 +2,7 @@
 import { awsKind } from './aws/aws-key-service.ts';
 import { PKCS11_HSM } from './hsm/hsm-kind.ts';
 import type { KeyServiceKind } from './key-service.ts';
+import { KMIP } from './kmip/kmip-kind.ts';
 import { vaultKind } from './vault/vault-key-service.ts';
 
-export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [PKCS11_HSM, vaultKind, awsKind];
+export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [PKCS11_HSM, KMIP, vaultKind, awsKind];
