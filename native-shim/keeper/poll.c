@@ -158,7 +158,7 @@ static void disown(struct kp_poller *p, unsigned i)
 
 static void adopt(struct kp_poller *p)
 {
-    struct kp_conn *conn = atomic_load_explicit(&offered, memory_order_relaxed);
+    struct kp_conn *conn = atomic_load(&offered);
 
     if (!conn || !(conn = atomic_exchange(&offered, NULL)))
         return;

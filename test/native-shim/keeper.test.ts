@@ -18,14 +18,25 @@ function runProgram(t: Test, command: string, args: readonly string[] = []): voi
   t.equal(status, 0, `and says that all is well ${stderr}`);
 }
 
-for (const name of ['wire_buffer', 'keeper_arena', 'keeper_seal', 'keeper_cell', 'keeper_vectors', 'keeper_context'])
+for (const name of [
+  'wire_buffer',
+  'keeper_arena',
+  'keeper_seal',
+  'keeper_cell',
+  'keeper_vectors',
+  'keeper_context',
+])
   t.test(name, async (t) => runProgram(t, join(build, 'test', name)));
 
 t.test('a real keeper keeps its contract with module and agent', async (t) =>
   runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_process.py'), join(build, 'sidekey-keeper')]),
 );
 
-for (const name of ['keeper_frame', 'keeper_arena', 'keeper_params'])
+t.test('rings carry the same frames, and a client that scribbles over its own harms only itself', async (t) =>
+  runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_ring.py'), join(build, 'sidekey-keeper')]),
+);
+
+for (const name of ['keeper_frame', 'keeper_arena', 'keeper_params', 'keeper_ring'])
   t.test(`every seed of ${name} is handled within its bounds`, async (t) => {
     const seeds = join(corpus, name);
     t.ok(existsSync(seeds));

@@ -1,0 +1,290 @@
+"""Rings of a real keeper: what travels by them, and that a client which scribbles over its own harms only itself. Prints TAP.
+
+usage: keeper_ring.py KEEPER [keeper options]
+"""
+import array
+import atexit
+import fcntl
+import hashlib
+import mmap
+import os
+import random
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, here)
+from keeper_client import *  # noqa: E402,F403
+
+load_tables(os.path.join(here, '../../native-shim/wire'))
+SLOTS, SLOT_BYTES, SIZE = 16, 16384 + 512, 4096 + 16 * (16384 + 512)
+FREE, TAKEN, READY, RUNNING, DONE = range(5)
+SECRET, AES, VALUE_LEN, GCM, SHA256, ENCRYPT, DIGEST = 4, 0x1F, 0x161, 0x1087, 0x250, 1, 5
+F_GET_SEALS, SEALS = 1034, 7
+count = failed = 0
+
+
+def ok(good, sentence):
+    global count, failed
+    count += 1
+    failed += not good
+    print('%sok %d - %s' % ('' if good else 'not ', count, sentence), flush=True)
+
+
+class Client(Connection):
+    """A module with a ring."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        reply = self.call('hello', u32(1) + bs(b'ring'))
+        self.number = Reader(reply['body'][4:]).u64()
+        self.send('ring')
+        data, control, _, _ = self.sock.recvmsg(36, socket.CMSG_SPACE(8))
+        fds = array.array('i')
+        for level, type, content in control:
+            fds.frombytes(content)
+        self.memfd, self.bell = fds
+        self.reply = data
+        self.map = mmap.mmap(self.memfd, SIZE)
+        self.words = memoryview(self.map).cast('I')
+
+    def state(self, slot, value=None):
+        if value is not None:
+            self.words[48 + 16 * slot] = value
+        return self.words[48 + 16 * slot]
+
+    def post(self, slot, frame, length=None):
+        at = 4096 + slot * SLOT_BYTES
+        self.map[at:at + len(frame)] = frame
+        self.words[48 + 16 * slot + 2] = len(frame) if length is None else length
+        self.state(slot, READY)
+        os.write(self.bell, u64(1))
+
+    def request(self, slot, name, body):
+        self.next += 1
+        self.post(slot, struct.pack('<IHHQQQ', len(body), MESSAGES[name], 0, self.next, 0, 0) + body)
+
+    def wait(self, slot, seconds=15):
+        until = time.time() + seconds
+        while self.state(slot) != DONE:
+            if time.time() > until:
+                raise TimeoutError
+        at = 4096 + slot * SLOT_BYTES
+        length, type, status, id, client, epoch = struct.unpack('<IHHQQQ', self.map[at:at + 32])
+        assert self.words[48 + 16 * slot + 2] == 32 + length
+        body = self.map[at + 32:at + 32 + length]
+        self.state(slot, FREE)
+        return {'status': STATUSES[status], 'body': body, 'id': id}
+
+    def ask(self, name, body, slot=0):
+        self.request(slot, name, body)
+        return self.wait(slot)
+
+    def closed(self):
+        try:
+            return self.sock.recv(1) == b''
+        except ConnectionError:
+            return True
+
+
+def output(reply):
+    return Reader(reply['body']).bytes()
+
+
+def digest(data):
+    return operate(BEGIN | FINAL, DIGEST, mechanism=SHA256, data=data)
+
+
+def gcm(data):
+    return operate(BEGIN | FINAL, ENCRYPT, handle=7, mechanism=GCM, params=bs(bytes(12)) + bs(b'') + u32(128), data=data)
+
+
+def regions(k):
+    c = Client(k.pkcs11)
+    ok(struct.unpack('<IHHQQQI', c.reply)[0] == 4 and c.reply[32:] == u32(1), 'a ring is given, with its version')
+    ok(os.fstat(c.memfd).st_size == SIZE and c.words[0] == 1 and c.words[1] == SLOTS, 'of the size that both know')
+    ok(fcntl.fcntl(c.memfd, F_GET_SEALS) == SEALS, 'which is sealed')
+    try:
+        os.ftruncate(c.memfd, 0)
+        shrunk = True
+    except OSError:
+        shrunk = False
+    ok(not shrunk, 'so that neither can shrink it')
+    ok(c.call('ring')['status'] == 'ring_absent', 'there is one for each connection')
+    ok(len(output(c.ask('random', u32(100)))) == 100, 'random bytes come by it')
+    for size in 0, 1, 1000, 16384:
+        data = os.urandom(size)
+        ok(output(c.ask('operate', digest(data), slot=size % SLOTS)) == hashlib.sha256(data).digest(), 'a digest of %d bytes' % size)
+    for slot in range(SLOTS):
+        c.request(slot, 'operate', digest(bytes([slot])))
+    ok(all(output(c.wait(slot)) == hashlib.sha256(bytes([slot])).digest() for slot in range(SLOTS)), 'all slots at once')
+    ok(c.ask('random', u32(16385))['status'] == 'arguments_bad', 'no more than a slot holds')
+    ok(c.call('random', u32(60000))['status'] == 'ok', 'the socket goes on beside it')
+    return c
+
+
+def broken(k):
+    head = lambda length, type: struct.pack('<IHHQQQ', length, type, 0, 1, 0, 0)
+    rows = [(head(0, MESSAGES['find']), None, 'what is not for a ring'), (head(0, 0x7777), None, 'an unknown message'),
+            (head(0, MESSAGES['random'] | 0x8000), None, 'a reply'), (head(4, MESSAGES['random']) + u32(4), 31, 'a frame shorter than its header'),
+            (head(4, MESSAGES['random']) + u32(4), SLOT_BYTES + 1, 'a frame longer than its slot'),
+            (head(4, MESSAGES['random']) + u32(4), 35, 'a length that is not the body\'s'), (head(0xffffffff, MESSAGES['random']), None, 'an absurd length')]
+    for frame, length, name in rows:
+        c = Client(k.pkcs11)
+        c.post(3, frame, length)
+        ok(c.closed(), '%s ends the connection' % name)
+        c.sock.close()
+
+
+def misses(k, agent):
+    c = Client(k.pkcs11)
+    c.request(5, 'operate', gcm(b'wait'))
+    asked = agent.receive()
+    while asked['type'] != MESSAGES['resolve']:
+        asked = agent.receive()
+    ok(c.state(5) == RUNNING, 'a request that waits for the agent keeps its slot')
+    ok(output(c.ask('operate', digest(b'x'))) == hashlib.sha256(b'x').digest(), 'and no worker')
+    agent.sock.sendall(struct.pack('<IHHQQQ', 0, MESSAGES['resolve'] | 0x8000, 80, asked['id'], asked['client'], 0))
+    ok(c.wait(5)['status'] == 'object_handle_invalid', 'the answer comes into the slot')
+    bind(agent, c)
+    ok(len(output(c.ask('operate', gcm(b'bound')))) == 21, 'once bound it is served at once')
+    epoch = struct.unpack('<Q', c.map[128:136])[0]
+    agent.call('unbind', u64(c.number) + u64(1) + u64(7))
+    ok(struct.unpack('<Q', c.map[128:136])[0] != epoch, 'a binding that is dropped changes the epoch in the region')
+    c.request(6, 'operate', gcm(b'gone'))
+    time.sleep(0.1)
+    c.sock.close()
+    time.sleep(0.1)
+    ok(k.process.poll() is None, 'a client that goes while it waits takes nothing along')
+
+
+def bind(agent, c):
+    cell = made(agent.call('cell_generate', new_key(SECRET, AES) + u64(0x1080) + bs(b'') + template([(VALUE_LEN, u64(32))])))[0]
+    assert agent.call('bind', u64(c.number) + u64(1) + u64(7) + u32(0xff) + u64(cell) + u32(0) + u8(0) + u32(0))['status'] == 'ok'
+
+
+def scribble(path, seed, seconds):
+    """In a process of its own: posts requests, sound ones and others, and writes over everything meanwhile."""
+    rng = random.Random(seed)
+    until = time.time() + seconds
+    while time.time() < until:
+        c = Client(path)
+        c.sock.setblocking(False)
+        for _ in range(rng.randrange(50, 2000)):
+            slot, what = rng.randrange(SLOTS), rng.randrange(8)
+            if what < 3:
+                frame = struct.pack('<IHHQQQ', 0, MESSAGES['operate'], 0, 1, 0, 0)
+                body = digest(bytes(rng.randrange(16000)))
+                frame = struct.pack('<I', len(body)) + frame[4:] + body
+                c.post(slot, frame, None if rng.randrange(50) else rng.randrange(1 << 32))
+            elif what == 3:
+                c.state(slot, rng.randrange(6) if rng.randrange(20) else rng.randrange(1 << 32))
+            elif what == 4:
+                at = 4096 + slot * SLOT_BYTES + rng.randrange(200)
+                c.map[at:at + 8] = rng.randbytes(8)
+            elif what == 5:
+                at = 4 * rng.randrange(304)
+                c.map[at:at + 4] = rng.randbytes(4)
+            elif what == 6:
+                at = 4096 + slot * SLOT_BYTES + 100
+                c.map[at:at + 16000] = rng.randbytes(16000)
+            else:
+                os.write(c.bell, u64(1))
+            try:
+                if c.sock.recv(1) == b'':
+                    break
+            except BlockingIOError:
+                pass
+            except OSError:
+                break
+        c.sock.close()
+        c.words.release()
+        c.map.close()
+        os.close(c.memfd)
+        os.close(c.bell)
+
+
+def hostile(k, agent):
+    c = Client(k.pkcs11)
+    bind(agent, c)
+    expected = output(c.ask('operate', gcm(b'the same' * 100)))
+    children = []
+    for seed in range(2):
+        pid = os.fork()
+        if pid == 0:
+            try:
+                scribble(k.pkcs11, seed, 4)
+                os._exit(0)
+            except BaseException as e:
+                print('# scribbler:', repr(e), flush=True)
+                os._exit(1)
+        children.append(pid)
+    done, wrong, until = 0, 0, time.time() + 4
+    while time.time() < until:
+        data = os.urandom(random.randrange(3000))
+        wrong += output(c.ask('operate', digest(data), slot=done % SLOTS)) != hashlib.sha256(data).digest()
+        wrong += output(c.ask('operate', gcm(b'the same' * 100), slot=done % SLOTS)) != expected
+        done += 1
+    ends = [os.waitpid(pid, 0)[1] for pid in children]
+    print('# %d operations beside two that scribble' % done)
+    ok(done > 0 and wrong == 0, 'beside clients that scribble over their regions another client gets what is right')
+    ok(ends == [0, 0], 'they were served or hung up on')
+    ok(k.process.poll() is None, 'and the keeper lives')
+    return c
+
+
+def switches(k):
+    total = 0
+    for task in os.listdir('/proc/%d/task' % k.process.pid):
+        for line in open('/proc/%d/task/%s/status' % (k.process.pid, task)):
+            if line.startswith('voluntary'):
+                total += int(line.split()[1])
+    return total
+
+
+def sleeps(k):
+    """ThreadSanitizer has a thread of its own, which does not."""
+    for _ in range(15):
+        before = switches(k)
+        time.sleep(1)
+        if switches(k) == before:
+            return True
+    return False
+
+
+class Keeper:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='sidekey-')
+        self.pkcs11, self.control = self.dir + '/pkcs11.sock', self.dir + '/control.sock'
+        self.process = subprocess.Popen([*sys.argv[1:], '--pkcs11', self.pkcs11, '--control', self.control], stderr=subprocess.PIPE)
+        line = self.process.stderr.readline()
+        assert b'"started"' in line, line
+        self.lines = []
+        threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
+
+
+k = Keeper()
+atexit.register(lambda: k.process.kill())
+agent = Connection(k.control)
+agent.call('attach', u32(1) + bs(b'test'))
+kept = regions(k)
+broken(k)
+misses(k, agent)
+busy = hostile(k, agent)
+ok('tsan' in sys.argv[1] or sleeps(k), 'with rings that nobody uses it does not wake')
+ok(output(kept.ask('operate', digest(b'after'))) == hashlib.sha256(b'after').digest(), 'and one bell wakes it')
+k.process.terminate()
+ok(k.process.wait(10) == 0, 'it ends when it is told to')
+reports = [line for line in k.lines if b'Sanitizer' in line]
+ok(not reports, 'without a report of a sanitiser')
+for line in reports[:5]:
+    print('#', line)
+shutil.rmtree(k.dir)
+print('1..%d' % count)
+sys.exit(failed > 0)
