@@ -13,17 +13,24 @@
 
 enum { SIZES = 3 };
 
+/* By mode and length of the key in bytes. */
 static struct {
     const char *mode;
+    size_t bytes[SIZES];
     const char *name[SIZES];
     EVP_CIPHER *cipher[SIZES];
 } ciphers[] = {
-    {"ECB", {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB"}, {NULL}},
-    {"CBC", {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"}, {NULL}},
-    {"CTR", {"AES-128-CTR", "AES-192-CTR", "AES-256-CTR"}, {NULL}},
-    {"GCM", {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"}, {NULL}},
-    {"WRAP", {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"}, {NULL}},
-    {"WRAP-PAD", {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"}, {NULL}},
+    {"ECB", {16, 24, 32}, {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB"}, {NULL}},
+    {"CBC", {16, 24, 32}, {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"}, {NULL}},
+    {"CTR", {16, 24, 32}, {"AES-128-CTR", "AES-192-CTR", "AES-256-CTR"}, {NULL}},
+    {"GCM", {16, 24, 32}, {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"}, {NULL}},
+    {"CCM", {16, 24, 32}, {"AES-128-CCM", "AES-192-CCM", "AES-256-CCM"}, {NULL}},
+    {"CTS", {16, 24, 32}, {"AES-128-CBC-CTS", "AES-192-CBC-CTS", "AES-256-CBC-CTS"}, {NULL}},
+    {"WRAP", {16, 24, 32}, {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"}, {NULL}},
+    {"WRAP-PAD", {16, 24, 32}, {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"}, {NULL}},
+    {"XTS", {32, 64}, {"AES-128-XTS", "AES-256-XTS"}, {NULL}},
+    {"CHACHA20", {32}, {"ChaCha20"}, {NULL}},
+    {"CHACHA20-POLY1305", {32}, {"ChaCha20-Poly1305"}, {NULL}},
 };
 
 #define NONE (~0UL) /* PKCS#11 has no such use of it */
@@ -49,7 +56,7 @@ static struct {
 
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };
 
-static EVP_MAC *hmac, *cmac;
+static EVP_MAC *hmac, *cmac, *poly1305;
 static EVP_KDF *x963;
 
 static void *arena_malloc(size_t size, const char *file, int line)
@@ -77,12 +84,13 @@ static bool fetch_all(void)
     bool ok = true;
 
     for (size_t i = 0; i < CIPHERS; i++)
-        for (size_t j = 0; j < SIZES; j++)
+        for (size_t j = 0; j < SIZES && ciphers[i].name[j]; j++)
             ok &= (ciphers[i].cipher[j] = EVP_CIPHER_fetch(NULL, ciphers[i].name[j], NULL)) != NULL;
     for (size_t i = 0; i < DIGESTS; i++)
         ok &= (digests[i].md = EVP_MD_fetch(NULL, digests[i].name, NULL)) != NULL;
     ok &= (hmac = EVP_MAC_fetch(NULL, "HMAC", NULL)) != NULL;
     ok &= (cmac = EVP_MAC_fetch(NULL, "CMAC", NULL)) != NULL;
+    ok &= (poly1305 = EVP_MAC_fetch(NULL, "POLY1305", NULL)) != NULL;
     ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
     return ok;
 }
@@ -99,29 +107,27 @@ int kp_crypto_open(void)
     return fetch_all() ? 0 : -1;
 }
 
-static size_t size_index(size_t key_bytes)
+static bool find_cipher(const char *mode, size_t key_bytes, size_t *row, size_t *size)
 {
-    return key_bytes % 8 == 0 && key_bytes >= 16 && key_bytes <= 32 ? key_bytes / 8 - 2 : SIZES;
+    for (*row = 0; *row < CIPHERS; ++*row)
+        for (*size = 0; *size < SIZES; ++*size)
+            if (key_bytes && ciphers[*row].bytes[*size] == key_bytes && strcmp(ciphers[*row].mode, mode) == 0)
+                return true;
+    return false;
 }
 
 const EVP_CIPHER *kp_cipher(const char *mode, size_t key_bytes)
 {
-    size_t size = size_index(key_bytes);
+    size_t row, size;
 
-    for (size_t i = 0; i < CIPHERS && size < SIZES; i++)
-        if (strcmp(ciphers[i].mode, mode) == 0)
-            return ciphers[i].cipher[size];
-    return NULL;
+    return find_cipher(mode, key_bytes, &row, &size) ? ciphers[row].cipher[size] : NULL;
 }
 
 const char *kp_cipher_name(const char *mode, size_t key_bytes)
 {
-    size_t size = size_index(key_bytes);
+    size_t row, size;
 
-    for (size_t i = 0; i < CIPHERS && size < SIZES; i++)
-        if (strcmp(ciphers[i].mode, mode) == 0)
-            return ciphers[i].name[size];
-    return NULL;
+    return find_cipher(mode, key_bytes, &row, &size) ? ciphers[row].name[size] : NULL;
 }
 
 const EVP_MD *kp_md(const char *name)
@@ -158,6 +164,7 @@ const EVP_MD *kp_md_of_kdf(uint64_t kdf)
 
 EVP_MAC *kp_mac_hmac(void) { return hmac; }
 EVP_MAC *kp_mac_cmac(void) { return cmac; }
+EVP_MAC *kp_mac_poly1305(void) { return poly1305; }
 EVP_KDF *kp_kdf_x963(void) { return x963; }
 
 void kp_random(void *bytes, size_t length)

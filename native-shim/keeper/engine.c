@@ -14,7 +14,7 @@ enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
 
 static _Atomic size_t gathered_bytes;
 
-/* Engines without a row (generate, ecdh) have messages of their own. */
+/* Engines without a row here make keys: by messages of their own, and the table in engine_derive.c. */
 static const struct kp_engine *const engines[] = {
     [ENGINE_cipher] = &kp_engine_cipher,     [ENGINE_cipher_pad] = &kp_engine_cipher,
     [ENGINE_ctr] = &kp_engine_ctr,           [ENGINE_gcm] = &kp_engine_gcm,
@@ -22,7 +22,12 @@ static const struct kp_engine *const engines[] = {
     [ENGINE_hmac] = &kp_engine_mac,          [ENGINE_digest] = &kp_engine_digest,
     [ENGINE_rsa_pkcs] = &kp_engine_rsa_pkcs, [ENGINE_rsa_oaep] = &kp_engine_rsa_oaep,
     [ENGINE_rsa_pss] = &kp_engine_rsa_pss,   [ENGINE_ecdsa] = &kp_engine_ecdsa,
+    [ENGINE_ccm] = &kp_engine_ccm,           [ENGINE_gmac] = &kp_engine_gmac,
+    [ENGINE_cts] = &kp_engine_whole,         [ENGINE_xts] = &kp_engine_whole,
+    [ENGINE_chacha] = &kp_engine_chacha,     [ENGINE_poly1305] = &kp_engine_poly1305,
+    [ENGINE_key_wrap_pkcs7] = &kp_engine_key_wrap_pkcs7,
     [ENGINE_eddsa] = &kp_engine_eddsa,       [ENGINE_ecdh] = NULL,
+    [ENGINE_encrypt_data] = NULL,
 };
 
 static const uint32_t needs[WIRE_OPERATIONS] = {

@@ -17,7 +17,7 @@ static derive_function *find(enum wire_engine engine)
     static const struct {
         enum wire_engine engine;
         derive_function *derive;
-    } rows[] = {{ENGINE_ecdh, ecdh}};
+    } rows[] = {{ENGINE_ecdh, ecdh}, {ENGINE_encrypt_data, kp_encrypt_data}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (rows[i].engine == engine)

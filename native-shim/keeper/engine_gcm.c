@@ -1,4 +1,7 @@
-/* AES-GCM, the tag after the ciphertext (PKCS#11 3.1, 6.13.3). Decryption gives nothing before the tag is good. */
+/*
+ * AES-GCM and ChaCha20-Poly1305, the tag after the ciphertext (PKCS#11 3.1, 6.13.3, 6.51). Decryption gives nothing before
+ * the tag is good.
+ */
 #include <openssl/evp.h>
 
 #include "crypto.h"
@@ -12,7 +15,7 @@ enum {
 
 static bool set_key(struct kp_op *op)
 {
-    const EVP_CIPHER *cipher = kp_cipher("GCM", op->key->secret.length);
+    const EVP_CIPHER *cipher = kp_cipher(op->mechanism->algorithm, op->key->secret.length);
 
     op->cipher = EVP_CIPHER_CTX_new();
     return op->cipher &&

@@ -1,4 +1,4 @@
-/* HMAC, CMAC and plain digests. */
+/* HMAC, CMAC, Poly1305 and plain digests. */
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
@@ -7,19 +7,38 @@
 #include "engine.h"
 #include "mechanism.h"
 
+static EVP_MAC *mac_of(enum wire_engine engine)
+{
+    if (engine == ENGINE_poly1305)
+        return kp_mac_poly1305();
+    return engine == ENGINE_hmac ? kp_mac_hmac() : kp_mac_cmac();
+}
+
+/* NULL: Poly1305 is made of nothing. */
+static const char *name_of(const struct kp_op *op)
+{
+    const char *algorithm = op->mechanism->algorithm;
+
+    return op->mechanism->engine == ENGINE_cmac ? kp_cipher_name(algorithm, op->key->secret.length) : algorithm;
+}
+
 static int mac_begin(struct kp_op *op, const struct wire_params *p)
 {
-    bool hmac = op->mechanism->engine == ENGINE_hmac;
-    const char *name, *key = hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER;
+    const char *key = op->mechanism->engine == ENGINE_hmac ? OSSL_MAC_PARAM_DIGEST : OSSL_MAC_PARAM_CIPHER;
+    const char *name = name_of(op);
     OSSL_PARAM params[2] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};
+    int ok;
 
     op->tag = p->bits;
+    if (name)
+        params[0] = OSSL_PARAM_construct_utf8_string(key, (char *)(uintptr_t)name, 0);
+    if (!op->warm)
+        op->mac = EVP_MAC_CTX_new(mac_of(op->mechanism->engine));
     if (op->warm)
-        return EVP_MAC_init(op->mac, NULL, 0, NULL) == 1 ? STATUS_ok : STATUS_memory;
-    name = hmac ? op->mechanism->algorithm : kp_cipher_name("CBC", op->key->secret.length);
-    params[0] = OSSL_PARAM_construct_utf8_string(key, (char *)(uintptr_t)name, 0);
-    op->mac = EVP_MAC_CTX_new(hmac ? kp_mac_hmac() : kp_mac_cmac());
-    if (!op->mac || EVP_MAC_init(op->mac, op->key->secret.data, op->key->secret.length, params) != 1)
+        ok = EVP_MAC_init(op->mac, NULL, 0, NULL);
+    else
+        ok = op->mac && EVP_MAC_init(op->mac, op->key->secret.data, op->key->secret.length, params) == 1;
+    if (ok != 1)
         return STATUS_memory;
     return op->tag <= EVP_MAC_CTX_get_mac_size(op->mac) ? STATUS_ok : STATUS_mechanism_param_invalid;
 }
@@ -90,4 +109,6 @@ static void digest_describe(const struct kp_op *op, uint8_t *rule, uint32_t *siz
 }
 
 const struct kp_engine kp_engine_mac = {mac_begin, mac_update, mac_finish, mac_describe, true};
+/* OpenSSL begins no second Poly1305 with one key in one context. */
+const struct kp_engine kp_engine_poly1305 = {mac_begin, mac_update, mac_finish, mac_describe, false};
 const struct kp_engine kp_engine_digest = {digest_begin, digest_update, digest_finish, digest_describe, true};

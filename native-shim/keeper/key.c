@@ -1,5 +1,6 @@
 #include "key.h"
 
+#include <openssl/crypto.h>
 #include <openssl/sha.h>
 #include <openssl/x509.h>
 #include <string.h>
@@ -25,14 +26,42 @@ static struct kp_key *key_alloc(uint32_t object_class, uint64_t type, size_t len
     return key;
 }
 
-static bool length_suits(uint64_t type, size_t length)
+/* Lengths in bytes that a type of secret key may have; none named: any. */
+static const struct secret_type {
+    uint64_t type;
+    size_t lengths[3];
+} secret_types[] = {
+    {CKK_GENERIC_SECRET, {0}}, {CKK_AES, {16, 24, 32}}, {CKK_AES_XTS, {32, 64}},
+    {CKK_CHACHA20, {32}},      {CKK_POLY1305, {32}},
+};
+
+static const struct secret_type *find_secret_type(uint64_t type)
 {
-    if (type == CKK_AES)
-        return length == 16 || length == 24 || length == 32;
-    return length >= SECRET_MIN && length <= WIRE_COMPONENT_MAX;
+    for (size_t i = 0; i < sizeof(secret_types) / sizeof(secret_types[0]); i++)
+        if (secret_types[i].type == type)
+            return &secret_types[i];
+    return NULL;
 }
 
-static bool is_secret_type(uint64_t type) { return type == CKK_AES || type == CKK_GENERIC_SECRET; }
+static bool length_suits(uint64_t type, size_t length)
+{
+    const struct secret_type *t = find_secret_type(type);
+
+    if (t->lengths[0] == 0)
+        return length >= SECRET_MIN && length <= WIRE_COMPONENT_MAX;
+    for (size_t i = 0; i < sizeof(t->lengths) / sizeof(t->lengths[0]); i++)
+        if (length && t->lengths[i] == length)
+            return true;
+    return false;
+}
+
+static bool is_secret_type(uint64_t type) { return find_secret_type(type) != NULL; }
+
+/* Two equal halves make XTS no mode at all (NIST SP 800-38E; OpenSSL refuses to encrypt with them). */
+static bool halves_differ(const uint8_t *bytes, size_t length)
+{
+    return CRYPTO_memcmp(bytes, bytes + length / 2, length / 2) != 0;
+}
 
 int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key **out)
 {
@@ -44,6 +73,8 @@ int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key
         return STATUS_key_type_inconsistent;
     if (!length_suits(type, length))
         return STATUS_key_size_range;
+    if (type == CKK_AES_XTS && !halves_differ(bytes, length))
+        return STATUS_attribute_value_invalid;
     key = key_alloc(CKO_SECRET_KEY, type, 4 + 8 + 4 + length);
     if (!key)
         return STATUS_memory;

@@ -1,6 +1,7 @@
 #include "flow.h"
 
 #include "call.h"
+#include "stream.h"
 
 #include <string.h>
 
@@ -49,6 +50,8 @@ static size_t most_of(const struct flow *f)
     size_t taken = HEAD_BYTES + ANSWER_LONGER + f->op->mechanism.length + (f->signature ? f->signature->length : 0);
     size_t most = taken < SK_RING_BODY_MAX ? SK_RING_BODY_MAX - taken : 0;
 
+    if (sk_answers_whole(f->op, f->in.length))
+        return 0;
     if (most >= f->in.length && f->in.length <= RING_DATA_MAX)
         return RING_DATA_MAX;
     most = most < RING_DATA_MAX ? most / PIECE_UNIT * PIECE_UNIT : RING_DATA_MAX;

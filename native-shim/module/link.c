@@ -366,7 +366,7 @@ static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
 
 static bool fits_ring(const struct sk_exchange *x)
 {
-    return (x->type == WIRE_operate || x->type == WIRE_bind_check || x->type == WIRE_random) &&
+    return !x->by_socket && (x->type == WIRE_operate || x->type == WIRE_bind_check || x->type == WIRE_random) &&
            x->length <= RING_SLOT_BYTES - ANSWER_LONGER;
 }
 

@@ -42,6 +42,7 @@ struct sk_exchange {
     size_t length;
     uint16_t type;
     enum sk_resend resend;
+    bool by_socket; /* its answer may be longer than a slot of the ring */
     int64_t patience_ms; /* how long to wait for a daemon that went away to come back */
     int64_t deadline;
     uint64_t generation; /* in: for SK_SEND_BOUND; out: of the connection that answered */

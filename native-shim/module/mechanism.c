@@ -1,5 +1,7 @@
 #include "mechanism.h"
 
+#include "mechanism_read.h"
+
 #include "../wire/limits.h"
 
 #include <stdlib.h>
@@ -16,15 +18,14 @@ struct gcm_params_2_20 {
 
 enum { PACKED_NUMBERS_MAX = 64 };
 
-/* A pointer and length of the caller's; false when they contradict each other or are out of bounds. */
-static bool view(struct wire_bytes *out, const void *data, CK_ULONG length)
+bool sk_read_view(struct wire_bytes *out, const void *data, CK_ULONG length)
 {
     out->data = length ? data : NULL;
     out->length = length;
     return length <= WIRE_PARAMS_MAX && (data || !length);
 }
 
-static bool copy_struct(void *to, size_t size, const CK_MECHANISM *m)
+bool sk_read_struct(void *to, size_t size, const CK_MECHANISM *m)
 {
     if (!m->pParameter || m->ulParameterLen != size)
         return false;
@@ -37,30 +38,30 @@ static bool read_gcm(const CK_MECHANISM *m, struct wire_params *p)
     struct gcm_params_2_20 old;
     CK_GCM_PARAMS now;
 
-    if (copy_struct(&old, sizeof(old), m))
+    if (sk_read_struct(&old, sizeof(old), m))
         now = (CK_GCM_PARAMS){old.iv, old.iv_len, 0, old.aad, old.aad_len, old.tag_bits};
-    else if (!copy_struct(&now, sizeof(now), m))
+    else if (!sk_read_struct(&now, sizeof(now), m))
         return false;
     /* ulIvBits is what callers get wrong: it counts only where ulIvLen is missing */
     if (now.iv_len == 0 && now.iv_bits % 8 == 0)
         now.iv_len = now.iv_bits / 8;
     p->bits = now.tag_bits <= 128 ? (uint32_t)now.tag_bits : 0;
-    return view(&p->iv, now.iv_ptr, now.iv_len) && view(&p->aad, now.aad_ptr, now.aad_len);
+    return sk_read_view(&p->iv, now.iv_ptr, now.iv_len) && sk_read_view(&p->aad, now.aad_ptr, now.aad_len);
 }
 
 static bool read_ctr(const CK_MECHANISM *m, CK_AES_CTR_PARAMS *own, struct wire_params *p)
 {
-    if (!copy_struct(own, sizeof(*own), m))
+    if (!sk_read_struct(own, sizeof(*own), m))
         return false;
     p->bits = own->counter_bits <= 128 ? (uint32_t)own->counter_bits : 0;
-    return view(&p->iv, own->cb, sizeof(own->cb));
+    return sk_read_view(&p->iv, own->cb, sizeof(own->cb));
 }
 
 static bool read_pss(const CK_MECHANISM *m, struct wire_params *p)
 {
     CK_RSA_PKCS_PSS_PARAMS from;
 
-    if (!copy_struct(&from, sizeof(from), m))
+    if (!sk_read_struct(&from, sizeof(from), m))
         return false;
     p->hash = from.hash_alg;
     p->mgf = from.mgf;
@@ -72,24 +73,24 @@ static bool read_oaep(const CK_MECHANISM *m, struct wire_params *p)
 {
     CK_RSA_PKCS_OAEP_PARAMS from;
 
-    if (!copy_struct(&from, sizeof(from), m))
+    if (!sk_read_struct(&from, sizeof(from), m))
         return false;
     p->hash = from.hash_alg;
     p->mgf = from.mgf;
     if (from.source != CKZ_DATA_SPECIFIED && !(from.source == 0 && from.source_data_len == 0))
         return false;
-    return view(&p->aad, from.source_data, from.source_data_len);
+    return sk_read_view(&p->aad, from.source_data, from.source_data_len);
 }
 
 static bool read_ecdh1(const CK_MECHANISM *m, struct wire_params *p)
 {
     CK_ECDH1_DERIVE_PARAMS from;
 
-    if (!copy_struct(&from, sizeof(from), m))
+    if (!sk_read_struct(&from, sizeof(from), m))
         return false;
     p->hash = from.kdf;
-    return view(&p->aad, from.shared_data, from.shared_data_len) &&
-           view(&p->point, from.public_data, from.public_data_len);
+    return sk_read_view(&p->aad, from.shared_data, from.shared_data_len) &&
+           sk_read_view(&p->point, from.public_data, from.public_data_len);
 }
 
 static bool read_eddsa(const CK_MECHANISM *m, struct wire_params *p)
@@ -98,25 +99,30 @@ static bool read_eddsa(const CK_MECHANISM *m, struct wire_params *p)
 
     if (m->ulParameterLen == 0)
         return true;
-    if (!copy_struct(&from, sizeof(from), m))
+    if (!sk_read_struct(&from, sizeof(from), m))
         return false;
     p->present = true;
     p->prehash = from.phFlag != CK_FALSE;
-    return view(&p->aad, from.pContextData, from.ulContextDataLen);
+    return sk_read_view(&p->aad, from.pContextData, from.ulContextDataLen);
 }
 
 static bool read_mac_length(const CK_MECHANISM *m, struct wire_params *p)
 {
     CK_ULONG length;
 
-    if (!copy_struct(&length, sizeof(length), m))
+    if (!sk_read_struct(&length, sizeof(length), m))
         return false;
     p->bits = length <= UINT32_MAX ? (uint32_t)length : 0;
     return true;
 }
 
-/* `ctr` is the place of the counter block, which `p` then points to. */
-static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, CK_AES_CTR_PARAMS *ctr, struct wire_params *p)
+/* Structures that hold an initial value themselves: `p` then points into one. */
+union held {
+    CK_AES_CTR_PARAMS ctr;
+    CK_AES_CBC_ENCRYPT_DATA_PARAMS iv_data;
+};
+
+static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union held *held, struct wire_params *p)
 {
     switch (layout) {
     case LAYOUT_none:
@@ -124,9 +130,9 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, CK_AES_C
     case LAYOUT_iv16:
     case LAYOUT_iv8_optional:
     case LAYOUT_iv4_optional:
-        return view(&p->iv, m->pParameter, m->ulParameterLen);
+        return sk_read_view(&p->iv, m->pParameter, m->ulParameterLen);
     case LAYOUT_ctr:
-        return read_ctr(m, ctr, p);
+        return read_ctr(m, &held->ctr, p);
     case LAYOUT_gcm:
         return read_gcm(m, p);
     case LAYOUT_pss:
@@ -139,6 +145,16 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, CK_AES_C
         return read_eddsa(m, p);
     case LAYOUT_mac_length:
         return read_mac_length(m, p);
+    case LAYOUT_ccm:
+        return sk_read_ccm(m, p);
+    case LAYOUT_chacha20:
+        return sk_read_chacha20(m, p);
+    case LAYOUT_chacha20_poly1305:
+        return sk_read_chacha20_poly1305(m, p);
+    case LAYOUT_data:
+        return sk_read_data(m, p);
+    case LAYOUT_iv_data:
+        return sk_read_iv_data(m, &held->iv_data, p);
     }
     return false;
 }
@@ -174,7 +190,7 @@ static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
     wire_params_write(out->row->layout, p, &w);
     out->length = wire_written(&w);
     out->shape = shape_of(out, p);
-    if (out->row->layout == LAYOUT_gcm)
+    if (out->row->layout == LAYOUT_gcm || out->row->layout == LAYOUT_ccm || out->row->layout == LAYOUT_chacha20_poly1305)
         out->tag_bytes = p->bits / 8;
     if (w.full || out->length > WIRE_PARAMS_MAX ||
         !wire_params_read(out->row->layout, (struct wire_bytes){out->params, out->length}, &again))
@@ -185,7 +201,7 @@ static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
 CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechanism *out)
 {
     struct wire_params p = {0};
-    CK_AES_CTR_PARAMS ctr;
+    union held held;
     CK_RV rv;
 
     *out = (struct sk_mechanism){0};
@@ -194,7 +210,7 @@ CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechan
     out->row = wire_mechanism_find(from->mechanism);
     if (!out->row || !(out->row->flags & can))
         return CKR_MECHANISM_INVALID;
-    if (!read_params(out->row->layout, from, &ctr, &p))
+    if (!read_params(out->row->layout, from, &held, &p))
         return CKR_MECHANISM_PARAM_INVALID;
     rv = pack(&p, out);
     if (rv != CKR_OK)

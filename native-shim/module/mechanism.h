@@ -15,7 +15,7 @@ struct sk_mechanism {
     const struct wire_mechanism *row;
     uint8_t *params; /* owned; may be NULL */
     size_t length;
-    uint32_t tag_bytes; /* of AES-GCM, else 0 */
+    uint32_t tag_bytes; /* of an authenticated encryption, else 0 */
     uint64_t shape;     /* equal for two parameters that differ in nothing but an initial value or associated data */
 };
 

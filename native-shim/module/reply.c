@@ -16,7 +16,7 @@ void sk_reply_binding(struct wire_reader *r, struct sk_binding *out)
     out->key_type = wire_read_u32(r);
     out->key_bits = wire_read_u32(r);
     out->login_needed = wire_read_u8(r) != 0;
-    if (rule < WIRE_OUTPUT_FIXED || rule > WIRE_OUTPUT_WRAPPED || out->size > WIRE_DATA_MAX)
+    if (rule < WIRE_OUTPUT_FIXED || rule > WIRE_OUTPUT_WRAPPED_PADDED || out->size > WIRE_DATA_MAX)
         r->bad = true;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD_ROOM = 96 };
+enum { HEAD_ROOM = 96, ANSWER_LONGER = 64 };
 
 bool sk_is_gcm_decrypt(enum wire_operation kind, const struct sk_operation *op)
 {
@@ -64,6 +64,20 @@ static void read_output(struct sk_call *c, struct sk_sink *to)
     to->used += out.length;
 }
 
+bool sk_answers_whole(const struct sk_operation *op, size_t more)
+{
+    switch (op->mechanism.row->engine) {
+    case ENGINE_ccm:
+    case ENGINE_cts:
+    case ENGINE_xts:
+    case ENGINE_key_wrap:
+    case ENGINE_key_wrap_pkcs7:
+        return op->in + more > RING_DATA_MAX - ANSWER_LONGER;
+    default:
+        return false;
+    }
+}
+
 static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint8_t flags,
                         struct wire_bytes in, const struct wire_bytes *signature, struct sk_sink *to)
 {
@@ -79,6 +93,7 @@ static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_
                   HEAD_ROOM + op->mechanism.length + in.length + (signature ? signature->length : 0));
     c.x.resend = flags & WIRE_BEGIN ? SK_SEND_AGAIN : SK_SEND_BOUND;
     c.x.generation = op->generation;
+    c.x.by_socket = sk_answers_whole(op, in.length);
     write_operate(&c, kind, op, flags, in, signature);
     rv = sk_call_run(&c);
     if (rv == CKR_OK) {

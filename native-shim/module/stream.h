@@ -24,6 +24,9 @@ void sk_sink_close(struct sk_sink *s);
 CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in, bool final,
                 const struct wire_bytes *signature, struct sk_sink *to);
 
+/* Whether an operation answers everything at its end, and after `more` bytes with more than a slot of the ring holds. */
+bool sk_answers_whole(const struct sk_operation *op, size_t more);
+
 /* Tells the keeper to drop what it has of the operation, if anything. */
 void sk_stream_cancel(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op);
 

@@ -243,4 +243,16 @@
 #define CK_SP800_108_DKM_LENGTH_SUM_OF_KEYS 0x1UL
 #endif
 
+#ifndef CKM_AES_XTS
+#define CKM_AES_XTS 0x1071UL
+#endif
+
+#ifndef CKM_AES_XTS_KEY_GEN
+#define CKM_AES_XTS_KEY_GEN 0x1072UL
+#endif
+
+#ifndef CKM_AES_KEY_WRAP_PKCS7
+#define CKM_AES_KEY_WRAP_PKCS7 0x210cUL
+#endif
+
 #endif

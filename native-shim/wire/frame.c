@@ -42,6 +42,8 @@ uint64_t wire_output_bound(enum wire_output_rule rule, uint32_t size, uint64_t i
         return input;
     case WIRE_OUTPUT_WRAPPED:
         return (input + 7) / 8 * 8 + 8;
+    case WIRE_OUTPUT_WRAPPED_PADDED:
+        return (input / 8 + 1) * 8 + 8;
     }
     return input;
 }

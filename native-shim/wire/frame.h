@@ -60,7 +60,8 @@ enum wire_output_rule {
     WIRE_OUTPUT_INPUT = 3,    /* as much as went in, plus `size` (a tag) at the end */
     WIRE_OUTPUT_PADDED = 4,   /* what went in, padded to the next multiple of `size`: always at least one byte more */
     WIRE_OUTPUT_UNPADDED = 5, /* at most what went in */
-    WIRE_OUTPUT_WRAPPED = 6   /* what went in, rounded up to a multiple of 8, plus 8 */
+    WIRE_OUTPUT_WRAPPED = 6,   /* what went in, rounded up to a multiple of 8, plus 8 */
+    WIRE_OUTPUT_WRAPPED_PADDED = 7 /* what went in, padded to the next multiple of 8, plus 8 */
 };
 
 /* An upper bound of the output for `input` bytes in all. */

@@ -37,9 +37,14 @@ enum wire_layout {
     LAYOUT_oaep,
     LAYOUT_ecdh1,
     LAYOUT_eddsa,
-    LAYOUT_mac_length
+    LAYOUT_mac_length,
+    LAYOUT_ccm,
+    LAYOUT_chacha20,
+    LAYOUT_chacha20_poly1305,
+    LAYOUT_data,
+    LAYOUT_iv_data
 };
-enum { WIRE_LAYOUTS = LAYOUT_mac_length + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_iv_data + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -60,7 +65,15 @@ enum wire_engine {
     ENGINE_rsa_pss,
     ENGINE_ecdsa,
     ENGINE_eddsa,
-    ENGINE_ecdh
+    ENGINE_ecdh,
+    ENGINE_ccm,
+    ENGINE_gmac,
+    ENGINE_cts,
+    ENGINE_xts,
+    ENGINE_chacha,
+    ENGINE_poly1305,
+    ENGINE_key_wrap_pkcs7,
+    ENGINE_encrypt_data
 };
 
 struct wire_mechanism {

@@ -2,7 +2,7 @@
 
 #include "limits.h"
 
-enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, POINT_MAX = 1024, MAC_MAX = 64 };
+enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1024, MAC_MAX = 64 };
 
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
 
@@ -12,6 +12,12 @@ static bool read_iv(struct wire_bytes bytes, size_t length, bool optional, struc
     return bytes.length == length || (optional && bytes.length == 0);
 }
 
+/* NIST SP 800-38C, A.1: the length is written into the 15 - n bytes that a nonce of n bytes leaves. */
+static bool ccm_length_fits(const struct wire_params *p)
+{
+    return p->data_length <= WIRE_DATA_MAX && p->data_length >> (8 * (p->iv.length <= 12 ? 3 : 2)) == 0;
+}
+
 static bool check(enum wire_layout layout, const struct wire_params *p)
 {
     switch (layout) {
@@ -19,6 +25,14 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->iv.length == 16 && p->bits >= 1 && p->bits <= 128;
     case LAYOUT_gcm:
         return p->iv.length >= 1 && tag_bits_ok(p->bits);
+    case LAYOUT_ccm:
+        return p->iv.length >= 7 && ccm_length_fits(p) && p->bits >= 32 && p->bits <= 128 && p->bits % 16 == 0;
+    case LAYOUT_chacha20:
+        return p->iv.length + p->point.length == 16 && (p->point.length == 4 || p->point.length == 8);
+    case LAYOUT_chacha20_poly1305:
+        return p->iv.length == 12;
+    case LAYOUT_iv_data:
+        return p->iv.length == 16;
     case LAYOUT_mac_length:
         return p->bits >= 1 && p->bits <= MAC_MAX;
     default:
@@ -73,6 +87,28 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
     case LAYOUT_mac_length:
         out->bits = wire_read_u32(&r);
         break;
+    case LAYOUT_ccm:
+        out->data_length = wire_read_u64(&r);
+        out->iv = wire_read_bytes(&r, CCM_NONCE_MAX);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->bits = wire_read_u32(&r);
+        break;
+    case LAYOUT_chacha20:
+        out->point = wire_read_bytes(&r, 8);
+        out->iv = wire_read_bytes(&r, 12);
+        break;
+    case LAYOUT_chacha20_poly1305:
+        out->iv = wire_read_bytes(&r, 12);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->bits = 128;
+        break;
+    case LAYOUT_data:
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
+    case LAYOUT_iv_data:
+        out->iv = wire_read_bytes(&r, 16);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
     }
     return wire_reader_done(&r) && check(layout, out);
 }
@@ -118,6 +154,24 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         break;
     case LAYOUT_mac_length:
         wire_write_u32(w, p->bits);
+        break;
+    case LAYOUT_ccm:
+        wire_write_u64(w, p->data_length);
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        wire_write_u32(w, p->bits);
+        break;
+    case LAYOUT_chacha20:
+        wire_write_bytes(w, p->point.data, p->point.length);
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        break;
+    case LAYOUT_chacha20_poly1305:
+    case LAYOUT_iv_data:
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    case LAYOUT_data:
+        wire_write_bytes(w, p->aad.data, p->aad.length);
         break;
     }
 }

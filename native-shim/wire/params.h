@@ -11,6 +11,11 @@
  *   ecdh1     u64 kdf (CKD_), bytes shared data, bytes public point (raw or DER OCTET STRING)
  *   eddsa     u8 present, u8 prehash, bytes context (at most 255)
  *   mac_length  u32 bytes of the code (1..64; the engine knows the greatest)
+ *   ccm       u64 bytes of data (at most WIRE_DATA_MAX), bytes nonce (7..13), bytes associated data, u32 tag bits
+ *   chacha20  bytes counter (4 or 8, little-endian), bytes nonce (12 with a counter of 4, 8 with one of 8)
+ *   chacha20_poly1305  bytes nonce (12), bytes associated data
+ *   data      bytes
+ *   iv_data   bytes iv (16), bytes
  */
 #ifndef SIDEKEY_WIRE_PARAMS_H
 #define SIDEKEY_WIRE_PARAMS_H
@@ -19,12 +24,13 @@
 #include "mechanism.h"
 
 struct wire_params {
-    struct wire_bytes iv;      /* iv*, ctr's counter block, gcm */
-    struct wire_bytes aad;     /* gcm; oaep's label; ecdh1's shared data; eddsa's context */
-    struct wire_bytes point;   /* ecdh1 */
+    struct wire_bytes iv;      /* iv*, ctr's counter block, gcm, ccm, chacha20 */
+    struct wire_bytes aad;     /* gcm; oaep's label; ecdh1's shared data; eddsa's context; data */
+    struct wire_bytes point;   /* ecdh1; chacha20's counter */
     uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf is in hash */
     uint64_t salt_length;      /* pss */
-    uint32_t bits;             /* gcm's tag, ctr's counter; mac_length's bytes */
+    uint64_t data_length;      /* ccm */
+    uint32_t bits;             /* tag of gcm, ccm; ctr's counter; mac_length's bytes */
     bool present, prehash;     /* eddsa */
 };
 

@@ -36,6 +36,7 @@ C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives th
 
 Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
 decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA is pure Ed25519 or Ed448, without context or prehash (OpenSSL can say neither before 3.2).
+A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
 Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
 CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
 

@@ -163,6 +163,7 @@ const SUITES: readonly Suite[] = [
   })),
   aesSuite('aes_wrap', () => ({ mechanism: pkcs11js.CKM_AES_KEY_WRAP })),
   aesSuite('aes_kwp', () => ({ mechanism: pkcs11js.CKM_AES_KEY_WRAP_PAD })),
+  aesSuite('aes_kwp', () => ({ mechanism: 0x210b })),
   macSuite('aes_cmac', pkcs11js.CKK_AES, pkcs11js.CKM_AES_CMAC),
   macSuite('hmac_sha1', pkcs11js.CKK_GENERIC_SECRET, pkcs11js.CKM_SHA_1_HMAC),
   macSuite('hmac_sha224', pkcs11js.CKK_GENERIC_SECRET, pkcs11js.CKM_SHA224_HMAC),

@@ -7,6 +7,7 @@ import { decodeTemplate, readUlong } from '../attribute-value.ts';
 import { checkWritable, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
+import { onlyLength } from '../key-types.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateKey, generatePair } from '../key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../object-template.ts';
@@ -112,7 +113,8 @@ async function makeFrom(
   template.set(CKA.CLASS, template.get(CKA.CLASS) ?? Buffer.from([objectClass, 0, 0, 0, 0, 0, 0, 0]));
   const attributes = buildAttributes({ origin: from.origin, objectClass, keyType, template });
   checkWritable(caller, attributes);
-  const lengthBytes = readUlong(attributes, CKA.VALUE_LEN);
+  const onlyBytes = from.origin === 'derive' && keyType !== null ? onlyLength(keyType) : null;
+  const lengthBytes = readUlong(attributes, CKA.VALUE_LEN) ?? onlyBytes;
   const draft = await draftKey(domain, makerOf(caller), attributes, from, make(lengthBytes));
   const [object] = await keep(domain, makerOf(caller), [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was made');

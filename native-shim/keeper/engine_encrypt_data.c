@@ -1,0 +1,49 @@
+/*
+ * CKM_AES_ECB_ENCRYPT_DATA and CKM_AES_CBC_ENCRYPT_DATA (PKCS#11 3.1, 6.14): the ciphertext of the caller's data is the new key;
+ * what is too much is dropped from its trailing end.
+ */
+#include <openssl/evp.h>
+
+#include "arena.h"
+#include "crypto.h"
+#include "cryptoki.h"
+#include "engine.h"
+#include "mechanism.h"
+
+enum { BLOCK = 16 };
+
+static int encrypt(const struct wire_mechanism *m, const struct kp_key *base, const struct wire_params *p, uint8_t *out)
+{
+    const EVP_CIPHER *cipher = kp_cipher(m->algorithm, base->secret.length);
+    EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
+    int n;
+    bool ok = ctx && cipher && EVP_EncryptInit_ex2(ctx, cipher, base->secret.data, p->iv.data, NULL) == 1 &&
+              EVP_CIPHER_CTX_set_padding(ctx, 0) == 1 &&
+              EVP_EncryptUpdate(ctx, out, &n, p->aad.data, (int)p->aad.length) == 1;
+
+    EVP_CIPHER_CTX_free(ctx);
+    return ok ? STATUS_ok : STATUS_memory;
+}
+
+int kp_encrypt_data(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p, size_t length,
+                    struct wire_writer *out)
+{
+    size_t wanted = length ? length : p->aad.length;
+    uint8_t *all;
+    int status;
+
+    if (base->type != CKK_AES)
+        return STATUS_key_type_inconsistent;
+    if (p->aad.length == 0 || p->aad.length % BLOCK)
+        return STATUS_mechanism_param_invalid;
+    if (wanted > p->aad.length)
+        return STATUS_key_size_range;
+    all = kp_alloc(p->aad.length + BLOCK);
+    if (!all)
+        return STATUS_memory;
+    status = encrypt(m, base, p, all);
+    if (status == STATUS_ok)
+        wire_write_raw(out, all, wanted);
+    kp_free(all);
+    return status == STATUS_ok && out->full ? STATUS_key_size_range : status;
+}

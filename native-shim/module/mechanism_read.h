@@ -1,0 +1,26 @@
+/*
+ * Readers of mechanism parameters beyond those in mechanism.c. Each copies the caller's structure once and makes views into
+ * what it points to; false: CKR_MECHANISM_PARAM_INVALID.
+ */
+#ifndef SIDEKEY_MODULE_MECHANISM_READ_H
+#define SIDEKEY_MODULE_MECHANISM_READ_H
+
+#include "cryptoki3.h"
+
+#include "../wire/params.h"
+
+/* A pointer and length of the caller's; false when they contradict each other or are out of bounds. */
+bool sk_read_view(struct wire_bytes *out, const void *data, CK_ULONG length);
+
+/* The parameter as a structure of exactly this size. */
+bool sk_read_struct(void *to, size_t size, const CK_MECHANISM *m);
+
+bool sk_read_ccm(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_chacha20(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_chacha20_poly1305(const CK_MECHANISM *m, struct wire_params *p);
+
+/* `own` is the place of the initial value, which `p` then points to. */
+bool sk_read_iv_data(const CK_MECHANISM *m, CK_AES_CBC_ENCRYPT_DATA_PARAMS *own, struct wire_params *p);
+bool sk_read_data(const CK_MECHANISM *m, struct wire_params *p);
+
+#endif

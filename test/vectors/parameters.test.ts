@@ -1,0 +1,29 @@
+/** Mechanisms whose parameters hold pointers, by a C-like program: ciphers.py and its sisters are run on one instance each. */
+import { spawnSync } from 'node:child_process';
+import { join, resolve } from 'node:path';
+import t from 'tap';
+import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
+
+const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
+
+for (const program of ['ciphers.py'])
+  t.test(program, { timeout: 120_000 }, async (t) => {
+    const { socket } = await startInstance(t);
+    const env = {
+      ...process.env,
+      SIDEKEY_SOCKET: socket,
+      MODULE,
+      PIN,
+      VECTORS,
+      PYTHONDONTWRITEBYTECODE: '1',
+    };
+    const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, program)], {
+      env,
+      encoding: 'utf8',
+      timeout: 110_000,
+    });
+    const points = stdout.split('\n').filter((line) => /^(not )?ok /.test(line));
+    t.ok(points.length > 10, 'it ran');
+    for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
+    t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
+  });
