@@ -1,5 +1,7 @@
-/** `node serve.ts KIND PORT`: a fake service as a process of its own, for tests that block while a program runs. Says its port. */
+/** `node serve.ts KIND PORT [ARGUMENT]`: a fake service as a process of its own, for tests that block while a program runs. Says its port. */
+import { readFileSync } from 'node:fs';
 import { FakeAwsKms } from './fake-aws-kms.ts';
+import { FakeGcpKms } from './fake-gcp-kms.ts';
 import { FakeService, type Handler } from './fake-service.ts';
 import { FakeVault } from './fake-vault.ts';
 
@@ -9,7 +11,16 @@ function vault(): Handler {
   return fake.handle;
 }
 
-const KINDS: Readonly<Record<string, () => Handler>> = { vault, 'aws-kms': () => new FakeAwsKms().handle };
+/** Its argument: a file with the service account's public key. */
+function gcp(): Handler {
+  return new FakeGcpKms(readFileSync(process.argv[4] ?? '', 'utf8')).handle;
+}
+
+const KINDS: Readonly<Record<string, () => Handler>> = {
+  vault,
+  'aws-kms': () => new FakeAwsKms().handle,
+  'gcp-kms': gcp,
+};
 
 const [kind = '', port = '0'] = process.argv.slice(2);
 const make = KINDS[kind];

@@ -7,11 +7,13 @@ import type { Test } from 'tap';
 
 export class ServiceProcess {
   readonly #kind: string;
+  readonly #arguments: readonly string[];
   #child: ChildProcess | null = null;
   #port = 0;
 
-  constructor(t: Test, kind: string) {
+  constructor(t: Test, kind: string, ...args: string[]) {
     this.#kind = kind;
+    this.#arguments = args;
     t.teardown(() => this.stop());
   }
 
@@ -20,7 +22,7 @@ export class ServiceProcess {
   }
 
   async start(): Promise<void> {
-    const args = [join(import.meta.dirname, 'serve.ts'), this.#kind, `${this.#port}`];
+    const args = [join(import.meta.dirname, 'serve.ts'), this.#kind, `${this.#port}`, ...this.#arguments];
     const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#child = child;
     const [line] = await once(createInterface(child.stdout), 'line');

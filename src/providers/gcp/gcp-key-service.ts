@@ -1,0 +1,133 @@
+/**
+ * A KEK in Google Cloud KMS. The data key is made here and encrypted there, with the purpose as associated data; checksums are
+ * sent and checked in both directions.
+ */
+import { SidekeyError } from '../../errors.ts';
+import { encodeBase64 } from '../http/base64-bytes.ts';
+import { createTransport } from '../http/http-options.ts';
+import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
+import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { bindingOf, DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
+import { crc32c } from './crc32c.ts';
+import { GcpClient } from './gcp-client.ts';
+import { gcpSchema, type GcpOptions } from './gcp-options.ts';
+import { GoogleCredentials } from './google-credentials.ts';
+
+const KIND = 'gcp-kms';
+
+/** 64-bit numbers are strings in this JSON. */
+const checksum = (bytes: Buffer): string => String(crc32c(bytes));
+
+function associatedData(purpose: string): object {
+  const data = bindingOf(KIND, purpose);
+  return {
+    additionalAuthenticatedData: data.toString('base64'),
+    additionalAuthenticatedDataCrc32c: checksum(data),
+  };
+}
+
+/** What is wrong with the answer to encrypt. */
+function checkEncrypted(key: string, body: Buffer): string | null {
+  const reply = parseJson(body);
+  if (jsonAt(reply, 'verifiedPlaintextCrc32c') !== true) return 'the plaintext changed on its way';
+  if (jsonAt(reply, 'verifiedAdditionalAuthenticatedDataCrc32c') !== true)
+    return 'the associated data changed on its way';
+  if (!textAt(reply, 'name').startsWith(`${key}/cryptoKeyVersions/`)) return 'another key was used';
+  const ciphertext = Buffer.from(textAt(reply, 'ciphertext'), 'base64');
+  const isGood = ciphertext.length > 0 && checksum(ciphertext) === textAt(reply, 'ciphertextCrc32c');
+  return isGood ? null : 'the ciphertext changed on its way';
+}
+
+class GcpKey {
+  readonly #key: string;
+  readonly #client: GcpClient;
+  readonly #what: string;
+
+  constructor(name: string, key: string, client: GcpClient) {
+    this.#key = key;
+    this.#client = client;
+    this.#what = `provider "${name}", key ${key}`;
+  }
+
+  async encrypt(key: Buffer, purpose: string): Promise<Buffer> {
+    const base64 = encodeBase64(key, 'standard');
+    const others = { plaintextCrc32c: checksum(key), ...associatedData(purpose) };
+    const body = jsonWithSecret(others, 'plaintext', base64);
+    try {
+      const what = `${this.#what}: encrypt`;
+      const check = (reply: Buffer) => checkEncrypted(this.#key, reply);
+      const reply = parseJson(await this.#client.call({ what, path: `${this.#key}:encrypt`, body, check }));
+      const ciphertext = Buffer.from(textAt(reply, 'ciphertext'), 'base64');
+      return formatWrappedKey(KIND, { reference: textAt(reply, 'name'), ciphertext });
+    } finally {
+      base64.fill(0);
+      body.fill(0);
+    }
+  }
+
+  async decrypt(wrapped: Buffer, purpose: string): Promise<Buffer> {
+    const { ciphertext } = parseWrappedKey(KIND, wrapped);
+    const request = {
+      ciphertext: ciphertext.toString('base64'),
+      ciphertextCrc32c: checksum(ciphertext),
+      ...associatedData(purpose),
+    };
+    let plaintext: Buffer | null = null;
+    const check = (body: Buffer): string | null => {
+      plaintext = takeSecret(body, ['plaintext']);
+      const said = textAt(parseJson(body), 'plaintextCrc32c');
+      body.fill(0);
+      if (plaintext?.length === DATA_KEY_BYTES && checksum(plaintext) === said) return null;
+      plaintext?.fill(0);
+      plaintext = null;
+      return 'the plaintext changed on its way';
+    };
+    const what = `${this.#what}: decrypt`;
+    const body = Buffer.from(JSON.stringify(request));
+    await this.#client.call({ what, path: `${this.#key}:decrypt`, body, check });
+    if (plaintext) return plaintext;
+    throw new SidekeyError('internal', `${what}: an answer was not checked`);
+  }
+
+  async health(): Promise<string> {
+    const reply = parseJson(await this.#client.call({ what: this.#what, path: this.#key, body: null }));
+    const [purpose, state] = [textAt(reply, 'purpose'), textAt(reply, 'primary', 'state')];
+    const facts = `${this.#what}: ${purpose}, ${textAt(reply, 'primary', 'protectionLevel')}, ${state}`;
+    if (purpose === 'ENCRYPT_DECRYPT' && state === 'ENABLED') return facts;
+    throw new SidekeyError('provider_refused', facts);
+  }
+}
+
+export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
+  const { name, random, resolvePath } = deps;
+  const { http, caller } = createTransport(options, deps);
+  const file = options['credentials-file'];
+  const credentials = new GoogleCredentials(
+    file === undefined ? null : resolvePath(file),
+    `provider "${name}"`,
+  );
+  const client = new GcpClient(options.endpoint, options['quota-project'] ?? null, caller, credentials);
+  const kek = new GcpKey(name, options.key, client);
+  return {
+    async generateDataKey(purpose) {
+      const plaintext = random(DATA_KEY_BYTES);
+      try {
+        return { plaintext, wrapped: await kek.encrypt(plaintext, purpose) };
+      } catch (error) {
+        plaintext.fill(0);
+        throw error;
+      }
+    },
+    unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
+    async health() {
+      try {
+        return { ok: true, detail: await kek.health() };
+      } catch (error) {
+        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+      }
+    },
+    close: () => http.close(),
+  };
+}
+
+export const gcpKind = defineKind(KIND, gcpSchema, createGcpKms);

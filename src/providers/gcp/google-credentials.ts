@@ -1,0 +1,73 @@
+/**
+ * Credentials for Google Cloud by Google's own library: a file (service account, workload identity federation, impersonation), else the
+ * application default ones, else the metadata server. A service account signs its own tokens: no other service is asked for them.
+ */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { SidekeyError } from '../../errors.ts';
+import { describeFault, whileOpen } from '../http/service-call.ts';
+import { fingerprintFiles } from '../http/tls-files.ts';
+
+const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
+
+type Headers = () => Promise<{ get(name: string): string | null }>;
+
+/** The library is large: it is loaded when it is needed. */
+async function createSource(file: string | null): Promise<Headers> {
+  const { GoogleAuth, JWT } = await import('google-auth-library');
+  const auth = new GoogleAuth({ scopes: [SCOPE], ...(file === null ? {} : { keyFilename: file }) });
+  const client = await auth.getClient();
+  if (client instanceof JWT) client.useJWTAccessWithScope = true;
+  return () => client.getRequestHeaders('https://cloudkms.googleapis.com/');
+}
+
+export class GoogleCredentials {
+  readonly #file: string | null;
+  readonly #what: string;
+  #source: Promise<Headers> | null = null;
+  #fingerprint = '';
+
+  constructor(file: string | null, what: string) {
+    this.#file = file;
+    this.#what = what;
+  }
+
+  /** "Bearer ..."; rejects with provider_unreachable or provider_refused, or with the signal's reason. */
+  authorization(signal: AbortSignal): Promise<string> {
+    return whileOpen(this.#get(), signal);
+  }
+
+  drop(): void {
+    this.#source = null;
+  }
+
+  async #get(): Promise<string> {
+    const fingerprint = fingerprintFiles([this.#watchedFile()]);
+    if (fingerprint !== this.#fingerprint) this.drop();
+    this.#fingerprint = fingerprint;
+    const source = (this.#source ??= createSource(this.#file));
+    try {
+      const value = (await (await source)()).get('authorization');
+      if (value) return value;
+      throw new Error('the library gave no token');
+    } catch (error) {
+      // Where there was no file there may be one next time.
+      if (this.#source === source) this.drop();
+      throw this.#toFault(error);
+    }
+  }
+
+  #watchedFile(): string {
+    const named = this.#file ?? process.env['GOOGLE_APPLICATION_CREDENTIALS'];
+    return named ?? join(homedir(), '.config/gcloud/application_default_credentials.json');
+  }
+
+  /** A token service that says no (invalid_grant) is a refusal. */
+  #toFault(error: unknown): SidekeyError {
+    const status: unknown = Reflect.get(Object(error), 'status');
+    const isRefusal = typeof status === 'number' && status >= 400 && status < 500 && status !== 429;
+    const code = isRefusal && status !== 404 ? 'provider_refused' : 'provider_unreachable';
+    const message = `${this.#what}: no credentials: ${describeFault(error)}`;
+    return new SidekeyError(code, message, { cause: error });
+  }
+}
