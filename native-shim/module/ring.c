@@ -123,21 +123,18 @@ static int claim_any(struct sk_ring *r, struct ring_region *region, uint64_t hom
     return -1;
 }
 
-/* More threads than slots: they queue here rather than by the slower socket. */
+/* More threads than slots: they look again after a while rather than take the slower socket. Nobody wakes them: a slot that is
+ * given back is mostly taken again by the same thread before another could run. */
 static int claim_later(struct sk_ring *r, struct ring_region *region, uint64_t home)
 {
+    const struct timespec pause = {.tv_nsec = 1000000};
     int64_t until = sk_now_ms() + SLOT_WAIT_MS;
     int slot = -1;
 
-    atomic_fetch_add(&r->wanting, 1);
     while (slot < 0 && !atomic_load(&r->dead) && sk_now_ms() < until) {
-        unsigned seen = atomic_load(&r->freed);
-
+        nanosleep(&pause, NULL);
         slot = claim_any(r, region, home);
-        if (slot < 0)
-            sleep_on(&r->freed, seen, PIECE_MS);
     }
-    atomic_fetch_sub(&r->wanting, 1);
     return slot;
 }
 
@@ -177,11 +174,6 @@ void sk_ring_leave(struct sk_turn *t)
         atomic_store(&r->given_up[t->slot], true);
     else
         atomic_store_explicit(&s->state, RING_FREE, memory_order_release);
-    atomic_thread_fence(memory_order_seq_cst);
-    if (atomic_load_explicit(&r->wanting, memory_order_relaxed)) {
-        atomic_fetch_add(&r->freed, 1);
-        wake(&r->freed, 1);
-    }
     drop(r);
 }
 

@@ -25,7 +25,6 @@ struct sk_ring {
     bool bell_is_ours;                 /* when it died, the host had not closed our descriptors */
     uint64_t generation;
     atomic_bool given_up[RING_SLOTS];  /* at its deadline: to be taken back once it is done */
-    atomic_uint wanting, freed;        /* threads that wait for a slot; what they sleep on */
     _Atomic uint64_t ids;
 };
 
