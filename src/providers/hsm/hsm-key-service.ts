@@ -25,15 +25,15 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
     throw new SidekeyError('provider_refused', `provider "${provider}" (${key}): ${what}`);
   };
 
-  async function unwrap({ mechanism, iv, body }: WrappedBlob, purpose: string): Promise<Buffer> {
+  async function unwrap({ mechanism, iv, body }: WrappedBlob, purpose: string, end: number): Promise<Buffer> {
     const context = contextOf(mechanism, purpose);
     const fields = [Buffer.from([mechanism.id]), iv, context, body];
-    const payload = await hsm.use(({ worker }, ms) => worker.ask(CODE.decrypt, fields, ms));
+    const payload = await hsm.use(end, ({ worker }, ms) => worker.ask(CODE.decrypt, fields, ms));
     return fromPayload(mechanism, payload, context) ?? refuse('this was wrapped for something else');
   }
 
-  function wrap(plaintext: Buffer, purpose: string): Promise<WrappedBlob> {
-    return hsm.use(async ({ worker, mechanism }, ms) => {
+  function wrap(plaintext: Buffer, purpose: string, end: number): Promise<WrappedBlob> {
+    return hsm.use(end, async ({ worker, mechanism }, ms) => {
       const context = contextOf(mechanism, purpose);
       const iv = random(mechanism.how === 'encrypt' ? IV_BYTES : 0);
       const payload = toPayload(mechanism, plaintext, context);
@@ -47,8 +47,8 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
   }
 
   /** Some modules put an IV of their own in the place of ours: what they wrapped would be lost. */
-  async function check(plaintext: Buffer, wrapped: WrappedBlob, purpose: string): Promise<void> {
-    const again = await unwrap(wrapped, purpose);
+  async function check(plaintext: Buffer, wrapped: WrappedBlob, purpose: string, end: number): Promise<void> {
+    const again = await unwrap(wrapped, purpose, end);
     const same = timingSafeEqual(again, plaintext);
     again.fill(0);
     if (!same) refuse('the module does not open what it wrapped');
@@ -56,20 +56,20 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
 
   return {
     async generateDataKey(purpose) {
-      const plaintext = random(DATA_KEY_BYTES);
+      const [plaintext, end] = [random(DATA_KEY_BYTES), hsm.deadline()];
       try {
-        const wrapped = await wrap(plaintext, purpose);
-        await check(plaintext, wrapped, purpose);
+        const wrapped = await wrap(plaintext, purpose, end);
+        await check(plaintext, wrapped, purpose, end);
         return { plaintext, wrapped: encodeBlob(wrapped) };
       } catch (error) {
         plaintext.fill(0);
         throw error;
       }
     },
-    unwrapDataKey: async (wrapped, purpose) => unwrap(decodeBlob(wrapped, provider), purpose),
+    unwrapDataKey: async (wrapped, purpose) => unwrap(decodeBlob(wrapped, provider), purpose, hsm.deadline()),
     async health() {
       try {
-        const detail = await hsm.use(({ worker }, ms) => worker.ask(CODE.health, [], ms));
+        const detail = await hsm.use(hsm.deadline(), ({ worker }, ms) => worker.ask(CODE.health, [], ms));
         return { ok: true, detail: detail.toString('utf8') };
       } catch (error) {
         return { ok: false, detail: error instanceof Error ? error.message : String(error) };

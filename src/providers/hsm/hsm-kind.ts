@@ -1,6 +1,6 @@
 /** The configuration of a PKCS#11 HSM. */
 import { z } from 'zod';
-import { duration } from '../../config/units.ts';
+import { callDuration } from '../call-duration.ts';
 import { defineKind } from '../key-service.ts';
 import { createHsmKeyService } from './hsm-key-service.ts';
 import { MECHANISM_NAMES } from './mechanism.ts';
@@ -32,8 +32,8 @@ const schema = z
     mechanism: z.enum(MECHANISM_NAMES).optional(),
     sessions: z.int().min(1).max(64).default(8),
     environment: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
-    timeout: duration.default(8000),
-    'try-timeout': duration.default(4000),
+    timeout: callDuration.default(8000),
+    'try-timeout': callDuration.default(4000),
   })
   .refine(
     (given) =>

@@ -49,10 +49,14 @@ export class HsmSupervisor {
     this.#options = options;
   }
 
-  /** Rejects with provider_refused or provider_unreachable, by the deadline. */
-  async use<T>(work: Work<T>): Promise<T> {
-    const { timeoutMs, tryMs, clock } = this.#options;
-    const end = clock.monotonic() + timeoutMs;
+  /** The end of a call that begins now, on the monotonic clock; a call of several steps has one. */
+  deadline(): number {
+    return this.#options.clock.monotonic() + this.#options.timeoutMs;
+  }
+
+  /** Rejects with provider_refused or provider_unreachable, by its end. */
+  async use<T>(end: number, work: Work<T>): Promise<T> {
+    const { tryMs, clock } = this.#options;
     for (let attempt = 1; ; attempt++) {
       const left = end - clock.monotonic();
       try {

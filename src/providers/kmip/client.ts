@@ -43,6 +43,11 @@ export interface Call<T> {
   readonly response: (payload: Payload) => T;
 }
 
+export interface KmipCaller {
+  /** Rejects with provider_refused or provider_unreachable, by the deadline. */
+  call<T>(call: Call<T>): Promise<T>;
+}
+
 function ask<T>(
   connection: KmipConnection,
   version: KmipVersion,
@@ -75,10 +80,14 @@ export class KmipClient {
     this.#options = options;
   }
 
-  /** Rejects with provider_refused or provider_unreachable, by the deadline. */
-  async call<T>(call: Call<T>): Promise<T> {
-    const { timeoutMs, clock, sleep } = this.#options;
-    const end = clock.monotonic() + timeoutMs;
+  /** For what takes several calls and has one deadline, which begins now. */
+  begin(): KmipCaller {
+    const end = this.#options.clock.monotonic() + this.#options.timeoutMs;
+    return { call: (call) => this.#call(call, end) };
+  }
+
+  async #call<T>(call: Call<T>, end: number): Promise<T> {
+    const { clock, sleep } = this.#options;
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#try(call, end - clock.monotonic());

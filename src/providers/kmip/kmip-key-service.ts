@@ -7,7 +7,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { bindKey, DATA_KEY_BYTES, hashContext, takeBoundKey } from '../bound-payload.ts';
 import type { KeyService } from '../key-service.ts';
-import type { KmipClient } from './client.ts';
+import type { KmipCaller, KmipClient } from './client.ts';
 import { formatVersion } from './message.ts';
 import { decryptCbc, decryptGcm, encryptCbc, encryptGcm, getState, hmacSha256 } from './operations.ts';
 import { nameOf, STATE } from './tables.ts';
@@ -33,46 +33,53 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
     throw new SidekeyError('provider_refused', `provider "${provider}" (key ${key}): ${what}`);
   };
 
-  async function wrapGcm(payload: Buffer, context: Buffer): Promise<KmipBlob> {
+  async function wrapGcm(by: KmipCaller, payload: Buffer, context: Buffer): Promise<KmipBlob> {
     const iv = random(MODES.gcm.ivBytes);
-    const { body, tag } = await encryptGcm(client, { keyId, iv, aad: context }, payload);
+    const { body, tag } = await encryptGcm(by, { keyId, iv, aad: context }, payload);
     if (tag.length !== MODES.gcm.tagBytes) refuse(keyId, `a tag of ${tag.length} bytes`);
     return { mode: MODES.gcm, keyId, iv, tag, body };
   }
 
-  async function wrapCbc(payload: Buffer, context: Buffer, macKey: string): Promise<KmipBlob> {
+  async function wrapCbc(
+    by: KmipCaller,
+    payload: Buffer,
+    context: Buffer,
+    macKey: string,
+  ): Promise<KmipBlob> {
     const iv = random(MODES.cbcHmac.ivBytes);
-    const body = await encryptCbc(client, keyId, iv, payload);
-    const tag = await hmacSha256(client, macKey, macInput(context, iv, body));
+    const body = await encryptCbc(by, keyId, iv, payload);
+    const tag = await hmacSha256(by, macKey, macInput(context, iv, body));
     if (tag.length !== MODES.cbcHmac.tagBytes) refuse(macKey, `a MAC of ${tag.length} bytes`);
     return { mode: MODES.cbcHmac, keyId, iv, tag, body };
   }
 
-  async function openCbc(blob: KmipBlob, context: Buffer): Promise<Buffer> {
+  async function openCbc(by: KmipCaller, blob: KmipBlob, context: Buffer): Promise<Buffer> {
     if (macKeyId === null) return refuse(blob.keyId, 'this was wrapped with a MAC: mac-key-id is missing');
-    const mac = await hmacSha256(client, macKeyId, macInput(context, blob.iv, blob.body));
+    const mac = await hmacSha256(by, macKeyId, macInput(context, blob.iv, blob.body));
     if (mac.length !== blob.tag.length || !timingSafeEqual(mac, blob.tag))
       return refuse(blob.keyId, 'this was wrapped for something else, or changed');
-    return decryptCbc(client, blob.keyId, blob.iv, blob.body);
+    return decryptCbc(by, blob.keyId, blob.iv, blob.body);
   }
 
-  async function open(blob: KmipBlob, purpose: string): Promise<Buffer> {
+  async function open(by: KmipCaller, blob: KmipBlob, purpose: string): Promise<Buffer> {
     const context = contextOf(blob.mode, blob.keyId, purpose);
     const payload =
       blob.mode.id === MODES.gcm.id
-        ? await decryptGcm(client, { keyId: blob.keyId, iv: blob.iv, aad: context }, blob.body, blob.tag)
-        : await openCbc(blob, context);
+        ? await decryptGcm(by, { keyId: blob.keyId, iv: blob.iv, aad: context }, blob.body, blob.tag)
+        : await openCbc(by, blob, context);
     return takeBoundKey(payload, context) ?? refuse(blob.keyId, 'this was wrapped for something else');
   }
 
-  async function wrap(plaintext: Buffer, purpose: string): Promise<Buffer> {
+  async function wrap(by: KmipCaller, plaintext: Buffer, purpose: string): Promise<Buffer> {
     const mode = macKeyId === null ? MODES.gcm : MODES.cbcHmac;
     const context = contextOf(mode, keyId, purpose);
     const payload = bindKey(plaintext, context);
     try {
       const blob =
-        macKeyId === null ? await wrapGcm(payload, context) : await wrapCbc(payload, context, macKeyId);
-      await check(plaintext, blob, purpose);
+        macKeyId === null
+          ? await wrapGcm(by, payload, context)
+          : await wrapCbc(by, payload, context, macKeyId);
+      await check(by, plaintext, blob, purpose);
       return encodeBlob(blob);
     } finally {
       payload.fill(0);
@@ -80,8 +87,8 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
   }
 
   /** A server that ignored our IV or associated data would be noticed at the next start: better now. */
-  async function check(plaintext: Buffer, blob: KmipBlob, purpose: string): Promise<void> {
-    const again = await open(blob, purpose);
+  async function check(by: KmipCaller, plaintext: Buffer, blob: KmipBlob, purpose: string): Promise<void> {
+    const again = await open(by, blob, purpose);
     const same = timingSafeEqual(again, plaintext);
     again.fill(0);
     if (!same) refuse(keyId, 'the server does not open what it wrapped');
@@ -91,16 +98,16 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {
-        return { plaintext, wrapped: await wrap(plaintext, purpose) };
+        return { plaintext, wrapped: await wrap(client.begin(), plaintext, purpose) };
       } catch (error) {
         plaintext.fill(0);
         throw error;
       }
     },
-    unwrapDataKey: async (wrapped, purpose) => open(decodeBlob(wrapped, provider), purpose),
+    unwrapDataKey: async (wrapped, purpose) => open(client.begin(), decodeBlob(wrapped, provider), purpose),
     async health() {
       try {
-        const { state, version } = await getState(client, keyId);
+        const { state, version } = await getState(client.begin(), keyId);
         const detail = `key ${keyId} is ${nameOf(STATE, state)}, by KMIP ${formatVersion(version)}`;
         return { ok: state === STATE.Active, detail };
       } catch (error) {

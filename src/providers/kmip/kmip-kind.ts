@@ -1,7 +1,7 @@
 /** The configuration of a KMIP server. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
-import { duration } from '../../config/units.ts';
+import { callDuration } from '../call-duration.ts';
 import { defineKind } from '../key-service.ts';
 import { KmipClient } from './client.ts';
 import { createKmipKeyService } from './kmip-key-service.ts';
@@ -29,8 +29,8 @@ const schema = z
     // Encrypt came with 1.2.
     'newest-version': z.enum(['2.1', '2.0', '1.4', '1.3', '1.2']).default('2.1'),
     connections: z.int().min(1).max(64).default(4),
-    timeout: duration.default(8000),
-    'try-timeout': duration.default(3000),
+    timeout: callDuration.default(8000),
+    'try-timeout': callDuration.default(3000),
   })
   .refine((given) => given['mac-key-id'] !== given['key-id'], 'mac-key-id is a key of its own');
 

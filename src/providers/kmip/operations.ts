@@ -1,6 +1,6 @@
 /** The operations of a KMIP server that a holder of a KEK needs, with their payloads (KMIP 1.4, 4; 2.1, 6). The order of fields is the specification's. */
 import { KmipNo, KmipTrouble } from './fault.ts';
-import type { KmipClient } from './client.ts';
+import type { KmipCaller } from './client.ts';
 import {
   bytes,
   enumeration,
@@ -66,11 +66,11 @@ function takeBytes(payload: Payload, tag: number, what: string): Buffer {
 }
 
 export function encryptGcm(
-  client: KmipClient,
+  by: KmipCaller,
   { keyId, iv, aad }: GcmInput,
   data: Buffer,
 ): Promise<{ body: Buffer; tag: Buffer }> {
-  return client.call({
+  return by.call({
     operation: OPERATION.Encrypt,
     key: keyId,
     request: (version) => {
@@ -91,8 +91,8 @@ export function encryptGcm(
 }
 
 /** The caller wipes the result. */
-export function decryptGcm(client: KmipClient, input: GcmInput, body: Buffer, tag: Buffer): Promise<Buffer> {
-  return client.call({
+export function decryptGcm(by: KmipCaller, input: GcmInput, body: Buffer, tag: Buffer): Promise<Buffer> {
+  return by.call({
     operation: OPERATION.Decrypt,
     key: input.keyId,
     request: () => [
@@ -108,13 +108,13 @@ export function decryptGcm(client: KmipClient, input: GcmInput, body: Buffer, ta
 }
 
 function cryptCbc(
-  client: KmipClient,
+  by: KmipCaller,
   operation: number,
   keyId: string,
   iv: Buffer,
   data: Buffer,
 ): Promise<Buffer> {
-  return client.call({
+  return by.call({
     operation,
     key: keyId,
     request: (version) => {
@@ -126,14 +126,14 @@ function cryptCbc(
   });
 }
 
-export const encryptCbc = (client: KmipClient, keyId: string, iv: Buffer, data: Buffer): Promise<Buffer> =>
-  cryptCbc(client, OPERATION.Encrypt, keyId, iv, data);
-export const decryptCbc = (client: KmipClient, keyId: string, iv: Buffer, data: Buffer): Promise<Buffer> =>
-  cryptCbc(client, OPERATION.Decrypt, keyId, iv, data);
+export const encryptCbc = (by: KmipCaller, keyId: string, iv: Buffer, data: Buffer): Promise<Buffer> =>
+  cryptCbc(by, OPERATION.Encrypt, keyId, iv, data);
+export const decryptCbc = (by: KmipCaller, keyId: string, iv: Buffer, data: Buffer): Promise<Buffer> =>
+  cryptCbc(by, OPERATION.Decrypt, keyId, iv, data);
 
-export function hmacSha256(client: KmipClient, keyId: string, data: Buffer): Promise<Buffer> {
+export function hmacSha256(by: KmipCaller, keyId: string, data: Buffer): Promise<Buffer> {
   const algorithm = enumeration(TAG.CryptographicAlgorithm, CRYPTOGRAPHIC_ALGORITHM.HMACSHA256);
-  return client.call({
+  return by.call({
     operation: OPERATION.MAC,
     key: keyId,
     request: () => [
@@ -151,12 +151,9 @@ function stateRequest({ major }: KmipVersion): TtlvItem {
   return text(TAG.AttributeName, 'State');
 }
 
-export function getState(
-  client: KmipClient,
-  keyId: string,
-): Promise<{ state: number; version: KmipVersion }> {
+export function getState(by: KmipCaller, keyId: string): Promise<{ state: number; version: KmipVersion }> {
   let version: KmipVersion = { major: 1, minor: 0 };
-  return client.call({
+  return by.call({
     operation: OPERATION.GetAttributes,
     key: keyId,
     request: (agreed) => {

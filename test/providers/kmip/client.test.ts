@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import t from 'tap';
-import { KmipClient, type KmipPort } from '../../../src/providers/kmip/client.ts';
+import { KmipClient, type KmipCaller, type KmipPort } from '../../../src/providers/kmip/client.ts';
 import type { KmipConnection } from '../../../src/providers/kmip/connection.ts';
 import { KmipTrouble, toTrouble } from '../../../src/providers/kmip/fault.ts';
 import * as message from '../../../src/providers/kmip/message.ts';
@@ -87,8 +87,8 @@ class Script implements KmipPort {
 
   close(): void {}
 
-  client(newest: KmipVersion = { major: 2, minor: 1 }): KmipClient {
-    return new KmipClient({
+  client(newest: KmipVersion = { major: 2, minor: 1 }): KmipCaller {
+    const client = new KmipClient({
       provider: 'vault of keys',
       pool: this,
       newest,
@@ -101,6 +101,7 @@ class Script implements KmipPort {
       },
       random: randomBytes,
     });
+    return client.begin();
   }
 
   calls(operation: number): number {

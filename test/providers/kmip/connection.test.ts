@@ -1,0 +1,136 @@
+import { chmodSync, utimesSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { SYSTEM_CLOCK } from '../../../src/clock.ts';
+import { integer, structure } from '../../../src/providers/kmip/message.ts';
+import { KmipPool } from '../../../src/providers/kmip/pool.ts';
+import { encodeTtlv, messageLength } from '../../../src/providers/kmip/ttlv.ts';
+import { FakeKmip, type KmipScript } from '../../fakes/fake-kmip.ts';
+
+const REQUEST = encodeTtlv(structure(0x420078, integer(0x42000d, 1)));
+const ANSWER = encodeTtlv(structure(0x42007b, integer(0x42000d, 2)));
+const echo: KmipScript = (socket) => socket.write(ANSWER);
+
+async function scene(t: Test, script: KmipScript, connections = 2) {
+  const server = await FakeKmip.start(t.testdir(), script);
+  const { ca, client } = server.certificates;
+  chmodSync(client.key, 0o600);
+  const files = { ca, certificate: client.certificate, key: client.key, ownUid: process.geteuid?.() ?? 0 };
+  const address = { host: '127.0.0.1', port: server.port, serverName: null };
+  const pool = new KmipPool({ address, files, connections, clock: SYSTEM_CLOCK });
+  t.teardown(async () => {
+    pool.close();
+    await server.close();
+  });
+  const ask = (ms = 1000) =>
+    pool.use(ms, (connection, left) => connection.exchange(Buffer.from(REQUEST), left));
+  return { server, pool, files, ask };
+}
+
+t.test('a connection is used again, by one request at a time', async (t) => {
+  let [inFlight, mostInFlight] = [new Map<unknown, number>(), 0];
+  const { server, ask } = await scene(t, (socket, request) => {
+    t.equal(request.length, REQUEST.length, 'the whole message in one write');
+    const now = (inFlight.get(socket) ?? 0) + 1;
+    inFlight.set(socket, now);
+    mostInFlight = Math.max(mostInFlight, now);
+    setTimeout(() => {
+      inFlight.set(socket, 0);
+      socket.write(ANSWER);
+    }, 20);
+  });
+  const answers = await Promise.all(Array.from({ length: 12 }, () => ask()));
+  t.ok(answers.every((answer) => answer.equals(ANSWER)));
+  t.equal(mostInFlight, 1);
+  t.equal(server.most, 2, 'two connections for twelve');
+});
+
+t.test('an answer in pieces is put together', async (t) => {
+  const { ask } = await scene(t, async (socket) => {
+    for (const byte of ANSWER) {
+      socket.write(Buffer.from([byte]));
+      await sleep(2);
+    }
+  });
+  t.ok((await ask()).equals(ANSWER));
+});
+
+const huge = Buffer.from('42007b01fffffff8', 'hex');
+const BROKEN: [string, KmipScript, RegExp][] = [
+  [
+    'resets mid-answer',
+    (socket) => socket.write(ANSWER.subarray(0, 12), () => socket.destroy()),
+    /closed|ECONNRESET|reset/,
+  ],
+  ['closes instead of answering', (socket) => socket.end(), /closed/],
+  ['speaks HTTP', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /no KMIP/],
+  ['announces four gigabytes', (socket) => socket.write(huge), /4294967288 bytes/],
+  ['answers twice', (socket) => socket.write(Buffer.concat([ANSWER, ANSWER])), /more than one/],
+];
+
+for (const [what, script, message] of BROKEN)
+  t.test(`a server that ${what} costs its connection only`, async (t) => {
+    let first = true;
+    const { server, ask } = await scene(t, (socket, request) => {
+      if (first) script(socket, request);
+      else echo(socket, request);
+      first = false;
+    });
+    await t.rejects(ask(), { message });
+    t.ok((await ask()).equals(ANSWER));
+    await sleep(20);
+    t.equal(server.sockets.size, 1);
+  });
+
+t.test('half an answer and then nothing ends at the deadline', async (t) => {
+  const { ask } = await scene(t, (socket) => socket.write(ANSWER.subarray(0, 12)));
+  const begin = performance.now();
+  await t.rejects(ask(200), { message: /no answer within/ });
+  t.ok(performance.now() - begin < 800);
+});
+
+t.test('who waits for a connection has a deadline too', async (t) => {
+  const { ask } = await scene(t, () => undefined, 1);
+  const first = t.rejects(ask(600), { message: /no answer/ });
+  await t.rejects(ask(100), { message: /no connection was free/ });
+  await first;
+});
+
+t.test('bytes that nobody asked for end an idle connection', async (t) => {
+  const { server, ask } = await scene(t, echo);
+  await ask();
+  const [socket] = server.sockets;
+  socket?.write(ANSWER);
+  await sleep(50);
+  t.ok((await ask()).equals(ANSWER), 'the next request is not answered by the last');
+  t.not([...server.sockets][0], socket);
+});
+
+t.test('a changed file retires the connections that were made with the old one', async (t) => {
+  const { server, files, ask } = await scene(t, echo);
+  await ask();
+  const [before] = server.sockets;
+  await ask();
+  t.equal([...server.sockets][0], before, 'kept while nothing changes');
+  utimesSync(files.certificate, 1, 1);
+  await ask();
+  await sleep(20);
+  t.not([...server.sockets].at(-1), before);
+});
+
+t.test('the request is wiped', async (t) => {
+  const { pool } = await scene(t, echo);
+  const request = Buffer.from(REQUEST);
+  t.equal(messageLength(request), request.length);
+  await pool.use(1000, (connection, ms) => connection.exchange(request, ms));
+  t.ok(request.equals(Buffer.alloc(REQUEST.length)));
+});
+
+t.test('a closed pool lets nobody wait', async (t) => {
+  const { pool, ask } = await scene(t, () => undefined, 1);
+  const waiting = [t.rejects(ask(5000)), t.rejects(ask(5000))];
+  await sleep(100);
+  pool.close();
+  await Promise.all(waiting);
+  await t.rejects(ask(), { message: /closed/ });
+});
