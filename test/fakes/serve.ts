@@ -1,6 +1,7 @@
 /** `node serve.ts KIND PORT [ARGUMENT]`: a fake service as a process of its own, for tests that block while a program runs. Says its port. */
 import { readFileSync } from 'node:fs';
 import { FakeAwsKms } from './fake-aws-kms.ts';
+import { FakeAzure } from './fake-azure.ts';
 import { FakeGcpKms } from './fake-gcp-kms.ts';
 import { FakeService, type Handler } from './fake-service.ts';
 import { FakeVault } from './fake-vault.ts';
@@ -11,15 +12,16 @@ function vault(): Handler {
   return fake.handle;
 }
 
-/** Its argument: a file with the service account's public key. */
-function gcp(): Handler {
-  return new FakeGcpKms(readFileSync(process.argv[4] ?? '', 'utf8')).handle;
+/** The argument: a file with the service account's public key, or with the KEK itself. */
+function readArgument(): string {
+  return readFileSync(process.argv[4] ?? '', 'utf8');
 }
 
 const KINDS: Readonly<Record<string, () => Handler>> = {
   vault,
   'aws-kms': () => new FakeAwsKms().handle,
-  'gcp-kms': gcp,
+  'gcp-kms': () => new FakeGcpKms(readArgument()).handle,
+  'azure-key-vault': () => new FakeAzure(readArgument()).handle,
 };
 
 const [kind = '', port = '0'] = process.argv.slice(2);

@@ -1,0 +1,97 @@
+/** The token of one provider for Key Vault: got when it is needed, replaced in the background well before its end. */
+import { SidekeyError } from '../../errors.ts';
+import type { Clock } from '../../tokens/ports.ts';
+import type { HttpReply } from '../http/http-client.ts';
+import { jsonAt, parseJson, textAt } from '../http/json-secret.ts';
+import { fraction, whileOpen, type ServiceCaller, type Verdict } from '../http/service-call.ts';
+import { tokenRequest, type LoginDeps } from './azure-login.ts';
+import type { AzureAuth } from './azure-options.ts';
+
+const REFRESH_AT = 0.8;
+const REFRESH_JITTER = 0.2;
+const QUOTE_MAX = 300;
+/** The metadata service says 404 and 410 while it starts. */
+const AGAIN_AT_IMDS = new Set([404, 410]);
+
+export function judgeLogin(reply: HttpReply, isImds: boolean): Verdict {
+  const { status, body } = reply;
+  if (status === 200) return { is: 'ok' };
+  const parsed = parseJson(body);
+  const said = textAt(parsed, 'error_description').split(/\r?\n/)[0] ?? '';
+  const reason = `status ${status}: ${textAt(parsed, 'error')} ${said}`.trim().slice(0, QUOTE_MAX);
+  const isAgain = status === 408 || status === 429 || status >= 500 || (isImds && AGAIN_AT_IMDS.has(status));
+  return { is: isAgain ? 'again' : 'refused', reason };
+}
+
+interface Held {
+  readonly token: string;
+  readonly refreshAt: number;
+  readonly expiresAt: number;
+}
+
+export interface TokensDeps extends LoginDeps {
+  readonly what: string;
+  readonly auth: AzureAuth;
+  readonly caller: ServiceCaller;
+  readonly clock: Clock;
+  readonly random: (bytes: number) => Buffer;
+}
+
+export class AzureTokens {
+  readonly #deps: TokensDeps;
+  #held: Held | null = null;
+  #login: Promise<Held> | null = null;
+  #claims: string | null = null;
+
+  constructor(deps: TokensDeps) {
+    this.#deps = deps;
+  }
+
+  /** Rejects with provider_unreachable or provider_refused, or with the signal's reason. */
+  async get(resource: string, signal: AbortSignal): Promise<string> {
+    const now = this.#deps.clock.monotonic();
+    const held = this.#held;
+    if (!held || held.expiresAt <= now) return (await whileOpen(this.#logInOnce(resource), signal)).token;
+    // Whoever needs one after the end of this one hears what went wrong.
+    if (held.refreshAt <= now) this.#logInOnce(resource).catch(() => undefined);
+    return held.token;
+  }
+
+  /** After a refusal; `claims` from the challenge, if it had some. */
+  drop(claims: string | null): void {
+    this.#held = null;
+    this.#claims = claims;
+  }
+
+  #logInOnce(resource: string): Promise<Held> {
+    this.#login ??= this.#logIn(resource).finally(() => (this.#login = null));
+    return this.#login;
+  }
+
+  async #logIn(resource: string): Promise<Held> {
+    const { what, auth, caller, clock, random } = this.#deps;
+    const isImds = auth.method === 'managed-identity';
+    const wish = { resource, claims: this.#claims };
+    const reply = await caller.call({
+      what: `${what}: token by ${auth.method}`,
+      prepare: () => tokenRequest(auth, wish, this.#deps),
+      judge: (reply) => judgeLogin(reply, isImds),
+    });
+    const parsed = parseJson(reply.body);
+    const token = textAt(parsed, 'access_token');
+    if (token === '') throw new SidekeyError('provider_unreachable', `${what}: the login gave no token`);
+    const lifeMs = this.#lifeSeconds(parsed) * 1000;
+    const now = clock.monotonic();
+    const refreshAt = now + lifeMs * REFRESH_AT * (1 - REFRESH_JITTER * fraction(random));
+    this.#held = { token, refreshAt, expiresAt: now + lifeMs };
+    return this.#held;
+  }
+
+  /** Numbers or digits; App Service says when, not how long. */
+  #lifeSeconds(reply: unknown): number {
+    const seconds = Number(jsonAt(reply, 'expires_in'));
+    if (seconds > 0) return seconds;
+    const until = Number(jsonAt(reply, 'expires_on')) - this.#deps.nowMs() / 1000;
+    return until > 0 ? until : 0;
+  }
+}

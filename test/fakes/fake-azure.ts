@@ -1,0 +1,236 @@
+/**
+ * A strict Azure Key Vault with the token services before it (Entra ID, a metadata service, App Service): verifies secrets and signed
+ * assertions, challenges who has no token, and wraps by real RSA-OAEP with SHA-256.
+ */
+import {
+  constants,
+  createHash,
+  createPrivateKey,
+  createPublicKey,
+  privateDecrypt,
+  publicEncrypt,
+  randomUUID,
+  verify,
+  X509Certificate,
+  type KeyObject,
+} from 'node:crypto';
+import type { FakeReply, FakeRequest } from './fake-service.ts';
+
+export const VERSION = '0123456789abcdef0123456789abcdef';
+const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' };
+const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+export interface AzureBehaviour {
+  secret: string;
+  /** PEM of the registered certificate. */
+  certificate: string | null;
+  federated: string;
+  enabled: boolean;
+  allows: boolean;
+  version: string;
+  /** Asked for by the challenge, and then demanded of tokens. */
+  claims: string | null;
+  tokenSeconds: number;
+  resource: string;
+}
+
+class Refusal extends Error {
+  readonly status: number;
+  readonly body: object;
+  readonly headers: Record<string, string>;
+
+  constructor(status: number, body: object, headers: Record<string, string> = {}) {
+    super(`${status}`);
+    this.status = status;
+    this.body = body;
+    this.headers = headers;
+  }
+}
+
+function refuse(status: number, code: string, message: string, inner?: string): never {
+  throw new Refusal(status, { error: { code, message, ...(inner ? { innererror: { code: inner } } : {}) } });
+}
+
+function refuseLogin(error: string, description: string): never {
+  throw new Refusal(error === 'invalid_client' ? 401 : 400, {
+    error,
+    error_description: `${description}\r\nTrace ID: x`,
+  });
+}
+
+export class FakeAzure {
+  readonly #private: KeyObject;
+  readonly #tokens = new Map<string, { until: number; claims: string | null }>();
+  readonly logins: string[] = [];
+  behaviour: AzureBehaviour = {
+    secret: 'client-secret-1',
+    certificate: null,
+    federated: 'federated-1',
+    enabled: true,
+    allows: true,
+    version: VERSION,
+    claims: null,
+    tokenSeconds: 3600,
+    resource: 'https://vault.azure.net',
+  };
+
+  constructor(privateKey: string) {
+    this.#private = createPrivateKey(privateKey);
+  }
+
+  /** Every token becomes unknown. */
+  forget(): void {
+    this.#tokens.clear();
+  }
+
+  readonly handle = (request: FakeRequest): FakeReply => {
+    const id = { 'x-ms-request-id': randomUUID() };
+    try {
+      return { status: 200, headers: id, body: this.#route(request) };
+    } catch (error) {
+      if (!(error instanceof Refusal)) throw error;
+      return { status: error.status, headers: { ...id, ...error.headers }, body: error.body };
+    }
+  };
+
+  #route(request: FakeRequest): object {
+    const { method, url } = request;
+    const line = `${method} ${url.pathname}`;
+    if (line === 'POST /tenant-1/oauth2/v2.0/token') return this.#entra(request);
+    if (line === 'GET /metadata/identity/oauth2/token') return this.#metadata(request, '2018-02-01');
+    if (line === 'GET /msi/token') return this.#metadata(request, '2019-08-01');
+    this.#checkToken(request);
+    if (url.search !== '?api-version=7.4') refuse(400, 'BadParameter', `api-version ${url.search}`);
+    const { version, enabled, allows } = this.behaviour;
+    if (!allows) refuse(403, 'Forbidden', 'Caller is not authorized to perform action', 'ForbiddenByRbac');
+    if (line === 'GET /keys/kek') return this.#bundle(request);
+    const [, used, operation] =
+      /^POST \/keys\/kek\/([0-9a-f]{32})\/(wrapkey|unwrapkey)$/.exec(line) ??
+      refuse(404, 'KeyNotFound', `A key with (name/id) ${url.pathname} was not found in this key vault.`);
+    if (used !== version && used !== VERSION) refuse(404, 'KeyNotFound', `${used} was not found`);
+    if (!enabled)
+      refuse(403, 'Forbidden', `Operation ${operation} is not allowed on a disabled key.`, 'KeyDisabled');
+    return this.#use(request, operation === 'wrapkey', String(used));
+  }
+
+  #issue(method: string, claims: string | null): { token: string; seconds: number } {
+    this.logins.push(method);
+    const token = `eyJ.${randomUUID()}`;
+    const { tokenSeconds: seconds } = this.behaviour;
+    this.#tokens.set(token, { until: Date.now() + seconds * 1000, claims });
+    return { token, seconds };
+  }
+
+  #entra({ headers, body, url }: FakeRequest): object {
+    if (headers['content-type'] !== 'application/x-www-form-urlencoded')
+      refuseLogin('invalid_request', 'AADSTS900144: form');
+    const form = new URLSearchParams(body.toString());
+    const expected = {
+      client_id: 'client-1',
+      grant_type: 'client_credentials',
+      scope: `${this.behaviour.resource}/.default`,
+    };
+    for (const [name, value] of Object.entries(expected))
+      if (form.get(name) !== value) refuseLogin('invalid_request', `AADSTS900144: ${name} ${form.get(name)}`);
+    const secret = form.get('client_secret');
+    const assertion = form.get('client_assertion') ?? '';
+    let method = 'secret';
+    if (secret !== null) {
+      if (secret !== this.behaviour.secret)
+        refuseLogin('invalid_client', 'AADSTS7000215: Invalid client secret provided.');
+    } else {
+      if (form.get('client_assertion_type') !== ASSERTION) refuseLogin('invalid_request', 'assertion type');
+      method = assertion === this.behaviour.federated ? 'federated' : this.#checkAssertion(assertion, url);
+    }
+    const { token, seconds } = this.#issue(method, form.get('claims'));
+    return { token_type: 'Bearer', expires_in: seconds, ext_expires_in: seconds, access_token: token };
+  }
+
+  #checkAssertion(assertion: string, url: URL): string {
+    const [head = '', claims = '', signature = ''] = assertion.split('.');
+    const certificate = new X509Certificate(
+      this.behaviour.certificate ??
+        refuseLogin('invalid_client', 'AADSTS700027: no certificate is registered'),
+    );
+    const read = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString() || '{}');
+    const thumbprint = createHash('sha256').update(certificate.raw).digest('base64url');
+    const { alg, 'x5t#S256': shown } = read(head);
+    if (alg !== 'PS256' || shown !== thumbprint) refuseLogin('invalid_client', 'AADSTS700027: certificate');
+    const padding = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
+    const signed = Buffer.from(`${head}.${claims}`);
+    if (
+      !verify(
+        'sha256',
+        signed,
+        { key: certificate.publicKey, ...padding },
+        Buffer.from(signature, 'base64url'),
+      )
+    )
+      refuseLogin('invalid_client', 'AADSTS700027: Client assertion contains an invalid signature.');
+    const { aud, iss, sub, nbf, exp, jti } = read(claims);
+    const now = Date.now() / 1000;
+    const isGood = aud === url.href && iss === 'client-1' && sub === iss && nbf <= now && exp > now && jti;
+    if (!isGood) refuseLogin('invalid_client', 'AADSTS700024: claims');
+    return 'certificate';
+  }
+
+  #metadata({ headers, url }: FakeRequest, version: string): object {
+    const isAppService = version === '2019-08-01';
+    const isMarked = isAppService
+      ? headers['x-identity-header'] === 'header-1'
+      : headers['metadata'] === 'true';
+    if (!isMarked) refuseLogin('invalid_request', 'Required metadata header not specified');
+    const { resource } = this.behaviour;
+    const isGood =
+      url.searchParams.get('api-version') === version && url.searchParams.get('resource') === resource;
+    if (!isGood) refuseLogin('invalid_request', url.search);
+    const { token, seconds } = this.#issue(isAppService ? 'app-service' : 'metadata', null);
+    const until = `${Math.round(Date.now() / 1000) + seconds}`;
+    const life = isAppService ? {} : { expires_in: `${seconds}` };
+    return { access_token: token, expires_on: until, ...life, resource, token_type: 'Bearer' };
+  }
+
+  #checkToken({ headers, url, body }: FakeRequest): void {
+    const held = this.#tokens.get((headers['authorization'] ?? '').replace(/^Bearer /, ''));
+    const { claims, resource } = this.behaviour;
+    const isGood = held && held.until > Date.now() && (claims === null || held.claims === claims);
+    if (isGood) return;
+    if (!headers['authorization'] && body.length > 0) refuse(400, 'BadParameter', 'a probe has no body');
+    const wanted =
+      claims && held
+        ? `, error="insufficient_claims", claims="${Buffer.from(claims).toString('base64')}"`
+        : '';
+    const challenge = `Bearer authorization="${url.origin}/tenant-1", resource="${resource}"${wanted}`;
+    const message = 'AKV10000: Request is missing a Bearer or PoP token.';
+    throw new Refusal(401, { error: { code: 'Unauthorized', message } }, { 'www-authenticate': challenge });
+  }
+
+  /** Its ids name another host, as those of emulators do. */
+  #kid(version: string): string {
+    return `https://name.vault.azure.net/keys/kek/${version}`;
+  }
+
+  #bundle({ body }: FakeRequest): object {
+    if (body.length > 0) refuse(400, 'BadParameter', 'a body');
+    const { enabled, version } = this.behaviour;
+    return {
+      key: { kid: this.#kid(version), kty: 'RSA', key_ops: ['wrapKey', 'unwrapKey'] },
+      attributes: { enabled },
+    };
+  }
+
+  #use({ headers, body }: FakeRequest, isWrap: boolean, version: string): object {
+    if (headers['content-type'] !== 'application/json') refuse(400, 'BadParameter', 'content type');
+    const { alg, value, ...others } = JSON.parse(body.toString());
+    if (alg !== 'RSA-OAEP-256' || Object.keys(others).length > 0) refuse(400, 'BadParameter', 'fields');
+    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) refuse(400, 'BadParameter', 'value');
+    const bytes = Buffer.from(value, 'base64url');
+    try {
+      const key = { key: isWrap ? createPublicKey(this.#private) : this.#private, ...OAEP };
+      const result = isWrap ? publicEncrypt(key, bytes) : privateDecrypt(key, bytes);
+      return { kid: this.#kid(version), value: result.toString('base64url') };
+    } catch {
+      return refuse(400, 'BadParameter', 'The parameter is incorrect.');
+    }
+  }
+}
