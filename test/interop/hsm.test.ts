@@ -1,5 +1,6 @@
 // An unchanged program on a token whose key-encryption key stays in an HSM: SoftHSM2, also while it is away.
 import { existsSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { compileFaultModule, SoftHsm } from '../providers/softhsm.ts';
 import { makePair, outlives, startUnder } from './token-under.ts';
@@ -25,10 +26,10 @@ t.test('pkcs11-tool makes keys and signs on a token under an HSM, which goes and
   t.equal(made.status, 0, made.stdout + made.stderr);
   for (const fault of ['crash', 'hang', 'absent', 'device-error'])
     await outlives(t, instance, fault, { break: () => hsm.fail(fault), mend: () => hsm.mend() });
+  await sleep(200); // for the log, which came while programs were waited for
   const worker = [...instance.log.matchAll(/"worker":(\d+)/g)].at(-1)?.[1];
   t.ok(existsSync(`/proc/${worker}`), 'the process of the library');
   await instance.stopAgent('SIGKILL');
-  for (let i = 0; i < 50 && existsSync(`/proc/${worker}`); i++)
-    await new Promise((resolve) => setTimeout(resolve, 100));
+  for (let i = 0; i < 50 && existsSync(`/proc/${worker}`); i++) await sleep(100);
   t.notOk(existsSync(`/proc/${worker}`), 'ends when the agent is killed');
 });
