@@ -18,7 +18,8 @@ const FIRST_HEADER: KmipVersion = { major: 1, minor: 1 };
 const OLDEST: KmipVersion = { major: 1, minor: 0 };
 
 export interface KmipPort {
-  use<T>(timeoutMs: number, work: (connection: KmipConnection, leftMs: number) => Promise<T>): Promise<T>;
+  /** `end` is on the monotonic clock; `tryMs` bounds one attempt to connect. */
+  use<T>(end: number, tryMs: number, work: (connection: KmipConnection) => Promise<T>): Promise<T>;
   close(): void;
 }
 
@@ -72,6 +73,12 @@ function ask<T>(
   });
 }
 
+/** The server was exchanged for one of other versions, or means something else: asked anew once. */
+function isOtherVersion(error: unknown): boolean {
+  const reasons: number[] = [RESULT_REASON.UnsupportedProtocolVersion, RESULT_REASON.InvalidMessage];
+  return error instanceof KmipNo && reasons.includes(error.reason);
+}
+
 export class KmipClient {
   readonly #options: ClientOptions;
   #version: KmipVersion | null = null;
@@ -90,11 +97,11 @@ export class KmipClient {
     const { clock, sleep } = this.#options;
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#try(call, end - clock.monotonic());
+        return await this.#try(call, end);
       } catch (error) {
         const pause = this.#pauseMs(attempt);
         const late = attempt >= ATTEMPTS_MAX || clock.monotonic() + pause >= end;
-        if (late || !this.#isWorthRetry(error, call.operation)) throw this.#translate(error, call);
+        if (late || !this.#isWorthRetry(error, call.operation, attempt)) throw this.#translate(error, call);
         await sleep(pause);
       }
     }
@@ -104,15 +111,15 @@ export class KmipClient {
     this.#options.pool.close();
   }
 
-  #try<T>(call: Call<T>, leftMs: number): Promise<T> {
-    const { pool, tryMs } = this.#options;
-    return pool.use(Math.max(1, Math.min(tryMs, leftMs)), async (connection, ms) => {
+  #try<T>(call: Call<T>, end: number): Promise<T> {
+    const { pool, tryMs, clock } = this.#options;
+    const left = (): number => Math.max(1, Math.min(tryMs, end - clock.monotonic()));
+    return pool.use(end, tryMs, async (connection) => {
       try {
-        this.#version ??= await this.#negotiate(connection, ms);
-        return await ask(connection, this.#version, call, ms);
+        this.#version ??= await this.#negotiate(connection, left());
+        return await ask(connection, this.#version, call, left());
       } catch (error) {
-        if (!(error instanceof KmipNo) || error.reason === RESULT_REASON.UnsupportedProtocolVersion)
-          this.#version = null;
+        if (isOtherVersion(error)) this.#version = null;
         throw error;
       }
     });
@@ -143,7 +150,8 @@ export class KmipClient {
     }
   }
 
-  #isWorthRetry(error: unknown, operation: number): boolean {
+  #isWorthRetry(error: unknown, operation: number, attempt: number): boolean {
+    if (isOtherVersion(error) && attempt === 1) return true;
     if (error instanceof KmipNo) return mayRetry(error.reason, operation === OPERATION.Decrypt);
     return error instanceof KmipTrouble && !error.refused;
   }

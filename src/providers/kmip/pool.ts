@@ -31,19 +31,15 @@ export class KmipPool {
     this.#options = options;
   }
 
-  /** `work` gets a connection for itself and what is left of the time. Rejects with KmipTrouble, or as `work` does. */
-  async use<T>(
-    timeoutMs: number,
-    work: (connection: KmipConnection, leftMs: number) => Promise<T>,
-  ): Promise<T> {
+  /** `work` gets a connection for itself. Rejects with KmipTrouble, by its end (on the monotonic clock), or as `work` does. */
+  async use<T>(end: number, tryMs: number, work: (connection: KmipConnection) => Promise<T>): Promise<T> {
     const { clock } = this.#options;
-    const end = clock.monotonic() + timeoutMs;
     const left = () => Math.max(1, end - clock.monotonic());
     await this.#place(left());
     let connection: KmipConnection | null = null;
     try {
-      connection = this.#reuse() ?? (await this.#connect(left()));
-      return await work(connection, left());
+      connection = this.#reuse() ?? (await this.#connect(Math.min(tryMs, left())));
+      return await work(connection);
     } finally {
       if (connection) this.#rest(connection);
       this.#taken--;

@@ -5,6 +5,7 @@ import type { KmipConnection } from '../../../src/providers/kmip/connection.ts';
 import { KmipTrouble, toTrouble } from '../../../src/providers/kmip/fault.ts';
 import * as message from '../../../src/providers/kmip/message.ts';
 import type { KmipVersion } from '../../../src/providers/kmip/message.ts';
+import { createKmipKeyService } from '../../../src/providers/kmip/kmip-key-service.ts';
 import { decryptGcm, encryptGcm, getState } from '../../../src/providers/kmip/operations.ts';
 import { OPERATION, RESULT_REASON, TAG } from '../../../src/providers/kmip/tables.ts';
 import { decodeTtlv, encodeTtlv, type TtlvItem } from '../../../src/providers/kmip/ttlv.ts';
@@ -71,7 +72,7 @@ class Script implements KmipPort {
     return yes(operation, ...this.versions.map(message.encodeVersion));
   }
 
-  use<T>(_ms: number, work: (connection: KmipConnection, leftMs: number) => Promise<T>): Promise<T> {
+  use<T>(_end: number, _tryMs: number, work: (connection: KmipConnection) => Promise<T>): Promise<T> {
     const exchange = async (request: Buffer): Promise<Buffer> => {
       const seen = see(request);
       this.seen.push(seen);
@@ -82,7 +83,7 @@ class Script implements KmipPort {
       this.given.push(given);
       return given;
     };
-    return work({ exchange, close: () => this.closed++ } as unknown as KmipConnection, 1000);
+    return work({ exchange, close: () => this.closed++ } as unknown as KmipConnection);
   }
 
   close(): void {}
@@ -151,13 +152,37 @@ t.test('every other reason is a no, at once', async (t) => {
   }
 });
 
-t.test('a lost connection is tried again, and the version is asked anew', async (t) => {
+t.test('a lost connection is tried again, four times', async (t) => {
   const script = new Script(new KmipTrouble('reset'), state(2));
   t.match(await getState(script.client(), 'kek-7'), { state: 2 });
-  t.equal(script.calls(OPERATION.DiscoverVersions), 2);
   const dead = new Script(new KmipTrouble('reset'));
   await t.rejects(getState(dead.client(), 'kek-7'), UNREACHABLE);
   t.equal(dead.calls(OPERATION.GetAttributes), 4);
+});
+
+t.test('a server that was exchanged is asked for its versions anew, once', async (t) => {
+  for (const reason of [RESULT_REASON.UnsupportedProtocolVersion, RESULT_REASON.InvalidMessage]) {
+    const script = new Script(no(reason), state(2));
+    t.match(await getState(script.client(), 'kek-7'), { state: 2 });
+    t.equal(script.calls(OPERATION.DiscoverVersions), 2);
+    const stubborn = new Script(no(reason));
+    await t.rejects(getState(stubborn.client(), 'kek-7'), REFUSED);
+    t.equal(stubborn.calls(OPERATION.GetAttributes), 2);
+  }
+});
+
+t.test('a data key that could not be wrapped is wiped', async (t) => {
+  const keys: Buffer[] = [];
+  const random = (length: number): Buffer => {
+    const made = randomBytes(length);
+    if (length === 32) keys.push(made);
+    return made;
+  };
+  const [by, provider] = [new Script(no(RESULT_REASON.PermissionDenied)).client(), 'vault of keys'];
+  const client = { begin: () => by, close: () => undefined } as unknown as KmipClient;
+  const service = createKmipKeyService({ provider, client, keyId: 'kek-7', macKeyId: null, random });
+  await t.rejects(service.generateDataKey('a'), REFUSED);
+  t.strictSame(keys, [Buffer.alloc(32)]);
 });
 
 t.test('a refused certificate is a no', async (t) => {

@@ -1,10 +1,13 @@
+import { randomBytes } from 'node:crypto';
 import { chmodSync, utimesSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../../src/clock.ts';
-import { integer, structure } from '../../../src/providers/kmip/message.ts';
+import { createLogger } from '../../../src/log/logger.ts';
+import { KMIP } from '../../../src/providers/kmip/kmip-kind.ts';
+import { encodeVersion, enumeration, integer, structure, text } from '../../../src/providers/kmip/message.ts';
 import { KmipPool } from '../../../src/providers/kmip/pool.ts';
-import { encodeTtlv, messageLength } from '../../../src/providers/kmip/ttlv.ts';
+import { encodeTtlv, messageLength, type TtlvItem } from '../../../src/providers/kmip/ttlv.ts';
 import { FakeKmip, type KmipScript } from '../../fakes/fake-kmip.ts';
 
 const REQUEST = encodeTtlv(structure(0x420078, integer(0x42000d, 1)));
@@ -23,7 +26,9 @@ async function scene(t: Test, script: KmipScript, connections = 2) {
     await server.close();
   });
   const ask = (ms = 1000) =>
-    pool.use(ms, (connection, left) => connection.exchange(Buffer.from(REQUEST), left));
+    pool.use(SYSTEM_CLOCK.monotonic() + ms, ms, (connection) =>
+      connection.exchange(Buffer.from(REQUEST), ms),
+    );
   return { server, pool, files, ask };
 }
 
@@ -122,7 +127,8 @@ t.test('the request is wiped', async (t) => {
   const { pool } = await scene(t, echo);
   const request = Buffer.from(REQUEST);
   t.equal(messageLength(request), request.length);
-  await pool.use(1000, (connection, ms) => connection.exchange(request, ms));
+  const end = SYSTEM_CLOCK.monotonic() + 1000;
+  await pool.use(end, 1000, (connection) => connection.exchange(request, 1000));
   t.ok(request.equals(Buffer.alloc(REQUEST.length)));
 });
 
@@ -133,4 +139,29 @@ t.test('a closed pool lets nobody wait', async (t) => {
   pool.close();
   await Promise.all(waiting);
   await t.rejects(ask(), { message: /closed/ });
+});
+
+t.test('two seconds for every answer are slow, not too slow', async (t) => {
+  const state = structure(0x420008, text(0x42000a, 'State'), enumeration(0x42000b, 2));
+  const payloads: Record<number, TtlvItem> = { 0x1e: encodeVersion({ major: 1, minor: 4 }), 0x0b: state };
+  const { server } = await scene(t, async (socket, request) => {
+    const operation = request.indexOf(Buffer.from('42005c0500000004', 'hex'));
+    const number = request.readUInt32BE(operation + 8);
+    const item = [enumeration(0x42005c, number), enumeration(0x42007f, 0)];
+    const payload = structure(0x42007c, ...[payloads[number]].filter((each) => each !== undefined));
+    await sleep(2000);
+    socket.write(encodeTtlv(structure(0x42007b, structure(0x42000f, ...item, payload))));
+  });
+  const { ca, client } = server.certificates;
+  const files = { 'ca-file': ca, 'certificate-file': client.certificate, 'key-file': client.key };
+  const options = { kind: 'kmip', host: '127.0.0.1', port: server.port, 'key-id': '1', ...files };
+  const service = KMIP.create(KMIP.schema.parse(options), {
+    name: 'kmip',
+    log: createLogger('silent'),
+    clock: SYSTEM_CLOCK,
+    random: randomBytes,
+    resolvePath: (path) => path,
+  });
+  t.teardown(() => service.close());
+  t.match(await service.health(), { ok: true, detail: 'key 1 is Active, by KMIP 1.4' });
 });

@@ -88,6 +88,11 @@ t.test('PyKMIP, and what only one server is needed for', async (t) => {
     await t.rejects(refused.generateDataKey('a'), { code: 'provider_refused', message: /ALERT_UNKNOWN_CA/ });
   });
 
+  t.test('a name that does not resolve is unreachable', async (t) => {
+    const service = createService(t, server.options(id, { host: 'nowhere.invalid' }));
+    await t.rejects(service.generateDataKey('a'), { code: 'provider_unreachable' });
+  });
+
   t.test('files that come or change later are taken up', async (t) => {
     const dir = t.testdir();
     const [certificate, key] = [join(dir, 'crt'), join(dir, 'key')];

@@ -170,9 +170,9 @@ database_path=${this.database}
     const address = { host: '127.0.0.1', port: this.port, serverName: null };
     const pool = new KmipPool({ address, files, connections: 1, clock: SYSTEM_CLOCK });
     try {
-      return await pool.use(5000, async (connection, ms) => {
+      return await pool.use(SYSTEM_CLOCK.monotonic() + 5000, 5000, async (connection) => {
         const request = message.encodeRequest({ major: 1, minor: 4 }, operation, payload);
-        return message.decodeResponse(await connection.exchange(request, ms), operation);
+        return message.decodeResponse(await connection.exchange(request, 5000), operation);
       });
     } finally {
       pool.close();
