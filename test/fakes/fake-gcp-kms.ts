@@ -14,6 +14,7 @@ import type { FakeReply, FakeRequest } from './fake-service.ts';
 
 export const KEY = 'projects/p-1/locations/europe-west3/keyRings/ring/cryptoKeys/kek';
 export const EMAIL = 'agent@p-1.iam.gserviceaccount.com';
+const AUDIENCE = /^https:\/\/(cloudkms\.googleapis\.com|127\.0\.0\.1)\/$/;
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
 
 export interface GcpBehaviour {
@@ -109,14 +110,18 @@ export class FakeGcpKms {
       Buffer.from(signature, 'base64url'),
     );
     if (!isSigned) refuse('a wrong signature');
-    const { iss, sub, scope, iat, exp } = read(claims);
+    const { iss, sub, scope, aud, iat, exp } = read(claims);
     const now = Date.now() / 1000;
-    if (iss !== EMAIL || sub !== EMAIL || scope !== SCOPE) refuse(`claims ${iss} ${sub} ${scope}`);
+    // A self-signed token is for scopes or for an audience (AIP-4111).
+    const isOurs = String(scope).split(' ').includes(SCOPE) || AUDIENCE.test(String(aud));
+    if (iss !== EMAIL || sub !== EMAIL || !isOurs) refuse(`claims ${iss} ${sub} ${scope} ${aud}`);
     if (!(iat <= now + 60 && exp > now && exp - iat <= 3600)) refuse('times');
   }
 
   #answer({ method, url, headers, body }: FakeRequest): object {
-    const line = `${method} ${url.pathname}${url.search}`;
+    // Google's own client asks for enumerations as numbers.
+    const search = decodeURIComponent(url.search).replace('?$alt=json;enum-encoding=int', '');
+    const line = `${method} ${url.pathname}${search}`;
     if (line === `GET /v1/${KEY}`) return this.#describe();
     if (!line.startsWith(`POST /v1/${KEY}:`)) throw new Refusal(404, 'NOT_FOUND', `${line} not found.`);
     if (headers['content-type'] !== 'application/json') bad('content type');
