@@ -1,12 +1,13 @@
 #include "link.h"
 
 #include "clock.h"
+#include "dial.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, PROGRAM_NAME_MAX = 64, TRIES_MAX = 4, ANSWER_LONGER = 64 /* than its request: a tag, a block */ };
+enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, TRIES_MAX = 4 };
 
 struct sk_waiter {
     struct sk_waiter *next;
@@ -63,76 +64,6 @@ static void leave(struct sk_connection *c)
 
 /* connecting */
 
-static size_t write_hello(uint8_t *frame, size_t capacity)
-{
-    struct wire_header h = {.type = WIRE_hello, .id = 1};
-    const char *program = program_invocation_short_name ? program_invocation_short_name : "";
-    struct wire_writer w;
-
-    wire_writer_init(&w, frame + WIRE_HEADER_BYTES, capacity - WIRE_HEADER_BYTES);
-    wire_write_u32(&w, WIRE_VERSION);
-    wire_write_bytes(&w, program, strnlen(program, PROGRAM_NAME_MAX));
-    h.length = (uint32_t)wire_written(&w);
-    wire_write_header(frame, &h);
-    return WIRE_HEADER_BYTES + h.length;
-}
-
-static enum wire_status read_hello(const struct wire_header *h, const uint8_t *body, uint64_t *boot)
-{
-    struct wire_reader r;
-    uint32_t version, data_max;
-
-    if (h->type != (WIRE_hello | WIRE_REPLY) || h->id != 1)
-        return STATUS_wire_malformed;
-    if (h->status != STATUS_ok)
-        return (enum wire_status)h->status;
-    wire_reader_init(&r, body ? (const void *)body : "", h->length);
-    version = wire_read_u32(&r);
-    wire_read_u64(&r); /* client */
-    *boot = wire_read_u64(&r);
-    data_max = wire_read_u32(&r);
-    if (!wire_reader_done(&r) || data_max != WIRE_DATA_MAX)
-        return STATUS_wire_malformed;
-    return version == WIRE_VERSION ? STATUS_ok : STATUS_wire_version;
-}
-
-static enum wire_status greet(struct sk_connection *c, int64_t deadline, uint64_t *epoch, uint64_t *boot)
-{
-    uint8_t frame[WIRE_HEADER_BYTES + 8 + PROGRAM_NAME_MAX];
-    struct wire_header h = {0};
-    uint8_t *body = NULL;
-    enum wire_status status;
-    enum sk_io r = sk_connection_send(c, frame, write_hello(frame, sizeof(frame)), deadline);
-
-    if (r == SK_IO_OK)
-        r = sk_connection_receive(c, deadline, &h, &body);
-    if (r != SK_IO_OK)
-        return r == SK_IO_TIMEOUT ? STATUS_deadline : STATUS_keeper_absent;
-    status = read_hello(&h, body, boot);
-    *epoch = h.epoch;
-    free(body);
-    return status;
-}
-
-/* Without the lock. */
-static enum wire_status dial(struct sk_link *l, int64_t deadline, struct sk_connection **out, uint64_t *epoch,
-                             uint64_t *boot)
-{
-    enum wire_status status;
-    enum sk_io r = sk_connection_open(out);
-
-    if (r != SK_IO_OK)
-        return r == SK_IO_MEMORY ? STATUS_memory : STATUS_keeper_absent;
-    status = greet(*out, deadline, epoch, boot);
-    if (status == STATUS_ok && sk_ring_open(*out, l, deadline, &(*out)->ring) != SK_IO_OK)
-        status = STATUS_keeper_absent;
-    if (status != STATUS_ok) {
-        sk_connection_free(*out);
-        *out = NULL;
-    }
-    return status;
-}
-
 static void publish(struct sk_link *l, const struct sk_connection *c)
 {
     if (!c->ring)
@@ -151,7 +82,7 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
 
     l->connecting = true;
     pthread_mutex_unlock(&l->lock);
-    status = dial(l, deadline, &c, &epoch, &boot);
+    status = sk_dial(l, deadline, &c, &epoch, &boot);
     pthread_mutex_lock(&l->lock);
     l->connecting = false;
     pthread_cond_broadcast(&l->turn);
@@ -362,67 +293,12 @@ static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
     return STATUS_keeper_absent;
 }
 
-/* by the ring */
-
-static bool fits_ring(const struct sk_exchange *x)
-{
-    return !x->by_socket && (x->type == WIRE_operate || x->type == WIRE_bind_check || x->type == WIRE_random) &&
-           x->length <= RING_SLOT_BYTES - ANSWER_LONGER;
-}
-
-static enum wire_status take_reply(struct sk_turn *t, struct sk_exchange *x)
-{
-    x->header = t->header;
-    if (!t->length)
-        return (enum wire_status)t->header.status;
-    x->body = malloc(t->length);
-    if (!x->body)
-        return STATUS_memory;
-    memcpy(x->body, t->body, t->length);
-    return (enum wire_status)t->header.status;
-}
-
-static enum wire_status exchange_by_ring(struct sk_link *l, struct sk_exchange *x, struct sk_turn *t, bool *answered)
-{
-    const uint64_t bound = x->generation;
-    enum sk_io r;
-
-    *answered = true;
-    x->generation = t->ring->generation;
-    if (x->resend == SK_SEND_BOUND && bound != x->generation)
-        return STATUS_operation_lost;
-    t->deadline = x->deadline;
-    memcpy(t->body, x->frame + WIRE_HEADER_BYTES, x->length - WIRE_HEADER_BYTES);
-    sk_ring_post(t, x->type, x->length - WIRE_HEADER_BYTES);
-    r = sk_ring_wait(t, &l->pace, 0);
-    if (r == SK_IO_OK)
-        return take_reply(t, x);
-    if (r == SK_IO_TIMEOUT)
-        return STATUS_deadline;
-    sk_link_lost(l, x->generation);
-    *answered = x->resend != SK_SEND_AGAIN;
-    return x->resend == SK_SEND_BOUND ? STATUS_operation_lost : STATUS_keeper_absent;
-}
-
-/* False: by the socket, for there is no ring, or the keeper ended and what was asked may be asked again. */
-static bool ask_by_ring(struct sk_link *l, struct sk_exchange *x, enum wire_status *status)
-{
-    struct sk_turn t;
-    bool answered;
-
-    if (!fits_ring(x) || !sk_ring_enter(l, 0, &t))
-        return false;
-    *status = exchange_by_ring(l, x, &t, &answered);
-    sk_ring_leave(&t);
-    return answered;
-}
-
 enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x)
 {
     enum wire_status status;
 
     x->body = NULL;
-    if (ask_by_ring(l, x, &status))
+    if (sk_link_ask_by_ring(l, x, &status))
         return status;
     pthread_mutex_lock(&l->lock);
     status = ask_locked(l, x);

@@ -56,6 +56,9 @@ void sk_link_init(struct sk_link *l);
 /* Asks and waits. Gives the reply's status, or keeper_absent, operation_lost, deadline, wire_version, memory. */
 enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x);
 
+/* Its fast half. False: by the socket, for there is no ring, or the keeper ended and what was asked may be asked again. */
+bool sk_link_ask_by_ring(struct sk_link *l, struct sk_exchange *x, enum wire_status *status);
+
 /* The generation of the connection and the epoch of its bindings now; 0 when there is none. */
 uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch);
 

@@ -2,12 +2,15 @@
 import t from 'tap';
 import { compile, MODULE, PIN, startInstance } from './instance.ts';
 
-t.test('a fork has no region of its parent, and a host that closes every descriptor gets a new one', async (t) => {
-  const sidekey = await startInstance(t);
-  const { status, stdout } = sidekey.run(compile(t, 'ring.c'), [MODULE]);
-  t.equal(stdout, 'done\n');
-  t.equal(status, 0);
-});
+t.test(
+  'a fork has no region of its parent, and a host that closes every descriptor gets a new one',
+  async (t) => {
+    const sidekey = await startInstance(t);
+    const { status, stdout } = sidekey.run(compile(t, 'ring.c'), [MODULE]);
+    t.equal(stdout, 'done\n');
+    t.equal(status, 0);
+  },
+);
 
 t.test('without shared memory the same calls go by the socket', async (t) => {
   const sidekey = await startInstance(t);
