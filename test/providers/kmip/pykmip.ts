@@ -104,7 +104,8 @@ database_path=${this.database}
 
   async start(): Promise<void> {
     const files = ['-f', join(this.dir, 'server.conf'), '-l', join(this.dir, 'server.log')];
-    this.#server = spawn('/usr/bin/pykmip-server', files, { stdio: 'ignore' });
+    // A group of its own: it starts helpers, which would outlive it.
+    this.#server = spawn('/usr/bin/pykmip-server', files, { stdio: 'ignore', detached: true });
     const end = Date.now() + START_MS;
     for (;;) {
       try {
@@ -125,12 +126,13 @@ database_path=${this.database}
     const server = this.#server;
     if (!server || server.exitCode !== null || server.signalCode !== null) return;
     const ended = new Promise((resolve) => server.once('exit', resolve));
-    server.kill('SIGKILL');
+    this.signal('SIGKILL');
     await ended;
   }
 
-  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
-    this.#server?.kill(signal);
+  signal(signal: 'SIGSTOP' | 'SIGCONT' | 'SIGKILL'): void {
+    const pid = this.#server?.pid;
+    if (pid !== undefined) process.kill(-pid, signal);
   }
 
   /** Gives the unique identifier of an active key. */
