@@ -41,7 +41,8 @@ export class FakeService {
   #port = 0;
   /** "POST /v1/..." of everything that came in, in order. */
   readonly seen: string[] = [];
-  connections = 0;
+  /** The most that were open at once. */
+  peakConnections = 0;
 
   constructor(handler: Handler, tls: ServerOptions | null = null) {
     this.#handler = handler;
@@ -61,8 +62,8 @@ export class FakeService {
       void this.#serve(request, response);
     const server = this.#tls ? createTlsServer(this.#tls, listener) : createServer(listener);
     server.on('connection', (socket: Socket) => {
-      this.connections++;
       this.#sockets.add(socket);
+      this.peakConnections = Math.max(this.peakConnections, this.#sockets.size);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     await new Promise<void>((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', done));

@@ -4,37 +4,18 @@
  */
 import { Sha256 } from '@aws-crypto/sha256-js';
 import { SignatureV4 } from '@smithy/signature-v4';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { ROOT } from '../e2e/instance.ts';
+import { installPython } from './python-venv.ts';
 
 const MOTO = 'moto[server]==5.2.5';
-const CACHE = join(ROOT, 'node_modules/.cache/interop');
-const VENV = join(CACHE, MOTO.replace(/[^a-z0-9.]+/g, '-'));
 const REGION = 'eu-central-1';
 
 interface Identity {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
-}
-
-function run(program: string, ...args: string[]): void {
-  const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8', timeout: 300_000 });
-  if (status !== 0) throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? ''}${stderr}`);
-}
-
-/** A venv knows its own path, so it is made in its place; a mark says that it is whole. */
-function install(): void {
-  const mark = join(VENV, 'installed');
-  if (existsSync(mark)) return;
-  mkdirSync(CACHE, { recursive: true });
-  rmSync(VENV, { recursive: true, force: true });
-  run('python3', '-m', 'venv', VENV);
-  run(join(VENV, 'bin/pip'), 'install', '--quiet', '--disable-pip-version-check', MOTO);
-  run('touch', mark);
 }
 
 async function freePort(): Promise<number> {
@@ -46,9 +27,14 @@ async function freePort(): Promise<number> {
 }
 
 export class Moto {
+  readonly #bin: string;
   #child: ChildProcess | null = null;
   #port = 0;
   admin: Identity = { accessKeyId: 'none', secretAccessKey: 'none' };
+
+  constructor(bin: string) {
+    this.#bin = bin;
+  }
 
   get port(): number {
     return this.#port;
@@ -59,8 +45,7 @@ export class Moto {
   }
 
   static async start(t: Test): Promise<Moto> {
-    install();
-    const moto = new Moto();
+    const moto = new Moto(installPython(MOTO));
     t.teardown(() => moto.#child?.kill('SIGKILL'));
     await moto.#start();
     moto.admin = await moto.createUser('admin', '*');
@@ -79,7 +64,7 @@ export class Moto {
     this.#port = await freePort();
     const args = ['-H', '127.0.0.1', '-p', `${this.#port}`];
     const env = { ...process.env, INITIAL_NO_AUTH_ACTION_COUNT: '3' };
-    this.#child = spawn(join(VENV, 'bin/moto_server'), args, { stdio: 'ignore', env });
+    this.#child = spawn(join(this.#bin, 'moto_server'), args, { stdio: 'ignore', env });
     for (let i = 0; i < 200; i++) {
       const isUp = await fetch(`${this.url}/moto-api/`).then(
         ({ ok }) => ok,
