@@ -72,7 +72,7 @@ export class WorkerProcess {
     return !this.#lost;
   }
 
-  /** Wipes the fields it was given, once sent. Rejects with WorkerLost, also at the deadline: then the process is killed. */
+  /** Rejects with WorkerRefusal, or with WorkerLost, also at the deadline: then the process is killed. The caller wipes fields and result. */
   ask(code: number, fields: readonly Buffer[], timeoutMs: number): Promise<Buffer> {
     if (this.#lost) return Promise.reject(this.#lost);
     const number = (this.#last = (this.#last + 1) >>> 0);
