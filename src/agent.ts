@@ -7,7 +7,7 @@ import { completePeer, readPeer } from './access/peer-reader.ts';
 import { lockFile } from './access/peer-credentials.ts';
 import { createApi, type Api } from './api/server.ts';
 import { AuditLog } from './audit/audit-log.ts';
-import type { Config } from './config/config.ts';
+import type { Config, TokenConfig } from './config/config.ts';
 import { checkReload } from './config/reload.ts';
 import { SidekeyError } from './errors.ts';
 import { KeeperClient } from './keeper/keeper-client.ts';
@@ -96,17 +96,19 @@ export class Domain {
       random: randomBytes,
       boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
       readPeer: (pid, uid, gid, groups) => completePeer({ pid, uid, gid, groups }),
-      tokens: this.#config.tokens.map(({ label, provider }) => this.#tokenOptions(label, provider)),
+      tokens: this.#config.tokens.map((token) => this.#tokenOptions(token)),
       createTokens: this.#config.createTokens,
     });
   }
 
   /** Limits and login follow the configuration as it is reloaded. */
-  #tokenOptions(label: string, provider: string): TokenOptions {
+  #tokenOptions({ label, provider, legacy, fips }: TokenConfig): TokenOptions {
     const find = () => this.#config.tokens.find((token) => token.label === label);
     return {
       label,
       provider,
+      legacy,
+      fips,
       get cache() {
         const { anyMs, unusedMs, uses } = find()?.cache ?? DEFAULT_LIMITS;
         return { anyMs, unusedMs, uses: uses === 0 ? null : uses };

@@ -65,6 +65,7 @@ int kp_on_mechanism_table(struct kp_request *r)
         wire_write_u64(r->reply, m->flags);
         wire_write_u64(r->reply, m->min);
         wire_write_u64(r->reply, m->max);
+        wire_write_u8(r->reply, (uint8_t)m->standing);
     }
     return STATUS_ok;
 }

@@ -198,6 +198,8 @@ static int unwrap(struct kp_key *by, uint64_t mechanism, struct wire_bytes param
 
     if (!m || !(m->flags & CAN_UNWRAP))
         return STATUS_mechanism_invalid;
+    if (m->engine == ENGINE_rsa_aes)
+        return unwrapping_status(kp_rsa_aes_unwrap(by, params, wrapped, plain));
     return unwrapping_status(kp_op_once(mechanism, WIRE_DECRYPT, by, params, wrapped, plain));
 }
 
@@ -332,7 +334,9 @@ static int wrap(const struct kp_key *key, struct kp_key *by, uint64_t mechanism,
         return STATUS_memory;
     wire_writer_init(&plain, buffer, WIRE_MATERIAL_MAX);
     status = wrappable(key, m, &plain);
-    if (status == STATUS_ok)
+    if (status == STATUS_ok && m->engine == ENGINE_rsa_aes)
+        status = wrapping_status(kp_rsa_aes_wrap(by, params, (struct wire_bytes){buffer, wire_written(&plain)}, out));
+    else if (status == STATUS_ok)
         status = wrapping_status(kp_op_once(mechanism, WIRE_ENCRYPT, by, params,
                                             (struct wire_bytes){buffer, wire_written(&plain)}, out));
     kp_free(buffer);

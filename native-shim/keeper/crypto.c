@@ -41,6 +41,7 @@ static struct {
     uint64_t mechanism, mgf, kdf;
     EVP_MD *md;
 } digests[] = {
+    {"MD5", NONE, NONE, NONE, NULL},
     {"SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 2, NULL},
     {"SHA2-224", CKM_SHA224, CKG_MGF1_SHA224, 5, NULL},
     {"SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 6, NULL},
@@ -57,7 +58,7 @@ static struct {
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };
 
 static EVP_MAC *hmac, *cmac, *poly1305;
-static EVP_KDF *x963;
+static EVP_KDF *x963, *hkdf;
 
 static void *arena_malloc(size_t size, const char *file, int line)
 {
@@ -91,6 +92,7 @@ static bool fetch_all(void)
     ok &= (hmac = EVP_MAC_fetch(NULL, "HMAC", NULL)) != NULL;
     ok &= (cmac = EVP_MAC_fetch(NULL, "CMAC", NULL)) != NULL;
     ok &= (poly1305 = EVP_MAC_fetch(NULL, "POLY1305", NULL)) != NULL;
+    ok &= (hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) != NULL;
     ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
     return ok;
 }
@@ -141,7 +143,7 @@ const EVP_MD *kp_md(const char *name)
 const EVP_MD *kp_md_of_mechanism(uint64_t mechanism)
 {
     for (size_t i = 0; i < DIGESTS; i++)
-        if (digests[i].mechanism == mechanism)
+        if (mechanism != NONE && digests[i].mechanism == mechanism)
             return digests[i].md;
     return NULL;
 }
@@ -149,7 +151,7 @@ const EVP_MD *kp_md_of_mechanism(uint64_t mechanism)
 const EVP_MD *kp_md_of_mgf(uint64_t mgf)
 {
     for (size_t i = 0; i < DIGESTS; i++)
-        if (digests[i].mgf == mgf)
+        if (mgf != NONE && digests[i].mgf == mgf)
             return digests[i].md;
     return NULL;
 }
@@ -157,7 +159,7 @@ const EVP_MD *kp_md_of_mgf(uint64_t mgf)
 const EVP_MD *kp_md_of_kdf(uint64_t kdf)
 {
     for (size_t i = 0; i < DIGESTS; i++)
-        if (digests[i].kdf == kdf)
+        if (kdf != NONE && digests[i].kdf == kdf)
             return digests[i].md;
     return NULL;
 }
@@ -165,6 +167,7 @@ const EVP_MD *kp_md_of_kdf(uint64_t kdf)
 EVP_MAC *kp_mac_hmac(void) { return hmac; }
 EVP_MAC *kp_mac_cmac(void) { return cmac; }
 EVP_MAC *kp_mac_poly1305(void) { return poly1305; }
+EVP_KDF *kp_kdf_hkdf(void) { return hkdf; }
 EVP_KDF *kp_kdf_x963(void) { return x963; }
 
 void kp_random(void *bytes, size_t length)

@@ -27,7 +27,9 @@ static const struct kp_engine *const engines[] = {
     [ENGINE_chacha] = &kp_engine_chacha,     [ENGINE_poly1305] = &kp_engine_poly1305,
     [ENGINE_key_wrap_pkcs7] = &kp_engine_key_wrap_pkcs7,
     [ENGINE_eddsa] = &kp_engine_eddsa,       [ENGINE_ecdh] = NULL,
-    [ENGINE_encrypt_data] = NULL,
+    [ENGINE_rsa_x509] = &kp_engine_rsa_x509, [ENGINE_rsa_aes] = NULL,
+    [ENGINE_encrypt_data] = NULL,            [ENGINE_hkdf] = NULL,
+    [ENGINE_combine] = NULL,
 };
 
 static const uint32_t needs[WIRE_OPERATIONS] = {

@@ -78,8 +78,13 @@ int kp_ecdh(const struct kp_key *key, const struct wire_params *p, size_t length
 /* Application data in one reply: what carries it has room for WIRE_DATA_MAX or RING_DATA_MAX. */
 size_t kp_out_max(const struct wire_writer *out);
 
-int kp_encrypt_data(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p, size_t length,
-                    struct wire_writer *out);
+typedef int kp_derive_function(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p,
+                               size_t length, struct wire_writer *out);
+kp_derive_function kp_encrypt_data, kp_hkdf, kp_combine;
+
+/* CKM_RSA_AES_KEY_WRAP, which wraps and nothing else. */
+int kp_rsa_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
+int kp_rsa_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);
 
 /* For engines: room for `length` bytes of output, or NULL. */
 uint8_t *kp_out_room(const struct wire_writer *out, size_t length);
@@ -99,6 +104,7 @@ static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation
 
 extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
-    kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7;
+    kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
+    kp_engine_rsa_x509;
 
 #endif

@@ -2,9 +2,6 @@
 #include "engine.h"
 #include "mechanism.h"
 
-typedef int derive_function(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p, size_t length,
-                            struct wire_writer *out);
-
 static int ecdh(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p, size_t length,
                 struct wire_writer *out)
 {
@@ -12,12 +9,15 @@ static int ecdh(const struct wire_mechanism *m, struct kp_key *base, const struc
     return kp_ecdh(base, p, length, out);
 }
 
-static derive_function *find(enum wire_engine engine)
+static kp_derive_function *find(enum wire_engine engine)
 {
     static const struct {
         enum wire_engine engine;
-        derive_function *derive;
-    } rows[] = {{ENGINE_ecdh, ecdh}, {ENGINE_encrypt_data, kp_encrypt_data}};
+        kp_derive_function *derive;
+    } rows[] = {{ENGINE_ecdh, ecdh},
+                {ENGINE_encrypt_data, kp_encrypt_data},
+                {ENGINE_hkdf, kp_hkdf},
+                {ENGINE_combine, kp_combine}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (rows[i].engine == engine)

@@ -59,7 +59,8 @@ static int print_mechanisms(void)
             printf("null");
         else
             printf("%" PRIu64, m->key_type);
-        printf(",\"flags\":%" PRIu32 ",\"min\":%" PRIu32 ",\"max\":%" PRIu32 "}", m->flags, m->min, m->max);
+        printf(",\"flags\":%" PRIu32 ",\"min\":%" PRIu32 ",\"max\":%" PRIu32 ",\"standing\":%d}", m->flags, m->min,
+               m->max, (int)m->standing);
         comma = ",";
     }
     printf("\n]\n");

@@ -69,7 +69,7 @@ static bool read_pss(const CK_MECHANISM *m, struct wire_params *p)
     return true;
 }
 
-static bool read_oaep(const CK_MECHANISM *m, struct wire_params *p)
+bool sk_read_oaep(const CK_MECHANISM *m, struct wire_params *p)
 {
     CK_RSA_PKCS_OAEP_PARAMS from;
 
@@ -138,7 +138,11 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
     case LAYOUT_pss:
         return read_pss(m, p);
     case LAYOUT_oaep:
-        return read_oaep(m, p);
+        return sk_read_oaep(m, p);
+    case LAYOUT_hkdf:
+        return sk_read_hkdf(m, p);
+    case LAYOUT_rsa_aes:
+        return sk_read_rsa_aes(m, p);
     case LAYOUT_ecdh1:
         return read_ecdh1(m, p);
     case LAYOUT_eddsa:

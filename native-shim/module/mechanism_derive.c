@@ -1,4 +1,4 @@
-/* Parameters of derivations from data (PKCS#11 3.1, 6.14 and 6.26). */
+/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.43, 6.62) and of RSA_AES_KEY_WRAP (6.1.22). */
 #include "mechanism_read.h"
 
 bool sk_read_iv_data(const CK_MECHANISM *m, CK_AES_CBC_ENCRYPT_DATA_PARAMS *own, struct wire_params *p)
@@ -13,4 +13,49 @@ bool sk_read_data(const CK_MECHANISM *m, struct wire_params *p)
     CK_KEY_DERIVATION_STRING_DATA from;
 
     return sk_read_struct(&from, sizeof(from), m) && sk_read_view(&p->aad, from.string_data, from.string_data_len);
+}
+
+struct hkdf_params {
+    CK_BBOOL extract;
+    CK_BBOOL expand;
+    CK_MECHANISM_TYPE hash;
+    CK_ULONG salt_type;
+    CK_BYTE *salt;
+    CK_ULONG salt_len;
+    CK_OBJECT_HANDLE salt_key;
+    CK_BYTE *info;
+    CK_ULONG info_len;
+};
+
+/* A salt that is a key is refused: only one key goes into a derivation. */
+bool sk_read_hkdf(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct hkdf_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    p->bits = (from.extract ? 1u : 0u) | (from.expand ? 2u : 0u);
+    p->hash = from.hash;
+    if (from.extract && from.salt_type != CKF_HKDF_SALT_NULL && from.salt_type != CKF_HKDF_SALT_DATA)
+        return false;
+    if (from.extract && from.salt_type == CKF_HKDF_SALT_DATA && !sk_read_view(&p->iv, from.salt, from.salt_len))
+        return false;
+    return sk_read_view(&p->aad, from.info, from.info_len);
+}
+
+struct rsa_aes_params {
+    CK_ULONG aes_bits;
+    CK_RSA_PKCS_OAEP_PARAMS *oaep;
+};
+
+bool sk_read_rsa_aes(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct rsa_aes_params from;
+    CK_MECHANISM oaep;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    oaep = (CK_MECHANISM){CKM_RSA_PKCS_OAEP, from.oaep, from.oaep ? sizeof(*from.oaep) : 0};
+    p->bits = from.aes_bits <= 256 ? (uint32_t)from.aes_bits : 0;
+    return sk_read_oaep(&oaep, p);
 }

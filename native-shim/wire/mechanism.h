@@ -42,9 +42,11 @@ enum wire_layout {
     LAYOUT_chacha20,
     LAYOUT_chacha20_poly1305,
     LAYOUT_data,
-    LAYOUT_iv_data
+    LAYOUT_iv_data,
+    LAYOUT_hkdf,
+    LAYOUT_rsa_aes
 };
-enum { WIRE_LAYOUTS = LAYOUT_iv_data + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_rsa_aes + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -73,7 +75,11 @@ enum wire_engine {
     ENGINE_chacha,
     ENGINE_poly1305,
     ENGINE_key_wrap_pkcs7,
-    ENGINE_encrypt_data
+    ENGINE_encrypt_data,
+    ENGINE_rsa_x509,
+    ENGINE_rsa_aes,
+    ENGINE_hkdf,
+    ENGINE_combine
 };
 
 struct wire_mechanism {

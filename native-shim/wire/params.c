@@ -33,6 +33,10 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->iv.length == 12;
     case LAYOUT_iv_data:
         return p->iv.length == 16;
+    case LAYOUT_hkdf:
+        return p->bits >= 1 && p->bits <= 3;
+    case LAYOUT_rsa_aes:
+        return p->bits == 128 || p->bits == 192 || p->bits == 256;
     case LAYOUT_mac_length:
         return p->bits >= 1 && p->bits <= MAC_MAX;
     default:
@@ -69,6 +73,15 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->mgf = wire_read_u64(&r);
         out->salt_length = wire_read_u64(&r);
         break;
+    case LAYOUT_hkdf:
+        out->bits = wire_read_u32(&r);
+        out->hash = wire_read_u64(&r);
+        out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
+    case LAYOUT_rsa_aes:
+        out->bits = wire_read_u32(&r);
+        /* fall through */
     case LAYOUT_oaep:
         out->hash = wire_read_u64(&r);
         out->mgf = wire_read_u64(&r);
@@ -137,6 +150,15 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_u64(w, p->mgf);
         wire_write_u64(w, p->salt_length);
         break;
+    case LAYOUT_hkdf:
+        wire_write_u32(w, p->bits);
+        wire_write_u64(w, p->hash);
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    case LAYOUT_rsa_aes:
+        wire_write_u32(w, p->bits);
+        /* fall through */
     case LAYOUT_oaep:
         wire_write_u64(w, p->hash);
         wire_write_u64(w, p->mgf);

@@ -18,6 +18,8 @@ export interface TokenConfig {
   readonly provider: string;
   readonly allow: readonly AccessRule[];
   readonly login: 'pin' | 'none';
+  readonly legacy: boolean;
+  readonly fips: boolean;
   readonly cache: CacheConfig;
 }
 
@@ -68,12 +70,14 @@ function toRule({ user, group, uid, gid, executable, unit, any }: RawRule): Acce
 }
 
 function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
-  const { label, provider, login, cache } = raw;
+  const { label, provider, login, legacy, fips, cache } = raw;
   const { any, unused, uses } = cache;
   return {
     label,
     provider,
     login,
+    legacy,
+    fips,
     allow: raw.allow.map(toRule),
     cache: { anyMs: any, unusedMs: unused, uses },
   };

@@ -10,10 +10,10 @@ const FIXED = [
   'audit',
 ] as const satisfies readonly (keyof Config)[];
 
-/** Which tokens there are is fixed; who is admitted, how they log in and how long keys stay open is not. */
+/** Which tokens there are is fixed, and what mechanisms they offer, which keys may be bound for already; who is admitted, how they log in and how long keys stay open is not. */
 function fixedParts(config: Config): Record<string, string> {
   const parts = FIXED.map((part) => [part, JSON.stringify(config[part])] as const);
-  const tokens = config.tokens.map(({ label, provider }) => [label, provider]);
+  const tokens = config.tokens.map(({ label, provider, legacy, fips }) => [label, provider, legacy, fips]);
   return { ...Object.fromEntries(parts), tokens: JSON.stringify(tokens) };
 }
 

@@ -68,13 +68,17 @@ const cache = z.strictObject({
     .default(0),
 });
 
-const token = z.strictObject({
-  label,
-  provider: z.string(),
-  allow: z.array(rule).max(256).default([]),
-  login: z.enum(['pin', 'none']).default('pin'),
-  cache: cache.prefault({}),
-});
+const token = z
+  .strictObject({
+    label,
+    provider: z.string(),
+    allow: z.array(rule).max(256).default([]),
+    login: z.enum(['pin', 'none']).default('pin'),
+    legacy: z.boolean().default(false),
+    fips: z.boolean().default(false),
+    cache: cache.prefault({}),
+  })
+  .refine((given) => !(given.legacy && given.fips), '"legacy" and "fips" exclude each other');
 
 const embedded = z
   .strictObject({

@@ -56,6 +56,14 @@ export function readAttached(reader: WireReader): Attached {
   return { version: reader.u32(), boot: reader.u64(), pid: reader.u32() };
 }
 
+const STANDINGS = ['approved', 'other', 'legacy'] as const;
+
+function readStanding(reader: WireReader): MechanismRow['standing'] {
+  const standing = STANDINGS[reader.u8()];
+  if (standing === undefined) throw new SidekeyError('wire_malformed', 'a mechanism of unknown standing');
+  return standing;
+}
+
 function readMechanismRow(reader: WireReader): MechanismRow {
   const type = reader.number();
   const name = reader.text(NAME_MAX);
@@ -67,6 +75,7 @@ function readMechanismRow(reader: WireReader): MechanismRow {
     flags: reader.number(),
     min: reader.number(),
     max: reader.number(),
+    standing: readStanding(reader),
   };
 }
 

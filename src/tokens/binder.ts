@@ -49,7 +49,7 @@ async function tryBind(
     await domain.keeper.bind({
       ...{ client: client.id, slot: place.slot, handle: object.handle, cell, credits },
       operations: permittedOperations(domain, object),
-      mechanisms: allowedMechanisms(object),
+      mechanisms: allowedMechanisms(domain, object),
       contextLogin: has(object, CKA.ALWAYS_AUTHENTICATE),
     });
     return true;

@@ -24,8 +24,14 @@ function parametersOf(attributes: AttributeMap): { type: number; value: Buffer }
 }
 
 /** The generic secret's mechanism also makes keys of types that are generic to the keeper; all others make one type. */
-function madeType(domain: Domain, mechanism: number, flag: number, template: AttributeMap): number {
-  const { keyType } = findMechanism(domain.keeper, mechanism, flag);
+function madeType(
+  domain: Domain,
+  tokenId: number,
+  mechanism: number,
+  flag: number,
+  template: AttributeMap,
+): number {
+  const { keyType } = findMechanism(domain, tokenId, mechanism, flag);
   const given = readUlong(template, CKA.KEY_TYPE);
   const own = typeGeneratedBy(mechanism);
   if (own !== null) return own;
@@ -48,7 +54,7 @@ export async function generateKey(
   template: AttributeMap,
   check: Check,
 ): Promise<TokenObject> {
-  const keyType = madeType(domain, mechanism.type, MECHANISM_FLAG.GENERATE, template);
+  const keyType = madeType(domain, maker.token.id, mechanism.type, MECHANISM_FLAG.GENERATE, template);
   const objectClass = CKO.SECRET_KEY;
   identify(template, { objectClass, keyType });
   const attributes = buildAttributes({
@@ -94,7 +100,13 @@ export async function generatePair(
   templates: { readonly public: AttributeMap; readonly private: AttributeMap },
   check: Check,
 ): Promise<{ public: TokenObject; private: TokenObject }> {
-  const keyType = madeType(domain, mechanism.type, MECHANISM_FLAG.GENERATE_KEY_PAIR, templates.public);
+  const keyType = madeType(
+    domain,
+    maker.token.id,
+    mechanism.type,
+    MECHANISM_FLAG.GENERATE_KEY_PAIR,
+    templates.public,
+  );
   const open = buildHalf(CKO.PUBLIC_KEY, keyType, templates.public, check);
   const hidden = buildHalf(CKO.PRIVATE_KEY, keyType, templates.private, check);
   if (keyType === CKK.RSA && !open.has(CKA.PUBLIC_EXPONENT)) open.set(CKA.PUBLIC_EXPONENT, RSA_F4);

@@ -2,8 +2,9 @@
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import { readMechanisms } from './attribute-value.ts';
 import { CKA, CKK, CKM, MECHANISM_FLAG } from './cryptoki.ts';
+import type { Domain } from './domain.ts';
 import { ownMechanisms } from './key-types.ts';
-import type { Keeper, MechanismRow, Operation } from './ports.ts';
+import type { MechanismRow, Operation } from './ports.ts';
 import { has, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
 
 export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive';
@@ -25,10 +26,18 @@ export const USES: Readonly<Record<Use, UseRow>> = {
   derive: { attribute: CKA.DERIVE, flag: MECHANISM_FLAG.DERIVE, dated: true },
 };
 
-/** The mechanism's row if it can do this; otherwise mechanism_invalid. */
-export function findMechanism(keeper: Keeper, type: number, flag: number): MechanismRow {
-  const found = keeper.mechanisms().find((row) => row.type === type);
-  if (found !== undefined && (found.flags & flag) !== 0) return found;
+export type Offering = Pick<Domain, 'keeper' | 'catalogue'>;
+
+/** What a token offers of the keeper's table. */
+export function offered({ keeper, catalogue }: Offering, tokenId: number): MechanismRow[] {
+  return keeper.mechanisms().filter(({ standing }) => catalogue.offers(tokenId, standing));
+}
+
+/** The mechanism's row if the token offers it and it can do this; otherwise mechanism_invalid. */
+export function findMechanism(domain: Offering, tokenId: number, type: number, flag: number): MechanismRow {
+  const found = domain.keeper.mechanisms().find((row) => row.type === type);
+  if (found !== undefined && (found.flags & flag) !== 0 && domain.catalogue.offers(tokenId, found.standing))
+    return found;
   throw new SidekeyError('mechanism_invalid', `mechanism 0x${type.toString(16)} does not do that`);
 }
 
@@ -40,12 +49,25 @@ export function fitsKeyType(mechanism: MechanismRow, keyType: number | null): bo
   return mechanism.type === CKM.ECDH1_DERIVE && keyType === CKK.EC_MONTGOMERY;
 }
 
-/** CKA_ALLOWED_MECHANISMS, and of a type with mechanisms of its own only those; empty: all that fit the key. */
-export function allowedMechanisms(object: TokenObject): number[] {
+const BOUND = MECHANISM_FLAG.ENCRYPT | MECHANISM_FLAG.DECRYPT | MECHANISM_FLAG.SIGN | MECHANISM_FLAG.VERIFY;
+
+/** Those that a key may be bound for, when the token withholds some that fit it; null: it withholds none. */
+function leftByToken(domain: Offering, object: TokenObject): number[] | null {
+  const fitting = domain.keeper
+    .mechanisms()
+    .filter((row) => (row.flags & BOUND) !== 0 && fitsKeyType(row, keyTypeOf(object)));
+  const left = fitting.filter(({ standing }) => domain.catalogue.offers(object.tokenId, standing));
+  return left.length === fitting.length ? null : left.map(({ type }) => type);
+}
+
+/** CKA_ALLOWED_MECHANISMS, less what the key's type or its token does not take; empty: all that fit the key. */
+export function allowedMechanisms(domain: Offering, object: TokenObject): number[] {
   const listed = readMechanisms(object.attributes, CKA.ALLOWED_MECHANISMS);
   const own = ownMechanisms(keyTypeOf(object) ?? 0);
-  if (own === null) return listed;
-  const left = listed.length === 0 ? [...own] : own.filter((type) => listed.includes(type));
+  const bounds = [own, leftByToken(domain, object)].filter((list) => list !== null);
+  if (bounds.length === 0) return listed;
+  const [first = [], ...others] = listed.length > 0 ? [listed, ...bounds] : bounds;
+  const left = first.filter((type) => others.every((list) => list.includes(type)));
   if (left.length === 0)
     throw new SidekeyError('mechanism_invalid', "the key's allowed mechanisms leave none");
   return left;
@@ -74,7 +96,7 @@ export const KEY_ERRORS: UseErrors = { handle: 'key_handle_invalid', type: 'key_
 
 /** Throws unless `object` is a key that may be used so with this mechanism. */
 export function checkUse(
-  keeper: Keeper,
+  domain: Offering,
   object: TokenObject,
   use: Use,
   mechanism: number,
@@ -82,7 +104,7 @@ export function checkUse(
   errors: UseErrors = KEY_ERRORS,
 ): void {
   if (!isKey(object)) throw new SidekeyError(errors.handle, `object ${object.handle} is no key`);
-  const row = findMechanism(keeper, mechanism, USES[use].flag);
+  const row = findMechanism(domain, object.tokenId, mechanism, USES[use].flag);
   if (!fitsKeyType(row, keyTypeOf(object)))
     throw new SidekeyError(errors.type, `${row.name} is not for this type of key`);
   if (!mayBeUsed(object, use, nowMs))
@@ -90,7 +112,7 @@ export function checkUse(
       'key_function_not_permitted',
       `the key's attributes or dates do not permit ${use}`,
     );
-  const allowed = allowedMechanisms(object);
+  const allowed = readMechanisms(object.attributes, CKA.ALLOWED_MECHANISMS);
   if (allowed.length > 0 && !allowed.includes(mechanism))
     throw new SidekeyError('mechanism_invalid', `${row.name} is not among CKA_ALLOWED_MECHANISMS`);
 }

@@ -215,7 +215,7 @@ export class NamedKeys {
     const token = this.#token(peer, tokenName);
     const object = this.#forOperation(this.#find(token, name), name, operation);
     if (operation === 'digest') throw new SidekeyError('function_not_supported', 'a digest needs no key');
-    checkUse(this.#domain.keeper, object, operation, mechanism.type, this.#domain.clock.now());
+    checkUse(this.#domain, object, operation, mechanism.type, this.#domain.clock.now());
     if (has(object, CKA.ALWAYS_AUTHENTICATE))
       throw new SidekeyError('user_not_logged_in', `key ${name} asks for a PIN at each use`);
     return this.#operate(token, object, operation, mechanism, data, signature);

@@ -61,6 +61,24 @@ function addModulusBits(attributes: Map<number, Buffer>): void {
   attributes.set(CKA.MODULUS_BITS, encodeUlong(Math.max(0, hex.length - 1) * 4 + (32 - Math.clz32(first))));
 }
 
+/** Curves of FIPS 186-5 and SP 800-186 by the DER of their identifiers: P-224 to P-521, Ed25519, Ed448. */
+const APPROVED_CURVES: readonly string[] = [
+  '06052b81040021',
+  '06082a8648ce3d030107',
+  '06052b81040022',
+  '06052b81040023',
+  '06032b6570',
+  '06032b6571',
+];
+
+/** Where only approved mechanisms are offered, only keys on approved curves are made. */
+function checkCurve(domain: Domain, maker: Maker, attributes: AttributeMap): void {
+  const curve = attributes.get(CKA.EC_PARAMS);
+  if (curve === undefined || domain.catalogue.offers(maker.token.id, 'other')) return;
+  if (!APPROVED_CURVES.includes(curve.toString('hex')))
+    throw new SidekeyError('curve_not_supported', 'the curve is not approved, and the token says fips: true');
+}
+
 /** A key, by whichever way `make` has the keeper get it. */
 export async function draftKey(
   domain: Domain,
@@ -74,6 +92,7 @@ export async function draftKey(
   try {
     addComponents(attributes, made.components);
     addModulusBits(attributes);
+    checkCurve(domain, maker, attributes);
     checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
     if (object.session === null && made.blob === null)
       throw new SidekeyError('internal', 'a key came back unsealed');

@@ -30,6 +30,8 @@ export interface MechanismRow {
   readonly flags: number;
   readonly min: number;
   readonly max: number;
+  /** approved: also where FIPS is asked for; legacy: only where old mechanisms are. */
+  readonly standing: 'approved' | 'other' | 'legacy';
 }
 
 /** What every message that makes a key says of the key that is made (ARCHITECTURE.md, new-key). */

@@ -5,7 +5,7 @@
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
 import type { CacheLimits } from '../cache/data-key-cache.ts';
-import type { AccessPolicy } from './ports.ts';
+import type { AccessPolicy, MechanismRow } from './ports.ts';
 import type { TokenChange, TokenRow, TokenStore } from './store-port.ts';
 
 /** A token as the configuration describes it. */
@@ -15,6 +15,10 @@ export interface TokenOptions {
   readonly cache: CacheLimits;
   /** none: no PIN, whoever is admitted sees private objects. Default: pin. */
   readonly login?: 'pin' | 'none';
+  /** Whether old mechanisms are offered as well. Default: false. */
+  readonly legacy?: boolean;
+  /** Whether only mechanisms are offered that FIPS 140-3 approves. Default: false. */
+  readonly fips?: boolean;
 }
 
 export const DEFAULT_LIMITS: CacheLimits = { anyMs: 300_000, unusedMs: 300_000, uses: null };
@@ -61,6 +65,13 @@ export class TokenCatalogue {
   /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
   needsLogin({ name, soPin, userPin }: TokenRow): boolean {
     return this.#options.get(name)?.login !== 'none' && (soPin !== null || userPin !== null);
+  }
+
+  /** Whether a token offers mechanisms of this standing; a token that is not configured any more offers the usual ones. */
+  offers(id: number, standing: MechanismRow['standing']): boolean {
+    const options = this.#options.get(this.#rows.get(id)?.name ?? '');
+    if (options?.fips === true) return standing === 'approved';
+    return standing !== 'legacy' || options?.legacy === true;
   }
 
   admitted(peer: Peer): TokenRow[] {

@@ -13,6 +13,7 @@ interface Row {
   readonly flags: number;
   readonly min: number;
   readonly max: number;
+  readonly standing: number;
 }
 
 /** CKF_ bits of CK_MECHANISM_INFO (PKCS#11 3.1, table 8) that are operations. */
@@ -29,25 +30,31 @@ const OPERATIONS: Readonly<Record<string, number>> = {
   derive: 0x80000,
 };
 
+const STANDINGS = ['approved', '', 'legacy'];
+
 const HEAD = `# Mechanisms
 
-What every token offers, generated from the table that implements it (native-shim/wire/mechanisms.def). C_GetMechanismList and
+What tokens offer, generated from the table that implements it (native-shim/wire/mechanisms.def). C_GetMechanismList and
 C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES, bits for the others.
+
+A token with "legacy: true" in its configuration offers all of them, one with "fips: true" those that are approved, any other all but
+those that are legacy.
 
 Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
 decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA is pure Ed25519 or Ed448, without context or prehash (OpenSSL can say neither before 3.2).
 A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
+A derived key has at most 4096 bytes. HKDF takes no key as salt.
 Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
 CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
 
 `;
 
 function render(rows: readonly Row[]): string {
-  const lines = rows.map(({ type, name, flags, min, max }) => {
+  const lines = rows.map(({ type, name, flags, min, max, standing }) => {
     const operations = Object.keys(OPERATIONS).filter((operation) => flags & (OPERATIONS[operation] ?? 0));
-    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} |\n`;
+    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} | ${STANDINGS[standing] ?? ''} |\n`;
   });
-  return `${HEAD}| mechanism | number | operations | key size |\n| --- | --- | --- | --- |\n${lines.join('')}`;
+  return `${HEAD}| mechanism | number | operations | key size | standing |\n| --- | --- | --- | --- | --- |\n${lines.join('')}`;
 }
 
 t.test('docs/mechanisms.md is what the keeper implements', (t) => {

@@ -35,6 +35,7 @@ const row = (type: number, name: string, keyType: number | null, flags: number):
   ...{ type, name, keyType, flags },
   min: 0,
   max: 4096,
+  standing: 'approved',
 });
 export const MECHANISMS: readonly MechanismRow[] = [
   row(CKM.AES_KEY_GEN, 'CKM_AES_KEY_GEN', CKK.AES, 0x8000),

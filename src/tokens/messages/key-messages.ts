@@ -3,9 +3,9 @@ import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
-import { decodeTemplate, readUlong } from '../attribute-value.ts';
+import { decodeTemplate, encodeBool, readUlong } from '../attribute-value.ts';
 import { checkWritable, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
-import { CKA, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
+import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../key-types.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
@@ -87,7 +87,7 @@ export const handleWrapKey: Handler = async (domain, request, reader) => {
   const caller = await findCaller(domain, request.client, place);
   const wrapping = findKey(domain, caller, wrappingHandle, WRAPPING.handle);
   const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
-  checkUse(domain.keeper, wrapping, 'wrap', mechanism.type, domain.clock.now(), WRAPPING);
+  checkUse(domain, wrapping, 'wrap', mechanism.type, domain.clock.now(), WRAPPING);
   checkWrappable(key, wrapping);
   const [by, cell] = await Promise.all(
     [wrapping, key].map((object) => domain.cells.take(caller.token, object)),
@@ -130,7 +130,7 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const unwrapping = findKey(domain, caller, handle, UNWRAPPING.handle);
-  checkUse(domain.keeper, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
+  checkUse(domain, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
   mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
   const by = await domain.cells.take(caller.token, unwrapping);
   const object = await makeFrom(
@@ -144,6 +144,30 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   return replyHandle(object);
 };
 
+/** What these make tells who reads it the base key: XOR with zeros is the key itself. */
+const REVEALING: readonly number[] = [
+  CKM.CONCATENATE_BASE_AND_DATA,
+  CKM.CONCATENATE_DATA_AND_BASE,
+  CKM.XOR_BASE_AND_DATA,
+];
+
+const SECRECY: readonly (readonly [attribute: number, secret: boolean])[] = [
+  [CKA.SENSITIVE, true],
+  [CKA.EXTRACTABLE, false],
+  [CKA.WRAP_WITH_TRUSTED, true],
+];
+
+/** PKCS#11 3.1, 6.43: what keeps the base key inside keeps the derived one inside; a template that differs is refused. */
+function inheritSecrecy(base: TokenObject, template: Map<number, Buffer>): void {
+  for (const [attribute, secret] of SECRECY) {
+    if (has(base, attribute) !== secret) continue;
+    const given = template.get(attribute);
+    if (given !== undefined && !given.equals(encodeBool(secret)))
+      throw new SidekeyError('template_inconsistent', 'the derived key would tell what the base key may not');
+    template.set(attribute, encodeBool(secret));
+  }
+}
+
 export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const mechanism = readMechanism(reader);
@@ -152,11 +176,12 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
-  findMechanism(domain.keeper, mechanism.type, MECHANISM_FLAG.DERIVE);
-  checkUse(domain.keeper, base, 'derive', mechanism.type, domain.clock.now());
+  findMechanism(domain, caller.token.id, mechanism.type, MECHANISM_FLAG.DERIVE);
+  checkUse(domain, base, 'derive', mechanism.type, domain.clock.now());
   if (classOf(base) === CKO.PUBLIC_KEY)
     throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
   mergeDemanded(template, base.attributes.get(CKA.DERIVE_TEMPLATE));
+  if (REVEALING.includes(mechanism.type)) inheritSecrecy(base, template);
   const cell = await domain.cells.take(caller.token, base);
   const from = { origin: 'derive', base: base.attributes } as const;
   const object = await makeFrom(

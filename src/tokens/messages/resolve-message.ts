@@ -18,7 +18,7 @@ function toUse(operation: number): Use {
 function check(domain: Domain, caller: Caller, handle: number, use: Use, mechanism: number): void {
   const object = getObject(domain, caller, handle, 'key_handle_invalid');
   try {
-    checkUse(domain.keeper, object, use, mechanism, domain.clock.now());
+    checkUse(domain, object, use, mechanism, domain.clock.now());
   } catch (error) {
     if (error instanceof SidekeyError && error.code === 'key_function_not_permitted')
       domain.audit.object('denied', caller.client.peer, caller.token, object, { reason: error.code, use });

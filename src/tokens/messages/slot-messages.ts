@@ -5,6 +5,7 @@ import type { Domain } from '../domain.ts';
 import { PIN_BYTES_MAX, PIN_BYTES_MIN } from '../pins.ts';
 import { PIN_TRIES } from '../pin-check.ts';
 import type { TokenRow } from '../store-port.ts';
+import { offered } from '../key-use.ts';
 import type { Handler } from './handler.ts';
 
 const LABEL_BYTES = 32;
@@ -62,8 +63,8 @@ export const handleMechanisms: Handler = async (domain, request, reader) => {
   const slot = reader.number();
   reader.end();
   const { peer } = await domain.clients.find(request.client);
-  if (slot !== domain.catalogue.freeSlot(peer)) domain.catalogue.inSlot(peer, slot);
-  const rows = domain.keeper.mechanisms();
+  const token = slot === domain.catalogue.freeSlot(peer) ? null : domain.catalogue.inSlot(peer, slot);
+  const rows = offered(domain, token?.id ?? 0);
   const writer = new WireWriter(4096).u32(rows.length);
   for (const { type, flags, min, max } of rows) writer.u64(type).u64(flags).u64(min).u64(max);
   return writer.done();
