@@ -152,7 +152,7 @@ static CK_RV install(struct sk_session *s, enum wire_operation kind, struct sk_o
     return rv;
 }
 
-static bool is_active(struct sk_session *s, enum wire_operation kind)
+bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind)
 {
     bool active;
 
@@ -168,8 +168,8 @@ CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHA
     CK_RV rv;
 
     if (!m)
-        return is_active(e->session, kind) ? sk_crypt_cancel(e, kind) : CKR_ARGUMENTS_BAD;
-    if (is_active(e->session, kind))
+        return sk_crypt_is_active(e->session, kind) ? sk_crypt_cancel(e, kind) : CKR_ARGUMENTS_BAD;
+    if (sk_crypt_is_active(e->session, kind))
         return CKR_OPERATION_ACTIVE;
     rv = sk_mechanism_pack(m, can[kind], &fresh.mechanism);
     if (rv != CKR_OK)

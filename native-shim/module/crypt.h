@@ -25,6 +25,8 @@ CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out,
 CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *signature,
                       CK_ULONG signature_len, bool last_only);
 
+bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind);
+
 /* Ends an operation, here and at the keeper; nothing when there is none. CKR_OPERATION_CANCEL_FAILED when another thread
  * is at work on it. */
 CK_RV sk_crypt_cancel(struct sk_entry *e, enum wire_operation kind);

@@ -6,7 +6,7 @@ import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
 
 const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
 
-for (const program of ['ciphers.py', 'derivations.py'])
+for (const program of ['ciphers.py', 'derivations.py', 'functions.py'])
   t.test(program, { timeout: 120_000 }, async (t) => {
     const { socket } = await startInstance(t);
     const env = {
