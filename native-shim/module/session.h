@@ -12,6 +12,12 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+/* A key that messages are encrypted or decrypted with, between C_MessageXInit and Final. */
+struct sk_message {
+    bool active;
+    uint64_t key;
+};
+
 struct sk_session {
     struct sk_session *next;
     CK_SESSION_HANDLE handle;
@@ -22,6 +28,7 @@ struct sk_session {
     atomic_bool has_objects; /* it may own session objects */
     pthread_mutex_t lock;    /* of what follows; never held while waiting */
     struct sk_operation operations[WIRE_OPERATIONS];
+    struct sk_message messages[2]; /* encrypt, decrypt */
     struct sk_find find;
 };
 

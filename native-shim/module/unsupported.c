@@ -45,17 +45,6 @@ CK_RV C_VerifyRecover(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, C
     return refuse("C_VerifyRecover");
 }
 
-CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
-{
-    return refuse("C_MessageEncryptInit");
-}
-
-CK_RV C_EncryptMessage(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
-                       CK_ULONG associated_len, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
-{
-    return refuse("C_EncryptMessage");
-}
-
 CK_RV C_EncryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
                             CK_ULONG associated_len)
 {
@@ -68,22 +57,6 @@ CK_RV C_EncryptMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG 
     return refuse("C_EncryptMessageNext");
 }
 
-CK_RV C_MessageEncryptFinal(CK_SESSION_HANDLE session)
-{
-    return refuse("C_MessageEncryptFinal");
-}
-
-CK_RV C_MessageDecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
-{
-    return refuse("C_MessageDecryptInit");
-}
-
-CK_RV C_DecryptMessage(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
-                       CK_ULONG associated_len, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
-{
-    return refuse("C_DecryptMessage");
-}
-
 CK_RV C_DecryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
                             CK_ULONG associated_len)
 {
@@ -94,11 +67,6 @@ CK_RV C_DecryptMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG 
                            CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len, CK_FLAGS flags)
 {
     return refuse("C_DecryptMessageNext");
-}
-
-CK_RV C_MessageDecryptFinal(CK_SESSION_HANDLE session)
-{
-    return refuse("C_MessageDecryptFinal");
 }
 
 CK_RV C_MessageSignInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)

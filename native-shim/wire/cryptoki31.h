@@ -255,4 +255,8 @@
 #define CKM_AES_KEY_WRAP_PKCS7 0x210cUL
 #endif
 
+#ifndef CKR_AEAD_DECRYPT_FAILED
+#define CKR_AEAD_DECRYPT_FAILED 0x42UL
+#endif
+
 #endif

@@ -10,6 +10,8 @@
 
 /* The flags of CK_MECHANISM_INFO (PKCS#11 3.1, table 8): written out to keep Cryptoki's names out of the keeper. */
 enum {
+    CAN_MESSAGE_ENCRYPT = 0x2,
+    CAN_MESSAGE_DECRYPT = 0x4,
     CAN_ENCRYPT = 0x100,
     CAN_DECRYPT = 0x200,
     CAN_DIGEST = 0x400,

@@ -1,4 +1,4 @@
-"""Functions that pkcs11js does not have: two operations over the same data."""
+"""Functions that pkcs11js does not have: two operations over the same data, and messages."""
 import hashlib
 import hmac
 import os
@@ -76,4 +76,42 @@ refuses(NOT_INITIALIZED, lambda: s.give('DigestEncryptUpdate', data, UL(48)), 'o
 s('EncryptInit', cbc, UL(aes))
 refuses(ARGUMENTS, lambda: s('DigestEncryptUpdate', None, UL(48), small, c.byref(length)), 'no data')
 refuses(NOT_INITIALIZED, lambda: s.give('DigestFinal'), 'an error ends both')
+# messages (PKCS#11 3.1, 5.9): McGrew and Viega's test case 4
+GCM_, PARAM_, FAILED = 0x1087, 0x71, 0x42
+h = bytes.fromhex
+gcm_key = s.secret(AES, h('feffe9928665731c6d6a8f9467308308'))
+text = h('d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39')
+sealed = h('42831ec2217774244b7221b784d0d49ce3aa212f2c02a4e035c17e2329aca12e21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091')
+aad = h('feedfacedeadbeeffeedfacedeadbeefabaddad2')
+
+
+def message(kind, data, iv, tag, generator=0, fixed=0, bits=128):
+    ivs, tags = c.create_string_buffer(iv, len(iv)), c.create_string_buffer(tag, 16)
+    parameter = struct((P, c.cast(ivs, P)), len(iv), fixed, generator, (P, c.cast(tags, P)), bits)
+    out = s.give(kind + 'Message', c.byref(parameter), UL(c.sizeof(parameter)), aad, UL(len(aad)), data, UL(len(data)))
+    return out, ivs.raw, tags.raw
+
+
+iv = h('cafebabefacedbaddecaf888')
+refuses(NOT_INITIALIZED, lambda: message('Encrypt', text, iv, b''), 'no message before its Init')
+s('MessageEncryptInit', mechanism(GCM_), UL(gcm_key))
+refuses(0x90, lambda: s('MessageEncryptInit', mechanism(GCM_), UL(gcm_key)), 'one Init at a time')
+same(message('Encrypt', text, iv, b''), (sealed, iv, h('5bc94fbc3221a5db94fae95ae7121a47')), 'a message with an initial value')
+made = [message('Encrypt', text, bytes(12), b'', generator) for generator in (1, 3, 1, 3)]
+same(len({iv_ for _, iv_, _ in made}), 4, 'initial values that are made differ')
+for generator, fixed, length in ((2, 0, 12), (4, 0, 12), (1, 8, 12), (1, 0, 11), (3, 4, 16), (3, 200, 16)):
+    refuses(PARAM_, lambda: message('Encrypt', text, bytes(length), b'', generator, fixed), 'no counter, nor too little randomness')
+fixed = message('Encrypt', text, b'fix!' + bytes(12), b'', 3, 32)
+same(fixed[1][:4], b'fix!', 'fixed bits stay')
+refuses(PARAM_, lambda: message('Encrypt', text, iv, b'', bits=120 + 1), 'a tag of 121 bits')
+s('MessageEncryptFinal')
+refuses(NOT_INITIALIZED, lambda: s('MessageEncryptFinal'), 'it has ended')
+s('MessageDecryptInit', mechanism(GCM_), UL(gcm_key))
+for out, iv_, tag in made + [fixed]:
+    same(message('Decrypt', out, iv_, tag)[0], text, 'and back')
+refuses(FAILED, lambda: message('Decrypt', sealed, iv, bytes(16)), 'a wrong tag')
+same(message('Decrypt', sealed, iv, h('5bc94fbc3221a5db94fae95ae7121a47'))[0], text, 'the next message is served')
+s('MessageDecryptFinal')
+refuses(0x70, lambda: s('MessageEncryptInit', mechanism(CBC, bytes(16)), UL(aes)), 'AES-GCM alone')
+refuses(0x60, lambda: s('MessageEncryptInit', mechanism(GCM_), UL(999999)), 'no key')
 done()
