@@ -35,7 +35,11 @@ export const FAULTS: readonly FaultRow[] = [
   { status: 503, errors: ['out of locked memory'], codes: ['memory'] },
   { status: 503, errors: ['too busy'], codes: ['busy'] },
   { status: 503, errors: ['not done within the deadline'], codes: ['deadline'] },
-  { status: 503, errors: ['keeper is absent'], codes: ['agent_absent', 'keeper_absent', 'operation_lost'] },
+  {
+    status: 503,
+    errors: ['keeper is absent'],
+    codes: ['agent_absent', 'keeper_absent', 'operation_lost', 'ring_absent'],
+  },
   { status: 503, errors: ['key service is unreachable'], codes: ['provider_unreachable'] },
   { status: 502, errors: ['key service refused'], codes: ['provider_refused'] },
   {
