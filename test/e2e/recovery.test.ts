@@ -1,6 +1,7 @@
 /**
- * Kills under load: 8 threads of single-part operations never see an error, only a pause. SIDEKEY_KILLS says how often
- * (default 10; `npm run test:soak` says 100), and the longest pause is printed.
+ * Kills under load: 8 threads of single-part operations never see an error, only a pause. How often, and how long a pause
+ * may be, say SIDEKEY_KILLS and SIDEKEY_PAUSE_MS: `npm run test:soak` says 100 and 500 on a machine of its own; beside other
+ * tests on two cores a call has its deadline.
  */
 import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
@@ -9,8 +10,9 @@ import t, { type Test } from 'tap';
 import { compile, MODULE, PIN, startInstance, type Instance } from './instance.ts';
 
 const KILLS = Number(process.env['SIDEKEY_KILLS'] ?? 10);
-/** Of the keeper's or the agent's absence, on a machine that does other things as well. */
-const PAUSE_MAX_MS = 2000;
+const PAUSE_MAX_MS = Number(process.env['SIDEKEY_PAUSE_MS'] ?? 9000);
+/** Of a whole service: Node starts anew. */
+const RESTART_MAX_MS = 9000;
 
 interface Load {
   readonly child: ChildProcessWithoutNullStreams;
@@ -27,14 +29,14 @@ async function startLoad(t: Test, sidekey: Instance): Promise<Load> {
   return { child, output: () => output };
 }
 
-async function endLoad(t: Test, { child, output }: Load): Promise<void> {
+async function endLoad(t: Test, { child, output }: Load, maxMs: number): Promise<void> {
   child.stdin.end();
   await once(child, 'exit');
   const figures = /operations (\d+) failed (\d+) longest_us (\d+)/.exec(output());
   t.equal(figures?.[2], '0', output());
   const longestMs = Math.round(Number(figures?.[3]) / 1000);
   t.comment(`${figures?.[1]} operations, the longest took ${longestMs} ms`);
-  t.ok(longestMs < PAUSE_MAX_MS, `the longest pause was ${longestMs} ms`);
+  t.ok(longestMs < maxMs, `the longest pause was ${longestMs} ms`);
 }
 
 t.test(`the keeper is killed ${KILLS} times`, { timeout: 600_000 }, async (t) => {
@@ -46,7 +48,7 @@ t.test(`the keeper is killed ${KILLS} times`, { timeout: 600_000 }, async (t) =>
     if (pid !== null) process.kill(pid, 'SIGKILL');
   }
   await sleep(1500);
-  await endLoad(t, load);
+  await endLoad(t, load, PAUSE_MAX_MS);
 });
 
 t.test(`the agent is killed ${KILLS} times and started again`, { timeout: 600_000 }, async (t) => {
@@ -58,7 +60,7 @@ t.test(`the agent is killed ${KILLS} times and started again`, { timeout: 600_00
     sidekey.startAgent();
     await sidekey.ready();
   }
-  await endLoad(t, load);
+  await endLoad(t, load, PAUSE_MAX_MS);
 });
 
 t.test('the whole service is stopped and started again', async (t) => {
@@ -69,5 +71,5 @@ t.test('the whole service is stopped and started again', async (t) => {
   t.equal(sidekey.keeperPid(), null);
   await sidekey.start();
   await sleep(500);
-  await endLoad(t, load);
+  await endLoad(t, load, RESTART_MAX_MS);
 });
