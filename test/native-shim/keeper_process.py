@@ -342,11 +342,11 @@ def sealing(agent):
 
 
 def leases(agent):
+    started = time.time()
     cell, _, _ = secret(agent, bytes(16), lease=400)
     agent.call('cell_operate', u64(cell) + operate(BEGIN, ENCRYPT, 3, mechanism=GCM, params=gcm()))
-    started = time.time()
     event = agent.receive()
-    ok(event['type'] == MESSAGES['cell_ended'] and event['body'] == u64(cell) + u8(1) and 0.3 < time.time() - started < 1,
+    ok(event['type'] == MESSAGES['cell_ended'] and event['body'] == u64(cell) + u8(1) and 0.39 < time.time() - started < 3,
        'a lease ends by itself, in time')
     ok(output(agent.call('cell_operate', u64(cell) + operate(FINAL, ENCRYPT, 3))) == 'operation_lost', 'and its operations with it')
     cell, _, _ = secret(agent, bytes(16), uses=1)
@@ -414,7 +414,7 @@ def agents(k, agent, c):
     time.sleep(0.2)
     started = time.time()
     c.sock.settimeout(20)
-    ok(c.call('slots')['status'] == 'agent_absent' and 9 < time.time() - started < 12, 'without an agent a call ends by its deadline')
+    ok(c.call('slots')['status'] == 'agent_absent' and 9 < time.time() - started < 15, 'without an agent a call ends by its deadline')
     return k.agent()
 
 
