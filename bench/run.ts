@@ -1,6 +1,7 @@
 /**
  * npm run bench: measures Sidekey beside its neighbours in one run, on this machine, and writes result.json, the table of
- * README.md and figure.svg. `--quick` measures once instead of five times; `--rows a,b` only those rows.
+ * README.md and figure.svg. `--runs N` instead of five, `--rows a,b` only those, `--objects 10,1000` to find among; `--quick`
+ * is a look of half a minute.
  */
 import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -24,11 +25,13 @@ import {
 const { values: options } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
+    runs: { type: 'string', default: '5' },
     rows: { type: 'string', default: '' },
+    objects: { type: 'string', default: '10,10000,100000' },
     out: { type: 'string', default: import.meta.dirname },
   },
 });
-const RUNS = options.quick ? 1 : 5;
+const RUNS = options.quick ? 1 : Number(options.runs);
 const SECONDS = options.quick ? '0.2' : '0.3';
 const ROWS = options.rows === '' ? [] : options.rows.split(',');
 /** Rows that are worth their time with many threads. */
@@ -66,7 +69,8 @@ function measureAll(bench: string, subjects: readonly Subject[]): Sample[] {
 function measureGrowth(bench: string, sidekey: Subject): Sample[] {
   const samples: Sample[] = [];
   let there = 0;
-  for (const objects of options.quick ? [10, 1000] : [10, 10_000, 100_000]) {
+  const counts = options.quick ? [10, 1000] : options.objects.split(',').map(Number);
+  for (const objects of counts) {
     say(`${objects} objects`);
     must(bench, ['populate', ...(sidekey.module ?? []), String(objects - there)], sidekey.env);
     there = objects;
