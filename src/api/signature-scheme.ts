@@ -2,7 +2,7 @@
 import type { Mechanism } from '../tokens/ports.ts';
 import type { NamedKey } from '../tokens/service.ts';
 import { decodeBase64 } from './base64.ts';
-import { decodeDer, encodeDer, scalarBytes } from './ecdsa-signature.ts';
+import { decodeDer, encodeDer, scalarBytes } from '../wire/ecdsa-signature.ts';
 import { Refusal } from './fault.ts';
 import { digestOf, type HashAlgorithm } from './hash-algorithm.ts';
 import { typeNameOf } from './key-type.ts';
@@ -120,5 +120,7 @@ export function decodeSignature(
 ): Buffer {
   if (marshaling === 'jws') return decodeBase64(text, 'base64url');
   const bytes = decodeBase64(text);
-  return key.kind === 'ec' ? decodeDer(bytes, key.sizeBits) : bytes;
+  const raw = key.kind === 'ec' ? decodeDer(bytes, key.sizeBits) : bytes;
+  if (raw === null) throw new Refusal(400, 'supplied signature is invalid');
+  return raw;
 }

@@ -147,6 +147,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
   return {
     name,
     kind: 'embedded',
+    resident: null,
     async createDataKey(purpose) {
       const mechanism = { type: CKM_AES_KEY_GEN, params: Buffer.alloc(0) };
       const template = [{ type: CKA_VALUE_LEN, value: valueLength(32) }];

@@ -5,6 +5,7 @@
 import type { z } from 'zod';
 import type { Logger } from '../log/logger.ts';
 import type { Clock } from '../tokens/ports.ts';
+import type { ResidentKeys } from '../tokens/resident-port.ts';
 
 /**
  * Holder of one KEK. Rejections are SidekeyErrors: provider_unreachable (nobody answered, or only with faults of the service's
@@ -18,6 +19,8 @@ export interface KeyService {
   unwrapDataKey(wrapped: Buffer, purpose: string): Promise<Buffer>;
   /** Asks the service for the KEK's state, without using it. Never rejects. */
   health(): Promise<{ ok: boolean; detail: string }>;
+  /** The keys of the same service that never leave it; absent: this adapter has none. */
+  readonly resident?: ResidentKeys;
   /** Ends pools, timers and sessions within a second. */
   close(): Promise<void>;
 }

@@ -28,6 +28,7 @@ export function createRemoteProvider(
   return {
     name,
     kind,
+    resident: service.resident ?? null,
     async createDataKey(purpose) {
       const { plaintext, wrapped } = await service.generateDataKey(purpose);
       return { cell: await toCell(keeper, plaintext, null), wrapped };

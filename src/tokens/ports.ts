@@ -3,6 +3,7 @@
  * store, audit, clock. Nothing here does anything.
  */
 import type { Peer } from '../access/peer.ts';
+import type { ResidentKeys } from './resident-port.ts';
 
 /** A cell in the keeper's locked memory. Numbers of the keeper are 64-bit. */
 export type CellId = bigint;
@@ -161,6 +162,8 @@ export interface Keeper {
 export interface Provider {
   readonly name: string;
   readonly kind: string;
+  /** Keys that never leave the service; null: this provider has none. */
+  readonly resident: ResidentKeys | null;
   /** Make a data key that is open in a cell and wrapped by the KEK. */
   createDataKey(purpose: string): Promise<{ cell: CellId; wrapped: Buffer }>;
   /** Open a wrapped data key into a cell with this lease. */

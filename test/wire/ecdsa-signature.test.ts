@@ -1,7 +1,6 @@
 import { randomBytes, randomInt } from 'node:crypto';
 import { test } from 'tap';
-import { decodeDer, encodeDer } from '../../src/api/ecdsa-signature.ts';
-import { Refusal } from '../../src/api/fault.ts';
+import { decodeDer, encodeDer } from '../../src/wire/ecdsa-signature.ts';
 
 const CURVES = [256, 384, 521] as const;
 
@@ -17,7 +16,7 @@ test('the shortest form of each number is written, and read back to the size of 
     t.equal(encodeDer(Buffer.from(raw, 'hex')).toString('hex'), der);
     const half = raw.length / 2;
     const padded = raw.slice(0, half).padStart(64, '0') + raw.slice(half).padStart(64, '0');
-    t.equal(decodeDer(Buffer.from(der, 'hex'), 256).toString('hex'), padded);
+    t.equal(decodeDer(Buffer.from(der, 'hex'), 256)?.toString('hex'), padded);
   }
 });
 
@@ -26,7 +25,7 @@ test('every signature comes back', async (t) => {
     for (let i = 0; i < 500; i++) {
       const raw = randomBytes(2 * Math.ceil(bits / 8));
       raw.fill(0, 0, randomInt(4));
-      t.ok(decodeDer(encodeDer(raw), bits).equals(raw), raw.toString('hex'));
+      t.ok(decodeDer(encodeDer(raw), bits)?.equals(raw), raw.toString('hex'));
     }
   }
 });
@@ -37,13 +36,10 @@ test('bytes that are not DER are refused and nothing else happens', async (t) =>
     const bytes = encodeDer(randomBytes(64));
     const cut = randomInt(4) === 0 ? bytes.subarray(0, randomInt(bytes.length)) : bytes;
     if (cut.length > 0) cut.writeUInt8(randomInt(256), randomInt(Math.min(cut.length, 40)));
-    try {
-      const raw = decodeDer(cut, 256);
-      accepted++;
-      if (!encodeDer(raw).equals(cut)) t.fail(`two forms of one signature: ${cut.toString('hex')}`);
-    } catch (error) {
-      if (!(error instanceof Refusal)) throw error;
-    }
+    const raw = decodeDer(cut, 256);
+    if (raw === null) continue;
+    accepted++;
+    if (!encodeDer(raw).equals(cut)) t.fail(`two forms of one signature: ${cut.toString('hex')}`);
   }
   t.ok(accepted > 0, 'a changed digit is another signature');
 });

@@ -1,5 +1,4 @@
-/** ECDSA signatures: PKCS#11 gives r and s side by side (3.1, 2.3.1), Transit's asn1 is DER (RFC 3279, 2.2.3). */
-import { Refusal } from './fault.ts';
+/** ECDSA signatures: PKCS#11 gives r and s side by side (3.1, 2.3.1), key services and Transit's asn1 DER (RFC 3279, 2.2.3). */
 
 const SEQUENCE = 0x30;
 const INTEGER = 0x02;
@@ -28,36 +27,40 @@ export function encodeDer(raw: Buffer): Buffer {
   return element(SEQUENCE, Buffer.concat(integers));
 }
 
-function refuse(): never {
-  throw new Refusal(400, 'supplied signature is invalid');
+interface Element {
+  readonly content: Buffer;
+  readonly rest: Buffer;
 }
 
 /** One element at the start of `bytes`, and what follows it. Lengths of two bytes are the longest that P-521 needs. */
-function readElement(bytes: Buffer, tag: number): { content: Buffer; rest: Buffer } {
+function readElement(bytes: Buffer, tag: number): Element | null {
   const isLong = bytes[1] === 0x81;
   const length = isLong ? bytes[2] : bytes[1];
   const start = isLong ? 3 : 2;
-  if (bytes[0] !== tag || length === undefined || length > 0xff || isLong !== length >= 0x80) refuse();
-  if (start + length > bytes.length) refuse();
+  if (bytes[0] !== tag || length === undefined || length > 0xff || isLong !== length >= 0x80) return null;
+  if (start + length > bytes.length) return null;
   return { content: bytes.subarray(start, start + length), rest: bytes.subarray(start + length) };
 }
 
-function readInteger(bytes: Buffer, size: number): { scalar: Buffer; rest: Buffer } {
-  const { content, rest } = readElement(bytes, INTEGER);
+function readInteger(bytes: Buffer, size: number): Element | null {
+  const element = readElement(bytes, INTEGER);
+  if (element === null) return null;
+  const { content, rest } = element;
   const [first, second] = content;
-  if (first === undefined || first >= 0x80) refuse();
-  if (first === 0 && second !== undefined && second < 0x80) refuse();
+  if (first === undefined || first >= 0x80) return null;
+  if (first === 0 && second !== undefined && second < 0x80) return null;
   const digits = first === 0 ? content.subarray(1) : content;
-  if (digits.length > size) refuse();
-  return { scalar: Buffer.concat([Buffer.alloc(size - digits.length), digits]), rest };
+  if (digits.length > size) return null;
+  return { content: Buffer.concat([Buffer.alloc(size - digits.length), digits]), rest };
 }
 
-/** Strict DER only: r and s of the curve's size, nothing after them. */
-export function decodeDer(der: Buffer, curveBits: number): Buffer {
+/** Strict DER only: r and s of the curve's size, nothing after them. null: it is not that. */
+export function decodeDer(der: Buffer, curveBits: number): Buffer | null {
   const size = scalarBytes(curveBits);
   const sequence = readElement(der, SEQUENCE);
-  const r = readInteger(sequence.content, size);
-  const s = readInteger(r.rest, size);
-  if (sequence.rest.length > 0 || s.rest.length > 0) refuse();
-  return Buffer.concat([r.scalar, s.scalar]);
+  const r = sequence === null ? null : readInteger(sequence.content, size);
+  const s = r === null ? null : readInteger(r.rest, size);
+  if (sequence === null || r === null || s === null) return null;
+  if (sequence.rest.length > 0 || s.rest.length > 0) return null;
+  return Buffer.concat([r.content, s.content]);
 }
