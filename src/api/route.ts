@@ -1,6 +1,6 @@
 /**
- * A route is a row: methods, path, schema of the body, handler. This file turns rows into fastify's routes: it knows the
- * envelope, the validation and nothing of keys.
+ * A route is a row: methods, path, schemas, handler. This file turns rows into fastify's routes: it knows the envelope, the
+ * validation and nothing of keys. openapi.ts describes the same rows, so that what is promised is what is checked.
  */
 import { METHODS } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -9,7 +9,7 @@ import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
 import { Refusal } from './fault.ts';
 
-export type Method = 'GET' | 'LIST' | 'POST' | 'PUT';
+export type Method = 'GET' | 'LIST' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
 export interface Call {
   readonly peer: Peer;
@@ -17,38 +17,64 @@ export interface Call {
   readonly query: Readonly<Record<string, string | undefined>>;
 }
 
-/** `data` goes into the envelope, `plain` is the whole body. */
+/** `data` goes into the envelope, `plain` is the whole body as JSON, `text` as it is; `empty` has none (status 204). */
 export type Reply = { readonly status?: number } & (
-  { readonly data: object; readonly warnings?: readonly string[] } | { readonly plain: object }
+  | { readonly data: object; readonly warnings?: readonly string[] }
+  | { readonly plain: object }
+  | { readonly text: string; readonly type: string }
+  | { readonly empty: true }
 );
 
-export interface Route {
+/** What a route says of itself. Everything but the body may be left out. */
+export interface RouteSchemas {
+  /** One line, for /openapi.json. */
+  readonly summary?: string;
+  /** Of the parameters after `?`; those that it does not name are let through. */
+  readonly query?: z.ZodObject;
+  /** Of a good answer: of its `data` where there is an envelope, else of the whole. For /openapi.json and tests. */
+  readonly answer?: z.ZodType;
+  /** How a good answer stands; default: envelope, or empty for DELETE. */
+  readonly form?: AnswerForm;
+}
+
+export type AnswerForm = 'envelope' | 'plain' | 'text' | 'empty';
+
+export interface Route extends RouteSchemas {
   readonly methods: readonly Method[];
   readonly path: string;
+  readonly body: z.ZodType;
   readonly handle: (call: Call, body: unknown) => Reply | Promise<Reply>;
 }
 
 /** Makes a row whose handler gets a body that the schema has passed. Fields that the schema does not name are dropped. */
-export function defineRoute<Body>(row: {
-  methods: readonly Method[];
-  path: string;
-  body: z.ZodType<Body>;
-  handle: (call: Call, body: Body) => Reply | Promise<Reply>;
-}): Route {
-  const { methods, path, body: schema, handle } = row;
-  return { methods, path, handle: (call, body) => handle(call, parseBody(schema, body)) };
+export function defineRoute<Body>(
+  row: RouteSchemas & {
+    methods: readonly Method[];
+    path: string;
+    body: z.ZodType<Body>;
+    handle: (call: Call, body: Body) => Reply | Promise<Reply>;
+  },
+): Route {
+  const { query, body: schema, handle } = row;
+  return {
+    ...row,
+    handle: (call, body) => {
+      if (query !== undefined) parseWith(query, call.query, 'query');
+      return handle(call, parseWith(schema, body ?? {}, 'field'));
+    },
+  };
 }
 
 /** For routes without a body. */
 export const noBody = z.unknown();
 
-function parseBody<Body>(schema: z.ZodType<Body>, body: unknown): Body {
-  const result = schema.safeParse(body ?? {});
+function parseWith<Body>(schema: z.ZodType<Body>, given: unknown, what: 'field' | 'query'): Body {
+  const result = schema.safeParse(given);
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   const text = (issue?.message ?? 'not valid').replace(/^Invalid input: /, '');
-  const field = issue?.path.join('.') ?? '';
-  throw new Refusal(400, field === '' ? `request body: ${text}` : `field "${field}": ${text}`);
+  const name = issue?.path.join('.') ?? '';
+  throw new Refusal(400, name === '' ? `request body: ${text}` : `${what} "${name}": ${text}`);
 }
 
 /** Vault's success envelope. */
@@ -70,24 +96,26 @@ function writeBigint(_name: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
 
-function writeBody(requestId: string, answer: Reply): string {
+function writeBody(requestId: string, answer: Exclude<Reply, { empty: true }>): string {
+  if ('text' in answer) return answer.text;
   if ('plain' in answer) return JSON.stringify(answer.plain, writeBigint);
   return JSON.stringify(wrap(requestId, answer.data, answer.warnings));
 }
 
 function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
+  reply.header('cache-control', 'no-store');
+  if ('empty' in answer) return reply.code(answer.status ?? 204).send();
   return reply
     .code(answer.status ?? 200)
-    .type('application/json')
-    .header('cache-control', 'no-store')
+    .type('type' in answer ? answer.type : 'application/json')
     .send(writeBody(request.id, answer));
 }
 
 /** LIST is no method that Node's parser knows: it arrives as LINK (list-method.ts). */
-const ON_THE_WIRE = { GET: 'GET', LIST: 'LINK', POST: 'POST', PUT: 'PUT' } as const satisfies Record<
-  Method,
-  string
->;
+const ON_THE_WIRE = {
+  ...({ GET: 'GET', LIST: 'LINK', POST: 'POST' } as const),
+  ...({ PUT: 'PUT', PATCH: 'PATCH', DELETE: 'DELETE' } as const),
+} satisfies Record<Method, string>;
 
 /** HEAD comes with GET. */
 const OTHER_METHODS = ['GET', 'LINK', 'POST', 'PUT', 'PATCH', 'DELETE'] as const;

@@ -4,7 +4,7 @@ import { SidekeyError } from '../errors.ts';
 import type { Mechanism, Operation } from '../tokens/ports.ts';
 import type { NamedKey, TokenService } from '../tokens/service.ts';
 import { Refusal } from './fault.ts';
-import { defineRoute, type Call, type Method, type Reply, type Route } from './route.ts';
+import { defineRoute, type Call, type Method, type Reply, type Route, type RouteSchemas } from './route.ts';
 
 export interface TransitDeps {
   readonly tokens: TokenService;
@@ -24,18 +24,19 @@ export type TransitRoute = (deps: TransitDeps) => Route;
 const RESERVED = ['sys', 'sidekey', 'auth'];
 
 /** `path` is below the mount. */
-export function defineTransitRoute<Body>(row: {
-  methods: readonly Method[];
-  path: string;
-  body: z.ZodType<Body>;
-  handle: (call: TransitCall, body: Body) => Reply | Promise<Reply>;
-}): TransitRoute {
-  const { methods, path, body, handle } = row;
+export function defineTransitRoute<Body>(
+  row: RouteSchemas & {
+    methods: readonly Method[];
+    path: string;
+    body: z.ZodType<Body>;
+    handle: (call: TransitCall, body: Body) => Reply | Promise<Reply>;
+  },
+): TransitRoute {
+  const { path, handle } = row;
   return (deps) =>
     defineRoute({
-      methods,
+      ...row,
       path: `/v1/:mount${path}`,
-      body,
       handle: (call, parsed) =>
         handle({ ...call, tokens: deps.tokens, token: mountedToken(deps, call) }, parsed),
     });
