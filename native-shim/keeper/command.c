@@ -260,7 +260,7 @@ int kp_on_cell_derive(struct kp_request *r)
     if (status == STATUS_ok)
         status = kp_derive(mechanism, base, params, length, &secret);
     if (status == STATUS_ok)
-        status = kp_key_secret(n.type, buffer, wire_written(&secret), &key);
+        status = kp_key_fresh(n.type, buffer, wire_written(&secret), &key);
     kp_free(buffer);
     kp_key_drop(base);
     return status == STATUS_ok ? make(r, &n, key) : status;
@@ -314,7 +314,7 @@ static int wrappable(const struct kp_key *key, const struct wire_mechanism *m, s
         wire_write_raw(plain, key->secret.data, key->secret.length);
     else
         status = kp_key_write_pkcs8(key, plain);
-    while (status == STATUS_ok && m->engine == ENGINE_cipher && wire_written(plain) % 16 != 0 && !plain->full)
+    while (status == STATUS_ok && m->engine == ENGINE_cipher && wire_written(plain) % kp_block_bytes(m) != 0 && !plain->full)
         wire_write_u8(plain, 0);
     return plain->full ? STATUS_memory : status;
 }

@@ -44,7 +44,7 @@ static bool key_suits(const struct wire_mechanism *m, enum wire_operation operat
 
     if (operation == WIRE_DIGEST)
         return !key;
-    if (!key || key->type != m->key_type)
+    if (!key || (key->type != m->key_type && !(m->key_type == CKK_DES3 && key->type == CKK_DES2)))
         return false;
     return !(secret && key->object_class == CKO_PUBLIC_KEY);
 }

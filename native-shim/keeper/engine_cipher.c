@@ -1,10 +1,12 @@
-/* AES in ECB, CBC (with and without padding) and CTR. */
+/* AES and triple DES in ECB and CBC (with and without padding), AES in CTR. */
 #include "crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"
 
 enum { BLOCK = 16 };
+
+size_t kp_block_bytes(const struct wire_mechanism *m) { return m->key_type == CKK_DES3 ? 8 : BLOCK; }
 
 static bool pads(const struct kp_op *op) { return op->mechanism->engine == ENGINE_cipher_pad; }
 
@@ -46,7 +48,7 @@ static int cipher_update(struct kp_op *op, struct wire_bytes in, struct wire_wri
 static int cipher_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
     int length = 0, status = in.length ? cipher_update(op, in, out) : STATUS_ok;
-    bool whole = op->total % BLOCK == 0 && (op->total > 0 || !pads(op));
+    bool whole = op->total % kp_block_bytes(op->mechanism) == 0 && (op->total > 0 || !pads(op));
     uint8_t *at = kp_out_room(out, BLOCK);
 
     (void)signature;
@@ -68,7 +70,7 @@ static void cipher_describe(const struct kp_op *op, uint8_t *rule, uint32_t *siz
     if (!pads(op))
         return;
     *rule = kp_op_encrypts(op) ? WIRE_OUTPUT_PADDED : WIRE_OUTPUT_UNPADDED;
-    *size = kp_op_encrypts(op) ? BLOCK : 0;
+    *size = kp_op_encrypts(op) ? (uint32_t)kp_block_bytes(op->mechanism) : 0;
 }
 
 /* How many blocks the low `bits` of the counter block allow before they wrap; at most 2^64 - 1, which is never reached. */

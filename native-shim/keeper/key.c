@@ -32,7 +32,8 @@ static const struct secret_type {
     size_t lengths[3];
 } secret_types[] = {
     {CKK_GENERIC_SECRET, {0}}, {CKK_AES, {16, 24, 32}}, {CKK_AES_XTS, {32, 64}},
-    {CKK_CHACHA20, {32}},      {CKK_POLY1305, {32}},
+    {CKK_CHACHA20, {32}},      {CKK_POLY1305, {32}},     {CKK_DES2, {16}},
+    {CKK_DES3, {24}},
 };
 
 static const struct secret_type *find_secret_type(uint64_t type)
@@ -61,6 +62,20 @@ static bool is_secret_type(uint64_t type) { return find_secret_type(type) != NUL
 static bool halves_differ(const uint8_t *bytes, size_t length)
 {
     return CRYPTO_memcmp(bytes, bytes + length / 2, length / 2) != 0;
+}
+
+/* PKCS#11 3.1, 6.20: the lowest bit of each byte of a DES key makes the number of ones odd. */
+static void set_parity(uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        bytes[i] ^= (uint8_t)(~__builtin_popcount(bytes[i]) & 1);
+}
+
+int kp_key_fresh(uint64_t type, uint8_t *bytes, size_t length, struct kp_key **out)
+{
+    if (type == CKK_DES2 || type == CKK_DES3)
+        set_parity(bytes, length);
+    return kp_key_secret(type, bytes, length, out);
 }
 
 int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key **out)
@@ -168,7 +183,7 @@ static int generate_secret(uint64_t type, const struct wire_template *wanted, st
     if (!bytes)
         return STATUS_memory;
     kp_random(bytes, length);
-    status = kp_key_secret(type, bytes, length, out);
+    status = kp_key_fresh(type, bytes, length, out);
     kp_free(bytes);
     return status;
 }

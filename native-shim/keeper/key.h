@@ -31,6 +31,9 @@ int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_templa
 /* A secret key of these bytes: the length must suit the type. */
 int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key **out);
 
+/* The same of bytes that were made or derived here: those of DES first get their parity. */
+int kp_key_fresh(uint64_t type, uint8_t *bytes, size_t length, struct kp_key **out);
+
 /* Takes the EVP_PKEY, also when it fails. */
 int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struct kp_key **out);
 

@@ -16,18 +16,20 @@ static void write_number(struct wire_writer *w, uint64_t type, uint64_t value)
     wire_write_u64(w, value);
 }
 
-/* PKCS#11 3.1, 4.10.2: AES encrypts a block of zeros; for others the hash. */
+/* PKCS#11 3.1, 4.10.2: a block cipher encrypts zeros; for others the hash. */
 static bool check_value(const struct kp_key *key, uint8_t *out)
 {
     static const uint8_t zeros[16];
+    bool des = key->type == CKK_DES2 || key->type == CKK_DES3;
+    const EVP_CIPHER *cipher = kp_cipher(des ? "DES3-ECB" : "ECB", key->secret.length);
     EVP_CIPHER_CTX *ctx;
     int length;
     bool ok;
 
-    if (key->type != CKK_AES)
+    if (key->type != CKK_AES && !des)
         return EVP_Digest(key->secret.data, key->secret.length, out, NULL, kp_md("SHA1"), NULL) == 1;
     ctx = EVP_CIPHER_CTX_new();
-    ok = ctx && EVP_EncryptInit_ex2(ctx, kp_cipher("ECB", key->secret.length), key->secret.data, NULL, NULL) == 1 &&
+    ok = ctx && EVP_EncryptInit_ex2(ctx, cipher, key->secret.data, NULL, NULL) == 1 &&
          EVP_EncryptUpdate(ctx, out, &length, zeros, sizeof(zeros)) == 1;
     EVP_CIPHER_CTX_free(ctx);
     return ok;

@@ -128,6 +128,7 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
     case LAYOUT_none:
         return m->ulParameterLen == 0; /* a stray pointer without a length is harmless */
     case LAYOUT_iv16:
+    case LAYOUT_iv8:
     case LAYOUT_iv8_optional:
     case LAYOUT_iv4_optional:
         return sk_read_view(&p->iv, m->pParameter, m->ulParameterLen);

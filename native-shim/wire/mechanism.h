@@ -46,9 +46,10 @@ enum wire_layout {
     LAYOUT_data,
     LAYOUT_iv_data,
     LAYOUT_hkdf,
-    LAYOUT_rsa_aes
+    LAYOUT_rsa_aes,
+    LAYOUT_iv8
 };
-enum { WIRE_LAYOUTS = LAYOUT_rsa_aes + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_iv8 + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };

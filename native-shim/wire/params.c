@@ -55,6 +55,8 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         return bytes.length == 0;
     case LAYOUT_iv16:
         return read_iv(bytes, 16, false, out);
+    case LAYOUT_iv8:
+        return read_iv(bytes, 8, false, out);
     case LAYOUT_iv8_optional:
         return read_iv(bytes, 8, true, out);
     case LAYOUT_iv4_optional:
@@ -132,6 +134,7 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
     case LAYOUT_none:
         break;
     case LAYOUT_iv16:
+    case LAYOUT_iv8:
     case LAYOUT_iv8_optional:
     case LAYOUT_iv4_optional:
         wire_write_raw(w, p->iv.data, p->iv.length);

@@ -3,7 +3,7 @@
  * the caller's C structure, the keeper reads it; neither sends a pointer or a host structure.
  *
  *   none                                    empty
- *   iv16, iv8_optional, iv4_optional        the bytes of the initial value (optional: possibly none)
+ *   iv16, iv8, iv8_optional, iv4_optional   the bytes of the initial value (optional: possibly none)
  *   ctr       u32 counter bits, bytes counter block (16)
  *   gcm       bytes iv (1..256), bytes associated data, u32 tag bits
  *   pss       u64 hash (CKM_), u64 mgf (CKG_), u64 salt length

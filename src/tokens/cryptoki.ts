@@ -14,6 +14,8 @@ export const CKK = {
   RSA: 0x00,
   EC: 0x03,
   GENERIC_SECRET: 0x10,
+  DES2: 0x14,
+  DES3: 0x15,
   AES: 0x1f,
   SHA_1_HMAC: 0x28,
   SHA256_HMAC: 0x2b,

@@ -12,6 +12,8 @@ export interface SecretKeyType {
   readonly lengthsBytes?: readonly number[];
   /** The only mechanisms that take it; absent: those whose row in the keeper's table names the type. */
   readonly mechanisms?: readonly number[];
+  /** Takes the mechanisms of this type as well. */
+  readonly kin?: number;
   /** The mechanism that makes it where the keeper's row names the cell's type. */
   readonly generatedBy?: number;
 }
@@ -26,6 +28,8 @@ const hmac = (type: number, one: number, general: number, generatedBy: number): 
 const ROWS: readonly SecretKeyType[] = [
   { type: CKK.AES, lengthsBytes: [16, 24, 32] },
   { type: CKK.AES_XTS, lengthsBytes: [32, 64] },
+  { type: CKK.DES2, lengthsBytes: [16], kin: CKK.DES3 },
+  { type: CKK.DES3, lengthsBytes: [24] },
   { type: CKK.CHACHA20, lengthsBytes: [32] },
   { type: CKK.POLY1305, lengthsBytes: [32] },
   { type: CKK.HKDF, cellType: CKK.GENERIC_SECRET, mechanisms: [0x402a], generatedBy: 0x402c },
@@ -56,6 +60,11 @@ export function ownMechanisms(keyType: number): readonly number[] | null {
 /** Whether to the keeper it is a generic secret, whatever its own mechanisms are. */
 export function isGenericKind(keyType: number): boolean {
   return BY_TYPE.get(keyType)?.cellType === CKK.GENERIC_SECRET;
+}
+
+/** Whether a mechanism whose row names `rowType` takes keys of this type. */
+export function isKin(rowType: number | null, keyType: number): boolean {
+  return rowType === keyType || (rowType !== null && BY_TYPE.get(keyType)?.kin === rowType);
 }
 
 export function cellKeyType(keyType: number): number {

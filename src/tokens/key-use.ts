@@ -3,7 +3,7 @@ import { SidekeyError, type ErrorCode } from '../errors.ts';
 import { readMechanisms } from './attribute-value.ts';
 import { CKA, CKK, CKM, MECHANISM_FLAG } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
-import { ownMechanisms } from './key-types.ts';
+import { isKin, ownMechanisms } from './key-types.ts';
 import type { MechanismRow, Operation } from './ports.ts';
 import { has, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
 
@@ -45,7 +45,7 @@ export function fitsKeyType(mechanism: MechanismRow, keyType: number | null): bo
   if (keyType === null) return false;
   const own = ownMechanisms(keyType);
   if (own !== null) return own.includes(mechanism.type);
-  if (mechanism.keyType === keyType) return true;
+  if (isKin(mechanism.keyType, keyType)) return true;
   return mechanism.type === CKM.ECDH1_DERIVE && keyType === CKK.EC_MONTGOMERY;
 }
 

@@ -9,7 +9,7 @@ const CKR_MECHANISM_INVALID = 0x70;
 const CKR_CURVE_NOT_SUPPORTED = 0x140;
 const CKM_MD5_RSA_PKCS = 0x5;
 const MESSAGE = Buffer.from('sidekey');
-const LEGACY = [CKM_MD5_RSA_PKCS, pkcs11js.CKM_SHA1_RSA_PKCS, 0x0e];
+const LEGACY = [CKM_MD5_RSA_PKCS, pkcs11js.CKM_SHA1_RSA_PKCS, 0x0e, pkcs11js.CKM_DES3_CBC];
 
 const withOption = (line: string) => ({
   edit: (yaml: string) => yaml.replace(/^( *)- label: .*$/m, `$&\n$1  ${line}`),

@@ -35,7 +35,7 @@ const STANDINGS = ['approved', '', 'legacy'];
 const HEAD = `# Mechanisms
 
 What tokens offer, generated from the table that implements it (native-shim/wire/mechanisms.def). C_GetMechanismList and
-C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES, bits for the others.
+C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES and DES, bits for the others.
 
 A token with "legacy: true" in its configuration offers all of them, one with "fips: true" those that are approved, any other all but
 those that are legacy.
@@ -43,6 +43,8 @@ those that are legacy.
 Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
 decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA is pure Ed25519 or Ed448, without context or prehash (OpenSSL can say neither before 3.2).
 A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
+Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their parity bits; it gives those that it makes odd parity. Under one key it should see
+far less than 32 GiB (SP 800-67).
 A derived key has at most 4096 bytes. HKDF takes no key as salt.
 Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
 CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
