@@ -1,8 +1,9 @@
 /**
- * What docs/errors.md says of each code: what happened, why, what to do. One table with a row per code, hence its length; a
- * test holds the page equal (UPDATE_DOCS=1 writes it).
+ * What docs/errors.md and `sidekey explain` say of each code: what happened, why, what to do. One table with a row per code,
+ * hence its length; a test holds the page equal (UPDATE_DOCS=1 writes it).
  */
 import { ERRORS, exitCodeOf, type ErrorCode } from './errors.ts';
+import { RETURN_CODES, VENDOR_DEFINED, type ReturnCode } from './return-codes.ts';
 
 type Page = readonly [what: string, why: string, cure: string];
 
@@ -394,18 +395,79 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
   ],
 };
 
-function renderPage(code: ErrorCode): string {
+export interface Explanation {
+  readonly title: string;
+  readonly code: string;
+  readonly what: string;
+  readonly why: string;
+  readonly cure: string;
+}
+
+const CODES = Object.keys(ERRORS) as ErrorCode[];
+const RETURNS = Object.keys(RETURN_CODES) as ReturnCode[];
+
+/** Every name that can be explained, in small letters. */
+export const KNOWN_CODES: readonly string[] = [...CODES, ...RETURNS.map((name) => name.toLowerCase())];
+
+function explainError(code: ErrorCode): Explanation {
   const { wire, ckr } = ERRORS[code];
   const [what, why, cure] = PAGES[code];
   const seen =
     wire === null ? `exit code ${exitCodeOf(code)}` : `status ${wire}; a PKCS#11 program gets ${ckr}`;
-  return `## ${code}\n${what} (${seen})\n\n- Why: ${why}\n- What to do: ${cure}\n`;
+  return { title: `${code} (${seen})`, code, what, why, cure };
+}
+
+function hex(number: number): string {
+  return `0x${number.toString(16)}`;
+}
+
+/** By its own page, or by those of the errors that become it. */
+function explainReturn(name: ReturnCode): Explanation[] {
+  const [number, page] = RETURN_CODES[name];
+  if (page === null) return CODES.filter((code) => ERRORS[code].ckr === name).map(explainError);
+  const [what, why, cure] = page;
+  return [{ title: `${name} (${hex(number)})`, code: name, what, why, cure }];
+}
+
+/** null: no such code. Letters of either size. */
+export function explainCode(text: string): Explanation[] | null {
+  const code = CODES.find((each) => each === text.toLowerCase());
+  const name = RETURNS.find((each) => each === text.toUpperCase());
+  if (code) return [explainError(code)];
+  return name ? explainReturn(name) : null;
+}
+
+/** A return value of PKCS#11, a status of Sidekey's frames, or both; empty when it is neither. */
+export function explainNumber(number: number): Explanation[] {
+  const names = RETURNS.filter((name) => RETURN_CODES[name][0] === number);
+  const codes = CODES.filter((code) => ERRORS[code].wire === number);
+  const vendor: Explanation = {
+    title: `${hex(number)} (a vendor's own)`,
+    code: 'CKR_VENDOR_DEFINED',
+    what: 'A return value that some vendor made up.',
+    why: 'Sidekey has none of its own: another module answered.',
+    cure: 'Look into that vendor’s documentation.',
+  };
+  return [
+    ...names.flatMap(explainReturn),
+    ...codes.map(explainError),
+    ...(number >= VENDOR_DEFINED && number <= 0xffff_ffff ? [vendor] : []),
+  ];
+}
+
+function renderPage({ title, code, what, why, cure }: Explanation): string {
+  const note = title.slice(code.length + 1);
+  return `## ${code}\n${what} ${note}\n\n- Why: ${why}\n- What to do: ${cure}\n`;
 }
 
 /** docs/errors.md. */
 export function renderErrorPages(): string {
   const head =
     '# Errors\n\nEvery error of Sidekey has a code. It stands in the log, in the output of the command line (`sidekey: CODE: what\n' +
-    'happened`) and, as the nearest code of the standard, in what a PKCS#11 program gets. Generated from src/error-pages.ts.\n';
-  return [head, ...(Object.keys(ERRORS) as ErrorCode[]).map(renderPage)].join('\n');
+    'happened`) and, as the nearest code of the standard, in what a PKCS#11 program gets. `sidekey explain CODE` prints these pages.\n' +
+    'Generated from src/error-pages.ts and src/return-codes.ts.\n';
+  const others = RETURNS.filter((name) => RETURN_CODES[name][1] !== null).flatMap(explainReturn);
+  const middle =
+    '# Return values that no error becomes\n\nWhat the module answers by itself, and what it never answers.\n';
+  return [head, ...CODES.map(explainError).map(renderPage), middle, ...others.map(renderPage)].join('\n');
 }

@@ -1,6 +1,7 @@
 /** The entry: argv, streams and environment are handed to the command line; nothing else touches them. */
 import { readFileSync } from 'node:fs';
 import { COMMANDS } from './cli/command-table.ts';
+import { createPaint } from './cli/paint.ts';
 import { runCommandLine } from './cli/run.ts';
 
 const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -18,4 +19,6 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
   environment: process.env,
   say: (line) => process.stdout.write(`${line}\n`),
   warn: (line) => process.stderr.write(`${line}\n`),
+  streams: { input: process.stdin, output: process.stdout, errors: process.stderr },
+  paint: createPaint(process.stdout, process.env),
 });

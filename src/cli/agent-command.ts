@@ -50,10 +50,10 @@ async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
 export const agentCommand: Command = {
   name: 'agent',
   summary: 'serve an instance, in the foreground',
-  synopsis: '[--config FILE]',
   help: 'Logs are JSON lines on stderr. SIGHUP takes up a changed configuration, or, when it has an error, keeps the old one\nand logs every error. SIGTERM ends. Under systemd use Type=notify.',
   options: { ...CONFIG_OPTION },
-  positionals: { min: 0, max: 0 },
+  positionals: [],
+  examples: ['sidekey agent --config /etc/sidekey/sidekey.yaml'],
   async run(invocation) {
     const file = configFile(invocation);
     const config = loadConfig(file);

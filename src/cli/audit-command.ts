@@ -6,24 +6,22 @@ import { SidekeyError } from '../errors.ts';
 import {
   CONFIG_OPTION,
   configFile,
+  countOption,
   JSON_OPTION,
-  textOption,
   type Command,
   type Invocation,
 } from './command.ts';
 import { printable } from './table.ts';
 
 const TAIL_LINES = 20;
+const TAIL_MAX = 9_999_999;
+const LOG = [
+  { name: 'LOG', help: 'another log than that of the configuration, a copy for instance' },
+] as const;
 
 function auditPath(invocation: Invocation): string {
   const [named] = invocation.positionals;
   return named ?? loadConfig(configFile(invocation)).audit.path;
-}
-
-function countOption({ values }: Invocation): number {
-  const text = textOption(values, 'lines') ?? String(TAIL_LINES);
-  if (!/^[1-9]\d{0,6}$/.test(text)) throw new SidekeyError('usage', `--lines takes a number, not "${text}"`);
-  return Number(text);
 }
 
 function formatRecord({ seq, time, event, fields }: AuditLine): string {
@@ -44,12 +42,17 @@ function readLines(path: string): string[] {
 export const auditTailCommand: Command = {
   name: 'audit tail',
   summary: 'the last records of the audit log',
-  synopsis: '[--lines N] [--json] [--config FILE] [LOG]',
   help: `Shows the last ${TAIL_LINES} records, or N. --json prints the lines as they stand in the log.`,
-  options: { ...CONFIG_OPTION, ...JSON_OPTION, lines: { type: 'string' } },
-  positionals: { min: 0, max: 1 },
+  options: {
+    ...CONFIG_OPTION,
+    ...JSON_OPTION,
+    lines: { type: 'string', value: 'N', help: `how many; ${TAIL_LINES} unless said` },
+  },
+  positionals: LOG,
+  examples: ['sidekey audit tail --lines 100', 'sidekey audit tail --json | jq .event'],
   async run(invocation) {
-    for (const text of readLines(auditPath(invocation)).slice(-countOption(invocation))) {
+    const count = countOption(invocation.values, 'lines', TAIL_LINES, TAIL_MAX);
+    for (const text of readLines(auditPath(invocation)).slice(-count)) {
       const line = parseLine(text);
       invocation.say(invocation.values['json'] ? text : line ? formatRecord(line) : '(a damaged line)');
     }
@@ -60,10 +63,10 @@ export const auditTailCommand: Command = {
 export const auditVerifyCommand: Command = {
   name: 'audit verify',
   summary: 'whether the audit log is as it was written',
-  synopsis: '[--config FILE] [LOG]',
   help: 'Finds any line that was edited, removed or moved. Lines that were cut off at the end show only against a copy:\nkeep the number and the hash that this prints elsewhere.',
   options: { ...CONFIG_OPTION, ...JSON_OPTION },
-  positionals: { min: 0, max: 1 },
+  positionals: LOG,
+  examples: ['sidekey audit verify', 'sidekey audit verify /backup/audit.log'],
   async run(invocation) {
     const path = auditPath(invocation);
     readLines(path);

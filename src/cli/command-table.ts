@@ -4,6 +4,7 @@ import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
 import type { Command } from './command.ts';
 import { configCheckCommand } from './config-command.ts';
 import { doctorCommand } from './doctor-command.ts';
+import { explainCommand } from './explain-command.ts';
 import { initCommand } from './init-command.ts';
 import { keysListCommand, keysShowCommand } from './keys-command.ts';
 import { statusCommand } from './status-command.ts';
@@ -18,4 +19,5 @@ export const COMMANDS: readonly Command[] = [
   auditTailCommand,
   auditVerifyCommand,
   doctorCommand,
+  explainCommand,
 ];

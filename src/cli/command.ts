@@ -1,6 +1,11 @@
-/** What a command of `sidekey` is, and what it is handed: nothing else touches argv, stdout or the environment. */
-import type { ParseArgsConfig } from 'node:util';
+/**
+ * What a command of `sidekey` is: a row from which its parser, --help, docs/cli.md, the man pages and shell completion are made.
+ * And what it is handed: nothing else touches argv, stdout or the environment.
+ */
+import type { Readable, Writable } from 'node:stream';
+import { loadConfig } from '../config/read-config.ts';
 import { SidekeyError } from '../errors.ts';
+import type { Paint } from './paint.ts';
 
 export interface Invocation {
   readonly values: Readonly<Record<string, string | boolean | string[] | undefined>>;
@@ -9,20 +14,49 @@ export interface Invocation {
   readonly say: (line: string) => void;
   /** Writes a line to stderr. */
   readonly warn: (line: string) => void;
+  readonly streams: Streams;
+  readonly paint: Paint;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly version: string;
+  /** The whole table: for what is made from it. */
+  readonly commands: readonly Command[];
+}
+
+/** For what is not lines: messages, keys, progress. */
+export interface Streams {
+  readonly input: Readable & { readonly isTTY?: boolean };
+  readonly output: Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
+  readonly errors: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+}
+
+export interface OptionRow {
+  readonly type: 'string' | 'boolean';
+  /** May be given again for more. */
+  readonly multiple?: true;
+  readonly required?: true;
+  /** What stands for the value in help; shells complete FILE and DIR by themselves. */
+  readonly value?: string;
+  readonly choices?: readonly string[];
+  readonly help: string;
+}
+
+export interface PositionalRow {
+  readonly name: string;
+  readonly required?: true;
+  readonly choices?: readonly string[];
+  readonly help: string;
 }
 
 export interface Command {
   /** One or two words. */
   readonly name: string;
   readonly summary: string;
-  /** What stands after the name in the usage line. */
-  readonly synopsis: string;
   /** What --help says below the usage line. */
   readonly help: string;
-  readonly options: NonNullable<ParseArgsConfig['options']>;
-  readonly positionals: { readonly min: number; readonly max: number };
+  readonly options: Readonly<Record<string, OptionRow>>;
+  readonly positionals: readonly PositionalRow[];
+  /** Whole command lines. */
+  readonly examples: readonly string[];
   /** Exit code. A SidekeyError is printed and has its own. */
   readonly run: (invocation: Invocation) => Promise<number>;
 }
@@ -32,6 +66,13 @@ const DEFAULT_CONFIG = '/etc/sidekey/sidekey.yaml';
 /** Where commands other than init find the instance. */
 export function configFile({ values, environment }: Invocation): string {
   return textOption(values, 'config') ?? environment['SIDEKEY_CONFIG'] ?? DEFAULT_CONFIG;
+}
+
+/** The agent's API socket. Who may use a key need not be able to read the configuration. */
+export function apiSocket(invocation: Invocation): string {
+  const { values, environment } = invocation;
+  const named = textOption(values, 'api') ?? environment['SIDEKEY_API'];
+  return named ?? loadConfig(configFile(invocation)).sockets.api;
 }
 
 export function textOption(values: Invocation['values'], name: string): string | undefined {
@@ -50,5 +91,21 @@ export function requiredOption(values: Invocation['values'], name: string): stri
   return value;
 }
 
-export const CONFIG_OPTION = { config: { type: 'string' } } as const;
-export const JSON_OPTION = { json: { type: 'boolean' } } as const;
+/** A whole number of 1 to `max`. */
+export function countOption(values: Invocation['values'], name: string, usual: number, max: number): number {
+  const text = textOption(values, name) ?? String(usual);
+  const count = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : NaN;
+  if (!(count <= max))
+    throw new SidekeyError('usage', `--${name} takes a number up to ${max}, not "${text}"`);
+  return count;
+}
+
+export const CONFIG_OPTION = {
+  config: { type: 'string', value: 'FILE', help: 'the configuration of the instance' },
+} as const;
+export const JSON_OPTION = { json: { type: 'boolean', help: 'JSON instead of text' } } as const;
+/** For commands that speak to the agent alone. */
+export const API_OPTION = {
+  ...CONFIG_OPTION,
+  api: { type: 'string', value: 'FILE', help: 'the API socket of the agent, instead of the configuration' },
+} as const;

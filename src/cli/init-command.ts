@@ -4,7 +4,14 @@ import { loadConfig } from '../config/read-config.ts';
 import { SidekeyError } from '../errors.ts';
 import { createLogger } from '../log/logger.ts';
 import { readPrivateFile } from '../providers/private-file.ts';
-import { listOption, requiredOption, textOption, type Command, type Invocation } from './command.ts';
+import {
+  JSON_OPTION,
+  listOption,
+  requiredOption,
+  textOption,
+  type Command,
+  type Invocation,
+} from './command.ts';
 import { parseWho, writeInstance, type NewInstance } from './instance-files.ts';
 import { askNewSecret } from './secret-prompt.ts';
 
@@ -85,39 +92,52 @@ async function init(invocation: Invocation): Promise<number> {
   }
   if (token !== null && !pins.so)
     invocation.warn('sidekey: the token has no SO PIN: a locked user PIN stays locked');
-  invocation.say(`made ${config}; start it with: sidekey agent --config ${config}`);
+  if (invocation.values['json']) invocation.say(JSON.stringify({ config }));
+  else invocation.say(`made ${config}; start it with: sidekey agent --config ${config}`);
   return 0;
 }
 
 const HELP = `Writes DIR/sidekey.yaml, DIR/store (the embedded key store, the database, the audit log); the sockets will be
-DIR/pkcs11.sock and DIR/api.sock. Overwrites nothing.
+DIR/pkcs11.sock and DIR/api.sock. Overwrites nothing. Without a PIN it asks for both on the terminal.`;
 
-  --token LABEL          make a token; without it C_InitToken may make one later
-  --pin-file FILE        its user PIN, from a file of mode 0600
-  --so-pin-file FILE     its SO PIN; without one a locked user PIN stays locked
-  --pin PIN, --so-pin PIN   for tests and scripts only: every user of this host can read them in the list of
-                         processes, and the shell keeps them in its history
-  --allow WHO            who may use it: uid:N, gid:N, user:NAME, group:NAME or any; again for more. Without it,
-                         the caller's uid alone. When others are admitted, they may enter DIR and connect.
-  --passphrase-file FILE protects the key file; it must be there at every start
-
-Without a PIN it asks for both on the terminal.`;
+const PIN_DANGER =
+  'for tests and scripts only: every user of this host can read them in the list of processes, and the shell keeps them';
 
 export const initCommand: Command = {
   name: 'init',
   summary: 'make an instance: configuration and an embedded key store',
-  synopsis: '--dir DIR [--token LABEL] [--pin-file FILE --so-pin-file FILE] [--allow WHO]...',
   help: HELP,
   options: {
-    dir: { type: 'string' },
-    token: { type: 'string' },
-    pin: { type: 'string' },
-    'so-pin': { type: 'string' },
-    'pin-file': { type: 'string' },
-    'so-pin-file': { type: 'string' },
-    'passphrase-file': { type: 'string' },
-    allow: { type: 'string', multiple: true },
+    dir: { type: 'string', value: 'DIR', required: true, help: 'where; made when it is not there' },
+    token: {
+      type: 'string',
+      value: 'LABEL',
+      help: 'make a token; without it C_InitToken may make one later',
+    },
+    'pin-file': { type: 'string', value: 'FILE', help: 'its user PIN, from a file of mode 0600' },
+    'so-pin-file': {
+      type: 'string',
+      value: 'FILE',
+      help: 'its SO PIN; without one a locked user PIN stays locked',
+    },
+    pin: { type: 'string', value: 'PIN', help: PIN_DANGER },
+    'so-pin': { type: 'string', value: 'PIN', help: 'as --pin' },
+    allow: {
+      type: 'string',
+      multiple: true,
+      value: 'WHO',
+      help: 'uid:N, gid:N, user:NAME, group:NAME or any may use it, enter DIR and connect; without it the caller alone',
+    },
+    'passphrase-file': {
+      type: 'string',
+      value: 'FILE',
+      help: 'protects the key file; it must be there at every start',
+    },
+    ...JSON_OPTION,
   },
-  positionals: { min: 0, max: 0 },
+  examples: [
+    'sidekey init --dir /var/lib/sidekey --token demo --pin-file pin --so-pin-file so-pin --allow group:www-data',
+  ],
+  positionals: [],
   run: init,
 };

@@ -1,22 +1,10 @@
-import { loadConfig } from '../config/read-config.ts';
 import { SidekeyError } from '../errors.ts';
 import type { KeySummary } from '../tokens/service.ts';
 import { askAgent } from './agent-client.ts';
-import {
-  CONFIG_OPTION,
-  configFile,
-  JSON_OPTION,
-  textOption,
-  type Command,
-  type Invocation,
-} from './command.ts';
+import { API_OPTION, apiSocket, JSON_OPTION, textOption, type Command, type Invocation } from './command.ts';
 import { formatTable } from './table.ts';
 
 const KEYS = '/v1/sidekey/keys';
-
-function apiSocket(invocation: Invocation): string {
-  return loadConfig(configFile(invocation)).sockets.api;
-}
 
 function fetchKeys(invocation: Invocation): Promise<KeySummary[]> {
   const token = textOption(invocation.values, 'token');
@@ -40,10 +28,14 @@ const HEADINGS = ['TOKEN', 'HANDLE', 'LABEL', 'ID', 'CLASS', 'KIND', 'BITS', 'LI
 export const keysListCommand: Command = {
   name: 'keys ls',
   summary: 'the objects of every token',
-  synopsis: '[--token LABEL] [--json] [--config FILE]',
   help: 'LIVES: enveloped (sealed in the store), session (in the keeper only) or resident (at the key service).\nLEASE: how long the key is still open in the keeper.',
-  options: { ...CONFIG_OPTION, ...JSON_OPTION, token: { type: 'string' } },
-  positionals: { min: 0, max: 0 },
+  options: {
+    ...API_OPTION,
+    ...JSON_OPTION,
+    token: { type: 'string', value: 'LABEL', help: 'of this token alone' },
+  },
+  positionals: [],
+  examples: ['sidekey keys ls --token demo'],
   async run(invocation) {
     const keys = await fetchKeys(invocation);
     if (invocation.values['json']) invocation.say(JSON.stringify(keys, null, 2));
@@ -60,10 +52,13 @@ interface AttributeText {
 export const keysShowCommand: Command = {
   name: 'keys show',
   summary: 'one object with its attributes',
-  synopsis: 'TOKEN HANDLE [--json] [--config FILE]',
   help: 'Attributes stand by number (CKA_) with their value in hex. Secret values are never shown: they are not here.',
-  options: { ...CONFIG_OPTION, ...JSON_OPTION },
-  positionals: { min: 2, max: 2 },
+  options: { ...API_OPTION, ...JSON_OPTION },
+  positionals: [
+    { name: 'TOKEN', required: true, help: 'the label of the token' },
+    { name: 'HANDLE', required: true, help: 'the number that `keys ls` shows' },
+  ],
+  examples: ['sidekey keys show demo 3'],
   async run(invocation) {
     const [token = '', handle = ''] = invocation.positionals;
     if (!/^\d{1,15}$/.test(handle)) throw new SidekeyError('usage', `a handle is a number, not "${handle}"`);

@@ -1,27 +1,11 @@
 /** Finds the command that argv names, reads its options, runs it, and turns a fault into a line on stderr and an exit code. */
 import { parseArgs } from 'node:util';
-import { exitCodeOf, SidekeyError } from '../errors.ts';
 import { nearestMatch } from '../config/nearest-match.ts';
+import { exitCodeOf, SidekeyError } from '../errors.ts';
+import { helpOf, overviewOf, synopsisOf } from './command-text.ts';
 import type { Command, Invocation } from './command.ts';
 
-export interface Surroundings extends Pick<Invocation, 'say' | 'warn' | 'environment' | 'version'> {
-  readonly commands: readonly Command[];
-}
-
-const EXIT_CODES =
-  'Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not running. docs/errors.md explains every error.';
-
-function overview(commands: readonly Command[]): string {
-  const width = Math.max(...commands.map(({ name }) => name.length));
-  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
-  const head = 'Usage: sidekey COMMAND [OPTIONS]\n\n';
-  const tail = `\n\n  --help, --version\n\nCommands other than init find the instance by --config FILE, SIDEKEY_CONFIG, else /etc/sidekey/sidekey.yaml.\n${EXIT_CODES}`;
-  return head + rows.join('\n') + tail;
-}
-
-function helpOf({ name, synopsis, help }: Command): string {
-  return `Usage: sidekey ${name} ${synopsis}\n\n${help}\n\n${EXIT_CODES}`;
-}
+export type Surroundings = Omit<Invocation, 'values' | 'positionals'>;
 
 function findCommand(
   argv: readonly string[],
@@ -32,12 +16,49 @@ function findCommand(
     const command = commands.find((each) => each.name === name);
     if (command) return { command, rest: argv.slice(words) };
   }
-  const group = commands.filter(({ name }) => name.startsWith(`${argv[0]} `)).map(({ name }) => name);
-  if (group.length > 0)
-    throw new SidekeyError('usage', `"${argv[0]}" is followed by what it shall do: ${group.join(', ')}`);
+  throw new SidekeyError('usage', whyNoCommand(argv, commands));
+}
+
+function whyNoCommand(argv: readonly string[], commands: readonly Command[]): string {
+  const [first = '', second] = argv;
   const names = commands.map(({ name }) => name);
-  const match = nearestMatch(argv.slice(0, 2).join(' '), names) ?? nearestMatch(argv[0] ?? '', names);
-  throw new SidekeyError('usage', `no command "${argv[0]}"${match ? `; did you mean "${match}"?` : ''}`);
+  const group = names.filter((name) => name.startsWith(`${first} `));
+  const match = nearestMatch(argv.slice(0, 2).join(' '), group.length > 0 ? group : names);
+  if (group.length > 0 && (second === undefined || match === null))
+    return `"${first}" is followed by what it shall do: ${group.join(', ')}`;
+  const near = match ?? nearestMatch(first, names);
+  const given = group.length > 0 ? `${first} ${second}` : first;
+  return `no command "${given}"${near ? `; did you mean "${near}"?` : ''}`;
+}
+
+function checkCount({ positionals }: Command, count: number): boolean {
+  return count >= positionals.filter(({ required }) => required).length && count <= positionals.length;
+}
+
+function checkChoices(command: Command, { values, positionals }: Pick<Invocation, 'values' | 'positionals'>) {
+  const refuse = (what: string, choices: readonly string[], text: string): never => {
+    const match = nearestMatch(text, choices);
+    const hint = match ? `; did you mean "${match}"?` : '';
+    throw new Error(`${what} is one of ${choices.join(', ')}, not "${text}"${hint}`);
+  };
+  for (const [name, { choices }] of Object.entries(command.options))
+    for (const value of [values[name]].flat())
+      if (choices && typeof value === 'string' && !choices.includes(value))
+        refuse(`--${name}`, choices, value);
+  command.positionals.forEach(({ name, choices }, i) => {
+    const text = positionals[i];
+    if (choices && text !== undefined && !choices.includes(text)) refuse(name, choices, text);
+  });
+  for (const [name, { required }] of Object.entries(command.options))
+    if (required && values[name] === undefined) throw new Error(`--${name} is missing`);
+}
+
+/** Node's sentence names the option; ours adds the nearest. */
+function explainOption(error: Error, command: Command): Error {
+  const [, name] = /^Unknown option '--([^']+)'/.exec(error.message) ?? [];
+  if (name === undefined) return error;
+  const match = nearestMatch(name, Object.keys(command.options));
+  return new Error(`no option --${name}${match ? `; did you mean --${match}?` : ''}`);
 }
 
 function parse(command: Command, args: string[]): Pick<Invocation, 'values' | 'positionals'> {
@@ -48,12 +69,13 @@ function parse(command: Command, args: string[]): Pick<Invocation, 'values' | 'p
       allowPositionals: true,
       strict: true,
     });
-    const { min, max } = command.positionals;
-    if (positionals.length < min || positionals.length > max)
-      throw new Error(`usage: sidekey ${command.name} ${command.synopsis}`);
-    return { values: values as Invocation['values'], positionals };
+    const parsed = { values: values as Invocation['values'], positionals };
+    if (!checkCount(command, positionals.length))
+      throw new Error(`usage: sidekey ${command.name} ${synopsisOf(command)}`);
+    checkChoices(command, parsed);
+    return parsed;
   } catch (cause) {
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const reason = cause instanceof Error ? explainOption(cause, command).message : String(cause);
     throw new SidekeyError('usage', `${command.name}: ${reason}`, { cause });
   }
 }
@@ -63,13 +85,14 @@ async function dispatch(argv: readonly string[], around: Surroundings): Promise<
   const [first] = argv;
   if (first === '--version') return (say(`sidekey ${version}`), 0);
   if (first === undefined || first === '--help' || first === 'help') {
-    (first === undefined ? around.warn : say)(overview(commands));
+    (first === undefined ? around.warn : say)(overviewOf(commands));
     return first === undefined ? exitCodeOf('usage') : 0;
   }
   const group = commands.filter(({ name }) => name.startsWith(`${first} `));
   if (group.length > 0 && argv[1] === '--help') return (say(group.map(helpOf).join('\n\n')), 0);
   const { command, rest } = findCommand(argv, commands);
-  if (rest.includes('--help')) return (say(helpOf(command)), 0);
+  const end = rest.indexOf('--');
+  if (rest.slice(0, end < 0 ? undefined : end).includes('--help')) return (say(helpOf(command)), 0);
   return command.run({ ...around, ...parse(command, rest) });
 }
 

@@ -71,10 +71,14 @@ function sayStatus(status: AgentStatus, say: (line: string) => void): void {
 export const statusCommand: Command = {
   name: 'status',
   summary: 'whether the instance can serve, and with what',
-  synopsis: '[--wait DURATION] [--json] [--config FILE]',
   help: 'Exits 0 when the agent answers and a keeper is attached, 1 when no keeper is, 3 when no agent answers.\n--wait 10s waits so long for that.',
-  options: { ...CONFIG_OPTION, ...JSON_OPTION, wait: { type: 'string' } },
-  positionals: { min: 0, max: 0 },
+  options: {
+    ...CONFIG_OPTION,
+    ...JSON_OPTION,
+    wait: { type: 'string', value: 'DURATION', help: 'how long to wait until it can serve: 10s, 1m' },
+  },
+  positionals: [],
+  examples: ['sidekey status', 'sidekey status --wait 10s && systemctl start my-service'],
   async run(invocation) {
     const config = loadConfig(configFile(invocation));
     const status = await awaitStatus(config.sockets.api, waitMs(invocation));

@@ -1,0 +1,43 @@
+/** docs/cli.md, from the command table. */
+import { argumentsOf, ENVIRONMENT, EXIT_CODES, synopsisOf } from './command-text.ts';
+import type { Command } from './command.ts';
+
+const HEAD = `# The command line
+
+\`sidekey COMMAND [OPTIONS]\`. What a command finds out stands on stdout, what went wrong on stderr as \`sidekey: CODE: what happened\`;
+\`sidekey explain CODE\` says what to do. Tables are for people; \`--json\` is for programs, and its fields stay. Colour is for terminals
+alone. \`sidekey completion\` prints what bash, zsh and fish need to complete commands and options; docs/man has a page for each command.
+Generated from src/cli/command-table.ts.`;
+
+function cell(text: string): string {
+  return text.replaceAll('|', '\\|');
+}
+
+function renderTable(headings: readonly string[], rows: readonly (readonly string[])[]): string {
+  const line = (cells: readonly string[]) => `| ${cells.map(cell).join(' | ')} |`;
+  return [line(headings), line(headings.map(() => '---')), ...rows.map(line)].join('\n');
+}
+
+function renderCommand(command: Command): string {
+  const rows = argumentsOf(command).map(([name, help]) => [`\`${name}\``, help]);
+  const parts = [
+    `## ${command.name}\n${command.summary[0]?.toUpperCase()}${command.summary.slice(1)}.`,
+    `    sidekey ${command.name} ${synopsisOf(command)}`.trimEnd(),
+    command.help,
+    rows.length > 0 ? renderTable(['argument', 'meaning'], rows) : '',
+    ['For example:\n', ...command.examples.map((line) => `    ${line}`)].join('\n'),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
+
+export function renderCliPage(commands: readonly Command[]): string {
+  const codes = renderTable(
+    ['exit code', 'meaning'],
+    EXIT_CODES.map(([code, meaning]) => [String(code), meaning]),
+  );
+  const variables = renderTable(
+    ['variable', 'meaning'],
+    ENVIRONMENT.map(([name, meaning]) => [`\`${name}\``, meaning]),
+  );
+  return `${[HEAD, codes, variables, ...commands.map(renderCommand)].join('\n\n')}\n`;
+}

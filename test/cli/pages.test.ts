@@ -1,0 +1,37 @@
+/** What is made from the command table is what the table says (UPDATE_DOCS=1 writes it). */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t from 'tap';
+import { renderCliPage } from '../../src/cli/cli-page.ts';
+import { COMMANDS } from '../../src/cli/command-table.ts';
+import { EXIT_CODES, helpOf } from '../../src/cli/command-text.ts';
+import { ERRORS, exitCodeOf, type ErrorCode } from '../../src/errors.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+
+t.test('docs/cli.md is generated', async (t) => {
+  const path = join(ROOT, 'docs/cli.md');
+  if (process.env['UPDATE_DOCS']) writeFileSync(path, renderCliPage(COMMANDS));
+  t.equal(readFileSync(path, 'utf8'), renderCliPage(COMMANDS));
+});
+
+t.test('every exit code of an error is documented', async (t) => {
+  const documented = new Set(EXIT_CODES.map(([code]) => code));
+  for (const code of Object.keys(ERRORS) as ErrorCode[]) t.ok(documented.has(exitCodeOf(code)), code);
+});
+
+t.test('every command has a summary, an example of itself, and help for each argument', async (t) => {
+  for (const command of COMMANDS) {
+    t.match(command.name, /^[a-z-]+( [a-z0-9-]+)?$/);
+    t.not(command.examples.length, 0, command.name);
+    for (const line of command.examples) t.match(line, `sidekey ${command.name}`);
+    for (const row of [...Object.values(command.options), ...command.positionals])
+      t.not(row.help, '', command.name);
+    const strings = Object.entries(command.options).filter(([, { type }]) => type === 'string');
+    for (const [name, row] of strings)
+      t.ok(row.value ?? row.choices, `${command.name} --${name} says what its value is`);
+    t.match(helpOf(command), 'Exit codes: 0');
+  }
+  const names = COMMANDS.map(({ name }) => name);
+  t.equal(new Set(names).size, names.length, 'no name twice');
+});
