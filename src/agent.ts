@@ -2,8 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { createAccessPolicy } from './access/rules.ts';
+import { isAdministrator } from './access/administrators.ts';
+import { createAccessPolicy, matchesRule } from './access/rules.ts';
 import { completePeer, readPeer } from './access/peer-reader.ts';
+import type { Peer } from './access/peer.ts';
 import { lockFile } from './access/peer-credentials.ts';
 import { createApi, type Api } from './api/server.ts';
 import { AuditLog } from './audit/audit-log.ts';
@@ -18,7 +20,8 @@ import { SYSTEM_CLOCK } from './clock.ts';
 import { createProvider } from './providers/create-provider.ts';
 import { agentStatus } from './status.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
-import type { Keeper, Provider } from './tokens/ports.ts';
+import { collectState, Observation } from './observation.ts';
+import type { AuditSink, Keeper, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
 import { DEFAULT_LIMITS, type TokenOptions } from './tokens/token-catalogue.ts';
 import { createTokenService } from './tokens/token-service.ts';
@@ -45,10 +48,15 @@ function lockStore({ store }: Config): { release: () => void } {
   return lock;
 }
 
-function createProviders(config: Config, keeper: Keeper, log: Logger): Map<string, Provider> {
+function createProviders(
+  config: Config,
+  keeper: Keeper,
+  log: Logger,
+  observation: Observation,
+): Map<string, Provider> {
   const deps = { ownUid: ownUid(), keeper, log, directory: dirname(config.file) };
   const entries = Object.entries(config.providers).map(
-    ([name, each]) => [name, createProvider(name, each, deps)] as const,
+    ([name, each]) => [name, observation.provider(createProvider(name, each, deps))] as const,
   );
   return new Map(entries);
 }
@@ -57,19 +65,23 @@ function createProviders(config: Config, keeper: Keeper, log: Logger): Map<strin
 export class Domain {
   readonly keeper: KeeperClient;
   readonly tokens: TokenService;
-  readonly audit: AuditLog;
+  readonly audit: AuditSink;
+  readonly observation: Observation;
+  readonly #auditLog: AuditLog;
   readonly #lock: { release: () => void };
   readonly #providers: ReadonlyMap<string, Provider>;
   #config: Config;
 
-  constructor({ config, log }: AgentOptions) {
+  constructor({ config, log, version }: AgentOptions) {
     this.#config = config;
     this.#lock = lockStore(config);
-    this.audit = new AuditLog(config.audit.path, SYSTEM_CLOCK);
+    this.observation = new Observation({ clock: SYSTEM_CLOCK, version });
+    this.#auditLog = new AuditLog(config.audit.path, SYSTEM_CLOCK);
+    this.audit = this.observation.audit(this.#auditLog);
     this.keeper = new KeeperClient(log);
-    this.#providers = createProviders(config, this.keeper, log);
+    this.#providers = createProviders(config, this.keeper, log, this.observation);
     this.tokens = this.#createTokens(new SqliteStore(config.store.path));
-    this.keeper.serve(this.tokens);
+    this.keeper.serve(this.observation.misses(this.tokens));
   }
 
   get config(): Config {
@@ -131,7 +143,7 @@ export class Domain {
   async close(): Promise<void> {
     await this.tokens.close();
     for (const provider of this.#providers.values()) await provider.close();
-    this.audit.close();
+    this.#auditLog.close();
     this.#lock.release();
   }
 }
@@ -220,7 +232,13 @@ function createLink({ config, log }: AgentOptions, client: KeeperClient): Keeper
 }
 
 function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
-  const { keeper, tokens } = domain;
+  const { keeper, tokens, observation } = domain;
+  const own = ownUid();
+  const mayAdminister = (peer: Peer): boolean =>
+    isAdministrator(peer, own, domain.config.access.administrators);
+  collectState(observation.metrics, keeper, observation.providers, () =>
+    keeper.pid === null ? Promise.resolve() : tokens.flushUsage().catch(() => undefined),
+  );
   const sources = {
     version,
     startedAt: new Date().toISOString(),
@@ -229,10 +247,13 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
     tokens,
   };
   return createApi({
-    tokens,
+    tokens: observation.door(tokens, 'http'),
+    metrics: observation.metrics,
+    mayAdminister,
+    mayReadMetrics: (peer) =>
+      mayAdminister(peer) || domain.config.access.metrics.some((rule) => matchesRule(rule, peer)),
     logger: log,
     version,
-    ownUid: ownUid(),
     peerOf: readPeer,
     status: () => agentStatus(sources),
     health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),

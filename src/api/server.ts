@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import { trackPeers } from './connection-peer.ts';
 import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
@@ -95,6 +96,7 @@ export function createApi(deps: ApiDeps): Api {
   app.addHook('onSend', async (_request, reply) => {
     if (!app.server.listening) reply.header('connection', 'close');
   });
+  countRequests(app, deps.metrics);
   handleFaults(app, deps.logger, peerOf);
   const routes = [...sysRoutes(deps), ...sidekeyRoutes(deps), ...TRANSIT_ROUTES.map((make) => make(deps))];
   registerRoutes(app, routes, peerOf, limits.handlerTimeoutMs);
@@ -102,6 +104,16 @@ export function createApi(deps: ApiDeps): Api {
     listen: (path, mode) => listen(app, limits, path, mode),
     close: () => close(app, limits),
   };
+}
+
+/** By the route's row, never by the path that was asked for: nobody shall make new labels. */
+function countRequests(app: FastifyInstance, metrics: Metrics): void {
+  app.addHook('onResponse', async ({ method, routeOptions }, reply) => {
+    const route = routeOptions.url ?? '';
+    const labels = { method: method === 'LINK' ? 'LIST' : method, route, status: String(reply.statusCode) };
+    metrics.count('sidekey_http_requests_total', labels);
+    metrics.observe('sidekey_http_request_seconds', { route }, reply.elapsedTime / 1000);
+  });
 }
 
 /** Past fastify's own listen, which gives no hold on the mode of a socket at the moment it is made. */

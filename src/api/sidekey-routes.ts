@@ -1,4 +1,6 @@
-/** What Transit has no word for: /v1/sidekey, for the uid that owns the agent and for root. */
+/** What Transit has no word for: /v1/sidekey, for administrators, and /metrics, for whom these let read it as well. */
+import type { Peer } from '../access/peer.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { TokenService } from '../tokens/service.ts';
 import { Refusal } from './fault.ts';
 import { defineRoute, noBody, type Call, type Reply, type Route } from './route.ts';
@@ -6,14 +8,13 @@ import { defineRoute, noBody, type Call, type Reply, type Route } from './route.
 export interface SidekeyDeps {
   readonly tokens: TokenService;
   readonly status: () => Promise<object>;
-  readonly ownUid: number;
+  readonly mayAdminister: (peer: Peer) => boolean;
+  readonly mayReadMetrics: (peer: Peer) => boolean;
+  readonly metrics: Metrics;
 }
 
-const ROOT = 0;
-
-function requireOwner(deps: SidekeyDeps, call: Call): void {
-  const { uid } = call.peer;
-  if (uid !== deps.ownUid && uid !== ROOT) throw new Refusal(403, 'permission denied');
+function requireAdministrator(deps: SidekeyDeps, call: Call): void {
+  if (!deps.mayAdminister(call.peer)) throw new Refusal(403, 'permission denied');
 }
 
 function listAttributes(deps: SidekeyDeps, call: Call): Reply {
@@ -31,16 +32,30 @@ const ROWS: readonly { path: string; answer: (deps: SidekeyDeps, call: Call) => 
   { path: '/keys/:token/:handle', answer: listAttributes },
 ];
 
+async function readMetrics(deps: SidekeyDeps, call: Call): Promise<Reply> {
+  if (!deps.mayReadMetrics(call.peer)) throw new Refusal(403, 'permission denied');
+  return { text: await deps.metrics.text(), type: deps.metrics.contentType };
+}
+
 export function sidekeyRoutes(deps: SidekeyDeps): Route[] {
-  return ROWS.map(({ path, answer }) =>
+  const metrics = defineRoute({
+    methods: ['GET'],
+    path: '/metrics',
+    summary: 'Metrics in the text format of Prometheus',
+    form: 'text',
+    body: noBody,
+    handle: (call) => readMetrics(deps, call),
+  });
+  const rows = ROWS.map(({ path, answer }) =>
     defineRoute({
       methods: ['GET'],
       path: `/v1/sidekey${path}`,
       body: noBody,
       handle: (call) => {
-        requireOwner(deps, call);
+        requireAdministrator(deps, call);
         return answer(deps, call);
       },
     }),
   );
+  return [metrics, ...rows];
 }

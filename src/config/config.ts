@@ -42,6 +42,12 @@ export interface Config {
   readonly file: string;
   readonly tokens: readonly TokenConfig[];
   readonly createTokens: boolean;
+  readonly access: {
+    /** Beside the agent's owner and root. */
+    readonly administrators: readonly AccessRule[];
+    /** Beside administrators. */
+    readonly metrics: readonly AccessRule[];
+  };
   readonly providers: Readonly<Record<string, ProviderConfig>>;
   readonly store: { readonly path: string };
   readonly sockets: {
@@ -115,6 +121,10 @@ export function toConfig(file: string, raw: RawConfig): Config {
     file,
     tokens: raw.tokens.map(toToken),
     createTokens: raw['create-tokens'],
+    access: {
+      administrators: raw.access.administrators.map(toRule),
+      metrics: raw.access.metrics.map(toRule),
+    },
     providers: Object.fromEntries(providers),
     store: { path: at(raw.store.path) },
     sockets: {

@@ -103,6 +103,12 @@ export const configSchema = z.strictObject({
   version: z.literal(1, 'version is 1'),
   tokens: z.array(token).max(256).default([]),
   'create-tokens': z.boolean().default(false),
+  access: z
+    .strictObject({
+      administrators: z.array(rule).max(256).default([]),
+      metrics: z.array(rule).max(256).default([]),
+    })
+    .prefault({}),
   providers: z.record(z.string().regex(NAME, 'a name has small letters, digits and hyphens'), provider),
   store: z.strictObject({ path }),
   sockets: z.strictObject({

@@ -149,19 +149,26 @@ async function createToken(
   return summarizeToken(domain, token);
 }
 
+/** What the keeper knows as numbers. A key that was destroyed since, or is a session's, has no name left. */
+function nameOfUsed(domain: Domain, slot: number, handle: number): { token: string; label: string } {
+  const token = domain.catalogue.all().find((row) => row.slot === slot);
+  if (token === undefined) return { token: '', label: '' };
+  try {
+    return { token: token.name, label: labelOf(domain.objects.get(viewAll(token), handle)) };
+  } catch {
+    return { token: token.name, label: '' };
+  }
+}
+
 /** Uses are counted in the keeper, which needs no agent to serve them, and recorded here in aggregate. */
 async function flushUsage(domain: Domain): Promise<void> {
   await domain.clients.pruneLogins();
   for (const { client, uid, slot, handle, operation, times, bytes } of await domain.keeper.usage()) {
     domain.cells.touch(handle);
     domain.audit.event('key-used', null, {
-      client: Number(client),
-      uid,
-      slot,
-      handle,
-      operation,
-      times,
-      bytes,
+      ...{ client: Number(client), uid, slot, handle },
+      ...nameOfUsed(domain, slot, handle),
+      ...{ operation, times, bytes },
     });
   }
   domain.cache.sweep();

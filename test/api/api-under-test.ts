@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import { Client } from 'undici';
 import type { Peer } from '../../src/access/peer.ts';
+import { Metrics } from '../../src/metrics/metrics.ts';
 import { createApi, type Api, type ApiDeps } from '../../src/api/server.ts';
 import { createTokenDouble, type TokenDouble } from './token-double.ts';
 
@@ -52,7 +53,9 @@ export function createApiDeps(overrides: Partial<ApiDeps> = {}) {
     peerOf: (_socket: Socket) => OWN_PEER,
     status: async () => ({ ok: true, boot: 7n }),
     health: () => ({ initialized: true, sealed: false }),
-    ownUid: OWN_PEER.uid,
+    mayAdminister: ({ uid }) => uid === OWN_PEER.uid || uid === 0,
+    mayReadMetrics: ({ uid }) => uid === OWN_PEER.uid || uid === 0,
+    metrics: new Metrics(),
     defaultToken: () => 'main',
     logger,
     version: '1.2.3',
@@ -61,8 +64,9 @@ export function createApiDeps(overrides: Partial<ApiDeps> = {}) {
   return { deps, tokens, logs };
 }
 
-function parse(text: string): unknown {
-  return text === '' ? null : JSON.parse(text);
+/** null: no body, or one that is not JSON and not meant to be. */
+function parse(text: string, type: unknown): unknown {
+  return text === '' || String(type).startsWith('text/plain') ? null : JSON.parse(text);
 }
 
 function fieldOf(body: unknown, name: string): unknown {
@@ -88,7 +92,7 @@ export async function startApi(t: Test, overrides: Partial<ApiDeps> = {}): Promi
       body: isRaw ? ((body as string | Buffer | undefined) ?? null) : JSON.stringify(body),
     });
     const text = await answer.body.text();
-    const parsed = parse(text);
+    const parsed = parse(text, answer.headers['content-type']);
     const data = (fieldOf(parsed, 'data') ?? {}) as Record<string, unknown>;
     const status = answer.statusCode;
     return { status, headers: answer.headers, text, body: parsed, data, errors: fieldOf(parsed, 'errors') };

@@ -1,0 +1,9 @@
+/** Who may look into the agent and command it: its owner, root, and whom rules of the configuration name. */
+import type { Peer } from './peer.ts';
+import { matchesRule, type AccessRule } from './rules.ts';
+
+const ROOT = 0;
+
+export function isAdministrator(peer: Peer, ownUid: number, rules: readonly AccessRule[]): boolean {
+  return peer.uid === ownUid || peer.uid === ROOT || rules.some((rule) => matchesRule(rule, peer));
+}

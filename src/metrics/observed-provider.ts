@@ -1,0 +1,93 @@
+/** A Provider that tells of each call: what, how long, how it ended; and of going down and coming back. */
+import type { Clock, Provider } from '../tokens/ports.ts';
+import { resultOf } from './observed-tokens.ts';
+
+export interface ProviderCall {
+  readonly provider: string;
+  readonly call: 'create' | 'open' | 'health';
+  readonly result: string;
+  readonly seconds: number;
+}
+
+/** What is known of a provider without asking it. */
+export interface ProviderRecord {
+  readonly name: string;
+  readonly kind: string;
+  /** null: not called yet. */
+  up: boolean | null;
+  calls: number;
+  errors: number;
+  /** ISO 8601. */
+  lastCallAt: string | null;
+  lastError: { readonly code: string; readonly at: string } | null;
+}
+
+export interface ProviderObserver {
+  readonly clock: Clock;
+  called(call: ProviderCall): void;
+  /** It went down or came back; not at the first call that is answered. */
+  changed(record: ProviderRecord): void;
+}
+
+function noteCall(observer: ProviderObserver, record: ProviderRecord, result: string): void {
+  const at = new Date(observer.clock.now()).toISOString();
+  const isUp = result !== 'provider_unreachable';
+  record.calls += 1;
+  record.lastCallAt = at;
+  if (result !== 'ok') {
+    record.errors += 1;
+    record.lastError = { code: result, at };
+  }
+  const changes = record.up === null ? !isUp : record.up !== isUp;
+  record.up = isUp;
+  if (changes) observer.changed(record);
+}
+
+/** A provider's own faults only: an absent keeper says nothing of it. */
+function isOfProvider(result: string): boolean {
+  return result === 'ok' || result.startsWith('provider_');
+}
+
+export function observeProvider(
+  provider: Provider,
+  observer: ProviderObserver,
+): { provider: Provider; record: ProviderRecord } {
+  const { name, kind } = provider;
+  const record: ProviderRecord = {
+    ...{ name, kind, up: null, calls: 0, errors: 0 },
+    ...{ lastCallAt: null, lastError: null },
+  };
+  const timed = async <T>(
+    call: ProviderCall['call'],
+    work: () => Promise<T>,
+    judge: (outcome: T) => string = () => 'ok',
+  ): Promise<T> => {
+    const startedAt = observer.clock.monotonic();
+    const tell = (result: string): void => {
+      const seconds = (observer.clock.monotonic() - startedAt) / 1000;
+      observer.called({ provider: name, call, result, seconds });
+      if (isOfProvider(result)) noteCall(observer, record, result);
+    };
+    try {
+      const outcome = await work();
+      tell(judge(outcome));
+      return outcome;
+    } catch (error) {
+      tell(resultOf(error));
+      throw error;
+    }
+  };
+  const observed: Provider = {
+    ...provider,
+    createDataKey: (...asked) => timed('create', () => provider.createDataKey(...asked)),
+    openDataKey: (...asked) => timed('open', () => provider.openDataKey(...asked)),
+    health: () =>
+      timed(
+        'health',
+        () => provider.health(),
+        ({ ok }) => (ok ? 'ok' : 'provider_unreachable'),
+      ),
+    close: () => provider.close(),
+  };
+  return { provider: observed, record };
+}

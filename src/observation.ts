@@ -1,0 +1,146 @@
+/** What the agent tells of itself, put together: metrics and events, and the wrappers through which they hear of things. */
+import { randomBytes } from 'node:crypto';
+import type { AuditFields } from './audit/audit-line.ts';
+import { eventTypeOf, teeAudit } from './events/audit-events.ts';
+import { EventRing } from './events/event-ring.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { observeProvider, type ProviderCall, type ProviderRecord } from './metrics/observed-provider.ts';
+import { observeMisses, observeNamedKeys } from './metrics/observed-tokens.ts';
+import type { OperationSeen, PeerKind } from './metrics/operation-seen.ts';
+import type { AuditSink, Clock, Keeper, Provider } from './tokens/ports.ts';
+import type { TokenService } from './tokens/service.ts';
+
+const EVENTS_MAX = 4096;
+
+function text(value: AuditFields[string] | undefined): string {
+  return typeof value === 'string' ? value : '';
+}
+
+function number(value: AuditFields[string] | undefined): number {
+  return typeof value === 'number' ? value : 0;
+}
+
+export class Observation {
+  readonly metrics = new Metrics();
+  readonly events: EventRing;
+  readonly providers: ProviderRecord[] = [];
+  readonly #clock: Clock;
+
+  constructor(options: { readonly clock: Clock; readonly version: string }) {
+    const { clock, version } = options;
+    this.#clock = clock;
+    this.events = new EventRing({
+      max: EVENTS_MAX,
+      run: randomBytes(6).toString('hex'),
+      now: () => clock.now(),
+    });
+    this.metrics.set('sidekey_build_info', { version }, 1);
+    this.metrics.onScrape(() => this.metrics.set('sidekey_event_subscribers', {}, this.events.subscribers));
+  }
+
+  audit(sink: AuditSink): AuditSink {
+    return teeAudit(sink, (event, fields) => this.#hear(event, fields));
+  }
+
+  provider(provider: Provider): Provider {
+    const { provider: observed, record } = observeProvider(provider, {
+      clock: this.#clock,
+      called: (call) => this.#called(call),
+      changed: ({ name, up, lastError }) =>
+        this.events.publish(up ? 'provider-up' : 'provider-down', {
+          ...{ provider: name, code: up ? null : (lastError?.code ?? null) },
+        }),
+    });
+    this.providers.push(record);
+    return observed;
+  }
+
+  /** The service as one door of the agent sees it. */
+  door(tokens: TokenService, peer: Exclude<PeerKind, 'pkcs11'>): TokenService {
+    return observeNamedKeys(tokens, peer, (seen) => this.#operated(seen), this.#clock);
+  }
+
+  /** The service as the keeper's connection sees it. */
+  misses(tokens: TokenService): TokenService {
+    const observe = (seconds: number): void =>
+      this.metrics.observe('sidekey_operation_seconds', { peer: 'pkcs11', path: 'miss' }, seconds);
+    return observeMisses(tokens, observe, this.#clock);
+  }
+
+  #called({ provider, call, result, seconds }: ProviderCall): void {
+    this.metrics.count('sidekey_provider_calls_total', { provider, call, result });
+    this.metrics.observe('sidekey_provider_call_seconds', { provider, call }, seconds);
+  }
+
+  #operated(seen: OperationSeen): void {
+    const { peer, token, operation, result, times, bytes, seconds } = seen;
+    this.metrics.count('sidekey_operations_total', { peer, token, operation, result }, times);
+    this.metrics.count('sidekey_operation_bytes_total', { peer, token, operation }, bytes);
+    if (seconds !== null)
+      this.metrics.observe('sidekey_operation_seconds', { peer, path: 'operate' }, seconds);
+  }
+
+  #hear(event: string, fields: AuditFields): void {
+    const token = text(fields['token']);
+    if (event === 'login') this.metrics.count('sidekey_logins_total', { token, role: text(fields['role']) });
+    if (event === 'denied' || event === 'login-failed')
+      this.metrics.count('sidekey_denials_total', { token });
+    if (event === 'key-used') this.#operated(usedBy(fields));
+    const type = eventTypeOf(event, fields);
+    if (type !== null) this.events.publish(type, fields);
+  }
+}
+
+function usedBy(fields: AuditFields): OperationSeen {
+  return {
+    ...{ peer: 'pkcs11', result: 'ok', seconds: null },
+    ...{ uid: number(fields['uid']), token: text(fields['token']), key: text(fields['label']) },
+    ...{
+      operation: text(fields['operation']),
+      times: number(fields['times']),
+      bytes: number(fields['bytes']),
+    },
+  };
+}
+
+/** What the keeper and the catalogue are asked for at each scrape. `flush` brings the keeper's counters in. */
+export function collectState(
+  metrics: Metrics,
+  keeper: Keeper,
+  records: readonly ProviderRecord[],
+  flush: () => Promise<void>,
+): void {
+  metrics.onScrape(async () => {
+    for (const { name, up } of records)
+      if (up !== null) metrics.set('sidekey_provider_up', { provider: name }, Number(up));
+    metrics.set('sidekey_keeper_up', {}, Number(keeper.pid !== null));
+    await flush();
+    const [state, cells] = await Promise.all([keeper.state(), keeper.cells()]).catch(
+      () => [null, []] as const,
+    );
+    collectLeases(
+      metrics,
+      cells.map(({ leftMs }) => leftMs).filter((left) => left !== null),
+    );
+    if (state === null) return;
+    metrics.set('sidekey_keeper_locked_bytes', { of: 'all' }, state.lockedBytes);
+    metrics.set('sidekey_keeper_locked_bytes', { of: 'used' }, state.usedBytes);
+    metrics.set('sidekey_keeper_cells', {}, state.cells);
+    metrics.set('sidekey_keeper_clients', {}, state.clients);
+    metrics.set('sidekey_keeper_bindings', {}, state.bindings);
+    metrics.set('sidekey_keeper_parked', {}, state.parked);
+    metrics.reset('sidekey_cache_hits_total');
+    metrics.count('sidekey_cache_hits_total', { by: 'keeper' }, state.hotOperations);
+    metrics.reset('sidekey_cache_misses_total');
+    metrics.count('sidekey_cache_misses_total', { by: 'keeper' }, state.misses);
+  });
+}
+
+function collectLeases(metrics: Metrics, leftMs: readonly number[]): void {
+  metrics.set('sidekey_cache_leases', {}, leftMs.length);
+  metrics.reset('sidekey_cache_lease_seconds_left');
+  if (leftMs.length === 0) return;
+  const bounds = { first: Math.min(...leftMs), last: Math.max(...leftMs) };
+  for (const [bound, ms] of Object.entries(bounds))
+    metrics.set('sidekey_cache_lease_seconds_left', { bound }, ms / 1000);
+}
