@@ -190,3 +190,6 @@ export interface Clock {
   /** Milliseconds that only grow, suspended time included where the host can say. */
   monotonic(): number;
 }
+
+/** Calls back once, unless what it gives is called before. */
+export type Timer = (ms: number, fire: () => void) => () => void;

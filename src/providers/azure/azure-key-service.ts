@@ -2,12 +2,13 @@
  * A KEK in Azure Key Vault or Managed HSM: an RSA key that wraps by OAEP with SHA-256. The service takes no associated data, so the
  * digest of the purpose is wrapped with the key. The exact version that wrapped is in the blob: another one cannot unwrap.
  */
+import { SYSTEM_TIMER } from '../../clock.ts';
 import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { HttpClient } from '../http/http-client.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { ServiceCaller, SYSTEM_TIMER } from '../http/service-call.ts';
+import { ServiceCaller } from '../http/service-call.ts';
 import { NO_TLS_FILES } from '../http/tls-files.ts';
 import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import {

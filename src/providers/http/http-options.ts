@@ -1,9 +1,10 @@
 /** The configuration keys that every key service over HTTP has, and what is made of them. */
 import { z } from 'zod';
+import { SYSTEM_TIMER } from '../../clock.ts';
 import { duration } from '../../config/units.ts';
 import type { KeyServiceDeps } from '../key-service.ts';
 import { HttpClient, type HttpSender } from './http-client.ts';
-import { ServiceCaller, SYSTEM_TIMER } from './service-call.ts';
+import { ServiceCaller } from './service-call.ts';
 import type { TlsPaths } from './tls-files.ts';
 
 /** Below the ten seconds after which a module's call ends. */

@@ -3,7 +3,7 @@
  * honoured. What the service's answers mean is the adapter's table; this file only knows what follows from a verdict.
  */
 import { SidekeyError } from '../../errors.ts';
-import type { Clock } from '../../tokens/ports.ts';
+import type { Clock, Timer } from '../../tokens/ports.ts';
 import type { HttpReply, HttpRequest, HttpSender } from './http-client.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
@@ -25,9 +25,6 @@ export interface ServiceCall {
   reauthenticate?(): Promise<void> | void;
 }
 
-/** Calls back once, unless what it gives is called before. */
-export type Timer = (ms: number, fire: () => void) => () => void;
-
 export interface CallerOptions {
   readonly http: HttpSender;
   readonly clock: Clock;
@@ -36,11 +33,6 @@ export interface CallerOptions {
   readonly tryMs: number;
   readonly overallMs: number;
 }
-
-export const SYSTEM_TIMER: Timer = (ms, fire) => {
-  const timer = setTimeout(fire, ms);
-  return () => clearTimeout(timer);
-};
 
 /** At least 0, below 1. */
 export function fraction(random: (bytes: number) => Buffer): number {

@@ -3,11 +3,11 @@
  * ignores associated data (Vault before 1.9 does, silently) still cannot have a blob opened for another purpose.
  */
 import { createHash } from 'node:crypto';
+import { SYSTEM_TIMER } from '../../clock.ts';
 import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { SYSTEM_TIMER } from '../http/service-call.ts';
 import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import {
   bindingOf,

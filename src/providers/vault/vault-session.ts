@@ -4,9 +4,9 @@
  */
 import { SidekeyError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
-import type { Clock } from '../../tokens/ports.ts';
+import type { Clock, Timer } from '../../tokens/ports.ts';
 import { jsonAt, parseJson, textAt } from '../http/json-secret.ts';
-import { fraction, whileOpen, type Timer } from '../http/service-call.ts';
+import { fraction, whileOpen } from '../http/service-call.ts';
 import { fingerprintFiles } from '../http/tls-files.ts';
 import type { VaultClient, VaultTokens } from './vault-client.ts';
 import { loginRequest, readSecretLine } from './vault-login.ts';
