@@ -16,6 +16,12 @@ export function batchOf<Item extends z.ZodType>(item: Item) {
   };
 }
 
+/** What such a request is answered: the item's answer, or a row for each item. */
+export function batchAnswer<Answer extends z.ZodObject>(answer: Answer) {
+  const row = answer.partial().extend({ error: z.string().optional(), reference: z.string().optional() });
+  return z.union([answer, z.object({ batch_results: z.array(row) })]);
+}
+
 interface Batch<Item> {
   readonly batch_input?: readonly Item[] | null | undefined;
   readonly partial_failure_response_code?: number | null | undefined;

@@ -17,8 +17,7 @@ export interface HashAlgorithm {
   readonly sizeBytes: number;
   /** DigestInfo up to the digest (RFC 8017, 9.2, note 1), in hex. */
   readonly digestInfo: string;
-  /** null: the keeper has no mechanism with this hash inside; digests made here can still be signed. */
-  readonly mechanisms: HashMechanisms | null;
+  readonly mechanisms: HashMechanisms;
 }
 
 const HASHES: Readonly<Record<string, HashAlgorithm>> = {
@@ -56,25 +55,25 @@ const HASHES: Readonly<Record<string, HashAlgorithm>> = {
     digest: 'sha3-224',
     sizeBytes: 28,
     digestInfo: '302d300d06096086480165030402070500041c',
-    mechanisms: null,
+    mechanisms: { hash: 0x2b5, mgf: 6, rsaPkcs: 0x66, rsaPss: 0x67, hmac: 0x2b6 },
   },
   'sha3-256': {
     digest: 'sha3-256',
     sizeBytes: 32,
     digestInfo: '3031300d060960864801650304020805000420',
-    mechanisms: null,
+    mechanisms: { hash: 0x2b0, mgf: 7, rsaPkcs: 0x60, rsaPss: 0x63, hmac: 0x2b1 },
   },
   'sha3-384': {
     digest: 'sha3-384',
     sizeBytes: 48,
     digestInfo: '3041300d060960864801650304020905000430',
-    mechanisms: null,
+    mechanisms: { hash: 0x2c0, mgf: 8, rsaPkcs: 0x61, rsaPss: 0x64, hmac: 0x2c1 },
   },
   'sha3-512': {
     digest: 'sha3-512',
     sizeBytes: 64,
     digestInfo: '3051300d060960864801650304020a05000440',
-    mechanisms: null,
+    mechanisms: { hash: 0x2d0, mgf: 9, rsaPkcs: 0x62, rsaPss: 0x65, hmac: 0x2d1 },
   },
 };
 
@@ -84,12 +83,6 @@ export function findHash(name: string): HashAlgorithm {
   const hash = Object.hasOwn(HASHES, name) ? HASHES[name] : undefined;
   if (hash === undefined) throw new Refusal(400, 'unsupported hash algorithm');
   return hash;
-}
-
-/** The numbers of a hash, for what must be done with the hash inside the keeper. */
-export function mechanismsOf(hash: HashAlgorithm): HashMechanisms {
-  if (hash.mechanisms === null) throw new Refusal(400, 'hash algorithm is not supported for this operation');
-  return hash.mechanisms;
 }
 
 export function digestOf(hash: HashAlgorithm, message: Buffer): Buffer {

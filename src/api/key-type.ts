@@ -1,9 +1,9 @@
 /** Key types by their Transit names, and a key as `GET keys/:name` describes it. */
 import { createPublicKey } from 'node:crypto';
+import { z } from 'zod';
 import type { Operation } from '../tokens/ports.ts';
-import type { NamedKey, NewNamedKeyKind } from '../tokens/service.ts';
+import type { NamedKey, NamedKeyVersion, NewNamedKeyKind } from '../tokens/service.ts';
 import { Refusal } from './fault.ts';
-import { LATEST_VERSION } from './versioned.ts';
 
 export const DEFAULT_KEY_TYPE = 'aes256-gcm96';
 
@@ -73,36 +73,60 @@ const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
 };
 
 /** Unix seconds for secret keys, an object with the public key for pairs. */
-function describeVersion(key: NamedKey): unknown {
+function describeVersion(
+  key: NamedKey,
+  { createdAt, publicKeyInfo }: NamedKeyVersion,
+): number | Record<string, unknown> {
   const form = PUBLIC_FORMS[key.kind];
-  if (form === undefined || key.publicKeyInfo === null)
-    return key.createdAt === null ? 0 : Math.floor(Date.parse(key.createdAt) / 1000);
-  return { ...form(key, key.publicKeyInfo), creation_time: key.createdAt, certificate_chain: '' };
+  if (form === undefined || publicKeyInfo === null) return Math.floor(Date.parse(createdAt) / 1000);
+  return { ...form(key, publicKeyInfo), creation_time: createdAt, certificate_chain: '' };
 }
 
 const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'rsa'];
 const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519'];
 
-export function describeKey(key: NamedKey): object {
+export const keyAnswer = z.object({
+  name: z.string(),
+  type: z.string(),
+  latest_version: z.int(),
+  min_available_version: z.int(),
+  min_decryption_version: z.int(),
+  min_encryption_version: z.int(),
+  deletion_allowed: z.boolean(),
+  derived: z.boolean(),
+  exportable: z.boolean(),
+  allow_plaintext_backup: z.boolean(),
+  auto_rotate_period: z.int(),
+  imported_key: z.boolean(),
+  supports_encryption: z.boolean(),
+  supports_decryption: z.boolean(),
+  supports_signing: z.boolean(),
+  supports_derivation: z.boolean(),
+  /** By number of the version. */
+  keys: z.record(z.string(), z.union([z.int(), z.record(z.string(), z.unknown())])),
+});
+
+export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
   const can = (operation: Operation, kinds: readonly NamedKey['kind'][]) =>
     kinds.includes(key.kind) && key.operations.includes(operation);
+  const versions = key.versions.filter(({ version }) => version >= key.policy.minDecryptionVersion);
   return {
     name: key.name,
     type: typeNameOf(key),
-    latest_version: LATEST_VERSION,
-    min_available_version: 0,
-    min_decryption_version: LATEST_VERSION,
-    min_encryption_version: 0,
-    deletion_allowed: false,
-    derived: false,
+    latest_version: key.latestVersion,
+    min_available_version: key.policy.minAvailableVersion,
+    min_decryption_version: key.policy.minDecryptionVersion,
+    min_encryption_version: key.policy.minEncryptionVersion,
+    deletion_allowed: key.policy.deletionAllowed,
+    derived: key.derived,
     exportable: key.extractable,
     allow_plaintext_backup: false,
     auto_rotate_period: 0,
-    imported_key: false,
+    imported_key: key.imported,
     supports_encryption: can('encrypt', CAN_ENCRYPT),
     supports_decryption: can('decrypt', CAN_ENCRYPT),
     supports_signing: can('sign', CAN_SIGN),
-    supports_derivation: false,
-    keys: { [LATEST_VERSION]: describeVersion(key) },
+    supports_derivation: key.kind === 'aes',
+    keys: Object.fromEntries(versions.map((each) => [each.version, describeVersion(key, each)])),
   };
 }

@@ -3,7 +3,7 @@ import { LIMITS } from '../wire/tables.ts';
 import { WireWriter } from '../wire/buffer.ts';
 import type { Mechanism } from '../tokens/ports.ts';
 import { Refusal } from './fault.ts';
-import { mechanismsOf, type HashAlgorithm } from './hash-algorithm.ts';
+import type { HashAlgorithm } from './hash-algorithm.ts';
 
 export const CKM = {
   RSA_PKCS: 0x0001,
@@ -34,14 +34,14 @@ export function gcmMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
 }
 
 export function oaepMechanism(hash: HashAlgorithm): Mechanism {
-  const numbers = mechanismsOf(hash);
+  const numbers = hash.mechanisms;
   const writer = new WireWriter().u64(numbers.hash).u64(numbers.mgf).bytes(Buffer.alloc(0));
   return { type: CKM.RSA_PKCS_OAEP, params: writer.done() };
 }
 
 /** `type` says whether the keeper is given the message (hash inside) or its digest. */
 export function pssMechanism(type: number, hash: HashAlgorithm, saltBytes: number): Mechanism {
-  const numbers = mechanismsOf(hash);
+  const numbers = hash.mechanisms;
   const writer = new WireWriter().u64(numbers.hash).u64(numbers.mgf).u64(saltBytes);
   return { type, params: writer.done() };
 }

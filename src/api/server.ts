@@ -8,6 +8,7 @@ import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
+import { authRoutes } from './auth-routes.ts';
 import { trackPeers } from './connection-peer.ts';
 import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
@@ -19,7 +20,10 @@ import { clearStaleSocket, listenOnPath } from './socket-path.ts';
 import { sysRoutes, type SysDeps } from './sys-routes.ts';
 import type { TransitDeps } from './transit-call.ts';
 import { CIPHER_ROUTES } from './transit-cipher.ts';
+import { DATAKEY_ROUTES } from './transit-datakey.ts';
+import { HASH_ROUTES } from './transit-hash.ts';
 import { HMAC_ROUTES } from './transit-hmac.ts';
+import { KEY_POLICY_ROUTES } from './transit-key-policy.ts';
 import { KEY_ROUTES } from './transit-keys.ts';
 import { RANDOM_ROUTES } from './transit-random.ts';
 import { SIGN_ROUTES } from './transit-sign.ts';
@@ -42,7 +46,11 @@ export interface Api {
   close(): Promise<void>;
 }
 
-const TRANSIT_ROUTES = [...KEY_ROUTES, ...CIPHER_ROUTES, ...SIGN_ROUTES, ...HMAC_ROUTES, ...RANDOM_ROUTES];
+const TRANSIT_ROUTES = [
+  ...[...KEY_ROUTES, ...KEY_POLICY_ROUTES],
+  ...[...CIPHER_ROUTES, ...DATAKEY_ROUTES, ...SIGN_ROUTES, ...HMAC_ROUTES],
+  ...[...HASH_ROUTES, ...RANDOM_ROUTES],
+];
 
 function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
   return fastify({
@@ -98,7 +106,12 @@ export function createApi(deps: ApiDeps): Api {
   });
   countRequests(app, deps.metrics);
   handleFaults(app, deps.logger, peerOf);
-  const routes = [...sysRoutes(deps), ...sidekeyRoutes(deps), ...TRANSIT_ROUTES.map((make) => make(deps))];
+  const routes = [
+    ...sysRoutes(deps),
+    ...authRoutes(),
+    ...sidekeyRoutes(deps),
+    ...TRANSIT_ROUTES.map((make) => make(deps)),
+  ];
   registerRoutes(app, routes, peerOf, limits.handlerTimeoutMs);
   return {
     listen: (path, mode) => listen(app, limits, path, mode),

@@ -73,7 +73,7 @@ function saltLengths(key: NamedKey, hash: HashAlgorithm, wanted: SigningOptions[
 function planPss(key: NamedKey, options: SigningOptions, input: Buffer): SigningPlan[] {
   const hash = requireHash(options);
   const data = options.prehashed ? checkDigest(hash, input) : input;
-  const type = options.prehashed ? CKM.RSA_PKCS_PSS : (hash.mechanisms?.rsaPss ?? CKM.RSA_PKCS_PSS);
+  const type = options.prehashed ? CKM.RSA_PKCS_PSS : hash.mechanisms.rsaPss;
   return saltLengths(key, hash, options.saltLength).map((salt) => {
     if (salt > longestSalt(key.sizeBits, hash))
       throw new Refusal(400, 'salt_length is too long for this key');
@@ -85,10 +85,9 @@ function planPkcs1(options: SigningOptions, input: Buffer): SigningPlan {
   const { hash, prehashed } = options;
   if (hash === null && prehashed) return { mechanism: plainMechanism(CKM.RSA_PKCS), data: input };
   const known = requireHash(options);
-  if (!prehashed && known.mechanisms !== null)
-    return { mechanism: plainMechanism(known.mechanisms.rsaPkcs), data: input };
+  if (!prehashed) return { mechanism: plainMechanism(known.mechanisms.rsaPkcs), data: input };
   const info = Buffer.from(known.digestInfo, 'hex');
-  const data = Buffer.concat([info, digestInput(known, options, input)]);
+  const data = Buffer.concat([info, checkDigest(known, input)]);
   return { mechanism: plainMechanism(CKM.RSA_PKCS), data };
 }
 

@@ -1,8 +1,7 @@
 /** What every Transit route has in common: a mount that names a token, a key that is named in the path. */
 import type { z } from 'zod';
 import { SidekeyError } from '../errors.ts';
-import type { Mechanism, Operation } from '../tokens/ports.ts';
-import type { NamedKey, TokenService } from '../tokens/service.ts';
+import type { NamedKey, NamedKeyUse, TokenService } from '../tokens/service.ts';
 import { Refusal } from './fault.ts';
 import { defineRoute, type Call, type Method, type Reply, type Route, type RouteSchemas } from './route.ts';
 
@@ -52,6 +51,11 @@ function mountedToken(deps: TransitDeps, call: Call): string {
   return label;
 }
 
+/** For what uses no key: only whether the peer may use the token. No key has the empty name. */
+export function admit(call: TransitCall): void {
+  call.tokens.findNamedKey(call.peer, call.token, '');
+}
+
 export function nameOf(call: Call): string {
   return call.params['name'] ?? '';
 }
@@ -63,26 +67,21 @@ export function requireKey(call: TransitCall): NamedKey {
   return key;
 }
 
-export function operate(
-  call: TransitCall,
-  key: NamedKey,
-  operation: Operation,
-  mechanism: Mechanism,
-  data: Buffer,
-): Promise<Buffer> {
-  return call.tokens.operateNamedKey(call.peer, call.token, key.name, operation, mechanism, data);
+export function operate(call: TransitCall, key: NamedKey, use: NamedKeyUse, data: Buffer): Promise<Buffer> {
+  return call.tokens.operateNamedKey(call.peer, call.token, key.name, use, data);
 }
 
 /** A signature that is wrong is an answer; everything else that fails is a failure. */
 export async function isVerified(
   call: TransitCall,
   key: NamedKey,
-  mechanism: Mechanism,
+  use: Omit<NamedKeyUse, 'operation'>,
   data: Buffer,
   signature: Buffer,
 ): Promise<boolean> {
+  const verify = { ...use, operation: 'verify' } as const;
   try {
-    await call.tokens.operateNamedKey(call.peer, call.token, key.name, 'verify', mechanism, data, signature);
+    await call.tokens.operateNamedKey(call.peer, call.token, key.name, verify, data, signature);
     return true;
   } catch (error) {
     if (!(error instanceof SidekeyError)) throw error;

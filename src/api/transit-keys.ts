@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { flag, integer, text, textOrInteger } from './field.ts';
 import { Refusal } from './fault.ts';
-import { DEFAULT_KEY_TYPE, describeKey, newKindOf } from './key-type.ts';
+import { DEFAULT_KEY_TYPE, describeKey, keyAnswer, newKindOf } from './key-type.ts';
 import { noBody, type Reply } from './route.ts';
 import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './transit-call.ts';
 
@@ -19,13 +19,20 @@ const creation = z.object({
 /** Vault's rule for names of new keys. Keys that PKCS#11 programs made are found whatever their label. */
 const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
 
+const DERIVABLE: readonly string[] = ['aes128-gcm96', DEFAULT_KEY_TYPE];
+
 /** Options that Vault has and Sidekey cannot honour are errors, not silence. */
 function refuseUnsupported(body: z.output<typeof creation>): void {
-  for (const name of ['derived', 'convergent_encryption', 'allow_plaintext_backup'] as const) {
+  for (const name of ['convergent_encryption', 'allow_plaintext_backup'] as const) {
     if (body[name] === true) throw new Refusal(400, `field "${name}": not supported`);
   }
-  if (!/^0?[smh]?$/.test(body.auto_rotate_period ?? '0'))
-    throw new Refusal(400, 'field "auto_rotate_period": not supported');
+  if (body.derived === true && !DERIVABLE.includes(body.type ?? DEFAULT_KEY_TYPE))
+    throw new Refusal(400, 'field "derived": only for keys of type aes128-gcm96 and aes256-gcm96');
+  refuseAutoRotation(body.auto_rotate_period);
+}
+
+export function refuseAutoRotation(period: string | null | undefined): void {
+  if (!/^0?[smh]?$/.test(period ?? '0')) throw new Refusal(400, 'field "auto_rotate_period": not supported');
 }
 
 /** As in Vault, making a key that is there changes nothing and says so. */
@@ -36,11 +43,8 @@ async function createKey(call: TransitCall, body: z.output<typeof creation>): Pr
   const existing = call.tokens.findNamedKey(call.peer, call.token, name);
   if (existing !== null) return { data: describeKey(existing), warnings: [`key ${name} already existed`] };
   if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');
-  return {
-    data: describeKey(
-      await call.tokens.createNamedKey(call.peer, call.token, name, kind, body.exportable ?? false),
-    ),
-  };
+  const wanted = { kind, exportable: body.exportable ?? false, derived: body.derived ?? false };
+  return { data: describeKey(await call.tokens.createNamedKey(call.peer, call.token, name, wanted)) };
 }
 
 function readKey(call: TransitCall): Reply {
@@ -50,9 +54,9 @@ function readKey(call: TransitCall): Reply {
 }
 
 function listKeys(call: TransitCall): Reply {
-  const keys = call.tokens.listNamedKeys(call.peer, call.token).map((key) => key.name);
+  const keys = call.tokens.listNamedKeys(call.peer, call.token);
   if (keys.length === 0) throw new Refusal(404);
-  return { data: { keys: [...new Set(keys)].sort() } };
+  return { data: { keys: keys.sort() } };
 }
 
 function listByQuery(call: TransitCall): Reply {
@@ -60,9 +64,40 @@ function listByQuery(call: TransitCall): Reply {
   return listKeys(call);
 }
 
+const listAnswer = z.object({ keys: z.array(z.string()) });
+
 export const KEY_ROUTES: readonly TransitRoute[] = [
-  defineTransitRoute({ methods: ['POST', 'PUT'], path: '/keys/:name', body: creation, handle: createKey }),
-  defineTransitRoute({ methods: ['GET'], path: '/keys/:name', body: noBody, handle: readKey }),
-  defineTransitRoute({ methods: ['LIST'], path: '/keys', body: noBody, handle: listKeys }),
-  defineTransitRoute({ methods: ['GET'], path: '/keys', body: noBody, handle: listByQuery }),
+  defineTransitRoute({
+    methods: ['POST', 'PUT'],
+    path: '/keys/:name',
+    summary: 'Make a key',
+    body: creation,
+    answer: keyAnswer,
+    handle: createKey,
+  }),
+  defineTransitRoute({
+    methods: ['GET'],
+    path: '/keys/:name',
+    summary: 'Describe a key',
+    body: noBody,
+    answer: keyAnswer,
+    handle: readKey,
+  }),
+  defineTransitRoute({
+    methods: ['LIST'],
+    path: '/keys',
+    summary: 'Names of the keys',
+    body: noBody,
+    answer: listAnswer,
+    handle: listKeys,
+  }),
+  defineTransitRoute({
+    methods: ['GET'],
+    path: '/keys',
+    summary: 'Names of the keys (list=true)',
+    query: z.object({ list: z.string().optional() }),
+    body: noBody,
+    answer: listAnswer,
+    handle: listByQuery,
+  }),
 ];

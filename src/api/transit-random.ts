@@ -5,7 +5,7 @@ import { integer, text } from './field.ts';
 import { Refusal } from './fault.ts';
 import { API_LIMITS } from './limits.ts';
 import type { Reply } from './route.ts';
-import { defineTransitRoute, type TransitCall, type TransitRoute } from './transit-call.ts';
+import { admit, defineTransitRoute, type TransitCall, type TransitRoute } from './transit-call.ts';
 
 const body = z.object({ bytes: integer, format: z.enum(['', 'base64', 'hex']).nullish(), source: text });
 const DEFAULT_BYTES = 32;
@@ -30,8 +30,7 @@ function checkSource(source: string): void {
 }
 
 function random(call: TransitCall, request: z.output<typeof body>): Reply {
-  // No key has the empty name: this asks only whether the peer may use the token.
-  call.tokens.findNamedKey(call.peer, call.token, '');
+  admit(call);
   const path = readPath(call);
   checkSource(path.source ?? request.source ?? '');
   const size = path.bytes ?? request.bytes ?? DEFAULT_BYTES;
@@ -41,5 +40,12 @@ function random(call: TransitCall, request: z.output<typeof body>): Reply {
 }
 
 export const RANDOM_ROUTES: readonly TransitRoute[] = ['', '/:first', '/:first/:second'].map((tail) =>
-  defineTransitRoute({ methods: ['POST', 'PUT'], path: `/random${tail}`, body, handle: random }),
+  defineTransitRoute({
+    methods: ['POST', 'PUT'],
+    path: `/random${tail}`,
+    summary: 'Random bytes',
+    body,
+    answer: z.object({ random_bytes: z.string() }),
+    handle: random,
+  }),
 );

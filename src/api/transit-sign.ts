@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { NamedKey } from '../tokens/service.ts';
 import { decodeBase64 } from './base64.ts';
-import { answerItems, batchOf } from './batch.ts';
+import { answerItems, batchAnswer, batchOf } from './batch.ts';
 import { flag, integer, text, textOrInteger } from './field.ts';
 import { Refusal } from './fault.ts';
 import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
@@ -17,7 +17,7 @@ import {
   type TransitRoute,
 } from './transit-call.ts';
 import { isHmacValid } from './transit-hmac.ts';
-import { checkVersion, formatVersioned, LATEST_VERSION, parseVersioned } from './versioned.ts';
+import { formatVersioned, parseVersioned, versionToUse } from './versioned.ts';
 
 const signItem = z.object({ input: text, key_version: integer, reference: text });
 const verifyItem = z.object({ input: text, signature: text, hmac: text, reference: text });
@@ -67,13 +67,13 @@ async function signItemWith(
   chosen: SigningOptions,
   item: z.output<typeof signItem>,
 ): Promise<object> {
-  checkVersion(item.key_version ?? undefined);
+  const version = versionToUse(key, item.key_version);
   const [plan] = planSignature(key, chosen, decodeInput(item.input));
   if (plan === undefined) throw new Error('a signature without a plan');
-  const raw = await operate(call, key, 'sign', plan.mechanism, plan.data);
+  const raw = await operate(call, key, { operation: 'sign', mechanism: plan.mechanism, version }, plan.data);
   return {
-    signature: formatVersioned(encodeSignature(key, chosen.marshaling, raw)),
-    key_version: LATEST_VERSION,
+    signature: formatVersioned(version, encodeSignature(key, chosen.marshaling, raw)),
+    key_version: version,
   };
 }
 
@@ -85,9 +85,10 @@ async function isSignatureValid(
   signature: string,
 ): Promise<boolean> {
   const plans = planSignature(key, chosen, input);
-  const raw = decodeSignature(key, chosen.marshaling, parseVersioned(signature, 'signature'));
+  const { version, body } = parseVersioned(key, signature, 'signature');
+  const raw = decodeSignature(key, chosen.marshaling, body);
   for (const { mechanism, data } of plans) {
-    if (await isVerified(call, key, mechanism, data, raw)) return true;
+    if (await isVerified(call, key, { mechanism, version }, data, raw)) return true;
   }
   return false;
 }
@@ -117,11 +118,20 @@ function verify(call: TransitCall, body: z.output<typeof verifyBody>): Promise<R
 }
 
 export const SIGN_ROUTES: readonly TransitRoute[] = ['', '/:hash'].flatMap((hash) => [
-  defineTransitRoute({ methods: ['POST', 'PUT'], path: `/sign/:name${hash}`, body: signBody, handle: sign }),
+  defineTransitRoute({
+    methods: ['POST', 'PUT'],
+    path: `/sign/:name${hash}`,
+    summary: 'Sign',
+    body: signBody,
+    answer: batchAnswer(z.object({ signature: z.string(), key_version: z.int() })),
+    handle: sign,
+  }),
   defineTransitRoute({
     methods: ['POST', 'PUT'],
     path: `/verify/:name${hash}`,
+    summary: 'Check a signature or an HMAC',
     body: verifyBody,
+    answer: batchAnswer(z.object({ valid: z.boolean() })),
     handle: verify,
   }),
 ]);

@@ -159,6 +159,14 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   ),
   row('VALUE_LEN', 'ulong', ['secret'], { set: ['generate', 'unwrap', 'derive'], needed: ['generate'] }),
   row('CHECK_VALUE', 'bytes', ['secret'], { default: 'empty' }),
+
+  // Only Sidekey sets these. What says which key it is stands under the seal; what permits less of it changes without the key service.
+  row('SIDEKEY_VERSION', 'ulong', KEYS, { set: NONE }),
+  row('SIDEKEY_DERIVED', 'bool', ['secret'], { set: NONE }),
+  row('SIDEKEY_MIN_AVAILABLE', 'ulong', KEYS, { set: NONE, unsealed: true }),
+  row('SIDEKEY_MIN_DECRYPTION', 'ulong', KEYS, { set: NONE, unsealed: true }),
+  row('SIDEKEY_MIN_ENCRYPTION', 'ulong', KEYS, { set: NONE, unsealed: true }),
+  row('SIDEKEY_DELETION_ALLOWED', 'bool', KEYS, { set: NONE, unsealed: true }),
 ];
 
 const BY_TYPE = new Map<number, AttributeRow[]>();

@@ -99,6 +99,13 @@ export const CKA = {
   UNWRAP_TEMPLATE: 0x40000212,
   DERIVE_TEMPLATE: 0x40000213,
   ALLOWED_MECHANISMS: 0x40000600,
+  // Sidekey's own, from CKA_VENDOR_DEFINED: what a key is among the versions of its name (named-key-family.ts).
+  SIDEKEY_VERSION: 0x80534b01,
+  SIDEKEY_DERIVED: 0x80534b02,
+  SIDEKEY_MIN_AVAILABLE: 0x80534b03,
+  SIDEKEY_MIN_DECRYPTION: 0x80534b04,
+  SIDEKEY_MIN_ENCRYPTION: 0x80534b05,
+  SIDEKEY_DELETION_ALLOWED: 0x80534b06,
 } as const;
 
 /** CKM_: those that the domain itself asks for; all others it knows by the keeper's table. */
@@ -106,6 +113,7 @@ export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x00,
   SHA_1: 0x220,
   SHA_1_HMAC: 0x221,
+  SHA256: 0x250,
   SHA256_HMAC: 0x251,
   SHA224_HMAC: 0x256,
   SHA384_HMAC: 0x261,
@@ -119,6 +127,8 @@ export const CKM = {
   EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
   AES_KEY_GEN: 0x1080,
   AES_GCM: 0x1087,
+  HKDF_DERIVE: 0x402a,
+  HKDF_KEY_GEN: 0x402c,
 } as const;
 
 /** CKU_ */

@@ -1,78 +1,54 @@
 /**
- * Keys by name, as the Transit dialect of HTTP has them: the secret key, or the pair, whose CKA_LABEL is the name. The same
+ * Keys by name, as the Transit dialect of HTTP has them: the secret keys, or the pairs, whose CKA_LABEL is the name. The same
  * objects as in PKCS#11; access rules take the place of the PIN, as nobody can type one for a service.
  */
+import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
-import { encodeBool, encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
-import { CKA, CKK, CKM, CKO } from './cryptoki.ts';
-import type { Domain } from './domain.ts';
-import { generateKey, generatePair } from './key-generation.ts';
-import { checkUse } from './key-use.ts';
 import { permittedOperations } from './binder.ts';
+import { CKA, CKM, CKO } from './cryptoki.ts';
+import { forgetDerived, takeDerived } from './derived-cells.ts';
+import { revoke, type Domain } from './domain.ts';
+import { checkUse, findMechanism, mayBeUsed, USES } from './key-use.ts';
+import {
+  findFamily,
+  findNames,
+  kindOfKey,
+  sizeBitsOf,
+  writePolicy,
+  type KeyFamily,
+  type KeyVersion,
+} from './named-key-family.ts';
+import { makeVersion, type NewVersion } from './named-key-maker.ts';
+import { kindOfNext } from './named-key-recipes.ts';
 import type { View } from './objects.ts';
-import type { Mechanism, Operation } from './ports.ts';
-import { isGenericKind } from './key-types.ts';
-import type { NamedKey, NewNamedKeyKind } from './service.ts';
+import type { CellId } from './ports.ts';
+import type { KeyPolicy, NamedKey, NamedKeyUse, NewNamedKey } from './service.ts';
 import type { TokenRow } from './store-port.ts';
-import { classOf, has, keyTypeOf, labelOf, type TokenObject } from './token-object.ts';
+import { classOf, has, type TokenObject } from './token-object.ts';
 
-type Kind = NamedKey['kind'];
+const FAMILIES_MAX = 1000;
+const DAY_MS = 86_400_000;
+const EMPTY = Buffer.alloc(0);
 
-const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
-  [CKK.AES, 'aes'],
-  [CKK.GENERIC_SECRET, 'generic'],
-  [CKK.RSA, 'rsa'],
-  [CKK.EC, 'ec'],
-  [CKK.EC_EDWARDS, 'ed25519'],
-  [CKK.EC_MONTGOMERY, 'x25519'],
-]);
-
-export function kindOfKey(object: TokenObject): Kind {
-  const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
-  return isGenericKind(keyType) ? 'generic' : (KINDS.get(keyType) ?? 'generic');
+/** Beside a key that has no mechanism for it stands a generic secret for its HMACs, made when first asked for. */
+function hmacNameOf(name: string): string {
+  return `${name}/hmac`;
 }
 
-/** Named curves by the DER of their object identifier. */
-const CURVE_BITS: ReadonlyMap<string, number> = new Map([
-  ['06082a8648ce3d030107', 256],
-  ['06052b81040022', 384],
-  ['06052b81040023', 521],
-]);
-const CURVE_OF_BITS = new Map([...CURVE_BITS].map(([der, bits]) => [bits, Buffer.from(der, 'hex')]));
-const ED25519 = Buffer.from('06032b6570', 'hex');
-
-/** null: a certificate, or a key of which it is not known. */
-export function sizeBitsOf(object: TokenObject): number | null {
-  const { attributes } = object;
-  const bytes = readUlong(attributes, CKA.VALUE_LEN);
-  if (bytes !== null) return bytes * 8;
-  const modulus = attributes.get(CKA.MODULUS);
-  if (modulus !== undefined) return modulus.length * 8;
-  const curve = attributes.get(CKA.EC_PARAMS);
-  return curve === undefined ? null : (CURVE_BITS.get(curve.toString('hex')) ?? 255);
-}
-
-const RAW_CURVES: readonly string[] = ['06032b6570', '06032b656e'];
-
-/** Whether the HTTP API has a name for the key's type: it has none for curves beyond these, XTS or ChaCha20. */
-function isNameable(object: TokenObject): boolean {
-  const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
-  const curve = object.attributes.get(CKA.EC_PARAMS)?.toString('hex');
-  if (curve !== undefined) return CURVE_BITS.has(curve) || RAW_CURVES.includes(curve);
-  return KINDS.has(keyType) || isGenericKind(keyType);
-}
-
-/** Both halves of a pair, or the one secret key. */
-interface Members {
-  readonly main: TokenObject;
-  readonly shown: TokenObject | null;
+/** What was found under a name, good until an object changes or (as dates of keys are whole days) the day does. */
+interface Found {
+  readonly changes: number;
+  readonly day: number;
+  readonly family: KeyFamily;
+  readonly described: NamedKey;
 }
 
 export class NamedKeys {
   readonly #domain: Domain;
-  /** Names being made: the second of two creations waits, and then finds the key. */
-  readonly #making = new Map<string, Promise<void>>();
+  readonly #found = new LRUCache<string, Found>({ max: FAMILIES_MAX });
+  /** Names being changed: the second of two changes waits, and then sees what the first one did. */
+  readonly #turns = new Map<string, Promise<void>>();
 
   constructor(domain: Domain) {
     this.#domain = domain;
@@ -89,184 +65,233 @@ export class NamedKeys {
     return { tokenId: token.id, client: null, seesPrivate: true };
   }
 
-  list(peer: Peer, tokenName: string): NamedKey[] {
+  list(peer: Peer, tokenName: string): string[] {
     const token = this.#token(peer, tokenName);
-    const members = new Map<string, Members>();
-    for (const objectClass of [CKO.SECRET_KEY, CKO.PRIVATE_KEY]) {
-      const template = new Map([[CKA.CLASS, encodeUlong(objectClass)]]);
-      for (const main of this.#domain.objects.find(this.#view(token), template)) {
-        const name = labelOf(main);
-        if (name !== '' && !members.has(name))
-          members.set(name, { main, shown: this.#publicHalf(token, main) });
-      }
-    }
-    return [...members.values()].map((found) => this.#describe(token, found));
+    return findNames(this.#domain.objects, this.#view(token)).filter((name) => !name.endsWith('/hmac'));
   }
 
-  #publicHalf(token: TokenRow, main: TokenObject): TokenObject | null {
-    if (classOf(main) !== CKO.PRIVATE_KEY) return null;
-    const asked: [number, Buffer][] = [[CKA.CLASS, encodeUlong(CKO.PUBLIC_KEY)]];
-    for (const type of [CKA.ID, CKA.LABEL]) asked.push([type, main.attributes.get(type) ?? Buffer.alloc(0)]);
-    for (const shown of this.#domain.objects.find(this.#view(token), new Map(asked)))
-      if (keyTypeOf(shown) === keyTypeOf(main)) return shown;
-    return null;
-  }
-
-  #find(token: TokenRow, name: string): Members | null {
+  #find(token: TokenRow, name: string): Found | null {
     if (name === '') return null;
-    for (const objectClass of [CKO.SECRET_KEY, CKO.PRIVATE_KEY]) {
-      const template = new Map([
-        [CKA.CLASS, encodeUlong(objectClass)],
-        [CKA.LABEL, Buffer.from(name)],
-      ]);
-      for (const main of this.#domain.objects.find(this.#view(token), template))
-        if (isNameable(main)) return { main, shown: this.#publicHalf(token, main) };
-    }
-    return null;
+    const key = `${token.id} ${name}`;
+    const { objects, clock } = this.#domain;
+    const [changes, day] = [objects.changes, Math.floor(clock.now() / DAY_MS)];
+    const known = this.#found.get(key);
+    if (known !== undefined && known.changes === changes && known.day === day) return known;
+    const family = findFamily(objects, this.#view(token), name);
+    if (family === null) return null;
+    const found = { changes, day, family, described: this.#describe(token, family) };
+    this.#found.set(key, found);
+    return found;
+  }
+
+  #demand(token: TokenRow, name: string): Found {
+    const found = this.#find(token, name);
+    if (found !== null) return found;
+    throw new SidekeyError('key_handle_invalid', `there is no key ${name} in this token`);
   }
 
   find(peer: Peer, tokenName: string, name: string): NamedKey | null {
-    const token = this.#token(peer, tokenName);
-    const found = this.#find(token, name);
-    return found === null ? null : this.#describe(token, found);
+    return this.#find(this.#token(peer, tokenName), name)?.described ?? null;
   }
 
-  #describe(token: TokenRow, { main, shown }: Members): NamedKey {
+  #describe(token: TokenRow, { name, policy, latest, versions }: KeyFamily): NamedKey {
+    const { main, shown } = latest;
     const operations = [main, shown].flatMap((object) =>
       object === null ? [] : permittedOperations(this.#domain, object),
     );
-    const info = main.attributes.get(CKA.PUBLIC_KEY_INFO) ?? null;
     return {
-      name: labelOf(main),
-      token: token.name,
-      kind: kindOfKey(main),
-      sizeBits: sizeBitsOf(main) ?? 0,
+      ...{ name, policy, token: token.name, kind: kindOfKey(main), sizeBits: sizeBitsOf(main) ?? 0 },
       operations: [...new Set(operations)],
-      createdAt: new Date(main.createdAt).toISOString(),
-      publicKeyInfo: info === null || info.length === 0 ? null : info,
       extractable: has(main, CKA.EXTRACTABLE),
+      derived: has(main, CKA.SIDEKEY_DERIVED),
+      imported: !has(main, CKA.LOCAL),
+      latestVersion: latest.version,
+      versions: [...versions.values()].map((each) => ({
+        version: each.version,
+        createdAt: new Date(each.main.createdAt).toISOString(),
+        publicKeyInfo: publicKeyInfoOf(each),
+      })),
     };
   }
 
+  /** One change of a name at a time. */
+  async #inTurn<T>(token: TokenRow, name: string, work: () => Promise<T> | T): Promise<T> {
+    const ticket = `${token.id} ${name}`;
+    const turn = (this.#turns.get(ticket) ?? Promise.resolve()).then(work);
+    const ended = turn.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#turns.set(ticket, ended);
+    return turn.finally(() => this.#turns.get(ticket) === ended && this.#turns.delete(ticket));
+  }
+
+  async #make(peer: Peer, token: TokenRow, wanted: NewVersion): Promise<void> {
+    for (const object of await makeVersion(this.#domain, token, wanted))
+      this.#domain.audit.object('key-generated', peer, token, object, { version: wanted.version });
+  }
+
   /** An existing name is left as it is and answered; the caller sees by its kind whether it is what it wanted. */
-  async create(
+  async create(peer: Peer, tokenName: string, name: string, wanted: NewNamedKey): Promise<NamedKey> {
+    const token = this.#token(peer, tokenName);
+    if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
+    await this.#inTurn(token, name, () =>
+      this.#find(token, name) === null
+        ? this.#make(peer, token, { ...wanted, name, version: 1, like: null })
+        : undefined,
+    );
+    return this.#demand(token, name).described;
+  }
+
+  /** Makes the next version, which may do what the latest may; older ones stay for what was made with them. */
+  async rotate(peer: Peer, tokenName: string, name: string): Promise<NamedKey> {
+    const token = this.#token(peer, tokenName);
+    await this.#inTurn(token, name, () => {
+      const { family, described } = this.#demand(token, name);
+      const kind = kindOfNext(described);
+      if (kind === null) throw new SidekeyError('function_not_supported', `no key like ${name} is made here`);
+      const { extractable: exportable, derived } = described;
+      const version = family.latest.version + 1;
+      return this.#make(peer, token, { kind, exportable, derived, name, version, like: family });
+    });
+    return this.#demand(token, name).described;
+  }
+
+  /** The policy is durable when it resolves; versions below minAvailableVersion are destroyed for good. */
+  async configure(
     peer: Peer,
     tokenName: string,
     name: string,
-    kind: NewNamedKeyKind,
-    exportable: boolean,
+    change: Partial<KeyPolicy>,
   ): Promise<NamedKey> {
     const token = this.#token(peer, tokenName);
-    if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
-    const ticket = `${token.id} ${name}`;
-    const before = this.#making.get(ticket) ?? Promise.resolve();
-    const making = before
-      .catch(() => undefined)
-      .then(() =>
-        this.#find(token, name) === null ? this.#make(peer, token, name, kind, exportable) : undefined,
-      );
-    this.#making.set(ticket, making);
-    await making.finally(() => this.#making.get(ticket) === making && this.#making.delete(ticket));
-    const found = this.#find(token, name);
-    if (found === null) throw new SidekeyError('internal', `key ${name} was made and is not there`);
-    return this.#describe(token, found);
+    await this.#inTurn(token, name, async () => {
+      const { family } = this.#demand(token, name);
+      const policy = { ...family.policy, ...change };
+      const { main } = family.latest;
+      const attributes = new Map([...main.attributes, ...writePolicy(policy)]);
+      this.#domain.objects.replace({ ...main, attributes });
+      this.#domain.audit.object('object-changed', peer, token, main, { ...change });
+      for (const version of family.versions.values())
+        if (version.version < policy.minAvailableVersion && version !== family.latest)
+          await this.#destroy(peer, token, version);
+    });
+    return this.#demand(token, name).described;
   }
 
-  async #make(
-    peer: Peer,
-    token: TokenRow,
-    name: string,
-    kind: NewNamedKeyKind,
-    exportable: boolean,
-  ): Promise<void> {
-    const maker = { token, session: null };
-    const common: [number, Buffer][] = [
-      [CKA.TOKEN, encodeBool(true)],
-      [CKA.LABEL, Buffer.from(name)],
-      [CKA.ID, this.#domain.random(16)],
-    ];
-    const guarded = [
-      ...common,
-      [CKA.SENSITIVE, encodeBool(true)],
-      [CKA.EXTRACTABLE, encodeBool(exportable)],
-    ] as const;
-    const { mechanism, parameters } = recipe(kind);
-    const made: TokenObject[] = [];
-    if (kind.kind === 'aes' || kind.kind === 'generic') {
-      const template = new Map([...guarded, ...parameters]);
-      made.push(await generateKey(this.#domain, maker, mechanism, template, () => undefined));
-    } else {
-      const templates = { public: new Map([...common, ...parameters]), private: new Map(guarded) };
-      const pair = await generatePair(this.#domain, maker, mechanism, templates, () => undefined);
-      made.push(pair.public, pair.private);
+  /** Every version, and the HMAC key beside it. action_prohibited unless the policy allows it. */
+  async delete(peer: Peer, tokenName: string, name: string): Promise<void> {
+    const token = this.#token(peer, tokenName);
+    await this.#inTurn(token, name, async () => {
+      const { family } = this.#demand(token, name);
+      if (!family.policy.deletionAllowed)
+        throw new SidekeyError('action_prohibited', `key ${name} is not to be deleted`);
+      const beside = this.#find(token, hmacNameOf(name))?.family.versions.values() ?? [];
+      for (const version of [...family.versions.values(), ...beside])
+        await this.#destroy(peer, token, version);
+    });
+  }
+
+  async #destroy(peer: Peer, token: TokenRow, { main, shown }: KeyVersion): Promise<void> {
+    const { objects, cells, audit } = this.#domain;
+    for (const object of shown === null ? [main] : [shown, main]) {
+      if (!has(object, CKA.DESTROYABLE))
+        throw new SidekeyError('action_prohibited', 'the object has CKA_DESTROYABLE false');
+      objects.remove(object);
+      cells.forget(object.handle);
+      await revoke(this.#domain, token.slot, object.handle);
+      audit.object('object-destroyed', peer, token, object);
     }
-    for (const object of made) this.#domain.audit.object('key-generated', peer, token, object);
   }
 
   async operate(
     peer: Peer,
     tokenName: string,
     name: string,
-    operation: Operation,
-    mechanism: Mechanism,
+    use: NamedKeyUse,
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer> {
     const token = this.#token(peer, tokenName);
-    const object = this.#forOperation(this.#find(token, name), name, operation);
-    if (operation === 'digest') throw new SidekeyError('function_not_supported', 'a digest needs no key');
-    checkUse(this.#domain, object, operation, mechanism.type, this.#domain.clock.now());
-    if (has(object, CKA.ALWAYS_AUTHENTICATE))
-      throw new SidekeyError('user_not_logged_in', `key ${name} asks for a PIN at each use`);
-    return this.#operate(token, object, operation, mechanism, data, signature);
+    const version = use.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, use) : null;
+    const object = objectFor(version ?? this.#version(token, name, use.version), use.operation);
+    this.#check(object, use);
+    return this.#operate(token, object, use, data, signature);
   }
 
-  #forOperation(found: Members | null, name: string, operation: Operation): TokenObject {
-    const isPublic = operation === 'encrypt' || operation === 'verify';
-    const usesShown = isPublic && found !== null && classOf(found.main) === CKO.PRIVATE_KEY;
-    const object = usesShown ? found.shown : (found?.main ?? null);
-    if (object === null) throw new SidekeyError('key_handle_invalid', `there is no key ${name} for this`);
-    return object;
+  #version(token: TokenRow, name: string, number: number): KeyVersion {
+    const version = this.#demand(token, name).family.versions.get(number);
+    if (version !== undefined) return version;
+    throw new SidekeyError('key_handle_invalid', `key ${name} has no version ${number}`);
+  }
+
+  async #hmacVersion(peer: Peer, token: TokenRow, name: string, use: NamedKeyUse): Promise<KeyVersion> {
+    this.#version(token, name, use.version);
+    const beside = hmacNameOf(name);
+    const find = () => this.#find(token, beside)?.family.versions.get(use.version);
+    const found = find();
+    if (found !== undefined) return found;
+    if (use.operation !== 'sign')
+      throw new SidekeyError('signature_invalid', 'no HMAC was ever made with this key');
+    const wanted = { kind: { kind: 'generic', sizeBits: 256 }, exportable: false, derived: false } as const;
+    await this.#inTurn(token, beside, () =>
+      find() === undefined
+        ? this.#make(peer, token, { ...wanted, name: beside, version: use.version, like: null })
+        : undefined,
+    );
+    return this.#version(token, beside, use.version);
+  }
+
+  #check(object: TokenObject, { operation, mechanism, context }: NamedKeyUse): void {
+    const now = this.#domain.clock.now();
+    if (operation === 'digest') throw new SidekeyError('function_not_supported', 'a digest needs no key');
+    if (has(object, CKA.ALWAYS_AUTHENTICATE))
+      throw new SidekeyError('user_not_logged_in', 'the key asks for a PIN at each use');
+    const isDerived = has(object, CKA.SIDEKEY_DERIVED);
+    if (isDerived !== (context != null))
+      throw new SidekeyError('arguments_bad', 'a context is for derived keys, which need one');
+    if (!isDerived) return checkUse(this.#domain, object, operation, mechanism.type, now);
+    checkUse(this.#domain, object, 'derive', CKM.HKDF_DERIVE, now);
+    findMechanism(this.#domain, object.tokenId, mechanism.type, USES[operation].flag);
+    if (mechanism.type !== CKM.AES_GCM || !mayBeUsed(object, operation, now))
+      throw new SidekeyError('key_function_not_permitted', `a derived key does not permit ${operation}`);
+  }
+
+  #take(token: TokenRow, object: TokenObject, context: Buffer | null): Promise<CellId> {
+    if (context === null) return this.#domain.cells.take(token, object);
+    return takeDerived(this.#domain, token, object, context);
   }
 
   /** A cell may end between opening and use; once more is enough, since its lease is then new. */
   async #operate(
     token: TokenRow,
     object: TokenObject,
-    operation: Operation,
-    mechanism: Mechanism,
+    { operation, mechanism, context = null }: NamedKeyUse,
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer> {
-    const { cells, keeper } = this.#domain;
-    const attempt = async (): Promise<Buffer> =>
-      keeper.operate(await cells.take(token, object), operation, mechanism, data, signature);
+    const attempt = async (): Promise<Buffer> => {
+      const cell = await this.#take(token, object, context);
+      return this.#domain.keeper.operate(cell, operation, mechanism, data, signature);
+    };
     return attempt().catch((error: unknown) => {
       if (!(error instanceof SidekeyError) || error.code !== 'cell_unknown') throw error;
-      cells.forget(object.handle);
+      if (context === null) this.#domain.cells.forget(object.handle);
+      else forgetDerived(this.#domain, object.handle, context);
       return attempt();
     });
   }
 }
 
-/** What makes a key of this kind. */
-function recipe(wanted: NewNamedKeyKind): { mechanism: Mechanism; parameters: AttributeMap } {
-  const make = (type: number, parameters: [number, Buffer][]) => ({
-    mechanism: { type, params: Buffer.alloc(0) },
-    parameters: new Map(parameters),
-  });
-  switch (wanted.kind) {
-    case 'aes':
-      return make(CKM.AES_KEY_GEN, [[CKA.VALUE_LEN, encodeUlong(wanted.sizeBits / 8)]]);
-    case 'generic':
-      return make(CKM.GENERIC_SECRET_KEY_GEN, [[CKA.VALUE_LEN, encodeUlong(Math.ceil(wanted.sizeBits / 8))]]);
-    case 'rsa':
-      return make(CKM.RSA_PKCS_KEY_PAIR_GEN, [[CKA.MODULUS_BITS, encodeUlong(wanted.sizeBits)]]);
-    case 'ec':
-      return make(CKM.EC_KEY_PAIR_GEN, [
-        [CKA.EC_PARAMS, CURVE_OF_BITS.get(wanted.sizeBits) ?? Buffer.alloc(0)],
-      ]);
-    case 'ed25519':
-      return make(CKM.EC_EDWARDS_KEY_PAIR_GEN, [[CKA.EC_PARAMS, ED25519]]);
-  }
+function publicKeyInfoOf({ main }: KeyVersion): Buffer | null {
+  const info = main.attributes.get(CKA.PUBLIC_KEY_INFO) ?? EMPTY;
+  return info.length === 0 ? null : info;
+}
+
+/** Encrypting and verifying is for the public half, where there is one. */
+function objectFor({ main, shown }: KeyVersion, operation: NamedKeyUse['operation']): TokenObject {
+  const isPublic = operation === 'encrypt' || operation === 'verify';
+  const object = isPublic && classOf(main) === CKO.PRIVATE_KEY ? shown : main;
+  if (object === null) throw new SidekeyError('key_handle_invalid', 'the public half of the key is gone');
+  return object;
 }

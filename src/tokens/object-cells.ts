@@ -52,6 +52,11 @@ export class ObjectCells {
     return `object ${handle}`;
   }
 
+  /** Of a key that was derived from an object: `which` tells it from others. */
+  static derivedKey(handle: number, which: string): string {
+    return `derived ${handle} ${which}`;
+  }
+
   /** What the keeper is told of a new key: sealed for a token, or owned by its client for a session (noted once it has a handle). */
   async newKey(token: TokenRow, object: Sealable, owner: ClientId | null): Promise<NewKey> {
     const base = this.#describe(object);
@@ -148,13 +153,16 @@ export class ObjectCells {
     return open?.endsAt == null ? null : Math.max(0, open.endsAt - this.#clock.monotonic());
   }
 
+  /** With all that was derived from it. */
   forget(handle: number): void {
     this.#cache.forget(ObjectCells.cacheKey(handle));
+    const derived = ObjectCells.derivedKey(handle, '');
+    for (const key of this.#cache.keys()) if (key.startsWith(derived)) this.#cache.forget(key);
   }
 
   /** A token was initialized: rare, so that all tokens' objects may be opened anew. */
   forgetAll(): void {
-    for (const key of this.#cache.keys()) if (key.startsWith('object ')) this.#cache.forget(key);
+    for (const key of this.#cache.keys()) if (/^(object|derived) /.test(key)) this.#cache.forget(key);
   }
 
   touch(handle: number): void {

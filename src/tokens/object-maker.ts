@@ -17,6 +17,8 @@ import { classOf, has, type TokenObject } from './token-object.ts';
 export interface Maker {
   readonly token: TokenRow;
   readonly session: { readonly client: ClientId; readonly number: number } | null;
+  /** Attributes of Sidekey's own for what is made; no template can give them. */
+  readonly own?: AttributeMap;
 }
 
 export interface Provenance {
@@ -44,6 +46,7 @@ export function checkKeyLength(attributes: AttributeMap, lengthBytes: number | n
 function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, from: Provenance): TokenObject {
   const uniqueId = domain.random(16).toString('hex');
   addProvenance(attributes, from.origin, uniqueId, from);
+  for (const [type, value] of maker.own ?? []) attributes.set(type, value);
   const isToken = readBool(attributes, CKA.TOKEN);
   if (!isToken && maker.session === null)
     throw new SidekeyError('internal', 'a session object without a session');

@@ -45,10 +45,16 @@ export class Objects {
   readonly #store: TokenStore;
   readonly #session: SessionObjects;
   readonly #decoded = new LRUCache<number, TokenObject>({ max: DECODED_MAX });
+  #changes = 0;
 
   constructor(store: TokenStore, session: SessionObjects) {
     this.#store = store;
     this.#session = session;
+  }
+
+  /** Differs from an earlier answer when a token object was added, changed or removed since. */
+  get changes(): number {
+    return this.#changes;
   }
 
   #decode(row: ObjectRow): TokenObject {
@@ -127,6 +133,7 @@ export class Objects {
   /** Durable when it returns; both halves of a pair or none. */
   addToToken(objects: readonly Omit<TokenObject, 'handle'>[]): TokenObject[] {
     if (objects.length === 0) return [];
+    this.#changes++;
     const handles = this.#store.addObjects(objects.map((object) => this.#toRow(object)));
     // addObjects answers one handle for each row.
     return objects.map((object, i) => ({ ...object, handle: handles[i]! }));
@@ -141,6 +148,7 @@ export class Objects {
 
   replace(object: TokenObject): void {
     if (object.session !== null) return this.#session.put(object);
+    this.#changes++;
     this.#store.updateObject(
       object.handle,
       encodeAttributes(object.attributes),
@@ -152,12 +160,14 @@ export class Objects {
 
   remove(object: TokenObject): void {
     if (object.session !== null) return this.#session.remove(object);
+    this.#changes++;
     this.#store.removeObject(object.handle);
     this.#decoded.delete(object.handle);
   }
 
   /** A token's objects are all gone. */
   forgetAll(): void {
+    this.#changes++;
     this.#decoded.clear();
   }
 }

@@ -43,6 +43,23 @@ export interface TokenSummary {
   readonly tokenKeyOpen: boolean;
 }
 
+/** What holds for all versions of a named key. Numbers of versions; Vault's words for them. */
+export interface KeyPolicy {
+  /** Older ones are destroyed; 0: none ever was. */
+  readonly minAvailableVersion: number;
+  readonly minDecryptionVersion: number;
+  /** 0: the latest alone unless another is asked for, which then may be any. */
+  readonly minEncryptionVersion: number;
+  readonly deletionAllowed: boolean;
+}
+
+export interface NamedKeyVersion {
+  readonly version: number;
+  readonly createdAt: string;
+  /** SubjectPublicKeyInfo, DER; null for secret keys. */
+  readonly publicKeyInfo: Buffer | null;
+}
+
 /** A key as the Transit dialect sees it: the objects of one token with one label. */
 export interface NamedKey {
   readonly name: string;
@@ -50,10 +67,14 @@ export interface NamedKey {
   readonly kind: 'aes' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
   readonly sizeBits: number;
   readonly operations: readonly Operation[];
-  readonly createdAt: string | null;
-  /** SubjectPublicKeyInfo, DER; null for secret keys. */
-  readonly publicKeyInfo: Buffer | null;
   readonly extractable: boolean;
+  /** Each context has a key of its own. */
+  readonly derived: boolean;
+  readonly imported: boolean;
+  readonly policy: KeyPolicy;
+  readonly latestVersion: number;
+  /** Ascending. */
+  readonly versions: readonly NamedKeyVersion[];
 }
 
 export type NewNamedKeyKind =
@@ -62,6 +83,23 @@ export type NewNamedKeyKind =
   | { readonly kind: 'rsa'; readonly sizeBits: 2048 | 3072 | 4096 }
   | { readonly kind: 'ec'; readonly sizeBits: 256 | 384 | 521 }
   | { readonly kind: 'ed25519' };
+
+export interface NewNamedKey {
+  readonly kind: NewNamedKeyKind;
+  readonly exportable: boolean;
+  readonly derived: boolean;
+}
+
+/** One use of one version of a named key. */
+export interface NamedKeyUse {
+  readonly operation: Operation;
+  readonly mechanism: { readonly type: number; readonly params: Buffer };
+  readonly version: number;
+  /** For derived keys, which need one; absent for all others. */
+  readonly context?: Buffer | null;
+  /** hmac: the generic secret beside a key of another kind. */
+  readonly beside?: 'hmac';
+}
 
 export interface TokenService {
   /** Body of the reply. Rejects with a SidekeyError whose code has a wire status. */
@@ -85,21 +123,18 @@ export interface TokenService {
   keyAttributes(token: string, handle: number): Attribute[];
 
   /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
-  listNamedKeys(peer: Peer, token: string): NamedKey[];
+  listNamedKeys(peer: Peer, token: string): string[];
   findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
-  createNamedKey(
-    peer: Peer,
-    token: string,
-    name: string,
-    kind: NewNamedKeyKind,
-    exportable: boolean,
-  ): Promise<NamedKey>;
+  createNamedKey(peer: Peer, token: string, name: string, wanted: NewNamedKey): Promise<NamedKey>;
+  rotateNamedKey(peer: Peer, token: string, name: string): Promise<NamedKey>;
+  /** A greater minAvailableVersion destroys what is older. The caller has checked that the numbers fit each other. */
+  configureNamedKey(peer: Peer, token: string, name: string, change: Partial<KeyPolicy>): Promise<NamedKey>;
+  deleteNamedKey(peer: Peer, token: string, name: string): Promise<void>;
   operateNamedKey(
     peer: Peer,
     token: string,
     name: string,
-    operation: Operation,
-    mechanism: { type: number; params: Buffer },
+    use: NamedKeyUse,
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer>;

@@ -5,7 +5,8 @@ import type { MessageName } from '../wire/tables.ts';
 import { CKA } from './cryptoki.ts';
 import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
 import { HANDLERS } from './messages/table.ts';
-import { kindOfKey, NamedKeys, sizeBitsOf } from './named-keys.ts';
+import { kindOfKey, sizeBitsOf } from './named-key-family.ts';
+import { NamedKeys } from './named-keys.ts';
 import type { View } from './objects.ts';
 import { PIN_TRIES } from './pin-check.ts';
 import { checkPinLength, hashPin } from './pins.ts';
@@ -198,6 +199,9 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
     createNamedKey: (...asked) => named.create(...asked),
+    rotateNamedKey: (...asked) => named.rotate(...asked),
+    configureNamedKey: (...asked) => named.configure(...asked),
+    deleteNamedKey: (...asked) => named.delete(...asked),
     operateNamedKey: (...asked) => named.operate(...asked),
     saveLogins: () =>
       domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),

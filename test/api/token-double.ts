@@ -71,6 +71,7 @@ const HASH_NAMES = new Map([
   [0x250, { name: 'sha256', mgf: 2 }],
   [0x260, { name: 'sha384', mgf: 3 }],
   [0x270, { name: 'sha512', mgf: 4 }],
+  [0x2b0, { name: 'sha3-256', mgf: 7 }],
 ]);
 
 function readHash(reader: WireReader): string {
@@ -200,12 +201,15 @@ const MECHANISMS = new Map<number, { kind: NamedKey['kind']; run: (work: Work) =
   [0x0043, { kind: 'rsa', run: pssWithHash('sha256') }],
   [0x0044, { kind: 'rsa', run: pssWithHash('sha384') }],
   [0x0045, { kind: 'rsa', run: pssWithHash('sha512') }],
+  [0x0060, { kind: 'rsa', run: pkcs1('sha3-256') }],
+  [0x0063, { kind: 'rsa', run: pssWithHash('sha3-256') }],
   [0x1041, { kind: 'ec', run: ecdsa }],
   [0x1057, { kind: 'ed25519', run: eddsa }],
   [0x0221, { kind: 'generic', run: hmac('sha1') }],
   [0x0251, { kind: 'generic', run: hmac('sha256') }],
   [0x0261, { kind: 'generic', run: hmac('sha384') }],
   [0x0271, { kind: 'generic', run: hmac('sha512') }],
+  [0x02b1, { kind: 'generic', run: hmac('sha3-256') }],
 ]);
 
 const CURVES = { 256: 'P-256', 384: 'P-384', 521: 'P-521' } as const;
@@ -282,29 +286,45 @@ export function createTokenDouble(): TokenDouble {
     },
     listNamedKeys: (peer, token) => {
       admit(peer);
-      return [...held.values()].map(({ named }) => named).filter((named) => named.token === token);
+      return [...held.values()].flatMap(({ named }) => (named.token === token ? [named.name] : []));
     },
     findNamedKey: (peer, token, name) => {
       admit(peer);
       return held.get(`${token}/${name}`)?.named ?? null;
     },
-    createNamedKey: async (peer, token, name, kind, exportable) => {
+    createNamedKey: async (peer, token, name, { kind, exportable }) => {
       admit(peer);
       const { secret, open } = generate(kind);
       const named: NamedKey = {
         ...{ name, token, kind: kind.kind, sizeBits: 'sizeBits' in kind ? kind.sizeBits : 255 },
         ...{
           operations: OPERATIONS[kind.kind],
-          createdAt: '2026-01-02T03:04:05.000Z',
           extractable: exportable,
+          derived: false,
+          imported: false,
+          latestVersion: 1,
         },
-        publicKeyInfo: open.type === 'public' ? open.export({ format: 'der', type: 'spki' }) : null,
+        policy: {
+          ...{ minAvailableVersion: 0, minDecryptionVersion: 1, minEncryptionVersion: 0 },
+          deletionAllowed: false,
+        },
+        versions: [
+          {
+            version: 1,
+            createdAt: '2026-01-02T03:04:05.000Z',
+            publicKeyInfo: open.type === 'public' ? open.export({ format: 'der', type: 'spki' }) : null,
+          },
+        ],
       };
       held.set(`${token}/${name}`, { named, secret, open });
       return named;
     },
-    operateNamedKey: async (peer, token, name, operation, mechanism, data, signature) => {
+    rotateNamedKey: notUsed,
+    configureNamedKey: notUsed,
+    deleteNamedKey: notUsed,
+    operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
       admit(peer);
+      check(version === 1, 'key_handle_invalid');
       if (double.delayMs > 0) await new Promise((done) => setTimeout(done, double.delayMs));
       const failure = failures.shift();
       if (failure !== undefined) refuse(failure);

@@ -98,7 +98,10 @@ test('bodies that are not what the route takes are refused by name of the field'
     [{ plaintext: null }, 'missing plaintext to encrypt'],
     [{ plaintext: ['x'] }, 'field "plaintext": expected string, received array'],
     [{ plaintext: '', key_version: 1.5 }, 'field "key_version": expected a whole number'],
-    [{ plaintext: '', key_version: 2 }, 'requested key_version is not one of this key'],
+    [
+      { plaintext: '', key_version: 2 },
+      'requested version for encryption is higher than the latest key version',
+    ],
     [{ plaintext: '', nonce: 'AAAA' }, 'provided nonce not allowed for this key'],
     [{ batch_input: 'x' }, 'field "batch_input": expected array, received string'],
     [{ batch_input: [] }, 'missing batch input to process'],

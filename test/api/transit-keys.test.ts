@@ -75,7 +75,10 @@ test('what cannot be honoured is refused, not dropped', async (t) => {
     [{ type: 'chacha20-poly1305' }, 'unknown key type'],
     [{ type: 'toString' }, 'unknown key type'],
     [{ type: 7 }, 'field "type": expected string, received number'],
-    [{ derived: true }, 'field "derived": not supported'],
+    [
+      { derived: true, type: 'rsa-2048' },
+      'field "derived": only for keys of type aes128-gcm96 and aes256-gcm96',
+    ],
     [{ convergent_encryption: 'true' }, 'field "convergent_encryption": not supported'],
     [{ allow_plaintext_backup: true }, 'field "allow_plaintext_backup": not supported'],
     [{ auto_rotate_period: '24h' }, 'field "auto_rotate_period": not supported'],
@@ -159,7 +162,8 @@ test('paths and methods that are not served say so', async (t) => {
     t.strictSame([answer.status, answer.errors], [404, ['no handler for route']], path);
   }
   for (const [method, path] of [
-    ['DELETE', '/v1/transit/keys/k'],
+    ['PATCH', '/v1/transit/keys/k'],
+    ['DELETE', '/v1/transit/encrypt/k'],
     ['GET', '/v1/transit/encrypt/k'],
     ['GET', '/v1/transit/keys'],
     ['POST', '/v1/sys/health'],

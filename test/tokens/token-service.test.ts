@@ -228,39 +228,27 @@ test('wrapping obeys CKA_EXTRACTABLE and CKA_WRAP_WITH_TRUSTED; what is unwrappe
   );
 });
 
+const PLAIN = { exportable: false, derived: false } as const;
+
 test('keys by name are the same objects; two creations at once make one', async (t) => {
   const rig = await makeRig();
   const peer = peerOf(5, 1000);
   const create = () =>
-    rig.service.createNamedKey(peer, 'alpha', 'orders', { kind: 'aes', sizeBits: 256 }, false);
+    rig.service.createNamedKey(peer, 'alpha', 'orders', { ...PLAIN, kind: { kind: 'aes', sizeBits: 256 } });
   const [first] = await Promise.all([create(), create()]);
   t.match(first, { name: 'orders', kind: 'aes', sizeBits: 256, extractable: false });
-  const pair = await rig.service.createNamedKey(
-    peer,
-    'alpha',
-    'signing',
-    { kind: 'ec', sizeBits: 256 },
-    false,
-  );
+  const kind = { kind: 'ec', sizeBits: 256 } as const;
+  const pair = await rig.service.createNamedKey(peer, 'alpha', 'signing', { ...PLAIN, kind });
   t.match(pair, { kind: 'ec', sizeBits: 256 });
-  t.same(
-    rig.service.listNamedKeys(peer, 'alpha').map(({ name }) => name),
-    ['orders', 'signing'],
-  );
+  t.same(rig.service.listNamedKeys(peer, 'alpha'), ['orders', 'signing']);
   t.equal(rig.service.keys('alpha').length, 3);
   const params = Buffer.from(new WireWriter().bytes(randomBytes(12)).bytes(Buffer.alloc(0)).u32(128).done());
-  const mechanism = { type: GCM, params };
-  const sealed = await rig.service.operateNamedKey(
-    peer,
-    'alpha',
-    'orders',
-    'encrypt',
-    mechanism,
-    Buffer.from('hello'),
-  );
-  const plain = await rig.service.operateNamedKey(peer, 'alpha', 'orders', 'decrypt', mechanism, sealed);
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const sealed = await rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('hello'));
+  const open = { ...use, operation: 'decrypt' } as const;
+  const plain = await rig.service.operateNamedKey(peer, 'alpha', 'orders', open, sealed);
   t.equal(plain.toString(), 'hello');
-  await t.rejects(rig.service.operateNamedKey(peer, 'alpha', 'nobody', 'encrypt', mechanism, plain), {
+  await t.rejects(rig.service.operateNamedKey(peer, 'alpha', 'nobody', use, plain), {
     code: 'key_handle_invalid',
   });
   t.ok(rig.records.filter(({ event }) => event === 'key-generated').length === 3);
