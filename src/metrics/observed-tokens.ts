@@ -16,7 +16,7 @@ export function observeNamedKeys(
   clock: Pick<Clock, 'monotonic'>,
 ): TokenService {
   const operateNamedKey: TokenService['operateNamedKey'] = async (...asked) => {
-    const [{ uid }, token, key, operation, , { length: bytes }] = asked;
+    const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
     const startedAt = clock.monotonic();
     const tell = (result: string): void =>
       observe({
