@@ -344,8 +344,8 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
     'Check the encoding.',
   ],
   random_seed_not_supported: [
-    'Sidekey takes no seed.',
-    'Its randomness is the kernel’s.',
+    'A seed was not mixed into the randomness.',
+    'The process has no /dev/urandom: a chroot without it, for example.',
     'Leave the seed out.',
   ],
   config_invalid: [

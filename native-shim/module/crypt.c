@@ -129,7 +129,7 @@ static CK_RV check_step(const struct sk_operation *op, enum sk_step step)
         return CKR_OPERATION_ACTIVE;
     if (step == SK_STEP_SINGLE)
         return op->parts ? CKR_OPERATION_ACTIVE : CKR_OK;
-    return op->asked ? CKR_OPERATION_ACTIVE : CKR_OK;
+    return op->asked && step == SK_STEP_UPDATE ? CKR_OPERATION_ACTIVE : CKR_OK;
 }
 
 /* Bytes of the caller's; a NULL pointer stands for none. */

@@ -3,7 +3,8 @@
  *
  * Lengths (PKCS#11 3.1, 5.2): a NULL buffer asks for an upper bound and ends nothing; a short one gets
  * CKR_BUFFER_TOO_SMALL and ends nothing. Where only the keeper can tell the length, the finished result waits in the
- * session for the next call. Every other error ends the operation.
+ * session for the next call. Every other error ends the operation. Data that came with a question are not kept: C_XFinal after
+ * it ends an operation of no data, which pkcs11-tool --test-ec does.
  */
 #ifndef SIDEKEY_MODULE_CRYPT_H
 #define SIDEKEY_MODULE_CRYPT_H

@@ -118,20 +118,13 @@ CK_RV C_GetTokenInfo(CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     return sk_leave(&e, rv);
 }
 
-static CK_RV slot_event(CK_FLAGS flags, const CK_SLOT_ID *slot, const void *reserved)
-{
-    if (!slot || reserved)
-        return CKR_ARGUMENTS_BAD;
-    return flags & CKF_DONT_BLOCK ? CKR_NO_EVENT : CKR_FUNCTION_NOT_SUPPORTED;
-}
-
 CK_RV C_WaitForSlotEvent(CK_FLAGS flags, CK_SLOT_ID *slot, void *reserved)
 {
     struct sk_entry e;
     CK_RV rv = sk_enter(&e, "C_WaitForSlotEvent");
 
     if (rv == CKR_OK)
-        rv = slot_event(flags, slot, reserved);
+        rv = sk_slot_event(&e, flags, slot, reserved);
     return sk_leave(&e, rv);
 }
 

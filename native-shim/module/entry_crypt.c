@@ -1,9 +1,9 @@
 /*
- * The cryptographic functions of the API: thin entries to crypt.c and key.c.
+ * The cryptographic functions of the API: thin entries to crypt.c.
  */
 #include "crypt.h"
+#include "digest_key.h"
 #include "find.h"
-#include "key.h"
 
 /* Encrypt */
 
@@ -126,7 +126,6 @@ CK_RV C_DigestUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length)
     return sk_leave(&e, rv);
 }
 
-/* No key gives its bytes to a digest: they are not in this process. */
 CK_RV C_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 {
     struct sk_entry e;
@@ -134,7 +133,7 @@ CK_RV C_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 
     e.object = key;
     if (rv == CKR_OK)
-        rv = CKR_KEY_INDIGESTIBLE;
+        rv = sk_digest_key(&e, key);
     return sk_leave(&e, rv);
 }
 
@@ -268,92 +267,40 @@ CK_RV C_SessionCancel(CK_SESSION_HANDLE session, CK_FLAGS flags)
     return sk_leave(&e, rv);
 }
 
-/* Keys */
+/* Saving (PKCS#11 3.1, 5.6.4). An operation is at work in the keeper, and OpenSSL tells no part of it: no state leaves, so that
+ * none that comes is ours. */
 
-CK_RV C_GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_ATTRIBUTE *attributes, CK_ULONG count,
-                    CK_OBJECT_HANDLE *out)
+static bool any_active(struct sk_session *s)
+{
+    bool active = false;
+
+    for (int kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS && !active; kind++)
+        active = sk_crypt_is_active(s, (enum wire_operation)kind);
+    return active;
+}
+
+CK_RV C_GetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG *length)
 {
     struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_GenerateKey", session);
+    CK_RV rv = sk_enter_session(&e, "C_GetOperationState", session);
 
-    sk_note_mechanism(&e, m);
+    (void)state;
+    if (rv == CKR_OK && !length)
+        rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
-        rv = sk_key_generate(&e, m, attributes, count, out);
+        rv = any_active(e.session) ? CKR_STATE_UNSAVEABLE : CKR_OPERATION_NOT_INITIALIZED;
     return sk_leave(&e, rv);
 }
 
-CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_ATTRIBUTE *public_attributes,
-                        CK_ULONG public_count, CK_ATTRIBUTE *private_attributes, CK_ULONG private_count,
-                        CK_OBJECT_HANDLE *public_out, CK_OBJECT_HANDLE *private_out)
+CK_RV C_SetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG length, CK_OBJECT_HANDLE encryption,
+                          CK_OBJECT_HANDLE authentication)
 {
     struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_GenerateKeyPair", session);
+    CK_RV rv = sk_enter_session(&e, "C_SetOperationState", session);
 
-    sk_note_mechanism(&e, m);
+    (void)encryption;
+    (void)authentication;
     if (rv == CKR_OK)
-        rv = sk_key_generate_pair(&e, m, public_attributes, public_count, private_attributes, private_count,
-                                  public_out, private_out);
-    return sk_leave(&e, rv);
-}
-
-CK_RV C_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE by, CK_OBJECT_HANDLE key, CK_BYTE *out,
-                CK_ULONG *out_len)
-{
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_WrapKey", session);
-
-    sk_note_mechanism(&e, m);
-    e.object = key;
-    e.out = out_len;
-    if (rv == CKR_OK)
-        rv = sk_key_wrap(&e, m, by, key, out, out_len);
-    return sk_leave(&e, rv);
-}
-
-CK_RV C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE by, CK_BYTE *wrapped,
-                  CK_ULONG wrapped_len, CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out)
-{
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_UnwrapKey", session);
-
-    sk_note_mechanism(&e, m);
-    e.object = by;
-    if (rv == CKR_OK)
-        rv = sk_key_unwrap(&e, m, by, wrapped, wrapped_len, attributes, count, out);
-    return sk_leave(&e, rv);
-}
-
-CK_RV C_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE base, CK_ATTRIBUTE *attributes,
-                  CK_ULONG count, CK_OBJECT_HANDLE *out)
-{
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_DeriveKey", session);
-
-    sk_note_mechanism(&e, m);
-    e.object = base;
-    if (rv == CKR_OK)
-        rv = sk_key_derive(&e, m, base, attributes, count, out);
-    return sk_leave(&e, rv);
-}
-
-/* Randomness. The kernel seeds it: an application's seed is refused, which callers take for success. */
-
-CK_RV C_SeedRandom(CK_SESSION_HANDLE session, CK_BYTE *seed, CK_ULONG length)
-{
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_SeedRandom", session);
-
-    if (rv == CKR_OK)
-        rv = seed || !length ? CKR_RANDOM_SEED_NOT_SUPPORTED : CKR_ARGUMENTS_BAD;
-    return sk_leave(&e, rv);
-}
-
-CK_RV C_GenerateRandom(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG length)
-{
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_GenerateRandom", session);
-
-    if (rv == CKR_OK)
-        rv = sk_random(&e, out, length);
+        rv = state || !length ? CKR_SAVED_STATE_INVALID : CKR_ARGUMENTS_BAD;
     return sk_leave(&e, rv);
 }

@@ -5,9 +5,7 @@
 #include "object.h"
 #include "template.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/random.h>
 
 enum { HEAD_ROOM = 96 };
 
@@ -158,21 +156,4 @@ CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
         return rv;
     wire_write_u64(&c.w, base);
     return make(&c, e, attributes, count, out);
-}
-
-/* From the kernel's generator, as the keeper would take them: a round trip to ask it for the same would add nothing but the
- * keeper's having seen them. A key is never made here. */
-CK_RV sk_random(struct sk_entry *e, CK_BYTE *out, CK_ULONG length)
-{
-    e->in = length;
-    if (!out && length)
-        return CKR_ARGUMENTS_BAD;
-    for (CK_ULONG at = 0; at < length;) {
-        ssize_t got = getrandom(out + at, length - at, 0);
-
-        if (got < 0 && errno != EINTR)
-            return CKR_DEVICE_ERROR;
-        at += got > 0 ? (CK_ULONG)got : 0;
-    }
-    return CKR_OK;
 }

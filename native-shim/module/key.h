@@ -1,5 +1,5 @@
 /*
- * Keys that are generated, wrapped, unwrapped and derived; and randomness.
+ * Keys that are generated, wrapped, unwrapped and derived.
  */
 #ifndef SIDEKEY_MODULE_KEY_H
 #define SIDEKEY_MODULE_KEY_H
@@ -17,6 +17,5 @@ CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
                     CK_ULONG wrapped_len, const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out);
 CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,
                     CK_ULONG count, CK_OBJECT_HANDLE *out);
-CK_RV sk_random(struct sk_entry *e, CK_BYTE *out, CK_ULONG length);
 
 #endif

@@ -1,7 +1,7 @@
 #include "message.h"
 
 #include "crypt.h"
-#include "key.h"
+#include "random.h"
 
 #include <stdlib.h>
 #include <string.h>

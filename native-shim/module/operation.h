@@ -14,7 +14,7 @@ struct sk_operation {
     bool active;
     bool busy;          /* a thread is at work on it */
     bool parts;         /* an Update came */
-    bool asked;         /* a single-part call asked for a length: only that call may follow */
+    bool asked;         /* a single-part call asked for a length: no Update may follow */
     bool login_waiting; /* until C_Login(CKU_CONTEXT_SPECIFIC) */
     struct sk_mechanism mechanism;
     struct sk_binding binding;

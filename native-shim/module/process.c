@@ -146,6 +146,7 @@ CK_RV sk_process_close(void)
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     while (atomic_load(&g->looking)) /* a few instructions of another thread */
         sched_yield();
+    sk_slots_end(s);
     sk_logins_end(s);
     sk_link_close(&s->link);
     sk_process_release(s);

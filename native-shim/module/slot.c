@@ -1,4 +1,4 @@
-#include "slot.h"
+#include "slot_known.h"
 
 #include "call.h"
 #include "clock.h"
@@ -12,27 +12,14 @@
 /* Programs list slots first, and give up on a module that hangs there. */
 enum { LISTING_PATIENCE_MS = 2000, LISTING_DEADLINE_MS = 3000 };
 
-struct known {
-    CK_SLOT_ID id;
-    bool present;
-    CK_FLAGS flags;
-    CK_ULONG pin_min, pin_max;
-    CK_UTF8CHAR description[64], label[32], manufacturer[32], model[16], serial[16];
-};
-
-struct sk_slots {
-    pthread_mutex_t lock;
-    struct known *rows;
-    uint32_t count;
-    uint64_t generation; /* of the connection on which they were seen; 0: ask again */
-};
-
 struct sk_slots *sk_slots_new(void)
 {
     struct sk_slots *all = calloc(1, sizeof(*all));
 
-    if (all)
-        pthread_mutex_init(&all->lock, NULL);
+    if (!all)
+        return NULL;
+    pthread_mutex_init(&all->lock, NULL);
+    sk_cond_init(&all->end);
     return all;
 }
 
@@ -41,6 +28,8 @@ void sk_slots_free(struct sk_slots *all)
     if (!all)
         return;
     free(all->rows);
+    free(all->told);
+    pthread_cond_destroy(&all->end);
     pthread_mutex_destroy(&all->lock);
     free(all);
 }
@@ -105,7 +94,7 @@ static CK_RV all_absent(struct sk_slots *all)
 }
 
 /* Asks the agent. */
-static CK_RV refresh(struct sk_entry *e)
+static CK_RV ask(struct sk_entry *e)
 {
     struct sk_slots *all = e->state->slots;
     struct known *rows = NULL;
@@ -133,6 +122,13 @@ static CK_RV refresh(struct sk_entry *e)
     free(rows);
     sk_call_end(&c);
     return rv == CKR_OK || rv == CKR_HOST_MEMORY ? rv : all_absent(all);
+}
+
+CK_RV sk_slots_refresh(struct sk_entry *e)
+{
+    CK_RV rv = ask(e);
+
+    return rv == CKR_OK ? sk_slots_watch(e->state->slots) : rv;
 }
 
 static CK_RV copy_row(struct sk_slots *all, CK_SLOT_ID slot, struct known *out)
@@ -169,7 +165,7 @@ CK_RV sk_slot_check(struct sk_entry *e, CK_SLOT_ID slot, CK_FLAGS *flags)
     if (seen_on(e->state->slots, sk_link_generation(&e->state->link, &epoch)))
         rv = copy_row(e->state->slots, slot, &row);
     if (rv != CKR_OK || !row.present || !(row.flags & CKF_TOKEN_INITIALIZED)) {
-        rv = refresh(e);
+        rv = sk_slots_refresh(e);
         if (rv == CKR_OK)
             rv = copy_row(e->state->slots, slot, &row);
     }
@@ -191,7 +187,7 @@ CK_RV sk_slot_list(struct sk_entry *e, CK_BBOOL present, CK_SLOT_ID *list, CK_UL
     if (!count)
         return CKR_ARGUMENTS_BAD;
     room = list ? *count : 0;
-    rv = refresh(e);
+    rv = sk_slots_refresh(e);
     if (rv != CKR_OK)
         return rv;
     pthread_mutex_lock(&all->lock);
@@ -213,7 +209,7 @@ CK_RV sk_slot_info(struct sk_entry *e, CK_SLOT_ID slot, CK_SLOT_INFO *info)
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = refresh(e);
+    rv = sk_slots_refresh(e);
     if (rv == CKR_OK)
         rv = copy_row(e->state->slots, slot, &row);
     if (rv != CKR_OK)
@@ -231,7 +227,7 @@ CK_RV sk_token_info(struct sk_entry *e, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = refresh(e);
+    rv = sk_slots_refresh(e);
     if (rv == CKR_OK)
         rv = copy_row(e->state->slots, slot, &row);
     if (rv != CKR_OK)
@@ -248,80 +244,4 @@ CK_RV sk_token_info(struct sk_entry *e, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
     info->ulTotalPublicMemory = info->ulFreePublicMemory = CK_UNAVAILABLE_INFORMATION;
     info->ulTotalPrivateMemory = info->ulFreePrivateMemory = CK_UNAVAILABLE_INFORMATION;
     return CKR_OK;
-}
-
-/* A mechanisms request, run: `count` entries follow in c->r. The caller ends it, whatever this gives. */
-static CK_RV ask_mechanisms(struct sk_entry *e, CK_SLOT_ID slot, struct sk_call *c, uint32_t *count)
-{
-    CK_RV rv;
-
-    sk_call_begin(c, e, WIRE_mechanisms, 8);
-    wire_write_u64(&c->w, slot);
-    rv = sk_call_run(c);
-    if (rv == CKR_OK)
-        *count = sk_reply_count(&c->r, SK_MECHANISMS_MAX);
-    return rv;
-}
-
-/* An uninitialised token has mechanisms too. */
-static CK_RV check_for_mechanisms(struct sk_entry *e, CK_SLOT_ID slot)
-{
-    CK_RV rv = sk_slot_check(e, slot, NULL);
-
-    return rv == CKR_TOKEN_NOT_RECOGNIZED ? CKR_OK : rv;
-}
-
-CK_RV sk_mechanism_list(struct sk_entry *e, CK_SLOT_ID slot, CK_MECHANISM_TYPE *list, CK_ULONG *count)
-{
-    struct sk_mechanism_info one;
-    struct sk_call c;
-    uint32_t n = 0;
-    CK_ULONG room;
-    CK_RV rv;
-
-    if (!count)
-        return CKR_ARGUMENTS_BAD;
-    room = list ? *count : 0;
-    rv = check_for_mechanisms(e, slot);
-    if (rv != CKR_OK)
-        return rv;
-    rv = ask_mechanisms(e, slot, &c, &n);
-    for (uint32_t i = 0; i < n && !c.r.bad; i++) {
-        sk_reply_mechanism(&c.r, &one);
-        if (i < room)
-            list[i] = one.type;
-    }
-    if (rv == CKR_OK)
-        rv = sk_call_finish(&c);
-    sk_call_end(&c);
-    if (rv == CKR_OK)
-        *count = n;
-    return rv == CKR_OK && list && n > room ? CKR_BUFFER_TOO_SMALL : rv;
-}
-
-CK_RV sk_mechanism_info(struct sk_entry *e, CK_SLOT_ID slot, CK_MECHANISM_TYPE type, CK_MECHANISM_INFO *info)
-{
-    struct sk_mechanism_info one;
-    struct sk_call c;
-    uint32_t n = 0;
-    bool found = false;
-    CK_RV rv;
-
-    if (!info)
-        return CKR_ARGUMENTS_BAD;
-    rv = check_for_mechanisms(e, slot);
-    if (rv != CKR_OK)
-        return rv;
-    rv = ask_mechanisms(e, slot, &c, &n);
-    for (uint32_t i = 0; i < n && !c.r.bad; i++) {
-        sk_reply_mechanism(&c.r, &one);
-        if (one.type != type)
-            continue;
-        found = true;
-        *info = (CK_MECHANISM_INFO){one.min, one.max, one.flags};
-    }
-    if (rv == CKR_OK)
-        rv = sk_call_finish(&c);
-    sk_call_end(&c);
-    return rv == CKR_OK && !found ? CKR_MECHANISM_INVALID : rv;
 }

@@ -21,6 +21,13 @@ CK_RV sk_mechanism_info(struct sk_entry *e, CK_SLOT_ID slot, CK_MECHANISM_TYPE t
  * message while the connection lasts on which the slot was seen. `flags` (CKF_) may be NULL. */
 CK_RV sk_slot_check(struct sk_entry *e, CK_SLOT_ID slot, CK_FLAGS *flags);
 
+/* C_WaitForSlotEvent. A token comes and goes with its permission, its configuration and the service that has it. Waits, when
+ * it is to wait, until there is an event or C_Finalize: then CKR_CRYPTOKI_NOT_INITIALIZED. */
+CK_RV sk_slot_event(struct sk_entry *e, CK_FLAGS flags, CK_SLOT_ID *slot, const void *reserved);
+
+/* C_Finalize: nobody waits any more. */
+void sk_slots_end(struct sk_state *state);
+
 /* After C_InitToken. */
 void sk_slots_forget(struct sk_state *state);
 

@@ -14,17 +14,6 @@ static CK_RV refuse(const char *function)
     return sk_leave(&e, rv == CKR_OK ? CKR_FUNCTION_NOT_SUPPORTED : rv);
 }
 
-CK_RV C_GetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG *length)
-{
-    return refuse("C_GetOperationState");
-}
-
-CK_RV C_SetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG length, CK_OBJECT_HANDLE encryption,
-                          CK_OBJECT_HANDLE authentication)
-{
-    return refuse("C_SetOperationState");
-}
-
 CK_RV C_SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
     return refuse("C_SignRecoverInit");

@@ -30,9 +30,7 @@ t.test('pkcs11-tool finds no error in its own tests, by threads and by fork', as
   ];
   const tool = await run('pkcs11-tool', [...TOOL, ...curve], { env });
   t.match(tool.stdout, /Doing a signature[^]*==> OK/, tool.stdout + tool.stderr);
-  // It ends a single-part signature by C_SignFinal, warns that this is CKR_OPERATION_ACTIVE (as the standard says,
-  // and which ends it), and goes on.
-  t.notMatch(tool.stdout + tool.stderr, /ERR:|error:/i);
+  t.notMatch(tool.stdout + tool.stderr, /ERR:|error:|warning|failed/i);
   // The tool waits half a minute for threads that still run when it is done itself: --test keeps it busy.
   const threads = ['--test', '--test-threads', 'ILGISLT0', '--test-threads', 'ILGISLT0'];
   const threaded = await run('pkcs11-tool', [...TOOL, ...threads], { env, timeout: 60_000 });

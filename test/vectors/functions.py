@@ -1,4 +1,4 @@
-"""Functions that pkcs11js does not have: two operations over the same data, and messages."""
+"""Functions that pkcs11js does not have: two operations over the same data, messages, digests of keys, seeds, states."""
 import hashlib
 import hmac
 import os
@@ -76,6 +76,39 @@ refuses(NOT_INITIALIZED, lambda: s.give('DigestEncryptUpdate', data, UL(48)), 'o
 s('EncryptInit', cbc, UL(aes))
 refuses(ARGUMENTS, lambda: s('DigestEncryptUpdate', None, UL(48), small, c.byref(length)), 'no data')
 refuses(NOT_INITIALIZED, lambda: s.give('DigestFinal'), 'an error ends both')
+
+# a question for a length does nothing: what ends the operation signs nothing
+s('SignInit', mechanism(HMAC), UL(mac))
+length = UL(0)
+s('Sign', data, UL(48), None, c.byref(length))
+same(s.give('SignFinal'), hmac.digest(b'a key for a code', b'', 'sha256'), 'C_SignFinal after a question')
+
+# C_DigestKey
+INDIGESTIBLE, KEY_HANDLE = 0x67, 0x60
+readable = s.secret(AES, bytes(range(32)), _103=False, _162=True)
+s('DigestInit', mechanism(SHA256))
+s('DigestUpdate', b'before', UL(6))
+s('DigestKey', UL(readable))
+s('DigestUpdate', b'after', UL(5))
+same(s.give('DigestFinal'), hashlib.sha256(b'before' + bytes(range(32)) + b'after').digest(), 'a key in a digest')
+refuses(NOT_INITIALIZED, lambda: s('DigestKey', UL(readable)), 'C_DigestKey without a digest')
+for rv, key, name in ((INDIGESTIBLE, aes, 'a sensitive key'), (KEY_HANDLE, 999999, 'no key'),
+                      (KEY_HANDLE, s.create({CLASS: 0, TOKEN: False, VALUE: b'data'}), 'data')):
+    s('DigestInit', mechanism(SHA256))
+    refuses(rv, lambda: s('DigestKey', UL(key)), name + ' is not digested')
+    refuses(NOT_INITIALIZED, lambda: s.give('DigestFinal'), 'and that ends the digest')
+
+# C_SeedRandom, C_GetOperationState, C_SetOperationState
+s('SeedRandom', bytes(5000), UL(5000))
+ok(True, 'a seed is mixed in')
+refuses(ARGUMENTS, lambda: s('SeedRandom', None, UL(1)), 'a seed that is not there')
+length = UL(0)
+refuses(NOT_INITIALIZED, lambda: s('GetOperationState', None, c.byref(length)), 'no operation has no state')
+s('DigestInit', mechanism(SHA256))
+refuses(0x180, lambda: s('GetOperationState', None, c.byref(length)), 'the state of a digest is not given out')
+same(s.give('DigestFinal'), hashlib.sha256(b'').digest(), 'which goes on')
+refuses(0x160, lambda: s('SetOperationState', b'state', UL(5), UL(0), UL(0)), 'no state is ours')
+
 # messages (PKCS#11 3.1, 5.9): McGrew and Viega's test case 4
 GCM_, PARAM_, FAILED = 0x1087, 0x71, 0x42
 h = bytes.fromhex
