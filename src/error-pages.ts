@@ -373,6 +373,16 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
     'An unknown command or option, or an option without its value.',
     '`sidekey COMMAND --help` shows what it takes.',
   ],
+  request_refused: [
+    'The agent refused what the command line asked of it.',
+    'The message has its words: no such key, a rule that does not admit this user, a ciphertext that was changed, a key of another kind.',
+    'The agent’s log has the same moment with more; `sidekey keys ls` shows keys and kinds.',
+  ],
+  file_refused: [
+    'A file could not be read or written by the command line.',
+    'It is not there, too long, not of the kind that was expected, or stands in the way of what would be written.',
+    'The message names the file and the reason.',
+  ],
   init_refused: [
     '`sidekey init` did nothing.',
     'There is something in its place already, a PIN is missing, or the directory belongs to another user.',

@@ -88,6 +88,8 @@ export const ERRORS = {
   already_running: { wire: null, ckr: null },
   not_running: { wire: null, ckr: null, exit: 3 },
   usage: { wire: null, ckr: null, exit: 2 },
+  request_refused: { wire: null, ckr: null },
+  file_refused: { wire: null, ckr: null },
   init_refused: { wire: null, ckr: null },
   socket_refused: { wire: null, ckr: null },
   audit_broken: { wire: null, ckr: null },

@@ -78,6 +78,7 @@ const HASHES: Readonly<Record<string, HashAlgorithm>> = {
 };
 
 export const DEFAULT_HASH = 'sha2-256';
+export const HASH_NAMES: readonly string[] = Object.keys(HASHES);
 
 export function findHash(name: string): HashAlgorithm {
   const hash = Object.hasOwn(HASHES, name) ? HASHES[name] : undefined;

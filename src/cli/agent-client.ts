@@ -1,18 +1,27 @@
 /** Asks the running agent over its API socket. Answers are believed: the socket is the agent's, and the kernel says whose it is. */
 import { request } from 'node:http';
+import { jsonAt, parseJson } from '../providers/http/json-secret.ts';
 import { SidekeyError } from '../errors.ts';
 
-const TIMEOUT_MS = 10_000;
+/** Above the agent's own deadline for a handler, so that its answer is the one that is heard. */
+const TIMEOUT_MS = 35_000;
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
+
+export interface Question {
+  readonly method: 'GET' | 'LIST' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly body?: Buffer;
+}
 
 interface Answer {
   readonly status: number;
   readonly body: Buffer;
 }
 
-function get(socketPath: string, path: string): Promise<Answer> {
+function send(socketPath: string, { method, path, body }: Question): Promise<Answer> {
   return new Promise((resolve, reject) => {
-    const sent = request({ socketPath, path, timeout: TIMEOUT_MS }, (response) => {
+    const headers = body === undefined ? {} : { 'content-length': body.length };
+    const sent = request({ socketPath, method, path, headers, timeout: TIMEOUT_MS }, (response) => {
       const chunks: Buffer[] = [];
       let length = 0;
       response.on('data', (chunk: Buffer) => {
@@ -20,28 +29,44 @@ function get(socketPath: string, path: string): Promise<Answer> {
         if (length > ANSWER_MAX_BYTES) sent.destroy(new Error('the answer is too long'));
         else chunks.push(chunk);
       });
-      response.once('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
+      response.once('end', () => {
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) });
+        for (const chunk of chunks) chunk.fill(0);
+      });
       response.once('error', reject);
     });
     sent.once('timeout', () => sent.destroy(new Error('the agent does not answer')));
     sent.once('error', reject);
-    sent.end();
+    sent.end(body);
   });
 }
 
-/** Rejects with not_running when nobody answers, or not to us. */
-export async function askAgent<T>(socketPath: string, path: string): Promise<T> {
-  const answer = await get(socketPath, path).catch((cause: unknown) => {
+function refusalOf({ status, body }: Answer): SidekeyError {
+  const errors = jsonAt(parseJson(body), 'errors');
+  const said = Array.isArray(errors) && errors.length > 0 ? errors.join('; ') : 'no reason given';
+  return new SidekeyError('request_refused', `the agent answered ${status}: ${said}`);
+}
+
+async function ask(socketPath: string, question: Question): Promise<Answer> {
+  return send(socketPath, question).catch((cause: unknown) => {
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SidekeyError('not_running', `no agent at ${socketPath}: ${reason}`, { cause });
   });
+}
+
+/** The body of the answer, which the caller wipes if it may hold a secret. Rejects with not_running when nobody answers. */
+export async function callAgent(socketPath: string, question: Question): Promise<Buffer> {
+  const answer = await ask(socketPath, question);
+  if (answer.status >= 200 && answer.status < 300) return answer.body;
+  throw refusalOf(answer);
+}
+
+/** A JSON answer of /v1/sidekey. Rejects with not_running when nobody answers, or not to us. */
+export async function askAgent<T>(socketPath: string, path: string): Promise<T> {
+  const answer = await ask(socketPath, { method: 'GET', path });
   if (answer.status === 403)
     throw new SidekeyError('not_running', `the agent at ${socketPath} answers its owner and root only`);
   if (answer.status === 404) throw new SidekeyError('object_handle_invalid', `the agent knows no ${path}`);
-  if (answer.status !== 200)
-    throw new SidekeyError(
-      'internal',
-      `the agent answered ${answer.status}: ${answer.body.toString('utf8').slice(0, 300)}`,
-    );
+  if (answer.status !== 200) throw refusalOf(answer);
   return JSON.parse(answer.body.toString('utf8')) as T;
 }

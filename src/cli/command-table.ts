@@ -2,6 +2,10 @@
 import { agentCommand } from './agent-command.ts';
 import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
 import type { Command } from './command.ts';
+import { decryptCommand, encryptCommand } from './crypt-commands.ts';
+import { randomCommand } from './random-command.ts';
+import { keysCreateCommand, keysExportPublicCommand } from './key-commands.ts';
+import { macCommand, signCommand, verifyCommand } from './sign-commands.ts';
 import { configCheckCommand } from './config-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { explainCommand } from './explain-command.ts';
@@ -14,8 +18,16 @@ export const COMMANDS: readonly Command[] = [
   agentCommand,
   configCheckCommand,
   statusCommand,
+  encryptCommand,
+  decryptCommand,
+  signCommand,
+  verifyCommand,
+  macCommand,
+  randomCommand,
   keysListCommand,
   keysShowCommand,
+  keysCreateCommand,
+  keysExportPublicCommand,
   auditTailCommand,
   auditVerifyCommand,
   doctorCommand,

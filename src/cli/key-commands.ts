@@ -1,0 +1,71 @@
+import { jsonAt, parseJson, textAt } from '../providers/http/json-secret.ts';
+import type { Command } from './command.ts';
+import { countOption, textOption } from './command.ts';
+import { OUT_OPTION, writeMessage } from './message-io.ts';
+import { fetchPublicKey } from './public-key.ts';
+import { callTransit, KEY, TRANSIT_OPTIONS } from './transit-client.ts';
+
+const TYPES = [
+  ...(['aes256-gcm96', 'aes128-gcm96', 'hmac', 'ed25519'] as const),
+  ...(['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-2048', 'rsa-3072', 'rsa-4096'] as const),
+];
+const HMAC_BYTES_MAX = 512;
+
+export const keysCreateCommand: Command = {
+  name: 'keys create',
+  summary: 'make a key',
+  help: 'The key is there for PKCS#11 programs too: its CKA_LABEL is KEY. A key that is there already stays as it is, and the answer says so.',
+  options: {
+    type: { type: 'string', choices: TYPES, help: 'aes256-gcm96 unless said' },
+    bytes: { type: 'string', value: 'N', help: 'of a key of type hmac: 32 to 512, 32 unless said' },
+    exportable: { type: 'boolean', help: 'the key may leave later, which cannot be undone' },
+    ...TRANSIT_OPTIONS,
+  },
+  positionals: [KEY],
+  examples: ['sidekey keys create orders', 'sidekey keys create release --type ecdsa-p256 --token demo'],
+  async run(invocation) {
+    const [key = ''] = invocation.positionals;
+    const { values, say } = invocation;
+    const bytes = textOption(values, 'bytes');
+    const fields = {
+      type: textOption(values, 'type') ?? 'aes256-gcm96',
+      exportable: values['exportable'] === true,
+      ...(bytes === undefined ? {} : { key_size: countOption(values, 'bytes', 32, HMAC_BYTES_MAX) }),
+    };
+    const answer: unknown = parseJson(await callTransit(invocation, 'POST', ['keys', key], fields));
+    const warnings = jsonAt(answer, 'warnings');
+    if (values['json']) say(JSON.stringify(jsonAt(answer, 'data')));
+    else say(`${key}: ${textAt(answer, 'data', 'type')}`);
+    if (Array.isArray(warnings)) for (const warning of warnings) invocation.warn(`sidekey: ${warning}`);
+    return 0;
+  },
+};
+
+export const keysExportPublicCommand: Command = {
+  name: 'keys export-public',
+  summary: 'the public half of a key, in PEM',
+  help: 'SubjectPublicKeyInfo, which openssl and every library read.',
+  options: {
+    'key-version': { type: 'string', value: 'N', help: 'the latest unless said' },
+    der: { type: 'boolean', help: 'DER instead of PEM' },
+    ...OUT_OPTION,
+    ...TRANSIT_OPTIONS,
+  },
+  positionals: [KEY],
+  examples: ['sidekey keys export-public release --out release.pem'],
+  async run(invocation) {
+    const [name = ''] = invocation.positionals;
+    const { values } = invocation;
+    const wanted =
+      values['key-version'] === undefined ? null : countOption(values, 'key-version', 1, 999_999);
+    const { type, version, key } = await fetchPublicKey(invocation, name, wanted);
+    const pem = key.export({ format: 'pem', type: 'spki' }).toString();
+    if (values['json']) invocation.say(JSON.stringify({ name, type, version, public_key: pem }));
+    else
+      await writeMessage(
+        invocation,
+        values['der'] ? key.export({ format: 'der', type: 'spki' }) : Buffer.from(pem),
+      );
+    return 0;
+  },
+};

@@ -1,0 +1,94 @@
+/** Where a command's message comes from and goes to: files or pipes, as bytes. Secrets among them are wiped by the caller. */
+import { createReadStream, statSync, writeFileSync } from 'node:fs';
+import type { Readable } from 'node:stream';
+import { SidekeyError } from '../errors.ts';
+import { textOption, type Invocation } from './command.ts';
+import { startProgress } from './progress.ts';
+
+export const IN_OPTION = {
+  in: { type: 'string', value: 'FILE', help: 'where the message is; stdin unless said' },
+} as const;
+export const OUT_OPTION = {
+  out: {
+    type: 'string',
+    value: 'FILE',
+    help: 'where the result goes, with mode 0600 when it is new; stdout unless said',
+  },
+} as const;
+
+function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}
+
+/** null: stdin, or a file that has no length. */
+function sizeOf(path: string | undefined): number | null {
+  if (path === undefined) return null;
+  try {
+    const found = statSync(path);
+    return found.isFile() ? found.size : null;
+  } catch (cause) {
+    throw new SidekeyError('file_refused', reasonOf(cause), { cause });
+  }
+}
+
+/** Calls `take` with each piece, in order, and wipes the pieces afterwards. A progress line tells how far it is. */
+export async function readPieces(invocation: Invocation, take: (piece: Buffer) => void): Promise<void> {
+  const path = textOption(invocation.values, 'in');
+  const progress = startProgress(invocation.streams.errors, path ?? 'stdin', sizeOf(path));
+  const source: Readable = path === undefined ? invocation.streams.input : createReadStream(path);
+  try {
+    for await (const piece of source as AsyncIterable<Buffer>) {
+      take(piece);
+      progress.add(piece.length);
+      piece.fill(0);
+    }
+  } catch (cause) {
+    if (cause instanceof SidekeyError) throw cause;
+    throw new SidekeyError('file_refused', reasonOf(cause), { cause });
+  } finally {
+    progress.end();
+  }
+}
+
+/** The whole message, in a Buffer of its own. Rejects with file_refused when it is longer. */
+export async function readMessage(invocation: Invocation, maxBytes: number): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let length = 0;
+  try {
+    await readPieces(invocation, (piece) => {
+      length += piece.length;
+      if (length > maxBytes)
+        throw new SidekeyError('file_refused', `the message is longer than ${maxBytes} bytes`);
+      pieces.push(Buffer.from(piece));
+    });
+    return Buffer.concat(pieces);
+  } finally {
+    for (const piece of pieces) piece.fill(0);
+  }
+}
+
+/** What a terminal would act on rather than show: any control character but tab and line ends. */
+function isForTerminal(bytes: Buffer): boolean {
+  return bytes.every((byte) => (byte >= 0x20 && byte !== 0x7f) || (byte >= 0x09 && byte <= 0x0d));
+}
+
+export async function writeMessage(invocation: Invocation, bytes: Buffer): Promise<void> {
+  const path = textOption(invocation.values, 'out');
+  const { output } = invocation.streams;
+  if (path !== undefined) return writeNewFile(path, bytes, 'w');
+  if (output.isTTY && !isForTerminal(bytes))
+    throw new SidekeyError(
+      'file_refused',
+      'the result is binary and stdout a terminal: name a file by --out',
+    );
+  await new Promise<void>((done, fail) => output.write(bytes, (error) => (error ? fail(error) : done())));
+}
+
+/** `flag` as in open(2): wx overwrites nothing. */
+export function writeNewFile(path: string, bytes: Buffer, flag: 'w' | 'wx'): void {
+  try {
+    writeFileSync(path, bytes, { mode: 0o600, flag });
+  } catch (cause) {
+    throw new SidekeyError('file_refused', reasonOf(cause), { cause });
+  }
+}

@@ -1,0 +1,176 @@
+import { createHash, type Hash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { DEFAULT_HASH, findHash, HASH_NAMES } from '../api/hash-algorithm.ts';
+import { SidekeyError } from '../errors.ts';
+import { jsonAt } from '../providers/http/json-secret.ts';
+import { textOption, type Command, type Invocation } from './command.ts';
+import { versionField, VERSION_OPTION } from './crypt-commands.ts';
+import { IN_OPTION, OUT_OPTION, readMessage, readPieces, writeMessage } from './message-io.ts';
+import {
+  askTransit,
+  bytesOfVersioned,
+  givenFields,
+  KEY,
+  MESSAGE_MAX_BYTES,
+  textField,
+  TRANSIT_OPTIONS,
+  type Fields,
+} from './transit-client.ts';
+
+const HASH_OPTION = {
+  hash: { type: 'string', choices: HASH_NAMES, help: `the hash; ${DEFAULT_HASH} unless said` },
+} as const;
+const SCHEME_OPTIONS = {
+  ...HASH_OPTION,
+  padding: {
+    type: 'string',
+    choices: ['pss', 'pkcs1v15'],
+    help: 'of RSA signatures; pss unless said',
+  },
+  prehashed: { type: 'boolean', help: 'the message is a digest already' },
+} as const;
+
+function schemeFields(invocation: Invocation): Fields {
+  return givenFields(invocation, {
+    hash: 'hash_algorithm',
+    padding: 'signature_algorithm',
+    prehashed: 'prehashed',
+  });
+}
+
+/** A message, or only its digest when it is longer than one request may be: the signature is the same. */
+interface Input {
+  readonly bytes: Buffer;
+  readonly fields: Fields;
+}
+
+async function readInput(invocation: Invocation): Promise<Input> {
+  const name = textOption(invocation.values, 'hash') ?? DEFAULT_HASH;
+  const hash: Hash = createHash(findHash(name).digest);
+  let pieces: Buffer[] | null = [];
+  let length = 0;
+  await readPieces(invocation, (piece) => {
+    hash.update(piece);
+    length += piece.length;
+    if (length > MESSAGE_MAX_BYTES) pieces = null;
+    pieces?.push(Buffer.from(piece));
+  });
+  const fields = schemeFields(invocation);
+  if (pieces !== null) return { bytes: Buffer.concat(pieces), fields };
+  if (fields['prehashed']) throw new SidekeyError('file_refused', 'a digest is not that long');
+  return { bytes: hash.digest(), fields: { ...fields, prehashed: true } };
+}
+
+async function writeVersioned(invocation: Invocation, data: unknown, field: string): Promise<void> {
+  const text = textField(data, field);
+  if (invocation.values['json']) invocation.say(JSON.stringify(data));
+  else if (invocation.values['raw']) await writeMessage(invocation, bytesOfVersioned(text));
+  else await writeMessage(invocation, Buffer.from(`${text}\n`));
+}
+
+const RAW_OPTION = {
+  raw: {
+    type: 'boolean',
+    help: 'the bytes alone, for openssl and others, instead of `vault:vN:` and base64',
+  },
+} as const;
+
+export const signCommand: Command = {
+  name: 'sign',
+  summary: 'sign a message with a key of a token',
+  help: 'RSA (PSS or PKCS #1), ECDSA (in DER) or Ed25519, by the kind of the key. A message of any length: a long one is hashed here,\nwhich Ed25519 does not allow.',
+  options: {
+    ...IN_OPTION,
+    ...OUT_OPTION,
+    ...SCHEME_OPTIONS,
+    ...RAW_OPTION,
+    ...VERSION_OPTION,
+    ...TRANSIT_OPTIONS,
+  },
+  positionals: [KEY],
+  examples: ['sidekey sign release --in app.tar --out app.tar.sig --raw', 'sidekey sign release < app.tar'],
+  async run(invocation) {
+    const [key = ''] = invocation.positionals;
+    const { bytes, fields } = await readInput(invocation);
+    const all = { ...fields, ...versionField(invocation) };
+    const data = await askTransit(invocation, ['sign', key], all, { field: 'input', bytes });
+    await writeVersioned(invocation, data, 'signature');
+    return 0;
+  },
+};
+
+export const macCommand: Command = {
+  name: 'mac',
+  summary: 'make an HMAC of a message',
+  help: 'HMAC with a key of type hmac. `sidekey verify KEY --mac` checks it.',
+  options: {
+    ...IN_OPTION,
+    ...OUT_OPTION,
+    ...HASH_OPTION,
+    ...RAW_OPTION,
+    ...VERSION_OPTION,
+    ...TRANSIT_OPTIONS,
+  },
+  positionals: [KEY],
+  examples: ['sidekey mac webhooks --in body.json'],
+  async run(invocation) {
+    const [key = ''] = invocation.positionals;
+    const bytes = await readMessage(invocation, MESSAGE_MAX_BYTES);
+    const fields = { ...givenFields(invocation, { hash: 'algorithm' }), ...versionField(invocation) };
+    const message = { field: 'input', bytes };
+    const data = await askTransit(invocation, ['hmac', key], fields, message).finally(() => bytes.fill(0));
+    await writeVersioned(invocation, data, 'hmac');
+    return 0;
+  },
+};
+
+const VERSIONED = /^vault:v\d+:/;
+
+/** What `sign` or `mac` wrote: text, or with --raw bytes, which get the prefix of the version that is asked for. */
+function readSignature(invocation: Invocation, option: 'signature' | 'mac'): string | undefined {
+  const path = textOption(invocation.values, option);
+  if (path === undefined) return undefined;
+  let bytes: Buffer;
+  try {
+    bytes = readFileSync(path);
+  } catch (cause) {
+    throw new SidekeyError('file_refused', cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+  const text = bytes.toString('latin1').trim();
+  const version = textOption(invocation.values, 'key-version') ?? '1';
+  return VERSIONED.test(text) ? text : `vault:v${version}:${bytes.toString('base64')}`;
+}
+
+export const verifyCommand: Command = {
+  name: 'verify',
+  summary: 'whether a signature or an HMAC is right',
+  help: 'Says valid and exits 0, or says invalid and exits 1. The file holds what `sign` or `mac` wrote, as text or with --raw.',
+  options: {
+    signature: { type: 'string', value: 'FILE', help: 'the signature' },
+    mac: { type: 'string', value: 'FILE', help: 'the HMAC, instead of a signature' },
+    ...IN_OPTION,
+    ...SCHEME_OPTIONS,
+    'key-version': { type: 'string', value: 'N', help: 'which version made a raw signature; 1 unless said' },
+    ...TRANSIT_OPTIONS,
+  },
+  positionals: [KEY],
+  examples: ['sidekey verify release --signature app.tar.sig --in app.tar'],
+  async run(invocation) {
+    const [key = ''] = invocation.positionals;
+    const [signature, hmac] = [readSignature(invocation, 'signature'), readSignature(invocation, 'mac')];
+    if ((signature === undefined) === (hmac === undefined))
+      throw new SidekeyError('usage', 'verify: either --signature or --mac');
+    const { bytes, fields } = await readInput(invocation);
+    const proof = signature === undefined ? { hmac } : { signature };
+    const data = await askTransit(
+      invocation,
+      ['verify', key],
+      { ...fields, ...proof },
+      { field: 'input', bytes },
+    );
+    const isValid = jsonAt(data, 'valid') === true;
+    if (invocation.values['json']) invocation.say(JSON.stringify({ valid: isValid }));
+    else invocation.say(isValid ? 'valid' : 'invalid');
+    return isValid ? 0 : 1;
+  },
+};
