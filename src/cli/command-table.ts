@@ -4,9 +4,15 @@ import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
 import type { Command } from './command.ts';
 import { decryptCommand, encryptCommand } from './crypt-commands.ts';
 import { randomCommand } from './random-command.ts';
-import { keysCreateCommand, keysExportPublicCommand } from './key-commands.ts';
+import {
+  keysCreateCommand,
+  keysDestroyCommand,
+  keysExportPublicCommand,
+  keysRotateCommand,
+} from './key-commands.ts';
 import { macCommand, signCommand, verifyCommand } from './sign-commands.ts';
 import { configCheckCommand } from './config-command.ts';
+import { datakeyCommand } from './datakey-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { explainCommand } from './explain-command.ts';
 import { initCommand } from './init-command.ts';
@@ -24,9 +30,12 @@ export const COMMANDS: readonly Command[] = [
   verifyCommand,
   macCommand,
   randomCommand,
+  datakeyCommand,
   keysListCommand,
   keysShowCommand,
   keysCreateCommand,
+  keysRotateCommand,
+  keysDestroyCommand,
   keysExportPublicCommand,
   auditTailCommand,
   auditVerifyCommand,

@@ -23,7 +23,7 @@ const BINDING_OPTIONS = {
 } as const;
 
 /** Texts of the command line travel as base64. */
-function boundFields({ values }: Invocation): Fields {
+export function boundFields({ values }: Invocation): Fields {
   const named = { 'associated-data': 'associated_data', context: 'context' };
   const given = Object.entries(named).map(([option, field]) => [field, textOption(values, option)] as const);
   return Object.fromEntries(
@@ -32,6 +32,8 @@ function boundFields({ values }: Invocation): Fields {
     ),
   );
 }
+
+export const CONTEXT_OPTION = { context: BINDING_OPTIONS.context };
 
 const VERSION_MAX = 999_999_999;
 export const VERSION_OPTION = {

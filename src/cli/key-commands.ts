@@ -1,3 +1,4 @@
+import { SidekeyError } from '../errors.ts';
 import { jsonAt, parseJson, textAt } from '../providers/http/json-secret.ts';
 import type { Command } from './command.ts';
 import { countOption, textOption } from './command.ts';
@@ -18,6 +19,7 @@ export const keysCreateCommand: Command = {
   options: {
     type: { type: 'string', choices: TYPES, help: 'aes256-gcm96 unless said' },
     bytes: { type: 'string', value: 'N', help: 'of a key of type hmac: 32 to 512, 32 unless said' },
+    derived: { type: 'boolean', help: 'an AES key per --context' },
     exportable: { type: 'boolean', help: 'the key may leave later, which cannot be undone' },
     ...TRANSIT_OPTIONS,
   },
@@ -30,6 +32,7 @@ export const keysCreateCommand: Command = {
     const fields = {
       type: textOption(values, 'type') ?? 'aes256-gcm96',
       exportable: values['exportable'] === true,
+      derived: values['derived'] === true,
       ...(bytes === undefined ? {} : { key_size: countOption(values, 'bytes', 32, HMAC_BYTES_MAX) }),
     };
     const answer: unknown = parseJson(await callTransit(invocation, 'POST', ['keys', key], fields));
@@ -37,6 +40,44 @@ export const keysCreateCommand: Command = {
     if (values['json']) say(JSON.stringify(jsonAt(answer, 'data')));
     else say(`${key}: ${textAt(answer, 'data', 'type')}`);
     if (Array.isArray(warnings)) for (const warning of warnings) invocation.warn(`sidekey: ${warning}`);
+    return 0;
+  },
+};
+
+export const keysRotateCommand: Command = {
+  name: 'keys rotate',
+  summary: 'make the next version of a key',
+  help: 'New messages are encrypted with it, and what older versions made can still be read. Each version is an object of its own for\nPKCS#11 programs, under the same CKA_LABEL.',
+  options: { ...TRANSIT_OPTIONS },
+  positionals: [KEY],
+  examples: ['sidekey keys rotate orders'],
+  async run(invocation) {
+    const [key = ''] = invocation.positionals;
+    const answer = parseJson(await callTransit(invocation, 'POST', ['keys', key, 'rotate'], {}));
+    if (invocation.values['json']) invocation.say(JSON.stringify(jsonAt(answer, 'data')));
+    else invocation.say(`${key}: version ${String(jsonAt(answer, 'data', 'latest_version'))}`);
+    return 0;
+  },
+};
+
+export const keysDestroyCommand: Command = {
+  name: 'keys destroy',
+  summary: 'destroy a key in all its versions, for good',
+  help: 'What was encrypted with it cannot be read by anybody any more. Nothing brings it back but a copy of the store.',
+  options: {
+    yes: { type: 'boolean', help: 'without it nothing is destroyed' },
+    ...TRANSIT_OPTIONS,
+  },
+  positionals: [KEY],
+  examples: ['sidekey keys destroy orders --yes'],
+  async run(invocation) {
+    const [key = ''] = invocation.positionals;
+    if (!invocation.values['yes'])
+      throw new SidekeyError('usage', `keys destroy: say --yes, and ${key} is gone for good`);
+    await callTransit(invocation, 'POST', ['keys', key, 'config'], { deletion_allowed: true });
+    await callTransit(invocation, 'DELETE', ['keys', key]);
+    if (invocation.values['json']) invocation.say(JSON.stringify({ destroyed: key }));
+    else invocation.say(`${key}: destroyed`);
     return 0;
   },
 };

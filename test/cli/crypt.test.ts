@@ -116,6 +116,29 @@ t.test('Ed25519, PKCS #1 and HMAC', async (t) => {
   t.match(must(t, sidekey, ['keys', 'export-public', 'ed25519']).toString(), /^-----BEGIN PUBLIC KEY/);
 });
 
+t.test('a key is rotated, and destroyed when that is meant', async (t) => {
+  must(t, sidekey, ['keys', 'create', 'turning', '--derived']);
+  const old = must(t, sidekey, ['encrypt', 'turning', '--context', 'a'], 'old');
+  t.match(must(t, sidekey, ['keys', 'rotate', 'turning']).toString(), 'turning: version 2');
+  t.match(must(t, sidekey, ['encrypt', 'turning', '--context', 'a'], 'new').toString(), /^vault:v2:/);
+  t.equal(must(t, sidekey, ['decrypt', 'turning', '--context', 'a'], old).toString(), 'old');
+  t.equal(run(sidekey, ['decrypt', 'turning', '--context', 'b'], old).status, 1);
+  t.match(run(sidekey, ['keys', 'destroy', 'turning']).stderr, /say --yes/);
+  must(t, sidekey, ['keys', 'destroy', 'turning', '--yes']);
+  t.match(run(sidekey, ['decrypt', 'turning', '--context', 'a'], old).stderr, /key not found/);
+});
+
+t.test('a data key lies in a file of its own, and is what decrypt gives again', async (t) => {
+  const file = join(temporaryDirectory(t), 'data.key');
+  must(t, sidekey, ['keys', 'create', 'wrapping']);
+  const wrapped = must(t, sidekey, ['datakey', 'wrapping', '--bits', '128', '--plaintext', file]);
+  t.equal(statSync(file).mode & 0o777, 0o600);
+  t.equal(readFileSync(file).length, 16);
+  t.ok(must(t, sidekey, ['decrypt', 'wrapping'], wrapped).equals(readFileSync(file)));
+  t.match(run(sidekey, ['datakey', 'wrapping', '--plaintext', file]).stderr, /file_refused: .*EEXIST/);
+  t.equal(must(t, sidekey, ['decrypt', 'wrapping'], must(t, sidekey, ['datakey', 'wrapping'])).length, 32);
+});
+
 t.test('random bytes are as many as asked for, and differ', async (t) => {
   const [one, two] = [0, 1].map(() => must(t, sidekey, ['random', '24', '--format', 'hex']).toString());
   t.match(one, /^[0-9a-f]{48}\n$/);
