@@ -61,6 +61,17 @@ function createProviders(
   return new Map(entries);
 }
 
+function checkResident(tokens: readonly TokenConfig[], providers: ReadonlyMap<string, Provider>): void {
+  for (const { label, provider, resident } of tokens) {
+    const { kind, resident: service } = providers.get(provider) ?? { kind: 'unknown', resident: null };
+    if (resident !== null && service === null)
+      throw new SidekeyError(
+        'config_invalid',
+        `token "${label}": a provider of kind ${kind} has no resident keys`,
+      );
+  }
+}
+
 /** The parts that need no socket: what `init` uses too. */
 export class Domain {
   readonly keeper: KeeperClient;
@@ -80,6 +91,7 @@ export class Domain {
     this.audit = this.observation.audit(this.#auditLog);
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log, this.observation);
+    checkResident(config.tokens, this.#providers);
     this.tokens = this.#createTokens(new SqliteStore(config.store.path));
     this.keeper.serve(this.observation.misses(this.tokens));
   }
@@ -124,6 +136,9 @@ export class Domain {
       get cache() {
         const { anyMs, unusedMs, uses } = find()?.cache ?? DEFAULT_LIMITS;
         return { anyMs, unusedMs, uses: uses === 0 ? null : uses };
+      },
+      get resident() {
+        return find()?.resident ?? null;
       },
       get login() {
         return find()?.login ?? 'pin';

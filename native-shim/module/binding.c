@@ -82,7 +82,7 @@ static CK_RV ask(const struct sk_entry *e, struct row *r, const struct sk_mechan
     struct sk_call c;
     CK_RV rv;
 
-    sk_call_begin(&c, e, WIRE_bind_check, 64 + m->length);
+    sk_call_begin(&c, e, wire_is_resident(r->key) ? WIRE_resident_check : WIRE_bind_check, 64 + m->length);
     sk_call_place(&c);
     wire_write_u8(&c.w, (uint8_t)r->operation);
     wire_write_u64(&c.w, r->key);

@@ -38,6 +38,7 @@ static enum sk_resend resend_of(enum wire_message type)
     case WIRE_set_attributes:
     case WIRE_object_size:
     case WIRE_wrap_key:
+    case WIRE_resident_check:
         return SK_SEND_AGAIN;
     default:
         return SK_SEND_ONCE;

@@ -33,6 +33,11 @@ void sk_sink_close(struct sk_sink *s)
     s->at = NULL;
 }
 
+static enum wire_message message_of(const struct sk_operation *op)
+{
+    return wire_is_resident(op->key) ? WIRE_resident_operate : WIRE_operate;
+}
+
 static void write_operate(struct sk_call *c, enum wire_operation kind, const struct sk_operation *op, uint8_t flags,
                           struct wire_bytes in, const struct wire_bytes *signature)
 {
@@ -89,7 +94,7 @@ static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_
         op->number = atomic_fetch_add(&e->state->next_operation, 1) + 1;
         flags |= WIRE_BEGIN;
     }
-    sk_call_begin(&c, e, WIRE_operate,
+    sk_call_begin(&c, e, message_of(op),
                   HEAD_ROOM + op->mechanism.length + in.length + (signature ? signature->length : 0));
     c.x.resend = flags & WIRE_BEGIN ? SK_SEND_AGAIN : SK_SEND_BOUND;
     c.x.generation = op->generation;
@@ -132,10 +137,11 @@ static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_
 CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in, bool final,
                 const struct wire_bytes *signature, struct sk_sink *to)
 {
+    const bool by_ring = !wire_is_resident(op->key) && !(final && sk_is_gcm_decrypt(kind, op));
     uint64_t number = op->number;
     CK_RV rv;
 
-    if (!(final && sk_is_gcm_decrypt(kind, op)) && sk_flow(e, kind, op, in, final, signature, to, &rv))
+    if (by_ring && sk_flow(e, kind, op, in, final, signature, to, &rv))
         return rv;
     do {
         struct wire_bytes piece = {in.data, in.length < WIRE_DATA_MAX ? in.length : WIRE_DATA_MAX};
@@ -157,7 +163,7 @@ void sk_stream_cancel(struct sk_entry *e, enum wire_operation kind, struct sk_op
 
     if (!op->number)
         return;
-    sk_call_begin(&c, e, WIRE_operate, HEAD_ROOM);
+    sk_call_begin(&c, e, message_of(op), HEAD_ROOM);
     c.x.patience_ms = 0;
     c.x.resend = SK_SEND_BOUND;
     c.x.generation = op->generation;

@@ -53,6 +53,14 @@ enum wire_operation {
  */
 enum { WIRE_BEGIN = 1, WIRE_FINAL = 2, WIRE_CANCEL = 4, WIRE_MORE = 8 };
 
+/*
+ * Handles from here on are private and secret keys that live in a key service: what is asked of them goes to the agent
+ * (resident_check, resident_operate) instead of to a cell.
+ */
+#define WIRE_RESIDENT_FROM ((uint64_t)1 << 52)
+
+static inline bool wire_is_resident(uint64_t handle) { return handle >= WIRE_RESIDENT_FROM; }
+
 /* How much an operation gives (bind_check): see wire_output_bound. */
 enum wire_output_rule {
     WIRE_OUTPUT_FIXED = 1,    /* exactly `size` at the end, nothing before */

@@ -13,6 +13,14 @@ export interface CacheConfig {
   readonly uses: number;
 }
 
+/** Keys of the provider's service as objects of a token. */
+export interface ResidentConfig {
+  readonly prefix: string;
+  readonly refreshMs: number;
+  readonly create: boolean;
+  readonly destroy: boolean;
+}
+
 export interface TokenConfig {
   readonly label: string;
   readonly provider: string;
@@ -21,6 +29,7 @@ export interface TokenConfig {
   readonly legacy: boolean;
   readonly fips: boolean;
   readonly cache: CacheConfig;
+  readonly resident: ResidentConfig | null;
 }
 
 export interface EmbeddedConfig {
@@ -75,8 +84,17 @@ function toRule({ user, group, uid, gid, executable, unit, any }: RawRule): Acce
   };
 }
 
+function toResident({
+  prefix,
+  refresh,
+  create,
+  destroy,
+}: NonNullable<RawConfig['tokens'][number]['resident']>): ResidentConfig {
+  return { prefix, refreshMs: refresh, create, destroy };
+}
+
 function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
-  const { label, provider, login, legacy, fips, cache } = raw;
+  const { label, provider, login, legacy, fips, cache, resident } = raw;
   const { any, unused, uses } = cache;
   return {
     label,
@@ -86,6 +104,7 @@ function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
     fips,
     allow: raw.allow.map(toRule),
     cache: { anyMs: any, unusedMs: unused, uses },
+    resident: resident === undefined ? null : toResident(resident),
   };
 }
 

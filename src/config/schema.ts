@@ -68,6 +68,16 @@ const cache = z.strictObject({
     .default(0),
 });
 
+const resident = z.strictObject({
+  prefix: z
+    .string()
+    .regex(/^[A-Za-z0-9_./-]{0,128}$/, 'a prefix has letters, digits, "-", "_", "." and "/"')
+    .default(''),
+  refresh: duration.default(60_000),
+  create: z.boolean().default(false),
+  destroy: z.boolean().default(false),
+});
+
 const token = z
   .strictObject({
     label,
@@ -77,6 +87,7 @@ const token = z
     legacy: z.boolean().default(false),
     fips: z.boolean().default(false),
     cache: cache.prefault({}),
+    resident: resident.optional(),
   })
   .refine((given) => !(given.legacy && given.fips), '"legacy" and "fips" exclude each other');
 

@@ -21,7 +21,14 @@ const HELD_MAX = 16_384;
 const REFUSALS_FROM = 32;
 /** One line a second for each code: a store that fails must not fill the journal. */
 const FAULT_EVERY_MS = 1000;
-const WITH_PIN: ReadonlySet<MessageName> = new Set(['login', 'init_token', 'init_pin', 'set_pin']);
+/** Bodies with PINs, or with the data of programs: wiped when they are answered. */
+const SECRET: ReadonlySet<MessageName> = new Set([
+  'login',
+  'init_token',
+  'init_pin',
+  'set_pin',
+  'resident_operate',
+]);
 
 interface Arrived {
   readonly connection: KeeperConnection;
@@ -89,11 +96,13 @@ export class RoutedFrames {
     const { message, id, client, body } = frame;
     try {
       await this.#openings.get(client);
-      connection.reply(frame, 0, await events.handle({ message, id, client, body }));
+      const reply = await events.handle({ message, id, client, body });
+      connection.reply(frame, 0, reply);
+      if (SECRET.has(message)) reply.fill(0);
     } catch (error) {
       connection.reply(frame, this.#statusOf(error, message), Buffer.alloc(0));
     } finally {
-      if (WITH_PIN.has(message)) body.fill(0);
+      if (SECRET.has(message)) body.fill(0);
     }
   }
 

@@ -30,10 +30,19 @@ export function readPlace(reader: WireReader): Place {
   return { slot: reader.number(), session: reader.number(), readWrite: reader.u8() !== 0 };
 }
 
-/** slot_id_invalid for a peer that the token's rules do not admit, as if there were no such slot. */
-export async function findCaller(domain: Domain, id: ClientId, place: Place): Promise<Caller> {
+/**
+ * slot_id_invalid for a peer that the token's rules do not admit, as if there were no such slot. `handle`: what will be looked up; a resident
+ * key's may have to be listed first.
+ */
+export async function findCaller(
+  domain: Domain,
+  id: ClientId,
+  place: Place,
+  handle: number | null = null,
+): Promise<Caller> {
   const client = await domain.clients.find(id);
   const token = demandToken(domain, client, place.slot);
+  if (handle !== null) await domain.resident.settle(token, handle);
   const role = domain.clients.role(client, token.serial);
   const seesPrivate = role === 'user' || !domain.catalogue.needsLogin(token);
   return { client, token, role, place, view: { tokenId: token.id, client: id, seesPrivate } };

@@ -9,9 +9,12 @@ import { PinMemo } from './pin-memo.ts';
 import { DEFAULT_PIN_COST, type PinCost } from './pins.ts';
 import type { AccessPolicy, AuditSink, Clock, Keeper, Provider } from './ports.ts';
 import { SessionObjects } from './session-objects.ts';
+import { ResidentObjects } from './resident/resident-objects.ts';
+import { ResidentOperations } from './resident/operations.ts';
 import type { TokenStore } from './store-port.ts';
 import { TokenCatalogue, type TokenOptions } from './token-catalogue.ts';
 import { TokenKeys } from './token-keys.ts';
+import type { TokenObject } from './token-object.ts';
 
 export interface TokenServiceDeps {
   readonly store: TokenStore;
@@ -44,6 +47,8 @@ export interface Domain {
   readonly catalogue: TokenCatalogue;
   readonly sessionObjects: SessionObjects;
   readonly objects: Objects;
+  readonly resident: ResidentObjects;
+  readonly residentOperations: ResidentOperations;
   readonly tokenKeys: TokenKeys;
   readonly cells: ObjectCells;
   readonly cache: DataKeyCache;
@@ -70,12 +75,19 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   const catalogue = new TokenCatalogue(deps);
   const tokenKeys = new TokenKeys({ cache, catalogue, providers, clock, drop });
   const sessionObjects = new SessionObjects(random);
+  const resident = new ResidentObjects({ catalogue, providers, clock });
+  const listResident = (id: number): readonly TokenObject[] => {
+    const token = catalogue.get(id);
+    return token === null ? [] : resident.objects(token);
+  };
   const clients = new Clients(deps.readPeer);
   clients.restore(store.takeLogins().filter(({ boot }) => boot === deps.boot));
   return {
     ...{ store, keeper, clock, random, access, cache, catalogue, tokenKeys, sessionObjects },
     clients,
-    objects: new Objects(store, sessionObjects),
+    resident,
+    residentOperations: new ResidentOperations(clock),
+    objects: new Objects(store, sessionObjects, listResident),
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
     audit: new AuditTrail(deps.audit),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,

@@ -5,8 +5,8 @@ import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import { isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
 import { findMechanism } from './key-use.ts';
-import { buildAttributes, identify } from './object-template.ts';
-import { checkKeyLength, draftKey, keep, publicComponents, type Maker } from './object-maker.ts';
+import { buildAttributes, identify, publicComponents } from './object-template.ts';
+import { checkKeyLength, draftKey, keep, type Maker } from './object-maker.ts';
 import type { Mechanism } from './ports.ts';
 import type { TokenObject } from './token-object.ts';
 

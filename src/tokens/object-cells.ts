@@ -6,8 +6,9 @@ import { createHash } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
 import type { DataKeyCache, OpenCell } from '../cache/data-key-cache.ts';
 import { WireWriter } from '../wire/buffer.ts';
-import { CKA, CKM } from './cryptoki.ts';
+import { CKA, CKM, CKO } from './cryptoki.ts';
 import type { CellId, ClientId, Clock, Keeper, MadeKey, Mechanism, NewKey } from './ports.ts';
+import { publicComponents } from './object-template.ts';
 import { isMadeComponent, sealingData, type Sealable } from './sealing.ts';
 import type { TokenRow } from './store-port.ts';
 import type { TokenCatalogue } from './token-catalogue.ts';
@@ -91,6 +92,7 @@ export class ObjectCells {
   }
 
   async #open(token: TokenRow, object: TokenObject): Promise<OpenCell> {
+    if (object.resident !== undefined) return this.#openPublic(token, object);
     if (object.blob === null)
       throw new SidekeyError('seal_broken', `object ${object.uniqueId} has lost its seal`);
     const sealing = await this.#keys.take(token);
@@ -107,6 +109,21 @@ export class ObjectCells {
     );
     this.#compare(object, made);
     return { cell: made.cell, endsAt: now + leaseMs };
+  }
+
+  /** The public half of a resident key is used here; the other half has no cell. */
+  async #openPublic(token: TokenRow, object: TokenObject): Promise<OpenCell> {
+    if (classOf(object) !== CKO.PUBLIC_KEY)
+      throw new SidekeyError('key_handle_invalid', `key ${object.uniqueId} does not leave its service`);
+    const { anyMs: leaseMs, uses } = this.#catalogue.limits(token);
+    const note = Buffer.from(ObjectCells.cacheKey(object.handle));
+    const endsAt = this.#clock.monotonic() + leaseMs;
+    const components = publicComponents(object.attributes);
+    const made = await this.#keeper.importComponents(
+      { ...this.#describe(object), leaseMs, uses, note },
+      components,
+    );
+    return { cell: made.cell, endsAt };
   }
 
   /** The public components stand beside the seal for everybody to read: they must be those inside it. */

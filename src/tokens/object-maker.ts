@@ -162,12 +162,3 @@ export async function noteSession(domain: Domain, object: TokenObject | undefine
   if (cell !== null && note !== null) await domain.keeper.note(cell, note);
   return object;
 }
-
-/** A new key's public components for its public object. */
-export function publicComponents(attributes: AttributeMap): { type: number; value: Buffer }[] {
-  const types = [CKA.MODULUS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.EC_POINT];
-  return types.flatMap((type) => {
-    const value = attributes.get(type);
-    return value === undefined || value.length === 0 ? [] : [{ type, value }];
-  });
-}

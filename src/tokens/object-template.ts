@@ -233,3 +233,12 @@ export function matches(attributes: AttributeMap, template: Iterable<readonly [n
   for (const [type, value] of template) if (attributes.get(type)?.equals(value) !== true) return false;
   return true;
 }
+
+/** A new key's public components for its public object. */
+export function publicComponents(attributes: AttributeMap): { type: number; value: Buffer }[] {
+  const types = [CKA.MODULUS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.EC_POINT];
+  return types.flatMap((type) => {
+    const value = attributes.get(type);
+    return value === undefined || value.length === 0 ? [] : [{ type, value }];
+  });
+}

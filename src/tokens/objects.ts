@@ -8,7 +8,7 @@ import { matches } from './object-template.ts';
 import type { ClientId } from './ports.ts';
 import type { SessionObjects } from './session-objects.ts';
 import type { NewObjectRow, ObjectIndex, ObjectQuery, ObjectRow, TokenStore } from './store-port.ts';
-import { classOf, has, keyTypeOf, type TokenObject } from './token-object.ts';
+import { classOf, FIRST_PUBLIC_HANDLE, has, keyTypeOf, type TokenObject } from './token-object.ts';
 
 /** Whose eyes: a client's (null: the agent's own, for HTTP and CLI) on one token. */
 export interface View {
@@ -41,15 +41,20 @@ function toQuery(template: AttributeMap, withPrivate: boolean): ObjectQuery {
   return { objectClass, keyType: readUlong(template, CKA.KEY_TYPE), label, id, withPrivate };
 }
 
+/** The objects of a token's resident keys that are known now, ascending by handle. */
+export type ListResident = (tokenId: number) => readonly TokenObject[];
+
 export class Objects {
   readonly #store: TokenStore;
   readonly #session: SessionObjects;
+  readonly #resident: ListResident;
   readonly #decoded = new LRUCache<number, TokenObject>({ max: DECODED_MAX });
   #changes = 0;
 
-  constructor(store: TokenStore, session: SessionObjects) {
+  constructor(store: TokenStore, session: SessionObjects, resident: ListResident) {
     this.#store = store;
     this.#session = session;
+    this.#resident = resident;
   }
 
   /** Differs from an earlier answer when a token object was added, changed or removed since. */
@@ -67,10 +72,16 @@ export class Objects {
 
   /** `code` is what a wrong, foreign or hidden handle gives: the three cannot be told apart. */
   get(view: View, handle: number, code: ErrorCode = 'object_handle_invalid'): TokenObject {
-    const object = this.#lookUp(view, handle);
+    const object = handle < FIRST_PUBLIC_HANDLE ? this.#lookUp(view, handle) : this.#forwarded(view, handle);
     const isVisible = object?.tokenId === view.tokenId && (view.seesPrivate || !has(object, CKA.PRIVATE));
     if (object !== null && isVisible) return object;
     throw new SidekeyError(code, `there is no object ${handle} for this process`);
+  }
+
+  /** The HTTP API and the command line, which are nobody's client, use enveloped keys alone. */
+  #forwarded({ tokenId, client }: View, handle: number): TokenObject | null {
+    if (client === null) return null;
+    return this.#resident(tokenId).find((object) => object.handle === handle) ?? null;
   }
 
   #lookUp(view: View, handle: number): TokenObject | null {
@@ -94,6 +105,15 @@ export class Objects {
       }
     }
     if (wantsToken === undefined || wantsToken === 0) yield* this.#findSession(view, template, after);
+    if (wantsToken !== 0) yield* this.#findResident(view, template, after);
+  }
+
+  *#findResident(view: View, template: AttributeMap, after: number): Generator<TokenObject> {
+    if (view.client === null) return;
+    for (const object of this.#resident(view.tokenId)) {
+      const isVisible = view.seesPrivate || !has(object, CKA.PRIVATE);
+      if (object.handle > after && isVisible && matches(object.attributes, template)) yield object;
+    }
   }
 
   /** Without decoding all of a large result only for its handles. */

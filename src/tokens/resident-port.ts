@@ -17,7 +17,6 @@ export type KeySpec =
   | 'rsa-2048'
   | 'rsa-3072'
   | 'rsa-4096'
-  | 'ec-p224'
   | 'ec-p256'
   | 'ec-p384'
   | 'ec-p521'
@@ -99,13 +98,15 @@ export interface NewResidentKey {
   /** Of a `generic` key. */
   readonly sizeBits: number;
   readonly uses: readonly ResidentUse[];
-  /** For services that keep one; empty: none was given. */
+  /** Empty unless the service keepsIds. */
   readonly ckaId: Buffer;
 }
 
 export interface ResidentKeys {
   /** What create can make. Empty: nothing. Constant: asked before any call. */
   readonly creates: readonly KeySpec[];
+  /** Whether a new key may bring its CKA_ID. */
+  readonly keepsIds: boolean;
   /**
    * Enabled keys whose name begins with `prefix`, at most `max` (then provider_refused: a narrower prefix is needed). Keys and algorithms
    * that these words cannot say are left out, and so is the provider's own KEK.

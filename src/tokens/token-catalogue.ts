@@ -8,6 +8,18 @@ import type { CacheLimits } from '../cache/data-key-cache.ts';
 import type { AccessPolicy, MechanismRow } from './ports.ts';
 import type { TokenChange, TokenRow, TokenStore } from './store-port.ts';
 
+/** How the keys of the provider's service appear on a token. */
+export interface ResidentOptions {
+  /** Only keys whose name begins so; it is no part of their label, and stands before the label of new ones. */
+  readonly prefix: string;
+  /** How old the list of keys may be when it is asked for. */
+  readonly refreshMs: number;
+  /** Whether C_GenerateKey and C_GenerateKeyPair make token objects in the service. */
+  readonly create: boolean;
+  /** Whether C_DestroyObject destroys keys of the service. */
+  readonly destroy: boolean;
+}
+
 /** A token as the configuration describes it. */
 export interface TokenOptions {
   readonly label: string;
@@ -19,6 +31,8 @@ export interface TokenOptions {
   readonly legacy?: boolean;
   /** Whether only mechanisms are offered that FIPS 140-3 approves. Default: false. */
   readonly fips?: boolean;
+  /** null, absent: no key of the service is shown. */
+  readonly resident?: ResidentOptions | null;
 }
 
 export const DEFAULT_LIMITS: CacheLimits = { anyMs: 300_000, unusedMs: 300_000, uses: null };
@@ -65,6 +79,10 @@ export class TokenCatalogue {
   /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
   needsLogin({ name, soPin, userPin }: TokenRow): boolean {
     return this.#options.get(name)?.login !== 'none' && (soPin !== null || userPin !== null);
+  }
+
+  resident({ name }: TokenRow): ResidentOptions | null {
+    return this.#options.get(name)?.resident ?? null;
   }
 
   /** Whether a token offers mechanisms of this standing; a token that is not configured any more offers the usual ones. */

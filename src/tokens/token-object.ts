@@ -4,9 +4,13 @@ import { readBool, readUlong } from './attribute-value.ts';
 import type { ObjectKind } from './attributes.ts';
 import { CKA, CKO } from './cryptoki.ts';
 import type { CellId, ClientId } from './ports.ts';
+import type { ResidentKey } from './resident-port.ts';
 
 export interface TokenObject {
-  /** Token objects: the row's number, never reused. Session objects: from FIRST_SESSION_HANDLE upward. */
+  /**
+   * Token objects: the row's number, never reused. Session objects: from FIRST_SESSION_HANDLE upward. Objects of resident keys: from
+   * FIRST_PUBLIC_HANDLE (public) and RESIDENT_FROM upward.
+   */
   readonly handle: number;
   readonly tokenId: number;
   readonly uniqueId: string;
@@ -20,10 +24,14 @@ export interface TokenObject {
     readonly number: number;
     readonly cell: CellId | null;
   } | null;
+  /** Of an object that stands for a key of a key service: that key. */
+  readonly resident?: ResidentKey;
 }
 
 /** Above every row number that a store will reach. */
 export const FIRST_SESSION_HANDLE = 2 ** 40;
+/** Above every session handle, which has 48 random bits. */
+export const FIRST_PUBLIC_HANDLE = 2 ** 51;
 
 const KINDS: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 'secret'];
 

@@ -73,6 +73,7 @@ async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null)
 
 async function closeClient(domain: Domain, id: ClientId): Promise<void> {
   domain.sessionObjects.removeClient(id);
+  domain.residentOperations.dropClient(id);
   await domain.clients.close(id);
 }
 
@@ -90,6 +91,11 @@ function summarizeToken(domain: Domain, token: TokenRow): TokenSummary {
   };
 }
 
+function livesIn({ session, resident }: TokenObject): KeySummary['lives'] {
+  if (resident !== undefined) return 'resident';
+  return session === null ? 'enveloped' : 'session';
+}
+
 function summarizeKey(domain: Domain, token: TokenRow, object: TokenObject): KeySummary {
   const leftMs = domain.cells.leftMs(object.handle);
   return {
@@ -102,7 +108,7 @@ function summarizeKey(domain: Domain, token: TokenRow, object: TokenObject): Key
     objectClass: kindOf(object),
     kind: isKey(object) ? kindOfKey(object) : kindOf(object),
     sizeBits: isKey(object) ? sizeBitsOf(object) : null,
-    lives: object.session === null ? 'enveloped' : 'session',
+    lives: livesIn(object),
     createdAt: new Date(object.createdAt).toISOString(),
     lease: leftMs === null ? null : { leftMs },
   };
@@ -113,11 +119,17 @@ function viewAll({ id }: TokenRow): View {
   return { tokenId: id, client: null, seesPrivate: true };
 }
 
+function seeObject(domain: Domain, token: TokenRow, handle: number): TokenObject {
+  return domain.resident.get(token, handle) ?? domain.objects.get(viewAll(token), handle);
+}
+
 function listKeys(domain: Domain, tokens: readonly TokenRow[]): KeySummary[] {
   return tokens.flatMap((token) => {
     const stored = [...domain.objects.find(viewAll(token), new Map())];
     const inSessions = domain.sessionObjects.all().filter(({ tokenId }) => tokenId === token.id);
-    return [...stored, ...inSessions].map((object) => summarizeKey(domain, token, object));
+    return [...stored, ...inSessions, ...domain.resident.objects(token)].map((object) =>
+      summarizeKey(domain, token, object),
+    );
   });
 }
 
@@ -128,7 +140,7 @@ function demandToken(domain: Domain, name: string): TokenRow {
 }
 
 function readAttributes(domain: Domain, name: string, handle: number): Attribute[] {
-  const object = domain.objects.get(viewAll(demandToken(domain, name)), handle);
+  const object = seeObject(domain, demandToken(domain, name), handle);
   return [...object.attributes].sort(([a], [b]) => a - b).map(([type, value]) => ({ type, value }));
 }
 
@@ -155,7 +167,7 @@ function nameOfUsed(domain: Domain, slot: number, handle: number): { token: stri
   const token = domain.catalogue.all().find((row) => row.slot === slot);
   if (token === undefined) return { token: '', label: '' };
   try {
-    return { token: token.name, label: labelOf(domain.objects.get(viewAll(token), handle)) };
+    return { token: token.name, label: labelOf(seeObject(domain, token, handle)) };
   } catch {
     return { token: token.name, label: '' };
   }
@@ -164,7 +176,8 @@ function nameOfUsed(domain: Domain, slot: number, handle: number): { token: stri
 /** Uses are counted in the keeper, which needs no agent to serve them, and recorded here in aggregate. */
 async function flushUsage(domain: Domain): Promise<void> {
   await domain.clients.pruneLogins();
-  for (const { client, uid, slot, handle, operation, times, bytes } of await domain.keeper.usage()) {
+  const uses = [...(await domain.keeper.usage()), ...domain.residentOperations.takeUses()];
+  for (const { client, uid, slot, handle, operation, times, bytes } of uses) {
     domain.cells.touch(handle);
     domain.audit.event('key-used', null, {
       ...{ client: Number(client), uid, slot, handle },
@@ -190,7 +203,10 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       await attach(domain, boot, knownBoot);
       knownBoot = boot;
     },
-    keeperLost: () => domain.clients.forgetNumbers(),
+    keeperLost: () => {
+      domain.clients.forgetNumbers();
+      domain.residentOperations.clear();
+    },
     tokens: () => domain.catalogue.all().map((token) => summarizeToken(domain, token)),
     createToken: (options) => createToken(domain, options),
     keys: (name) =>

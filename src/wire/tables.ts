@@ -59,6 +59,8 @@ export const MESSAGES = {
   wrap_key: { number: 0x0029, from: 'module', to: 'agent', material: 'none' },
   unwrap_key: { number: 0x002a, from: 'module', to: 'agent', material: 'none' },
   derive_key: { number: 0x002b, from: 'module', to: 'agent', material: 'none' },
+  resident_check: { number: 0x002c, from: 'module', to: 'agent', material: 'none' },
+  resident_operate: { number: 0x002d, from: 'module', to: 'agent', material: 'none' },
   resolve: { number: 0x0040, from: 'keeper', to: 'agent', material: 'none' },
   client_opened: { number: 0x0041, from: 'keeper', to: 'agent', material: 'none' },
   client_closed: { number: 0x0042, from: 'keeper', to: 'agent', material: 'none' },
@@ -99,6 +101,12 @@ export function messageName(number: number): MessageName | null {
 
 /** enum wire_operation. */
 export const OPERATIONS = { encrypt: 1, decrypt: 2, sign: 3, verify: 4, digest: 5 } as const;
+
+/** enum wire_output_rule: how much an operation gives. */
+export const OUTPUT = { fixed: 1, atMost: 2, input: 3, padded: 4, unpadded: 5 } as const;
+
+/** WIRE_RESIDENT_FROM: handles from here on are private and secret keys that live in a key service. */
+export const RESIDENT_FROM: number = 2 ** 52;
 
 /** Flags of operate. */
 export const OPERATE = { begin: 1, final: 2, cancel: 4, more: 8 } as const;

@@ -5,6 +5,8 @@ import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { encodeBool, encodeUlong } from '../../src/tokens/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import type { Provider, Template } from '../../src/tokens/ports.ts';
+import type { ResidentKeys } from '../../src/tokens/resident-port.ts';
+import type { ResidentOptions } from '../../src/tokens/token-catalogue.ts';
 import { createTokenService, type TokenServiceDeps } from '../../src/tokens/token-service.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
 import { OPERATIONS } from '../../src/wire/tables.ts';
@@ -37,7 +39,7 @@ class FakeProvider implements Provider {
     return cell;
   }
 
-  readonly resident = null;
+  resident: ResidentKeys | null = null;
 
   async createDataKey(): Promise<{ cell: bigint; wrapped: Buffer }> {
     const value = randomBytes(32);
@@ -78,9 +80,13 @@ export async function makeRig(
   path = ':memory:',
   login: 'pin' | 'none' = 'pin',
   openKeysMax = 1000,
+  shown: { keys: ResidentKeys; options: ResidentOptions } | null = null,
 ): Promise<Rig> {
   const keeper = new FakeKeeper();
   const provider = new FakeProvider(keeper);
+  provider.resident = shown?.keys ?? null;
+  const limits = { anyMs: 1000, unusedMs: 1000, uses: null };
+  const resident = shown?.options ?? null;
   const store = new SqliteStore(path);
   const records: Rig['records'] = [];
   const deps: TokenServiceDeps = {
@@ -90,9 +96,7 @@ export async function makeRig(
     audit: { record: (event, fields) => void records.push({ event, fields }) },
     clock: { now: () => Date.now(), monotonic: () => rig.now },
     readPeer: (pid, uid) => peerOf(pid, uid),
-    tokens: [
-      { label: 'alpha', provider: 'embedded', login, cache: { anyMs: 1000, unusedMs: 1000, uses: null } },
-    ],
+    tokens: [{ label: 'alpha', provider: 'embedded', login, cache: limits, resident }],
     pinCost: { memoryKiB: 8, passes: 1, parallelism: 1 },
   };
   const service = createTokenService(deps);

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import t from 'tap';
 import { renderErrorPages } from '../../src/error-pages.ts';
 import { ERRORS } from '../../src/errors.ts';
-import { LIMITS, MESSAGES, OPERATE, OPERATIONS } from '../../src/wire/tables.ts';
+import { LIMITS, MESSAGES, OPERATE, OPERATIONS, OUTPUT, RESIDENT_FROM } from '../../src/wire/tables.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const wire = (file: string) => readFileSync(join(ROOT, 'native-shim/wire', file), 'utf8');
@@ -47,6 +47,16 @@ t.test('the operations and flags of frame.h are OPERATIONS and OPERATE', (t) => 
   for (const [name, value] of Object.entries({ ...OPERATIONS, ...OPERATE })) {
     t.match(text, new RegExp(`WIRE_${name.toUpperCase()} = ${value}\\b`));
   }
+  t.end();
+});
+
+t.test('the output rules and the first resident handle of frame.h are OUTPUT and RESIDENT_FROM', (t) => {
+  const text = wire('frame.h');
+  const snake = (name: string) => name.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
+  for (const [name, value] of Object.entries(OUTPUT))
+    t.match(text, new RegExp(`WIRE_OUTPUT_${snake(name)} = ${value}\\b`));
+  const shift = /WIRE_RESIDENT_FROM \(\(uint64_t\)1 << (\d+)\)/.exec(text)?.[1];
+  t.equal(RESIDENT_FROM, 2 ** Number(shift));
   t.end();
 });
 

@@ -14,7 +14,14 @@ import { buildAttributes, collect, identify, matches, mergeDemanded } from '../o
 import { draftKey, keep, type Make, type Provenance } from '../object-maker.ts';
 import { classOf, has, isKey, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
+import { generateResident, isMadeInService } from '../resident/generation.ts';
 import { makerOf, replyHandle } from './object-messages.ts';
+
+function replyHandles(objects: readonly TokenObject[]): Buffer {
+  const writer = new WireWriter(16);
+  for (const { handle } of objects) writer.u64(handle);
+  return writer.done();
+}
 
 export const handleGenerateKey: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
@@ -22,6 +29,10 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
   const template = collect(readTemplate(reader));
   reader.end();
   const caller = await findCaller(domain, request.client, place);
+  if (isMadeInService(domain, caller, template)) {
+    const made = await generateResident(domain, caller, mechanism, { public: null, key: template });
+    return replyHandles(made);
+  }
   const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) =>
     checkWritable(caller, a),
   );
@@ -35,12 +46,16 @@ export const handleGenerateKeyPair: Handler = async (domain, request, reader) =>
   const templates = { public: collect(readTemplate(reader)), private: collect(readTemplate(reader)) };
   reader.end();
   const caller = await findCaller(domain, request.client, place);
+  if (isMadeInService(domain, caller, templates.private)) {
+    const both = { public: templates.public, key: templates.private };
+    return replyHandles(await generateResident(domain, caller, mechanism, both));
+  }
   const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) =>
     checkWritable(caller, a),
   );
   for (const object of [pair.public, pair.private])
     domain.audit.object('key-generated', caller.client.peer, caller.token, object);
-  return new WireWriter(16).u64(pair.public.handle).u64(pair.private.handle).done();
+  return replyHandles([pair.public, pair.private]);
 };
 
 const WRAPPING: UseErrors = { handle: 'wrapping_key_handle_invalid', type: 'wrapping_key_type_inconsistent' };

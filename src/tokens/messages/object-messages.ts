@@ -16,18 +16,24 @@ import {
 } from '../caller.ts';
 import { CKA, CKO } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
-import { buildAttributes, changeAttributes, collect, identify } from '../object-template.ts';
+import {
+  buildAttributes,
+  changeAttributes,
+  collect,
+  identify,
+  publicComponents,
+} from '../object-template.ts';
 import {
   checkKeyLength,
   draftKey,
   draftPlain,
   keep,
   noteSession,
-  publicComponents,
   sealValue,
   type Draft,
   type Maker,
 } from '../object-maker.ts';
+import { destroyResident } from '../resident/generation.ts';
 import { changesSeal } from '../sealing.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
@@ -46,7 +52,8 @@ export const handleFind: Handler = async (domain, request, reader) => {
   const after = reader.number();
   const template = collect(readTemplate(reader));
   reader.end();
-  const { view } = await findCaller(domain, request.client, place);
+  const { view, token } = await findCaller(domain, request.client, place);
+  if (after === 0) await domain.resident.refresh(token);
   const found: number[] = [];
   let more = false;
   for (const { handle } of domain.objects.find(view, template, after)) {
@@ -86,7 +93,7 @@ export const handleGetAttributes: Handler = async (domain, request, reader) => {
     throw new SidekeyError('wire_malformed', `${count} attributes are asked for`);
   const types = Array.from({ length: count }, () => reader.u64());
   reader.end();
-  const caller = await findCaller(domain, request.client, place);
+  const caller = await findCaller(domain, request.client, place, handle);
   const object = getObject(domain, caller, handle);
   const wantsValue = isSealedData(object) && types.includes(BigInt(CKA.VALUE));
   const value = wantsValue ? await domain.cells.openData(caller.token, object) : null;
@@ -103,7 +110,7 @@ export const handleSetAttributes: Handler = async (domain, request, reader) => {
   const handle = reader.number();
   const template = collect(readTemplate(reader));
   reader.end();
-  const caller = await findCaller(domain, request.client, place);
+  const caller = await findCaller(domain, request.client, place, handle);
   const object = getObject(domain, caller, handle);
   checkWritable(caller, object.attributes);
   checkAllows(object, CKA.MODIFIABLE, 'CKA_MODIFIABLE');
@@ -196,7 +203,7 @@ export const handleCopy: Handler = async (domain, request, reader) => {
   const handle = reader.number();
   const template = collect(readTemplate(reader));
   reader.end();
-  const caller = await findCaller(domain, request.client, place);
+  const caller = await findCaller(domain, request.client, place, handle);
   const object = getObject(domain, caller, handle);
   checkAllows(object, CKA.COPYABLE, 'CKA_COPYABLE');
   const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: true });
@@ -230,10 +237,14 @@ export const handleDestroy: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const handle = reader.number();
   reader.end();
-  const caller = await findCaller(domain, request.client, place);
+  const caller = await findCaller(domain, request.client, place, handle);
   const object = getObject(domain, caller, handle);
   checkWritable(caller, object.attributes);
   checkAllows(object, CKA.DESTROYABLE, 'CKA_DESTROYABLE');
+  if (object.resident !== undefined) {
+    await destroyResident(domain, caller, object);
+    return EMPTY_REPLY;
+  }
   domain.objects.remove(object);
   if (object.session?.cell != null) domain.cells.drop(object.session.cell);
   domain.cells.forget(handle);
@@ -246,7 +257,7 @@ export const handleObjectSize: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const handle = reader.number();
   reader.end();
-  const object = getObject(domain, await findCaller(domain, request.client, place), handle);
+  const object = getObject(domain, await findCaller(domain, request.client, place, handle), handle);
   const bytes = encodeAttributes(object.attributes).length + (object.blob?.length ?? 0);
   return new WireWriter(8).u64(bytes).done();
 };

@@ -32,7 +32,7 @@ export const handleResolve: Handler = async (domain, request, reader) => {
   const handle = reader.number();
   const mechanism = reader.number();
   reader.end();
-  const caller = await findCaller(domain, request.client, place);
+  const caller = await findCaller(domain, request.client, place, handle);
   check(domain, caller, handle, use, mechanism);
   await bindObject(domain, caller, handle, 0);
   return EMPTY_REPLY;

@@ -25,6 +25,7 @@ import {
   handleObjectSize,
   handleSetAttributes,
 } from './object-messages.ts';
+import { handleResidentCheck, handleResidentOperate } from './resident-messages.ts';
 import { handleResolve } from './resolve-message.ts';
 import { handleMechanisms, handleSlots } from './slot-messages.ts';
 
@@ -50,6 +51,8 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map(
     wrap_key: handleWrapKey,
     unwrap_key: handleUnwrapKey,
     derive_key: handleDeriveKey,
+    resident_check: handleResidentCheck,
+    resident_operate: handleResidentOperate,
     resolve: handleResolve,
   } satisfies Partial<Record<MessageName, Handler>>),
 );

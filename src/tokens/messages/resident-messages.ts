@@ -1,0 +1,154 @@
+/** resident_check and resident_operate: what is asked of keys that live in a key service (ARCHITECTURE.md, "Resident keys"). */
+import { timingSafeEqual } from 'node:crypto';
+import { SidekeyError } from '../../errors.ts';
+import { WireWriter, type WireReader } from '../../wire/buffer.ts';
+import { LIMITS, OPERATE, OPERATIONS, RESIDENT_FROM } from '../../wire/tables.ts';
+import { readMechanism } from '../../wire/template.ts';
+import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import type { Domain } from '../domain.ts';
+import { checkUse } from '../key-use.ts';
+import { RunningOperation, type Asked } from '../resident/operations.ts';
+import { planCipher, planSign, type Plan } from '../resident/plans.ts';
+import type { ResidentKey } from '../resident-port.ts';
+import type { RoutedRequest } from '../service.ts';
+import { keyTypeOf } from '../token-object.ts';
+import type { Handler } from './handler.ts';
+
+const USES: ReadonlyMap<number, Asked['use']> = new Map([
+  [OPERATIONS.encrypt, 'encrypt'],
+  [OPERATIONS.decrypt, 'decrypt'],
+  [OPERATIONS.sign, 'sign'],
+  [OPERATIONS.verify, 'verify'],
+]);
+
+const PLANS: Readonly<Record<Asked['use'], (key: ResidentKey, mechanism: Asked['mechanism']) => Plan>> = {
+  encrypt: (key, mechanism) => planCipher(key, mechanism, true),
+  decrypt: (key, mechanism) => planCipher(key, mechanism, false),
+  sign: planSign,
+  // Public halves are verified with elsewhere: here it is the code of a secret key, made again and compared.
+  verify: planSign,
+};
+
+function toUse(operation: number): Asked['use'] {
+  const use = USES.get(operation);
+  if (use === undefined)
+    throw new SidekeyError('function_not_supported', 'no key is used for this operation');
+  return use;
+}
+
+function readAsked(reader: WireReader, place: Asked['place'], use: Asked['use']): Asked {
+  const handle = reader.number();
+  const { type, params } = readMechanism(reader);
+  return { place, handle, use, mechanism: { type, params: Buffer.from(params) } };
+}
+
+interface Permitted {
+  readonly caller: Caller;
+  readonly key: ResidentKey;
+  readonly keyType: number;
+  readonly plan: Plan;
+}
+
+/** Login, rules, flags, mechanism and parameter: everything that may forbid it. */
+async function permit(domain: Domain, request: RoutedRequest, asked: Asked): Promise<Permitted> {
+  const { place, handle, use, mechanism } = asked;
+  const caller = await findCaller(domain, request.client, place, handle);
+  const object = getObject(domain, caller, handle, 'key_handle_invalid');
+  if (object.resident === undefined || handle < RESIDENT_FROM)
+    throw new SidekeyError('key_handle_invalid', `key ${handle} is not used in a service`);
+  checkUse(domain, object, use, mechanism.type, domain.clock.now());
+  const plan = PLANS[use](object.resident, mechanism);
+  return { caller, key: object.resident, keyType: keyTypeOf(object) ?? 0, plan };
+}
+
+export const handleResidentCheck: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const use = toUse(reader.u8());
+  const asked = readAsked(reader, place, use);
+  reader.end();
+  const { plan, key, keyType } = await permit(domain, request, asked);
+  const writer = new WireWriter(16).u8(plan.rule).u32(plan.size);
+  return writer.u32(keyType).u32(key.sizeBits).u8(0).done();
+};
+
+function compare(mine: Buffer, signature: Buffer | null): Buffer {
+  if (signature === null || signature.length !== mine.length)
+    throw new SidekeyError('signature_len_range', `a code of this key has ${mine.length} bytes`);
+  if (!timingSafeEqual(mine, signature))
+    throw new SidekeyError('signature_invalid', 'this is not the code of these data');
+  return Buffer.alloc(0);
+}
+
+async function finish(
+  domain: Domain,
+  request: RoutedRequest,
+  running: RunningOperation,
+  signature: Buffer | null,
+): Promise<Buffer> {
+  const { asked } = running;
+  const { caller, plan } = await permit(domain, request, asked);
+  const source = domain.resident.service(caller.token);
+  if (source === null)
+    throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
+  const data = running.take();
+  try {
+    const output = await plan.run(source.service, data);
+    domain.residentOperations.count(request.client, caller.client.peer.uid, asked, running.bytes);
+    return asked.use === 'verify' ? compare(output, signature) : output;
+  } finally {
+    data.fill(0);
+  }
+}
+
+function reply(output: Buffer): Buffer {
+  const body = new WireWriter(output.length + 4).bytes(output).done();
+  output.fill(0);
+  return body;
+}
+
+const NOTHING = Buffer.alloc(0);
+
+interface Part {
+  readonly flags: number;
+  readonly number: bigint;
+  /** Of BEGIN; null: of an operation that was begun before. */
+  readonly asked: Asked | null;
+  readonly data: Buffer;
+  readonly signature: Buffer | null;
+}
+
+function readPart(reader: WireReader): Part {
+  const flags = reader.u8();
+  const operation = reader.u8();
+  const number = reader.u64();
+  const isBegin = (flags & OPERATE.begin) !== 0;
+  const asked = isBegin ? readAsked(reader, readPlace(reader), toUse(operation)) : null;
+  const data = reader.optionalBytes(LIMITS.dataMax) ?? NOTHING;
+  const signature = reader.optionalBytes(LIMITS.componentMax);
+  reader.end();
+  return { flags, number, asked, data, signature };
+}
+
+export const handleResidentOperate: Handler = async (domain, request, reader) => {
+  const { flags, number, asked, data, signature } = readPart(reader);
+  const { residentOperations: operations } = domain;
+  if ((flags & OPERATE.cancel) !== 0) {
+    operations.drop(request.client, number);
+    return reply(NOTHING);
+  }
+  if ((flags & OPERATE.more) !== 0)
+    throw new SidekeyError('operation_not_initialized', 'nothing of this operation is left');
+  const running =
+    asked === null
+      ? operations.take(request.client, number)
+      : new RunningOperation(asked, (await permit(domain, request, asked)).plan);
+  try {
+    running.add(data);
+    if ((flags & OPERATE.final) !== 0) return reply(await finish(domain, request, running, signature));
+    operations.keep(request.client, number, running);
+    return reply(NOTHING);
+  } catch (error) {
+    running.wipe();
+    throw error;
+  }
+};

@@ -1,0 +1,135 @@
+/** Keys that are made in the key service, or destroyed there, by the standard's own functions. */
+import { SidekeyError } from '../../errors.ts';
+import { readBool, readUlong, type AttributeMap } from '../attribute-value.ts';
+import { checkWritable, type Caller } from '../caller.ts';
+import { CKA, CKK, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
+import { revoke, type Domain } from '../domain.ts';
+import { typeGeneratedBy } from '../key-types.ts';
+import { findMechanism } from '../key-use.ts';
+import { buildAttributes, identify } from '../object-template.ts';
+import type { Mechanism } from '../ports.ts';
+import type { ResidentKeys, ResidentUse } from '../resident-port.ts';
+import type { ResidentOptions } from '../token-catalogue.ts';
+import type { TokenObject } from '../token-object.ts';
+import { findSpec, type SpecRow } from './specs.ts';
+
+const NAME = /^[A-Za-z0-9_./-]{1,255}$/;
+const RSA_F4 = '010001';
+
+/** A key's template and, for a pair, that of its public half. */
+export interface Templates {
+  readonly public: AttributeMap | null;
+  readonly key: AttributeMap;
+}
+
+/** Whether a token object that is generated on this token belongs to the service. */
+export function isMadeInService(domain: Domain, { token }: Caller, template: AttributeMap): boolean {
+  return readBool(template, CKA.TOKEN) && domain.resident.service(token)?.options.create === true;
+}
+
+function build(caller: Caller, objectClass: number, keyType: number, template: AttributeMap): AttributeMap {
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  checkWritable(caller, attributes);
+  return attributes;
+}
+
+function checkSecrecy(attributes: AttributeMap): void {
+  if (readBool(attributes, CKA.EXTRACTABLE) || !readBool(attributes, CKA.SENSITIVE))
+    throw new SidekeyError('template_inconsistent', 'a key of the service is sensitive and not extractable');
+}
+
+function demandSpec(service: ResidentKeys, keyType: number, attributes: AttributeMap): SpecRow {
+  const exponent = attributes.get(CKA.PUBLIC_EXPONENT)?.toString('hex') ?? '';
+  if (keyType === CKK.RSA && exponent !== '' && exponent.padStart(6, '0') !== RSA_F4)
+    throw new SidekeyError('attribute_value_invalid', 'the service makes keys with the exponent 65537');
+  const row = findSpec(keyType, attributes);
+  if (row !== null && service.creates.includes(row.spec)) return row;
+  const isCurve = attributes.has(CKA.EC_PARAMS);
+  throw new SidekeyError(
+    isCurve ? 'curve_not_supported' : 'key_size_range',
+    'the service makes no key of this kind and size',
+  );
+}
+
+function firstOf({ key, public: shown }: Templates, type: number): Buffer {
+  const own = key.get(type);
+  return own !== undefined && own.length > 0 ? own : (shown?.get(type) ?? Buffer.alloc(0));
+}
+
+function nameOf(templates: Templates, { prefix }: ResidentOptions): string {
+  const label = firstOf(templates, CKA.LABEL).toString('utf8');
+  if (label === '')
+    throw new SidekeyError('template_incomplete', 'a key of the service needs a CKA_LABEL: its name');
+  if (!NAME.test(prefix + label))
+    throw new SidekeyError(
+      'attribute_value_invalid',
+      'the name of a key has letters, digits and "-", "_", ".", "/"',
+    );
+  return prefix + label;
+}
+
+function idOf(templates: Templates, service: ResidentKeys): Buffer {
+  const id = firstOf(templates, CKA.ID);
+  if (id.length === 0 || service.keepsIds) return id;
+  throw new SidekeyError('template_inconsistent', 'the service keeps no CKA_ID: the key gets one of its own');
+}
+
+/** What the template says, not its defaults; where it says nothing, what such keys are for. */
+function usesOf({ key }: Templates, keyType: number): ResidentUse[] {
+  const isCipher = keyType === CKK.AES;
+  const asked: ResidentUse[] = [];
+  if (readBool(key, CKA.SIGN)) asked.push('sign');
+  if (readBool(key, CKA.DECRYPT) || readBool(key, CKA.ENCRYPT)) asked.push('decrypt');
+  if (asked.length > 0) return asked;
+  return isCipher ? ['decrypt'] : ['sign'];
+}
+
+/** The objects of the key that was made; the public one first. */
+export async function generateResident(
+  domain: Domain,
+  caller: Caller,
+  mechanism: Mechanism,
+  templates: Templates,
+): Promise<TokenObject[]> {
+  const source = domain.resident.service(caller.token);
+  if (source === null) throw new SidekeyError('internal', 'the token shows no resident keys');
+  const { service, options } = source;
+  const isPair = templates.public !== null;
+  const flag = isPair ? MECHANISM_FLAG.GENERATE_KEY_PAIR : MECHANISM_FLAG.GENERATE;
+  const { keyType } = findMechanism(domain, caller.token.id, mechanism.type, flag);
+  if (keyType === null || typeGeneratedBy(mechanism.type) !== null)
+    throw new SidekeyError('mechanism_invalid', 'the service makes no keys by this mechanism');
+  const shown = isPair ? build(caller, CKO.PUBLIC_KEY, keyType, templates.public) : null;
+  const hidden = build(caller, isPair ? CKO.PRIVATE_KEY : CKO.SECRET_KEY, keyType, templates.key);
+  checkSecrecy(hidden);
+  const { spec, sizeBits } = demandSpec(service, keyType, shown ?? hidden);
+  const key = await service.create({
+    name: nameOf(templates, options),
+    spec,
+    sizeBits: sizeBits ?? 8 * (readUlong(hidden, CKA.VALUE_LEN) ?? 0),
+    uses: usesOf(templates, keyType),
+    ckaId: idOf(templates, service),
+  });
+  const objects = await domain.resident.add(caller.token, key);
+  for (const object of objects)
+    domain.audit.object('key-generated', caller.client.peer, caller.token, object, { service: key.id });
+  return objects;
+}
+
+/** C_DestroyObject on the half that holds the key; what the service made of it goes to the audit log. */
+export async function destroyResident(domain: Domain, caller: Caller, object: TokenObject): Promise<void> {
+  const source = domain.resident.service(caller.token);
+  const key = object.resident;
+  if (source === null || key === undefined)
+    throw new SidekeyError('internal', 'the object stands for no resident key');
+  const outcome = await source.service.destroy(key);
+  const gone = domain.resident.objects(caller.token).filter(({ resident }) => resident?.id === key.id);
+  domain.resident.remove(caller.token, key);
+  for (const { handle } of gone) {
+    domain.cells.forget(handle);
+    await revoke(domain, caller.place.slot, handle);
+  }
+  const fields = { service: key.id, outcome };
+  domain.audit.object('object-destroyed', caller.client.peer, caller.token, object, fields);
+}

@@ -1,0 +1,193 @@
+/**
+ * The keys of key services as objects of tokens: each token's list is asked for when somebody looks and it is older than `refresh`, once
+ * however many look. While the service is unreachable the list that was there goes on (every use asks the service anyway); a refusal ends it.
+ */
+import { LRUCache } from 'lru-cache';
+import { SidekeyError } from '../../errors.ts';
+import { RESIDENT_FROM } from '../../wire/tables.ts';
+import type { Clock, Provider } from '../ports.ts';
+import type { ResidentKey, ResidentKeys } from '../resident-port.ts';
+import type { TokenRow } from '../store-port.ts';
+import type { ResidentOptions, TokenCatalogue } from '../token-catalogue.ts';
+import { FIRST_PUBLIC_HANDLE, type TokenObject } from '../token-object.ts';
+import { objectsOf } from './objects.ts';
+import { isPair, rowOf } from './specs.ts';
+
+const KEYS_MAX = 1000;
+/** Public keys never change for an id. */
+const PUBLIC_KEYS_MAX = 4000;
+const PUBLIC_KEYS_AT_ONCE = 8;
+/** After a failure the service is not asked for the list again for so long. */
+const PAUSE_MS = 2000;
+/** Lists of some services lag behind: for so long what was made here is there, and what was destroyed is not. */
+const LAG_MS = 60_000;
+
+interface Change {
+  /** null: destroyed. */
+  readonly key: ResidentKey | null;
+  readonly until: number;
+}
+
+interface Listing {
+  /** By handle, ascending; null: there was no list yet. */
+  objects: readonly TokenObject[] | null;
+  askedAt: number;
+  failure: SidekeyError | null;
+  asking: Promise<void> | null;
+  /** By the key's id. */
+  readonly changes: Map<string, Change>;
+}
+
+export function isResidentHandle(handle: number): boolean {
+  return handle >= FIRST_PUBLIC_HANDLE;
+}
+
+export class ResidentObjects {
+  readonly #catalogue: TokenCatalogue;
+  readonly #providers: ReadonlyMap<string, Provider>;
+  readonly #clock: Clock;
+  readonly #listings = new Map<string, Listing>();
+  readonly #publicKeys = new LRUCache<string, Buffer>({ max: PUBLIC_KEYS_MAX });
+
+  constructor(deps: { catalogue: TokenCatalogue; providers: ReadonlyMap<string, Provider>; clock: Clock }) {
+    this.#catalogue = deps.catalogue;
+    this.#providers = deps.providers;
+    this.#clock = deps.clock;
+  }
+
+  /** What serves a token's resident keys, and how; null: it shows none. */
+  service(token: TokenRow): { service: ResidentKeys; options: ResidentOptions } | null {
+    const options = this.#catalogue.resident(token);
+    const service = this.#providers.get(token.provider)?.resident ?? null;
+    return options === null || service === null ? null : { service, options };
+  }
+
+  /** Of a list that is there: ascending by handle. */
+  objects(token: TokenRow): readonly TokenObject[] {
+    return this.#listings.get(token.serial)?.objects ?? [];
+  }
+
+  /** The object, if it is in the list that is there. */
+  get(token: TokenRow, handle: number): TokenObject | null {
+    return this.objects(token).find((object) => object.handle === handle) ?? null;
+  }
+
+  /** Makes the list young enough to be looked at. Rejects when there is none and the service gives none. */
+  async refresh(token: TokenRow): Promise<void> {
+    const source = this.service(token);
+    if (source === null) return;
+    const listing = this.#listingOf(token);
+    const age = this.#clock.monotonic() - listing.askedAt;
+    const isDue = age >= (listing.failure === null ? source.options.refreshMs : PAUSE_MS);
+    if (listing.asking === null && isDue) this.#ask(token, listing, source.service, source.options);
+    await listing.asking;
+    if (listing.objects === null && listing.failure !== null) throw listing.failure;
+  }
+
+  /** Before a handle is looked up: a process may know it from an agent that was here before. */
+  async settle(token: TokenRow, handle: number): Promise<void> {
+    if (isResidentHandle(handle) && this.get(token, handle) === null) await this.refresh(token);
+  }
+
+  #listingOf({ serial }: TokenRow): Listing {
+    const known = this.#listings.get(serial);
+    if (known !== undefined) return known;
+    const fresh = { objects: null, askedAt: -Infinity, failure: null, asking: null, changes: new Map() };
+    this.#listings.set(serial, fresh);
+    return fresh;
+  }
+
+  #ask(token: TokenRow, listing: Listing, service: ResidentKeys, options: ResidentOptions): void {
+    listing.askedAt = this.#clock.monotonic();
+    const before = listing.objects;
+    listing.asking = this.#list(token, listing, service, options)
+      .then((objects) => {
+        listing.failure = null;
+        // A key that was made or destroyed meanwhile may be missing in what was asked before: it is asked again.
+        if (listing.objects === before) listing.objects = objects;
+        else listing.askedAt = -Infinity;
+      })
+      .catch((error: unknown) => {
+        listing.failure =
+          error instanceof SidekeyError
+            ? error
+            : new SidekeyError('internal', 'the list of keys is of no use', { cause: error });
+        if (listing.failure.code === 'provider_refused') listing.objects = null;
+      })
+      .finally(() => {
+        listing.asking = null;
+      });
+  }
+
+  async #list(
+    token: TokenRow,
+    listing: Listing,
+    service: ResidentKeys,
+    options: ResidentOptions,
+  ): Promise<TokenObject[]> {
+    const listed = new Map((await service.list(options.prefix, KEYS_MAX)).map((key) => [key.id, key]));
+    for (const [id, { key, until }] of listing.changes) {
+      if (until < this.#clock.monotonic()) listing.changes.delete(id);
+      else if (key === null) listed.delete(id);
+      else if (!listed.has(id)) listed.set(id, key);
+    }
+    const [keys, made] = [[...listed.values()], new Map<number, TokenObject>()];
+    for (let at = 0; at < keys.length; at += PUBLIC_KEYS_AT_ONCE) {
+      const some = keys.slice(at, at + PUBLIC_KEYS_AT_ONCE);
+      const objects = await Promise.all(some.map((key) => this.#objectsOf(token, service, key, options)));
+      // Two keys of one handle are not to be expected in any number of lifetimes: the first is kept.
+      for (const object of objects.flat()) if (!made.has(object.handle)) made.set(object.handle, object);
+    }
+    return [...made.values()].sort((a, b) => a.handle - b.handle);
+  }
+
+  /** A key whose public half cannot be had does not hide the others; that nobody answers is another matter. */
+  async #objectsOf(
+    token: TokenRow,
+    service: ResidentKeys,
+    key: ResidentKey,
+    options: ResidentOptions,
+  ): Promise<TokenObject[]> {
+    try {
+      const info = isPair(rowOf(key.spec)) ? await this.#publicKey(service, token, key) : null;
+      return objectsOf(token, key, info, options);
+    } catch (error) {
+      if (error instanceof SidekeyError && error.code === 'provider_refused') return [];
+      throw error;
+    }
+  }
+
+  async #publicKey(service: ResidentKeys, { provider }: TokenRow, key: ResidentKey): Promise<Buffer> {
+    const name = `${provider} ${key.id}`;
+    const known = this.#publicKeys.get(name);
+    if (known !== undefined) return known;
+    const info = await service.publicKey(key);
+    this.#publicKeys.set(name, info);
+    return info;
+  }
+
+  /** Shows a key that was made just now; its objects, the public one first. */
+  async add(token: TokenRow, key: ResidentKey): Promise<TokenObject[]> {
+    const source = this.service(token);
+    if (source === null) throw new SidekeyError('internal', 'the token shows no resident keys');
+    const info = isPair(rowOf(key.spec)) ? await this.#publicKey(source.service, token, key) : null;
+    const objects = objectsOf(token, key, info, source.options);
+    const listing = this.#listingOf(token);
+    listing.changes.set(key.id, { key, until: this.#clock.monotonic() + LAG_MS });
+    const others = this.objects(token).filter(({ resident }) => resident?.id !== key.id);
+    listing.objects = [...others, ...objects].sort((a, b) => a.handle - b.handle);
+    return objects;
+  }
+
+  /** Hides a key that was destroyed just now. */
+  remove(token: TokenRow, key: ResidentKey): void {
+    const listing = this.#listingOf(token);
+    listing.changes.set(key.id, { key: null, until: this.#clock.monotonic() + LAG_MS });
+    listing.objects = this.objects(token).filter(({ resident }) => resident?.id !== key.id);
+  }
+}
+
+/** Whether what is asked of the handle is asked of the service: a private or secret key. */
+export function isForwarded(handle: number): boolean {
+  return handle >= RESIDENT_FROM;
+}

@@ -1,0 +1,370 @@
+// Keys of a key service as objects: what programs see of them, what reaches the service, and what never does.
+import { constants, createHash, createPublicKey, publicEncrypt, randomBytes, verify } from 'node:crypto';
+import { test } from 'tap';
+import { SidekeyError } from '../../src/errors.ts';
+import { readMechanisms } from '../../src/tokens/attribute-value.ts';
+import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
+import type { NewResidentKey, ResidentUse } from '../../src/tokens/resident-port.ts';
+import type { ResidentOptions } from '../../src/tokens/token-catalogue.ts';
+import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
+import { OPERATE, OPERATIONS, OUTPUT, RESIDENT_FROM } from '../../src/wire/tables.ts';
+import { MemoryKeys } from '../fakes/memory-keys.ts';
+import { P256 } from './fake-keeper.ts';
+import { makeRig, Program, type Rig } from './rig.ts';
+
+const OPTIONS: ResidentOptions = { prefix: 'app-', refreshMs: 1000, create: true, destroy: true };
+const SHA256_RSA_PKCS = 0x40;
+const SHA256_RSA_PKCS_PSS = 0x43;
+const OAEP = 0x09;
+const ECDSA = 0x1041;
+const ECDSA_SHA256 = 0x1044;
+const ECDSA_SHA384 = 0x1045;
+const MESSAGE = Buffer.from('to be signed');
+const NO_PARAMS: Buffer = Buffer.alloc(0);
+
+async function scene(login: 'pin' | 'none' = 'none', options: Partial<ResidentOptions> = {}) {
+  const keys = new MemoryKeys();
+  const rig = await makeRig(':memory:', login, 1000, { keys, options: { ...OPTIONS, ...options } });
+  return { keys, rig, app: await Program.start(rig, 1n) };
+}
+
+function key(name: string, spec: NewResidentKey['spec'], ...uses: ResidentUse[]): NewResidentKey {
+  return { name, spec, uses, sizeBits: 256, ckaId: Buffer.alloc(0) };
+}
+
+type Operation = keyof typeof OPERATIONS;
+
+interface Step {
+  readonly flags: number;
+  readonly data: Buffer;
+  readonly signature?: Buffer;
+}
+
+class Service {
+  readonly #app: Program;
+  #number = 1n;
+
+  constructor(app: Program) {
+    this.#app = app;
+  }
+
+  async check(operation: Operation, handle: number, type: number, params = NO_PARAMS): Promise<number[]> {
+    const body = this.#app.place().u8(OPERATIONS[operation]).u64(handle).u64(type).bytes(params);
+    const reader = new WireReader(await this.#app.send('resident_check', body));
+    return [reader.u8(), reader.u32(), reader.u32(), reader.u32(), reader.u8()];
+  }
+
+  async step(number: bigint, operation: Operation, step: Step, begin: Buffer | null = null): Promise<Buffer> {
+    const flags = step.flags | (begin === null ? 0 : OPERATE.begin);
+    const body = new WireWriter().u8(flags).u8(OPERATIONS[operation]).u64(number);
+    if (begin !== null) body.raw(begin);
+    body.bytes(step.data).bytes(step.signature ?? null);
+    return Buffer.from(new WireReader(await this.#app.send('resident_operate', body)).bytes(1 << 17));
+  }
+
+  begin(handle: number, type: number, params: Buffer): Buffer {
+    return this.#app.place().u64(handle).u64(type).bytes(params).done();
+  }
+
+  /** In as many parts as data are given. */
+  async run(
+    operation: Operation,
+    handle: number,
+    type: number,
+    data: readonly Buffer[],
+    more: { params?: Buffer; signature?: Buffer } = {},
+  ): Promise<Buffer> {
+    const number = this.#number++;
+    let output = NO_PARAMS;
+    for (const [i, part] of data.entries()) {
+      const flags = i === data.length - 1 ? OPERATE.final : 0;
+      const begin = i === 0 ? this.begin(handle, type, more.params ?? NO_PARAMS) : null;
+      const signature = flags === OPERATE.final && more.signature ? { signature: more.signature } : {};
+      output = await this.step(number, operation, { flags, data: part, ...signature }, begin);
+    }
+    return output;
+  }
+}
+
+async function only(app: Program, objectClass: number, label: string): Promise<number> {
+  const [handle = 0, ...others] = await app.find({ [CKA.CLASS]: objectClass, [CKA.LABEL]: label });
+  if (others.length > 0 || handle === 0) throw new Error(`not one object ${label}`);
+  return handle;
+}
+
+test('a pair of the service is a private and a public object of one short CKA_ID', async (t) => {
+  const { keys, app, rig } = await scene();
+  await keys.create(key('app-sign', 'ec-p256', 'sign'));
+  await keys.create(key('other', 'ec-p256', 'sign'));
+  const hidden = await only(app, CKO.PRIVATE_KEY, 'sign');
+  const shown = await only(app, CKO.PUBLIC_KEY, 'sign');
+  t.equal((await app.find({})).length, 2, 'a name without the prefix is not shown');
+  t.ok(hidden >= RESIDENT_FROM && shown < RESIDENT_FROM, 'the handle says where operations go');
+  const types = [CKA.ID, CKA.SENSITIVE, CKA.EXTRACTABLE, CKA.LOCAL, CKA.TOKEN, CKA.SIGN, CKA.DECRYPT];
+  const { values } = await app.read(hidden, ...types);
+  t.same(
+    values.slice(1).map(([value]) => value),
+    [1, 0, 1, 1, 1, 0],
+  );
+  t.equal(values[0]?.length, 8);
+  t.same((await app.read(shown, CKA.ID)).values[0], values[0]);
+  const { values: open, states } = await app.read(shown, CKA.EC_PARAMS, CKA.EC_POINT, CKA.PUBLIC_KEY_INFO);
+  t.same(open[0], P256);
+  t.equal(open[1]?.length, 67);
+  t.ok(createPublicKey({ key: open[2] ?? NO_PARAMS, format: 'der', type: 'spki' }));
+  t.same(states, [0, 0, 0]);
+  t.same((await app.read(hidden, CKA.VALUE)).states, [1], 'the value is sensitive');
+  await rig.restart();
+  const again = await Program.start(rig, 2n);
+  t.equal(await only(again, CKO.PRIVATE_KEY, 'sign'), hidden, 'the handle outlives the agent');
+});
+
+test('signing in one part and in three is one request to the service, with the digest', async (t) => {
+  const { keys, app } = await scene();
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  await keys.create(key('app-rsa', 'rsa-2048', 'sign'));
+  const service = new Service(app);
+  const parts = [MESSAGE.subarray(0, 3), MESSAGE.subarray(3, 7), MESSAGE.subarray(7)];
+  for (const [label, mechanism] of [
+    ['ec', ECDSA_SHA256],
+    ['ec', ECDSA_SHA384],
+    ['rsa', SHA256_RSA_PKCS],
+  ] as const) {
+    const hidden = await only(app, CKO.PRIVATE_KEY, label);
+    const info = (await app.read(hidden, CKA.PUBLIC_KEY_INFO)).values[0] ?? NO_PARAMS;
+    const shown = createPublicKey({ key: info, format: 'der', type: 'spki' });
+    const [rule, size, keyType, bits] = await service.check('sign', hidden, mechanism);
+    t.same([rule, keyType], [OUTPUT.fixed, label === 'ec' ? CKK.EC : CKK.RSA]);
+    for (const data of [[MESSAGE], parts]) {
+      const before = keys.calls.filter((call) => call === 'sign').length;
+      const signature = await service.run('sign', hidden, mechanism, data);
+      t.equal(keys.calls.filter((call) => call === 'sign').length, before + 1);
+      t.equal(signature.length, size, `${bits} bits`);
+      const hash = mechanism === ECDSA_SHA384 ? 'sha384' : 'sha256';
+      t.ok(verify(hash, MESSAGE, { key: shown, dsaEncoding: 'ieee-p1363' }, signature), hash);
+    }
+  }
+});
+
+test('raw RSA takes a DigestInfo, raw ECDSA a digest of any length, PSS the salt of the service', async (t) => {
+  const { keys, app } = await scene();
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  await keys.create(key('app-rsa', 'rsa-2048', 'sign'));
+  const service = new Service(app);
+  const ec = await only(app, CKO.PRIVATE_KEY, 'ec');
+  const rsa = await only(app, CKO.PRIVATE_KEY, 'rsa');
+  const shownOf = async (handle: number) => {
+    const info = (await app.read(handle, CKA.PUBLIC_KEY_INFO)).values[0] ?? NO_PARAMS;
+    return createPublicKey({ key: info, format: 'der', type: 'spki' });
+  };
+  for (const hash of ['sha1', 'sha256', 'sha512']) {
+    const digest = createHash(hash).update(MESSAGE).digest();
+    const signature = await service.run('sign', ec, ECDSA, [digest]);
+    t.ok(verify(hash, MESSAGE, { key: await shownOf(ec), dsaEncoding: 'ieee-p1363' }, signature), hash);
+  }
+  await t.rejects(service.run('sign', rsa, 1, [randomBytes(246)]), { code: 'data_len_range' });
+  const pss = (salt: number) => new WireWriter().u64(0x250).u64(2).u64(salt).done();
+  const signature = await service.run('sign', rsa, SHA256_RSA_PKCS_PSS, [MESSAGE], { params: pss(32) });
+  const padding = constants.RSA_PKCS1_PSS_PADDING;
+  t.ok(verify('sha256', MESSAGE, { key: await shownOf(rsa), padding, saltLength: 32 }, signature));
+  const refused = service.check('sign', rsa, SHA256_RSA_PKCS_PSS, pss(20));
+  await t.rejects(refused, { code: 'mechanism_param_invalid' }, 'another salt is refused at the beginning');
+});
+
+test('decryption, encryption, and codes that are made and compared', async (t) => {
+  const { keys, app } = await scene();
+  await keys.create(key('app-rsa', 'rsa-2048', 'decrypt'));
+  await keys.create(key('app-aes', 'aes-256', 'decrypt'));
+  await keys.create(key('app-mac', 'generic', 'sign'));
+  const service = new Service(app);
+  const rsa = await only(app, CKO.PRIVATE_KEY, 'rsa');
+  const info = (await app.read(rsa, CKA.PUBLIC_KEY_INFO)).values[0] ?? NO_PARAMS;
+  const shown = createPublicKey({ key: info, format: 'der', type: 'spki' });
+  const oaep = { key: shown, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' };
+  const params = new WireWriter().u64(0x250).u64(2).bytes(NO_PARAMS).done();
+  const ciphertext = publicEncrypt(oaep, MESSAGE);
+  t.same(await service.run('decrypt', rsa, OAEP, [ciphertext], { params }), MESSAGE);
+  await t.rejects(service.run('decrypt', rsa, OAEP, [ciphertext.subarray(1)], { params }), {
+    code: 'encrypted_data_len_range',
+  });
+  await t.rejects(service.check('sign', rsa, SHA256_RSA_PKCS), { code: 'key_function_not_permitted' });
+  const aes = await only(app, CKO.SECRET_KEY, 'aes');
+  const gcm = new WireWriter().bytes(randomBytes(12)).bytes(Buffer.from('beside')).u32(128).done();
+  const sealed = await service.run('encrypt', aes, CKM.AES_GCM, [MESSAGE, MESSAGE], { params: gcm });
+  t.equal(sealed.length, 2 * MESSAGE.length + 16);
+  t.same(
+    await service.run('decrypt', aes, CKM.AES_GCM, [sealed], { params: gcm }),
+    Buffer.concat([MESSAGE, MESSAGE]),
+  );
+  const mac = await only(app, CKO.SECRET_KEY, 'mac');
+  const code = await service.run('sign', mac, CKM.SHA256_HMAC, [MESSAGE]);
+  await service.run('verify', mac, CKM.SHA256_HMAC, [MESSAGE], { signature: code });
+  const wrong = service.run('verify', mac, CKM.SHA256_HMAC, [MESSAGE], { signature: randomBytes(32) });
+  await t.rejects(wrong, { code: 'signature_invalid' });
+});
+
+test('a public half is used from a cell, and the service is not asked', async (t) => {
+  const { keys, app, rig } = await scene();
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  const shown = await only(app, CKO.PUBLIC_KEY, 'ec');
+  const before = keys.calls.length;
+  await app.resolve(shown, 'verify', ECDSA_SHA256);
+  t.equal(rig.keeper.bindings.size, 1);
+  t.equal(keys.calls.length, before);
+  const hidden = await only(app, CKO.PRIVATE_KEY, 'ec');
+  await t.rejects(app.resolve(hidden, 'sign', ECDSA_SHA256), { code: 'key_handle_invalid' });
+  await t.rejects(app.copy(hidden, {}), { code: 'action_prohibited' });
+  await t.rejects(app.set(hidden, { [CKA.LABEL]: 'x' }), { code: 'action_prohibited' });
+});
+
+test('a mechanism that the key has not is refused at the beginning', async (t) => {
+  const { keys, app } = await scene();
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  const service = new Service(app);
+  const hidden = await only(app, CKO.PRIVATE_KEY, 'ec');
+  const allowed = (await app.read(hidden, CKA.ALLOWED_MECHANISMS)).values[0] ?? NO_PARAMS;
+  t.ok(readMechanisms(new Map([[1, allowed]]), 1).includes(ECDSA_SHA256));
+  await t.rejects(service.check('sign', hidden, SHA256_RSA_PKCS), { code: 'key_type_inconsistent' });
+  await t.rejects(service.check('decrypt', hidden, ECDSA), { code: 'mechanism_invalid' });
+  await t.rejects(service.check('sign', hidden, ECDSA, Buffer.of(1)), { code: 'mechanism_param_invalid' });
+  await t.rejects(service.check('sign', hidden + 1, ECDSA), { code: 'key_handle_invalid' });
+});
+
+test('without a login the private half is not there, and a logout ends what was begun', async (t) => {
+  const { keys, app, rig } = await scene('pin');
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  t.same(await app.find({ [CKA.CLASS]: CKO.PRIVATE_KEY }), []);
+  await app.login();
+  const hidden = await only(app, CKO.PRIVATE_KEY, 'ec');
+  const service = new Service(app);
+  await service.step(7n, 'sign', { flags: 0, data: MESSAGE }, service.begin(hidden, ECDSA_SHA256, NO_PARAMS));
+  await app.send('logout', new WireWriter().u64(app.slot));
+  const finish = service.step(7n, 'sign', { flags: OPERATE.final, data: NO_PARAMS });
+  await t.rejects(finish, { code: 'key_handle_invalid' });
+  t.notOk(keys.calls.includes('sign'), 'and the service was never asked');
+  const stranger = await Program.start(rig, 5n, 4711);
+  await t.rejects(new Service(stranger).check('sign', hidden, ECDSA_SHA256), { code: 'slot_id_invalid' });
+});
+
+test('gathered data have a bound, and an operation belongs to its client and ends with it', async (t) => {
+  const { keys, app, rig } = await scene();
+  await keys.create(key('app-ed', 'ed25519', 'sign'));
+  const hidden = await only(app, CKO.PRIVATE_KEY, 'ed');
+  const service = new Service(app);
+  const begin = service.begin(hidden, 0x1057, NO_PARAMS);
+  await service.step(1n, 'sign', { flags: 0, data: Buffer.alloc(4000) }, begin);
+  await t.rejects(service.step(1n, 'sign', { flags: 0, data: Buffer.alloc(97) }), { code: 'data_len_range' });
+  await t.rejects(service.step(1n, 'sign', { flags: OPERATE.final, data: NO_PARAMS }), {
+    code: 'operation_lost',
+  });
+  await service.step(2n, 'sign', { flags: 0, data: MESSAGE }, begin);
+  const other = new Service(await Program.start(rig, 2n));
+  const stolen = other.step(2n, 'sign', { flags: OPERATE.final, data: NO_PARAMS });
+  await t.rejects(stolen, { code: 'operation_lost' });
+  await service.step(2n, 'sign', { flags: OPERATE.cancel, data: NO_PARAMS });
+  await t.rejects(service.step(2n, 'sign', { flags: OPERATE.final, data: NO_PARAMS }), {
+    code: 'operation_lost',
+  });
+  await service.step(3n, 'sign', { flags: 0, data: MESSAGE }, begin);
+  rig.service.clientClosed(1n);
+  await rig.service.clientOpened({ ...rig.keeper.connected.get(1n)! /* it is connected above */ });
+  await t.rejects(service.step(3n, 'sign', { flags: OPERATE.final, data: NO_PARAMS }), {
+    code: 'operation_lost',
+  });
+});
+
+test('pairs and keys are generated in the service, audited, and destroyed there', async (t) => {
+  const { keys, app, rig } = await scene();
+  const [shown, hidden] = await app.generatePair(
+    { [CKA.EC_PARAMS]: P256, [CKA.TOKEN]: true },
+    { [CKA.TOKEN]: true, [CKA.LABEL]: 'made', [CKA.SIGN]: true },
+  );
+  t.equal(await only(app, CKO.PRIVATE_KEY, 'made'), hidden);
+  t.equal(await only(app, CKO.PUBLIC_KEY, 'made'), shown);
+  t.match(
+    await keys.list('app-made'),
+    [{ name: 'app-made', spec: 'ec-p256' }],
+    'with the prefix at the service',
+  );
+  t.match(rig.records.at(-1), { event: 'key-generated', fields: { handle: hidden, service: /^key-/ } });
+  const secret = await app.generate(
+    { [CKA.TOKEN]: true, [CKA.LABEL]: 'mac', [CKA.VALUE_LEN]: 32 },
+    CKM.GENERIC_SECRET_KEY_GEN,
+  );
+  t.ok(secret >= RESIDENT_FROM);
+  await t.rejects(app.destroy(shown), { code: 'action_prohibited' }, 'the public half goes with the other');
+  await app.destroy(hidden);
+  t.same(await app.find({ [CKA.LABEL]: 'made' }), []);
+  t.same(await keys.list('app-made'), []);
+  t.match(rig.records.at(-1), { event: 'object-destroyed', fields: { outcome: 'destroyed' } });
+  const session = await app.generate({ [CKA.VALUE_LEN]: 32 });
+  t.ok(session < RESIDENT_FROM, 'session keys are made here');
+});
+
+test('what a template cannot have is refused before the service is asked', async (t) => {
+  const { keys, app } = await scene();
+  const pair = (hidden: Record<number, Buffer | number | boolean | string>, open = {}) =>
+    app.generatePair({ [CKA.EC_PARAMS]: P256, ...open }, { [CKA.TOKEN]: true, [CKA.LABEL]: 'x', ...hidden });
+  await t.rejects(pair({ [CKA.LABEL]: '' }), { code: 'template_incomplete' });
+  await t.rejects(pair({ [CKA.LABEL]: 'a b' }), { code: 'attribute_value_invalid' });
+  await t.rejects(pair({ [CKA.ID]: Buffer.of(1) }), { code: 'template_inconsistent' });
+  await t.rejects(pair({ [CKA.EXTRACTABLE]: true }), { code: 'template_inconsistent' });
+  const p521 = { [CKA.EC_PARAMS]: Buffer.from('06052b81040023', 'hex') };
+  await t.rejects(pair({}, p521), { code: 'curve_not_supported' });
+  app.readWrite = false;
+  await t.rejects(pair({}), { code: 'session_read_only' });
+  t.notOk(keys.calls.includes('create'));
+});
+
+test('without create and destroy keys are made in the token, and none of the service is destroyed', async (t) => {
+  const { keys, app } = await scene('none', { create: false, destroy: false });
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  await t.rejects(app.destroy(await only(app, CKO.PRIVATE_KEY, 'ec')), { code: 'action_prohibited' });
+  const [, hidden] = await app.generatePair(
+    { [CKA.EC_PARAMS]: P256, [CKA.TOKEN]: true },
+    { [CKA.TOKEN]: true, [CKA.LABEL]: 'mine' },
+  );
+  t.ok(hidden < RESIDENT_FROM);
+  t.equal(keys.calls.filter((call) => call === 'create').length, 1);
+});
+
+async function looked(rig: Rig, app: Program, afterMs: number): Promise<number> {
+  rig.now += afterMs;
+  return (await app.find({})).length;
+}
+
+test('the list is asked once per refresh, outlives an outage, and ends with a refusal', async (t) => {
+  const { keys, app, rig } = await scene();
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  const lists = () => keys.calls.filter((call) => call === 'list').length;
+  await Promise.all([app.find({}), app.find({}), app.find({})]);
+  t.equal(lists(), 1, 'however many look at once');
+  await looked(rig, app, 999);
+  t.equal(lists(), 1);
+  keys.fault = new SidekeyError('provider_unreachable', 'nobody answers');
+  t.equal(await looked(rig, app, 1), 2, 'what was there is there');
+  t.equal(await looked(rig, app, 100), 2);
+  t.equal(lists(), 2, 'and the service is not asked again at once');
+  keys.fault = new SidekeyError('provider_refused', 'no right');
+  await t.rejects(looked(rig, app, 2000), { code: 'provider_refused' });
+  await t.rejects(looked(rig, app, 100), { code: 'provider_refused' });
+  keys.fault = null;
+  t.equal(await looked(rig, app, 2000), 2, 'and is back when the service says yes again');
+});
+
+test('a use that the service refuses or does not answer is that error, and uses are counted for the audit log', async (t) => {
+  const { keys, app, rig } = await scene();
+  await keys.create(key('app-ec', 'ec-p256', 'sign'));
+  const hidden = await only(app, CKO.PRIVATE_KEY, 'ec');
+  const service = new Service(app);
+  for (const code of ['provider_unreachable', 'provider_refused'] as const) {
+    keys.fault = new SidekeyError(code, 'as it is');
+    await t.rejects(service.run('sign', hidden, ECDSA_SHA256, [MESSAGE]), { code });
+  }
+  keys.fault = null;
+  await service.run('sign', hidden, ECDSA_SHA256, [MESSAGE]);
+  await service.run('sign', hidden, ECDSA_SHA256, [MESSAGE, MESSAGE]);
+  await rig.service.flushUsage();
+  const fields = { handle: hidden, operation: 'sign', times: 2, bytes: 3 * MESSAGE.length };
+  t.match(rig.records.at(-1), { event: 'key-used', fields });
+});
