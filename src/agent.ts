@@ -1,7 +1,7 @@
 /** The agent: its parts, put together from a configuration, and the order in which they begin and end. */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { isAdministrator } from './access/administrators.ts';
 import { createAccessPolicy, matchesRule } from './access/rules.ts';
 import { completePeer, readPeer } from './access/peer-reader.ts';
@@ -19,11 +19,14 @@ import type { Logger } from './log/logger.ts';
 import { SYSTEM_CLOCK } from './clock.ts';
 import { createProvider } from './providers/create-provider.ts';
 import { agentStatus } from './status.ts';
+import { providerStatus, type ProviderStatus } from './metrics/provider-status.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import { collectState, Observation } from './observation.ts';
 import type { AuditSink, Keeper, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
 import { DEFAULT_LIMITS, type TokenOptions } from './tokens/token-catalogue.ts';
+import { UsageLedger } from './usage/usage-ledger.ts';
+import { reportUsage, type UsageReport } from './usage/usage-report.ts';
 import { createTokenService } from './tokens/token-service.ts';
 
 const USAGE_FLUSH_MS = 60_000;
@@ -79,6 +82,7 @@ export class Domain {
   readonly audit: AuditSink;
   readonly observation: Observation;
   readonly #auditLog: AuditLog;
+  readonly #ledger: UsageLedger;
   readonly #lock: { release: () => void };
   readonly #providers: ReadonlyMap<string, Provider>;
   #config: Config;
@@ -86,7 +90,8 @@ export class Domain {
   constructor({ config, log, version }: AgentOptions) {
     this.#config = config;
     this.#lock = lockStore(config);
-    this.observation = new Observation({ clock: SYSTEM_CLOCK, version });
+    this.#ledger = new UsageLedger(join(dirname(config.store.path), 'usage.db'), () => SYSTEM_CLOCK.now());
+    this.observation = new Observation({ clock: SYSTEM_CLOCK, version, ledger: this.#ledger });
     this.#auditLog = new AuditLog(config.audit.path, SYSTEM_CLOCK);
     this.audit = this.observation.audit(this.#auditLog);
     this.keeper = new KeeperClient(log);
@@ -146,6 +151,23 @@ export class Domain {
     };
   }
 
+  providers(ask: boolean): Promise<ProviderStatus[]> {
+    return providerStatus(this.#providers, this.observation.providers, ask);
+  }
+
+  async usage(from: string, to: string): Promise<UsageReport> {
+    await this.flushUsage();
+    const tokens = new Map(this.tokens.tokens().map(({ label, provider }) => [label, provider]));
+    const providerOf = (token: string): string | null => tokens.get(token) ?? null;
+    return reportUsage({ from, to }, this.#ledger.read(from, to), providerOf, this.#config.usage);
+  }
+
+  /** The keeper's counters into the audit log, and with it into metrics and usage; usage to the disk. */
+  async flushUsage(): Promise<void> {
+    if (this.keeper.pid !== null) await this.tokens.flushUsage();
+    this.#ledger.flush();
+  }
+
   /** Tokens that the configuration names and the store does not know. They have no PIN until somebody sets one. */
   async createMissingTokens(): Promise<void> {
     const known = new Set(this.tokens.tokens().map(({ label }) => label));
@@ -159,6 +181,7 @@ export class Domain {
     await this.tokens.close();
     for (const provider of this.#providers.values()) await provider.close();
     this.#auditLog.close();
+    this.#ledger.close();
     this.#lock.release();
   }
 }
@@ -223,8 +246,7 @@ export class Agent {
   }
 
   async #flushUsage(): Promise<void> {
-    if (this.#domain.keeper.pid === null) return;
-    await this.#domain.tokens
+    await this.#domain
       .flushUsage()
       .catch((error) => this.#log.error({ error }, 'use counters were not written'));
   }
@@ -252,7 +274,7 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
   const mayAdminister = (peer: Peer): boolean =>
     isAdministrator(peer, own, domain.config.access.administrators);
   collectState(observation.metrics, keeper, observation.providers, () =>
-    keeper.pid === null ? Promise.resolve() : tokens.flushUsage().catch(() => undefined),
+    domain.flushUsage().catch(() => undefined),
   );
   const sources = {
     version,
@@ -264,6 +286,10 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
   return createApi({
     tokens: observation.door(tokens, 'http'),
     metrics: observation.metrics,
+    events: observation.events,
+    providers: (ask) => domain.providers(ask),
+    usage: (from, to) => domain.usage(from, to),
+    now: () => SYSTEM_CLOCK.now(),
     mayAdminister,
     mayReadMetrics: (peer) =>
       mayAdminister(peer) || domain.config.access.metrics.some((rule) => matchesRule(rule, peer)),

@@ -9,6 +9,7 @@ import { observeMisses, observeNamedKeys } from './metrics/observed-tokens.ts';
 import type { OperationSeen, PeerKind } from './metrics/operation-seen.ts';
 import type { AuditSink, Clock, Keeper, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
+import type { UsageLedger } from './usage/usage-ledger.ts';
 
 const EVENTS_MAX = 4096;
 
@@ -25,10 +26,12 @@ export class Observation {
   readonly events: EventRing;
   readonly providers: ProviderRecord[] = [];
   readonly #clock: Clock;
+  readonly #ledger: UsageLedger;
 
-  constructor(options: { readonly clock: Clock; readonly version: string }) {
-    const { clock, version } = options;
+  constructor(options: { readonly clock: Clock; readonly version: string; readonly ledger: UsageLedger }) {
+    const { clock, version, ledger } = options;
     this.#clock = clock;
+    this.#ledger = ledger;
     this.events = new EventRing({
       max: EVENTS_MAX,
       run: randomBytes(6).toString('hex'),
@@ -67,7 +70,9 @@ export class Observation {
     return observeMisses(tokens, observe, this.#clock);
   }
 
-  #called({ provider, call, result, seconds }: ProviderCall): void {
+  #called(seen: ProviderCall): void {
+    const { provider, call, result, seconds } = seen;
+    this.#ledger.called(seen);
     this.metrics.count('sidekey_provider_calls_total', { provider, call, result });
     this.metrics.observe('sidekey_provider_call_seconds', { provider, call }, seconds);
   }
@@ -75,6 +80,7 @@ export class Observation {
   #operated(seen: OperationSeen): void {
     const { peer, token, operation, result, times, bytes, seconds } = seen;
     this.metrics.count('sidekey_operations_total', { peer, token, operation, result }, times);
+    this.#ledger.operated(seen);
     this.metrics.count('sidekey_operation_bytes_total', { peer, token, operation }, bytes);
     if (seconds !== null)
       this.metrics.observe('sidekey_operation_seconds', { peer, path: 'operate' }, seconds);

@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
-import { faultOf, faultOfStatus, Refusal } from './fault.ts';
+import { faultOf, faultOfStatus, Refusal, type Fault } from './fault.ts';
 
 export function sendFault(reply: FastifyReply, error: unknown): FastifyReply {
   const { status, errors } = faultOf(error);
@@ -21,6 +21,15 @@ const PARSER_STATUS: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
+/** On a connection that no request of fastify's stands for. It ends with the answer. */
+export function answerBare(socket: Socket, { status, errors }: Fault): void {
+  const body = JSON.stringify({ errors });
+  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
+  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () =>
+    socket.destroySoon(),
+  );
+}
+
 /** What Node's parser refuses never becomes a request: answered on the bare connection, which then ends. */
 export function answerBrokenRequest(logger: Logger, error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
@@ -28,12 +37,7 @@ export function answerBrokenRequest(logger: Logger, error: Error & { code?: stri
     return;
   }
   logger.info({ code: error.code }, 'API connection broke off');
-  const { status, errors } = faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400);
-  const body = JSON.stringify({ errors });
-  const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
-  socket.end(`${head}Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`, () =>
-    socket.destroySoon(),
-  );
+  answerBare(socket, faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400));
 }
 
 /** Messages of our own errors quote no input and no secret. A foreign one might, and a refused request is not worth that. */

@@ -23,6 +23,10 @@ export const API_LIMITS = {
   batchItems: 10_000,
   batchInFlight: 16,
   randomBytes: 131_072,
+  eventConnections: 16,
+  /** What may wait for a reader of events: more, and it is dropped. */
+  eventBacklogBytes: 1024 * 1024,
+  eventPingMs: 30_000,
 } as const;
 
 export type ApiLimits = { readonly [name in keyof typeof API_LIMITS]: number };

@@ -10,6 +10,7 @@ import type { Peer } from '../access/peer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { authRoutes } from './auth-routes.ts';
 import { trackPeers } from './connection-peer.ts';
+import { isEventsRequest, serveEvents, type EventSocketDeps } from './event-socket.ts';
 import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
@@ -28,7 +29,7 @@ import { KEY_ROUTES } from './transit-keys.ts';
 import { RANDOM_ROUTES } from './transit-random.ts';
 import { SIGN_ROUTES } from './transit-sign.ts';
 
-export interface ApiDeps extends TransitDeps, SidekeyDeps, SysDeps {
+export interface ApiDeps extends TransitDeps, SidekeyDeps, SysDeps, EventSocketDeps {
   /** The process at the other end, from the kernel. Asked once per connection, at accept; throws when it cannot be read. */
   readonly peerOf: (socket: Socket) => Peer;
   readonly logger: Logger;
@@ -59,7 +60,11 @@ function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
     requestTimeout: limits.requestTimeoutMs,
     keepAliveTimeout: limits.keepAliveTimeoutMs,
     connectionTimeout: limits.idleSocketTimeoutMs,
-    http: { maxHeaderSize: limits.headerBytes, connectionsCheckingInterval: limits.timeoutCheckMs },
+    http: {
+      maxHeaderSize: limits.headerBytes,
+      connectionsCheckingInterval: limits.timeoutCheckMs,
+      shouldUpgradeCallback: isEventsRequest,
+    },
     routerOptions: { maxParamLength: limits.pathSegmentBytes, ignoreTrailingSlash: true },
     genReqId: () => randomUUID(),
     clientErrorHandler: (error, socket) => answerBrokenRequest(logger, error, socket),
@@ -106,6 +111,7 @@ export function createApi(deps: ApiDeps): Api {
   });
   countRequests(app, deps.metrics);
   handleFaults(app, deps.logger, peerOf);
+  const endEvents = serveEvents(app.server, deps, peerOfMessage, limits);
   const routes = [
     ...sysRoutes(deps),
     ...authRoutes(),
@@ -115,7 +121,10 @@ export function createApi(deps: ApiDeps): Api {
   registerRoutes(app, routes, peerOf, limits.handlerTimeoutMs);
   return {
     listen: (path, mode) => listen(app, limits, path, mode),
-    close: () => close(app, limits),
+    close: () => {
+      endEvents();
+      return close(app, limits);
+    },
   };
 }
 

@@ -1,12 +1,11 @@
 /** What Transit has no word for: /v1/sidekey, for administrators, and /metrics, for whom these let read it as well. */
 import type { Peer } from '../access/peer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
-import type { TokenService } from '../tokens/service.ts';
+import { ADMIN_ROWS, type AdminDeps, type AdminRow } from './admin-routes.ts';
 import { Refusal } from './fault.ts';
 import { defineRoute, noBody, type Call, type Reply, type Route } from './route.ts';
 
-export interface SidekeyDeps {
-  readonly tokens: TokenService;
+export interface SidekeyDeps extends AdminDeps {
   readonly status: () => Promise<object>;
   readonly mayAdminister: (peer: Peer) => boolean;
   readonly mayReadMetrics: (peer: Peer) => boolean;
@@ -26,10 +25,32 @@ function listAttributes(deps: SidekeyDeps, call: Call): Reply {
   return { plain: attributes.map(({ type, value }) => ({ type, value: value.toString('hex') })) };
 }
 
-const ROWS: readonly { path: string; answer: (deps: SidekeyDeps, call: Call) => Reply | Promise<Reply> }[] = [
-  { path: '/status', answer: async (deps) => ({ plain: await deps.status() }) },
-  { path: '/keys', answer: (deps, call) => ({ plain: deps.tokens.keys(call.query['token']) }) },
-  { path: '/keys/:token/:handle', answer: listAttributes },
+/** Of what the command line alone asks, in the forms of src/status.ts and src/tokens/service.ts. */
+const OWN_ROWS: readonly (Omit<AdminRow, 'answerTo'> & {
+  readonly answerTo: (deps: SidekeyDeps, call: Call) => Reply | Promise<Reply>;
+})[] = [
+  {
+    ...{
+      method: 'GET',
+      path: '/status',
+      summary: 'Whether the agent can serve, and with what',
+      form: 'plain',
+    },
+    answerTo: async (deps) => ({ plain: await deps.status() }),
+  },
+  {
+    ...{ method: 'GET', path: '/keys', summary: 'The keys, of one token or all', form: 'plain' },
+    answerTo: (deps, call) => ({ plain: deps.tokens.keys(call.query['token']) }),
+  },
+  {
+    ...{
+      method: 'GET',
+      path: '/keys/:token/:handle',
+      summary: 'Public attributes of an object',
+      form: 'plain',
+    },
+    answerTo: listAttributes,
+  },
 ];
 
 async function readMetrics(deps: SidekeyDeps, call: Call): Promise<Reply> {
@@ -46,14 +67,15 @@ export function sidekeyRoutes(deps: SidekeyDeps): Route[] {
     body: noBody,
     handle: (call) => readMetrics(deps, call),
   });
-  const rows = ROWS.map(({ path, answer }) =>
+  const rows = [...OWN_ROWS, ...ADMIN_ROWS].map(({ method, path, answerTo, ...schemas }) =>
     defineRoute({
-      methods: ['GET'],
+      ...schemas,
+      methods: [method],
       path: `/v1/sidekey${path}`,
       body: noBody,
       handle: (call) => {
         requireAdministrator(deps, call);
-        return answer(deps, call);
+        return answerTo(deps, call);
       },
     }),
   );

@@ -2,6 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import type { AccessRule } from '../access/rules.ts';
 import type { LogLevel } from '../log/logger.ts';
+import type { PriceList } from '../usage/usage-report.ts';
 import type { RawConfig } from './schema.ts';
 
 export interface CacheConfig {
@@ -68,6 +69,7 @@ export interface Config {
   };
   readonly keeper: { readonly start: boolean; readonly path: string | null };
   readonly audit: { readonly path: string };
+  readonly usage: PriceList;
   readonly log: { readonly level: LogLevel };
 }
 
@@ -155,6 +157,7 @@ export function toConfig(file: string, raw: RawConfig): Config {
     },
     keeper: { start: keeper.start, path: keeper.path ?? null },
     audit: { path: at(raw.audit.path) },
+    usage: raw.usage,
     log: raw.log,
   };
 }

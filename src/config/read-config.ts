@@ -99,6 +99,11 @@ function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
       `no provider "${provider}"${match ? `; did you mean "${match}"?` : ''}`,
     ];
   }
+  for (const name of Object.keys(raw.usage.prices)) {
+    if (name in raw.providers) continue;
+    const match = nearestMatch(name, Object.keys(raw.providers));
+    yield [['usage', 'prices', name], `no provider "${name}"${match ? `; did you mean "${match}"?` : ''}`];
+  }
   if (!raw.keeper.start && raw.sockets['pkcs11-mode'] !== undefined) {
     yield [
       ['sockets', 'pkcs11-mode'],

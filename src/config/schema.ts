@@ -131,6 +131,12 @@ export const configSchema = z.strictObject({
   }),
   keeper: z.strictObject({ start: z.boolean().default(true), path: absolutePath.optional() }).prefault({}),
   audit: z.strictObject({ path }),
+  usage: z
+    .strictObject({
+      currency: z.string().max(8).default(''),
+      prices: z.record(z.string(), z.number().min(0)).default({}),
+    })
+    .prefault({}),
   log: z.strictObject({ level: z.enum(LOG_LEVELS).default('info') }).prefault({}),
 });
 

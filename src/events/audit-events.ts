@@ -21,6 +21,7 @@ const TYPES: Readonly<Record<string, EventType>> = {
   'key-destroyed': 'key-destroyed',
   'token-created': 'token-created',
   'token-initialized': 'token-initialized',
+  'lease-wiped': 'lease-revoked',
   'agent-reloaded': 'configuration-reloaded',
 };
 

@@ -71,6 +71,11 @@ export class EventRing {
     return () => this.#listeners.delete(listen);
   }
 
+  /** An id before all events of this run. */
+  get start(): string {
+    return `${this.#options.run}.0`;
+  }
+
   get subscribers(): number {
     return this.#listeners.size;
   }

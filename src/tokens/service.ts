@@ -101,6 +101,18 @@ export interface NamedKeyUse {
   readonly beside?: 'hmac';
 }
 
+/** A key that stands open under a lease. */
+export interface LeaseSummary {
+  readonly id: string;
+  /** token: the key that seals a token's objects; object: one of these. */
+  readonly kind: string;
+  readonly token: string;
+  readonly label: string | null;
+  readonly handle: number | null;
+  /** null: it ends when it is wiped. */
+  readonly leftMs: number | null;
+}
+
 export interface TokenService {
   /** Body of the reply. Rejects with a SidekeyError whose code has a wire status. */
   handle(request: RoutedRequest): Promise<Buffer>;
@@ -121,6 +133,10 @@ export interface TokenService {
   }): Promise<TokenSummary>;
   keys(token?: string): KeySummary[];
   keyAttributes(token: string, handle: number): Attribute[];
+  leases(): LeaseSummary[];
+  /** Both are recorded as acts of `peer`, and answer how many were wiped. */
+  wipeLease(peer: Peer, id: string): number;
+  wipeLeases(peer: Peer): Promise<number>;
 
   /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
   listNamedKeys(peer: Peer, token: string): string[];

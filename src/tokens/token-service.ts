@@ -4,6 +4,7 @@ import { WireReader } from '../wire/buffer.ts';
 import type { MessageName } from '../wire/tables.ts';
 import { CKA } from './cryptoki.ts';
 import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
+import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
 import { kindOfKey, sizeBitsOf } from './named-key-family.ts';
 import { NamedKeys } from './named-keys.ts';
@@ -212,6 +213,9 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     keys: (name) =>
       listKeys(domain, name === undefined ? domain.catalogue.all() : [demandToken(domain, name)]),
     keyAttributes: (name, handleNumber) => readAttributes(domain, name, handleNumber),
+    leases: () => listLeases(domain),
+    wipeLease: (peer, id) => wipeLease(domain, peer, id),
+    wipeLeases: (peer) => wipeLeases(domain, peer),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
     createNamedKey: (...asked) => named.create(...asked),

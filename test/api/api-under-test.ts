@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import type { Test } from 'tap';
 import { Client } from 'undici';
 import type { Peer } from '../../src/access/peer.ts';
+import { EventRing } from '../../src/events/event-ring.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { createApi, type Api, type ApiDeps } from '../../src/api/server.ts';
 import { createTokenDouble, type TokenDouble } from './token-double.ts';
@@ -56,6 +57,10 @@ export function createApiDeps(overrides: Partial<ApiDeps> = {}) {
     mayAdminister: ({ uid }) => uid === OWN_PEER.uid || uid === 0,
     mayReadMetrics: ({ uid }) => uid === OWN_PEER.uid || uid === 0,
     metrics: new Metrics(),
+    events: new EventRing({ max: 4, run: 'run', now: () => 0 }),
+    providers: async () => [],
+    usage: async (from, to) => ({ from, to, currency: '', usage: [], calls: [], providers: [] }),
+    now: () => Date.parse('2026-03-31T12:00:00Z'),
     defaultToken: () => 'main',
     logger,
     version: '1.2.3',

@@ -245,6 +245,7 @@ export function createTokenDouble(): TokenDouble {
   const held = new Map<string, Held>();
   const failures: ErrorCode[] = [];
   const refusedUids = new Set<number>();
+  const leases = ['object-1', 'object-2', 'token-01'];
   const admit = (peer: Peer) => check(!refusedUids.has(peer.uid), 'token_not_recognized');
   const double: TokenDouble = {
     held,
@@ -284,6 +285,13 @@ export function createTokenDouble(): TokenDouble {
       check(handle === 1, 'object_handle_invalid');
       return [{ type: 3, value: Buffer.from('label') }];
     },
+    leases: () =>
+      leases.map((id) => ({ id, kind: 'object', token: 'main', label: 'k', handle: 1, leftMs: 5 })),
+    wipeLease: (_peer, id) => {
+      const at = leases.indexOf(id);
+      return at < 0 ? 0 : leases.splice(at, 1).length;
+    },
+    wipeLeases: async () => leases.splice(0).length,
     listNamedKeys: (peer, token) => {
       admit(peer);
       return [...held.values()].flatMap(({ named }) => (named.token === token ? [named.name] : []));

@@ -44,3 +44,26 @@ t.test('metrics, of both doors', async (t) => {
   t.match(text, /sidekey_keeper_locked_bytes\{of="all"\} [1-9]/);
   t.match(text, /sidekey_cache_leases [1-9]/);
 });
+
+t.test('leases are listed and wiped, events and usage tell of it', async (t) => {
+  const sidekey = await startInstance(t);
+  await useBoth(t, sidekey);
+  const leases = JSON.parse((await ask(sidekey, 'GET', '/v1/sidekey/cache')).text);
+  t.match(
+    leases.find(({ kind }: { kind: string }) => kind === 'object'),
+    { token: 'test', label: 'orders' },
+  );
+  t.match(JSON.parse((await ask(sidekey, 'DELETE', '/v1/sidekey/cache')).text), { wiped: leases.length });
+  t.same(JSON.parse((await ask(sidekey, 'GET', '/v1/sidekey/cache')).text), []);
+  const again = await ask(sidekey, 'POST', '/v1/transit/encrypt/orders', { plaintext: 'aGVsbG8=' });
+  t.equal(again.status, 200, 'and opened anew');
+  const { events } = JSON.parse((await ask(sidekey, 'GET', '/v1/sidekey/events')).text);
+  const types = events.map(({ type }: { type: string }) => type);
+  for (const type of ['key-created', 'login', 'lease-revoked']) t.ok(types.includes(type), type);
+  const usage = JSON.parse((await ask(sidekey, 'GET', '/v1/sidekey/usage')).text);
+  t.match(usage.usage, [{ peer: 'http', token: 'test', key: 'orders', operation: 'encrypt', times: 2 }]);
+  t.match(usage.providers, [{ provider: 'local' }]);
+  const [provider] = JSON.parse((await ask(sidekey, 'GET', '/v1/sidekey/providers?check=true')).text);
+  t.match(provider, { name: 'local', up: true, health: { ok: true } });
+  t.match(JSON.parse((await ask(sidekey, 'GET', '/v1/sidekey/tokens')).text), [{ label: 'test' }]);
+});

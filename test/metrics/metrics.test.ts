@@ -7,6 +7,7 @@ import { formatMetricsPage, METRICS, type MetricRow } from '../../src/metrics/me
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { Observation } from '../../src/observation.ts';
 import type { Provider } from '../../src/tokens/ports.ts';
+import { UsageLedger } from '../../src/usage/usage-ledger.ts';
 import { startApi, OWN_PEER } from '../api/api-under-test.ts';
 import { createTokenDouble } from '../api/token-double.ts';
 
@@ -38,7 +39,10 @@ t.test('the registry shows exactly the rows of the table', async (t) => {
 function makeObservation() {
   const time = { ms: 0 };
   const clock = { now: () => time.ms, monotonic: () => time.ms };
-  return { time, observation: new Observation({ clock, version: '9' }) };
+  return {
+    time,
+    observation: new Observation({ clock, version: '9', ledger: new UsageLedger(':memory:', clock.now) }),
+  };
 }
 
 t.test(

@@ -1,0 +1,95 @@
+/**
+ * /v1/sidekey/events: a WebSocket that tells administrators what happens, one JSON text per event. `?after=ID` resumes; a first
+ * message {"type":"gap"} says that events between are lost. What the client sends is ignored. A reader that does not keep
+ * up is dropped, and may resume.
+ */
+import type { IncomingMessage, Server } from 'node:http';
+import type { Socket } from 'node:net';
+import { WebSocketServer, type WebSocket } from 'ws';
+import type { Peer } from '../access/peer.ts';
+import type { EventRing } from '../events/event-ring.ts';
+import { faultOf, Refusal } from './fault.ts';
+import { answerBare } from './fault-reply.ts';
+import type { ApiLimits } from './limits.ts';
+
+export interface EventSocketDeps {
+  readonly events: EventRing;
+  readonly mayAdminister: (peer: Peer) => boolean;
+}
+
+export const EVENTS_PATH = '/v1/sidekey/events';
+const MESSAGE_MAX_BYTES = 1024;
+/** Close codes of RFC 6455, 7.4.1. */
+const GOING_AWAY = 1001;
+const TRY_AGAIN_LATER = 1013;
+
+function urlOf(request: IncomingMessage): URL | null {
+  return URL.parse(request.url ?? '', 'http://localhost');
+}
+
+/** For http.Server's shouldUpgradeCallback: every other path goes on as an ordinary request. */
+export function isEventsRequest(request: IncomingMessage): boolean {
+  return urlOf(request)?.pathname === EVENTS_PATH;
+}
+
+type Limits = Pick<ApiLimits, 'eventConnections' | 'eventBacklogBytes' | 'eventPingMs'>;
+
+/** Ends with what it was given to end: a function that closes every connection. */
+export function serveEvents(
+  server: Server,
+  deps: EventSocketDeps,
+  peerOf: (request: IncomingMessage) => Peer,
+  limits: Limits,
+): () => void {
+  const sockets = new WebSocketServer({
+    ...{ noServer: true, clientTracking: true, perMessageDeflate: false },
+    maxPayload: MESSAGE_MAX_BYTES,
+  });
+  server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
+    try {
+      if (!deps.mayAdminister(peerOf(request))) throw new Refusal(403, 'permission denied');
+      if (sockets.clients.size >= limits.eventConnections) throw new Refusal(503, 'too busy');
+      sockets.handleUpgrade(request, socket, head, (client) => follow(client, request, deps, limits));
+    } catch (error) {
+      answerBare(socket, faultOf(error));
+    }
+  });
+  return () => {
+    for (const client of sockets.clients) client.close(GOING_AWAY);
+    for (const client of sockets.clients) client.terminate();
+  };
+}
+
+function follow(
+  client: WebSocket,
+  request: IncomingMessage,
+  { events }: EventSocketDeps,
+  limits: Limits,
+): void {
+  const send = (message: object): void => {
+    if (client.bufferedAmount > limits.eventBacklogBytes) return client.close(TRY_AGAIN_LATER);
+    client.send(JSON.stringify(message));
+  };
+  const { gap, events: missed } = events.after(urlOf(request)?.searchParams.get('after') ?? null);
+  if (gap) send({ type: 'gap' });
+  for (const event of missed) send(event);
+  const unsubscribe = events.subscribe(send);
+  const stopPinging = keepAlive(client, limits.eventPingMs);
+  client.on('error', () => client.terminate());
+  client.once('close', () => {
+    unsubscribe();
+    stopPinging();
+  });
+}
+
+/** A peer that answers no ping is gone, or stopped: its place is for others. */
+function keepAlive(client: WebSocket, everyMs: number): () => void {
+  let isAlive = true;
+  client.on('pong', () => (isAlive = true));
+  const timer = setInterval(() => {
+    if (!isAlive) return client.terminate();
+    isAlive = false;
+    client.ping();
+  }, everyMs);
+  return () => clearInterval(timer);
+}

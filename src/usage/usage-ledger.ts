@@ -1,0 +1,133 @@
+/**
+ * Who used which key how often, by day, and what key services were asked for it: counted in memory, written now and then to a
+ * SQLite file of its own, so that counting never waits for, nor harms, the store of keys. A crash may lose the last minute.
+ */
+import { closeSync, openSync } from 'node:fs';
+import { DatabaseSync } from 'node:sqlite';
+import type { ProviderCall } from '../metrics/observed-provider.ts';
+import type { OperationSeen, PeerKind } from '../metrics/operation-seen.ts';
+
+export interface UsageRow {
+  /** YYYY-MM-DD, UTC. */
+  readonly day: string;
+  readonly peer: PeerKind;
+  readonly uid: number;
+  readonly token: string;
+  readonly key: string;
+  readonly operation: string;
+  readonly times: number;
+  readonly bytes: number;
+}
+
+export interface CallRow {
+  readonly day: string;
+  readonly provider: string;
+  readonly call: string;
+  readonly times: number;
+}
+
+/** At most so many different rows wait in memory; then they are written at once. */
+const WAITING_MAX = 10_000;
+const ROWS_MAX = 100_000;
+const KEPT_DAYS = 400;
+const DAY_MS = 86_400_000;
+
+const TABLES = `
+  PRAGMA journal_mode = WAL;
+  CREATE TABLE IF NOT EXISTS usage (
+    day TEXT NOT NULL, peer TEXT NOT NULL, uid INTEGER NOT NULL, token TEXT NOT NULL, key TEXT NOT NULL,
+    operation TEXT NOT NULL, times INTEGER NOT NULL, bytes INTEGER NOT NULL,
+    PRIMARY KEY (day, peer, uid, token, key, operation)
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE IF NOT EXISTS call (
+    day TEXT NOT NULL, provider TEXT NOT NULL, call TEXT NOT NULL, times INTEGER NOT NULL,
+    PRIMARY KEY (day, provider, call)
+  ) STRICT, WITHOUT ROWID;
+`;
+
+const ADD_USAGE = `INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE
+  SET times = times + excluded.times, bytes = bytes + excluded.bytes`;
+const ADD_CALL = `INSERT INTO call VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET times = times + excluded.times`;
+
+type Mutable<Row> = { -readonly [Name in keyof Row]: Row[Name] };
+
+export class UsageLedger {
+  readonly #database: DatabaseSync;
+  readonly #now: () => number;
+  readonly #usage = new Map<string, Mutable<UsageRow>>();
+  readonly #calls = new Map<string, Mutable<CallRow>>();
+
+  /** `path` may be ":memory:". */
+  constructor(path: string, now: () => number) {
+    this.#now = now;
+    if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
+    this.#database = new DatabaseSync(path);
+    this.#database.exec(TABLES);
+  }
+
+  #today(daysAgo = 0): string {
+    return new Date(this.#now() - daysAgo * DAY_MS).toISOString().slice(0, 10);
+  }
+
+  /** Only what was done is counted. */
+  operated({ peer, uid, token, key, operation, result, times, bytes }: OperationSeen): void {
+    if (result !== 'ok') return;
+    const day = this.#today();
+    const place = JSON.stringify([day, peer, uid, token, key, operation]);
+    const row = this.#usage.get(place) ?? { day, peer, uid, token, key, operation, times: 0, bytes: 0 };
+    row.times += times;
+    row.bytes += bytes;
+    this.#usage.set(place, row);
+    if (this.#usage.size >= WAITING_MAX) this.flush();
+  }
+
+  /** Calls that were answered, by what a key service would bill: not health, and not what never arrived. */
+  called({ provider, call, result }: ProviderCall): void {
+    if (call === 'health' || result !== 'ok') return;
+    const day = this.#today();
+    const place = `${day} ${call} ${provider}`;
+    const row = this.#calls.get(place) ?? { day, provider, call, times: 0 };
+    row.times += 1;
+    this.#calls.set(place, row);
+  }
+
+  /** Writes what waits, all or nothing, and forgets what is over 400 days old. Throws when the disk does not take it. */
+  flush(): void {
+    if (this.#usage.size === 0 && this.#calls.size === 0) return;
+    this.#database.exec('BEGIN');
+    try {
+      const addUsage = this.#database.prepare(ADD_USAGE);
+      for (const row of this.#usage.values()) {
+        const { day, peer, uid, token, key, operation, times, bytes } = row;
+        addUsage.run(day, peer, uid, token, key, operation, times, bytes);
+      }
+      const addCall = this.#database.prepare(ADD_CALL);
+      for (const { day, provider, call, times } of this.#calls.values())
+        addCall.run(day, provider, call, times);
+      for (const table of ['usage', 'call'])
+        this.#database.prepare(`DELETE FROM ${table} WHERE day < ?`).run(this.#today(KEPT_DAYS));
+      this.#database.exec('COMMIT');
+    } catch (error) {
+      this.#database.exec('ROLLBACK');
+      throw error;
+    }
+    this.#usage.clear();
+    this.#calls.clear();
+  }
+
+  /** Both days included. At most 100,000 rows. */
+  read(from: string, to: string): { usage: UsageRow[]; calls: CallRow[] } {
+    this.flush();
+    const select = (table: string) =>
+      this.#database
+        .prepare(`SELECT * FROM ${table} WHERE day BETWEEN ? AND ? LIMIT ${ROWS_MAX}`)
+        .all(from, to)
+        .map((row) => ({ ...row }) as unknown);
+    return { usage: select('usage') as UsageRow[], calls: select('call') as CallRow[] };
+  }
+
+  close(): void {
+    this.flush();
+    this.#database.close();
+  }
+}
