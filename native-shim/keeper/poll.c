@@ -71,11 +71,13 @@ static void mark(size_t *dirty, size_t length)
 static void run(struct kp_poller *p, struct kp_conn *conn, unsigned slot, const struct wire_header *h, size_t length)
 {
     struct wire_bytes body = {p->in, length};
-    bool slow = p->count && is_slow(h, body);
+    bool slow = is_slow(h, body);
     size_t dirty = 0;
 
-    if (slow)
+    if (slow) {
+        kp_ring_running(atomic_load_explicit(&conn->ring, memory_order_relaxed), slot);
         kp_poll_leave(p);
+    }
     kp_handle_slot(conn, slot + 1, h, body, p->out, &dirty);
     if (slow)
         kp_poll_return(p);

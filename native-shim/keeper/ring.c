@@ -73,10 +73,9 @@ void kp_ring_close(struct kp_ring *ring)
 void kp_ring_set_polled(struct kp_ring *ring, bool polled) { atomic_store(&ring->region->polled, polled); }
 void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch) { atomic_store(&ring->region->epoch, epoch); }
 
-static bool is_ready(struct kp_ring *ring, unsigned slot)
+static bool is_ready(const struct kp_ring *ring, unsigned slot)
 {
-    return atomic_load_explicit(&ring->region->slot[slot].state, memory_order_acquire) == RING_READY &&
-           !atomic_load_explicit(&ring->held[slot], memory_order_relaxed);
+    return atomic_load_explicit(&ring->region->slot[slot].state, memory_order_acquire) == RING_READY;
 }
 
 bool kp_ring_has_work(struct kp_ring *ring)
@@ -102,32 +101,47 @@ static void copy_out(struct kp_ring *ring, unsigned slot, uint8_t *head, uint8_t
     memcpy(body, payload + WIRE_HEADER_BYTES, (size_t)*length);
 }
 
+/* Of two workers that see the same request one takes it; who comes later finds it answered. Its state stays as the client
+ * wrote it: to write there would fetch the line from the client's processor a second time. */
+static bool take(struct kp_ring *ring, unsigned slot)
+{
+    if (!is_ready(ring, slot) || atomic_load_explicit(&ring->held[slot], memory_order_relaxed) ||
+        atomic_exchange(&ring->held[slot], true))
+        return false;
+    if (is_ready(ring, slot))
+        return true;
+    atomic_store(&ring->held[slot], false);
+    return false;
+}
+
 int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length)
 {
     unsigned first = atomic_load_explicit(&ring->next, memory_order_relaxed);
 
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         unsigned slot = (first + i) % RING_SLOTS;
-        uint32_t ready = RING_READY;
 
-        if (!is_ready(ring, slot) || atomic_exchange(&ring->held[slot], true))
+        if (!take(ring, slot))
             continue;
-        if (!atomic_compare_exchange_strong(&ring->region->slot[slot].state, &ready, RING_RUNNING)) {
-            atomic_store(&ring->held[slot], false);
-            continue;
-        }
-        atomic_store_explicit(&ring->next, slot + 1, memory_order_relaxed);
+        if (slot != first)
+            atomic_store_explicit(&ring->next, slot, memory_order_relaxed);
         copy_out(ring, slot, head, body, length);
         return (int)slot;
     }
     return -1;
 }
 
+void kp_ring_running(struct kp_ring *ring, unsigned slot)
+{
+    atomic_store(&ring->region->slot[slot].state, RING_RUNNING);
+}
+
 /* Not FUTEX_PRIVATE: the sleeper is in another process. */
 static void wake(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
 
-/* The slot is no longer held before the client can use it again: a request that is ready and held would be overlooked by
- * the look that precedes sleep. */
+/* The slot is held until its answer is there, so that nobody takes the request twice. The client's next request may already be
+ * ready by then, and a worker have passed it over as held: one that goes to sleep asks kp_ring_has_work, which knows of no
+ * holding. */
 void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length)
 {
     struct ring_slot *s = &ring->region->slot[slot];
@@ -137,9 +151,9 @@ void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, s
         abort();
     memcpy(ring->region->payload[slot], frame, length);
     atomic_store_explicit(&s->length, (uint32_t)length, memory_order_relaxed);
-    atomic_store_explicit(&ring->held[slot], false, memory_order_release);
     atomic_store(&s->state, RING_DONE);
     sleeps = atomic_load(&s->waiting);
+    atomic_store_explicit(&ring->held[slot], false, memory_order_release);
     if (sleeps)
         wake(&s->state);
     if (atomic_load_explicit(&ring->woke, memory_order_relaxed) != sleeps)

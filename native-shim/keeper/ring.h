@@ -19,7 +19,7 @@ struct kp_ring {
     atomic_bool dead;             /* its connection has ended: nobody looks any more */
     atomic_bool owned;            /* some worker polls it: see poll.h */
     atomic_bool woke;             /* the last answer had to wake a sleeper */
-    _Atomic unsigned next;        /* slot to look at first: turns go round */
+    _Atomic unsigned next;        /* slot to look at first: the one that was served last */
 };
 
 /* How many regions there may be: each costs a descriptor. Before the first client. */
@@ -36,13 +36,16 @@ void kp_ring_close(struct kp_ring *ring);
 void kp_ring_set_polled(struct kp_ring *ring, bool polled);
 void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch);
 
-/* Whether a slot waits to be taken. */
+/* Whether a slot waits to be taken, or is held and not marked as running. */
 bool kp_ring_has_work(struct kp_ring *ring);
 
 /* Takes the next slot that is ready and copies its frame out, once: the header to `head`, the body to `body` (RING_SLOT_BYTES
  * of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote a length that is
  * none. The slot is the caller's until it is answered. */
 int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length);
+
+/* Marks a request that was taken and will take long: nobody needs to be woken for it. */
+void kp_ring_running(struct kp_ring *ring, unsigned slot);
 
 /* Puts a reply (at most RING_SLOT_BYTES) into a slot that was taken and wakes who sleeps on it. Any thread, any lock. */
 void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length);

@@ -7,6 +7,7 @@
 #include "clock.h"
 #include "conn.h"
 #include "material.h"
+#include "ring.h"
 
 /* One frame to the agent; `body` may be NULL when length is 0. */
 static int send_agent(uint16_t type, uint64_t id, uint64_t client, const uint8_t *body, size_t length)
@@ -88,6 +89,8 @@ int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t o
     p->resolve = true;
     p->attempts = r->attempts + 1;
     p->slot = r->slot;
+    if (r->slot)
+        kp_ring_running(atomic_load(&r->from->ring), r->slot - 1);
     if (!keep_body(p, r->whole))
         return give_up(p, STATUS_memory);
     wire_writer_init(&w, p->ask, sizeof(p->ask));

@@ -29,19 +29,23 @@ struct piece {
     size_t in, body;
 };
 
-/* What is asked for tells how long an answer takes. */
-static unsigned pace_of(const struct sk_operation *op)
+static enum sk_pace_class pace_of(enum wire_operation kind, const struct sk_operation *op)
 {
     switch (op->mechanism.row->engine) {
     case ENGINE_rsa_pkcs:
     case ENGINE_rsa_oaep:
     case ENGINE_rsa_pss:
-        return 3;
+    case ENGINE_rsa_x509:
+        if (kind == WIRE_ENCRYPT || kind == WIRE_VERIFY)
+            return SK_PACE_CURVE;
+        if (op->binding.key_bits <= 2048)
+            return SK_PACE_LONG;
+        return op->binding.key_bits <= 3072 ? SK_PACE_LONGER : SK_PACE_LONGEST;
     case ENGINE_ecdsa:
     case ENGINE_eddsa:
-        return 2;
+        return SK_PACE_CURVE;
     default:
-        return 1;
+        return SK_PACE_SHORT;
     }
 }
 
@@ -125,7 +129,7 @@ static bool take_output(struct flow *f, struct piece *p)
 static enum wire_status await(struct flow *f, struct piece *p)
 {
     struct sk_link *link = &f->e->state->link;
-    enum sk_io r = sk_ring_wait(&p->turn, &link->pace, pace_of(f->op));
+    enum sk_io r = sk_ring_wait(&p->turn, &link->pace, pace_of(f->kind, f->op));
 
     if (r == SK_IO_OK)
         return (enum wire_status)p->turn.header.status;

@@ -36,7 +36,7 @@ static enum wire_status exchange_by_ring(struct sk_link *l, struct sk_exchange *
     t->deadline = x->deadline;
     memcpy(t->body, x->frame + WIRE_HEADER_BYTES, x->length - WIRE_HEADER_BYTES);
     sk_ring_post(t, x->type, x->length - WIRE_HEADER_BYTES);
-    r = sk_ring_wait(t, &l->pace, 0);
+    r = sk_ring_wait(t, &l->pace, SK_PACE_OTHER);
     if (r == SK_IO_OK)
         return take_reply(t, x);
     if (r == SK_IO_TIMEOUT)

@@ -18,6 +18,9 @@ enum {
     SLOT_WAIT_MS = 1000,
     SPIN_FIRST_US = 40,
     SPIN_MAX_US = 100,
+    NAP_SHORT_US = 100, /* before the answer is due: the kernel's timers may be 50 us late */
+    NAP_SPIN_US = 250,  /* after a nap: an answer that is due is worth more patience */
+    DUE_MAX_US = 1000000,
     PROBE_EVERY = 64
 };
 
@@ -54,9 +57,9 @@ static struct sk_ring *hold(struct sk_link *l)
 }
 
 /* Shared: the keeper is another process. */
-static void sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t ms)
+static void sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t us)
 {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    struct timespec t = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 
     syscall(SYS_futex, word, FUTEX_WAIT, value, &t, NULL, 0);
 }
@@ -248,17 +251,37 @@ static bool spin(const struct sk_turn *t, unsigned budget_us)
     return is_done(t);
 }
 
+/* Sleeps until shortly before an answer that takes long is due, and leaves the rest to a spin: to be woken would cost a tenth
+ * of a signature. */
+static void nap(const struct sk_turn *t, unsigned us)
+{
+    struct ring_slot *s = &t->region->slot[t->slot];
+    uint32_t state;
+
+    atomic_store(&s->waiting, 1);
+    state = atomic_load(&s->state);
+    if (state != RING_DONE)
+        sleep_on(&s->state, state, us);
+    atomic_store(&s->waiting, 0);
+}
+
 /* What worked is tried for longer, what did not for less: beside busy threads a spin keeps the reply away. */
-static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, unsigned which)
+static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
 {
     unsigned budget = atomic_load_explicit(&pace->budget_us[which], memory_order_relaxed), next;
+    unsigned due = atomic_load_explicit(&pace->due_us[which], memory_order_relaxed);
     bool found;
 
     if (atomic_load_explicit(&pace->alone, memory_order_relaxed))
         return is_done(t);
     if (budget < 2 && atomic_fetch_add_explicit(&pace->skipped, 1, memory_order_relaxed) % PROBE_EVERY == 0)
         budget = SPIN_FIRST_US;
-    found = spin(t, budget);
+    if (budget >= 2 && due > SPIN_MAX_US) {
+        nap(t, due - NAP_SHORT_US);
+        found = spin(t, NAP_SPIN_US);
+    } else {
+        found = spin(t, budget);
+    }
     next = found ? budget + 2 : budget / 2;
     next = next < SPIN_MAX_US ? next : SPIN_MAX_US;
     if (next != budget)
@@ -290,7 +313,7 @@ static enum sk_io sleep_until_done(struct sk_turn *t)
         atomic_store(&s->waiting, 1);
         state = atomic_load(&s->state);
         if (state != RING_DONE)
-            sleep_on(&s->state, state, sk_earlier(piece, t->deadline - now));
+            sleep_on(&s->state, state, 1000 * sk_earlier(piece, t->deadline - now));
         if (is_done(t))
             return SK_IO_OK;
         if (hung_up(t->ring))
@@ -314,10 +337,23 @@ static enum sk_io read_reply(struct sk_turn *t)
     return SK_IO_OK;
 }
 
-enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, unsigned which)
+/* What an answer takes, for the next nap. An answer that lay there when its nap ended took less than was thought. */
+static void learn(struct sk_pace *pace, enum sk_pace_class which, int64_t took)
 {
+    int64_t due = atomic_load_explicit(&pace->due_us[which], memory_order_relaxed);
+
+    due = due ? due + (took - due) / 8 : took;
+    atomic_store_explicit(&pace->due_us[which], (unsigned)sk_earlier(due, DUE_MAX_US), memory_order_relaxed);
+}
+
+enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
+{
+    const bool takes_long = which >= SK_PACE_LONG;
+    int64_t begun = takes_long ? now_us() : 0;
     enum sk_io r = spin_by(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
 
+    if (takes_long && r == SK_IO_OK)
+        learn(pace, which, now_us() - begun);
     return r == SK_IO_OK ? read_reply(t) : r;
 }
 
@@ -325,7 +361,9 @@ void sk_pace_init(struct sk_pace *pace)
 {
     cpu_set_t usable;
 
-    for (unsigned i = 0; i < SK_PACES; i++)
+    for (unsigned i = 0; i < SK_PACES; i++) {
         atomic_init(&pace->budget_us[i], SPIN_FIRST_US);
+        atomic_init(&pace->due_us[i], 0);
+    }
     atomic_init(&pace->alone, sched_getaffinity(0, sizeof(usable), &usable) == 0 && CPU_COUNT(&usable) == 1);
 }

@@ -12,7 +12,9 @@
 
 struct sk_link;
 
-enum { SK_PACES = 4 };
+/* What is asked for tells how long an answer takes: the agent's or none of these, a symmetric operation, a curve's or a public
+ * RSA key's, a private RSA key's by its size. */
+enum sk_pace_class { SK_PACE_OTHER, SK_PACE_SHORT, SK_PACE_CURVE, SK_PACE_LONG, SK_PACE_LONGER, SK_PACE_LONGEST, SK_PACES };
 
 /* Kept until the link goes, so that a pointer to it may be looked at by who has no lock; its region goes with its last user
  * once it is dead. */
@@ -28,9 +30,9 @@ struct sk_ring {
     _Atomic uint64_t ids;
 };
 
-/* How long it is worth while to spin, by what is asked for: learnt. */
+/* How long it is worth while to spin, and when a long answer is due, by what is asked for: learnt. */
 struct sk_pace {
-    atomic_uint budget_us[SK_PACES];
+    atomic_uint budget_us[SK_PACES], due_us[SK_PACES];
     atomic_uint skipped;
     atomic_bool alone; /* one processor: never */
 };
@@ -72,7 +74,7 @@ void sk_ring_post(struct sk_turn *t, uint16_t type, size_t length);
 
 /* Waits for the reply. SK_IO_OK: header, body and length are there. SK_IO_TIMEOUT: the deadline passed, the slot is given up.
  * SK_IO_BROKEN: the keeper is gone, or what it wrote is no reply; the caller tells the link. */
-enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, unsigned which);
+enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which);
 
 /* Gives the slot back, whatever became of it. */
 void sk_ring_leave(struct sk_turn *t);

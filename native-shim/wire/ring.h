@@ -19,7 +19,7 @@ enum {
 };
 
 /* The state of a slot, and the word that a client sleeps on. free -> taken and ready -> (client's) are made by the client,
- * ready -> running -> done by the keeper, done -> free by the client. */
+ * (ready ->) running -> done by the keeper, which passes over running where that is soon, done -> free by the client. */
 enum ring_state { RING_FREE = 0, RING_TAKEN = 1, RING_READY = 2, RING_RUNNING = 3, RING_DONE = 4 };
 
 struct ring_slot {
