@@ -234,13 +234,30 @@ int kp_on_cell_unwrap(struct kp_request *r)
     return status == STATUS_ok ? make(r, &n, key) : status;
 }
 
+/* What a key is derived from: the key of a cell or, for a mechanism that stretches a password, material of a routed request. */
+static int take_base(uint64_t cell, uint64_t routed, struct kp_key **out)
+{
+    struct wire_template t = {.count = 0};
+    uint8_t *material = NULL;
+    size_t length = 0;
+    int status;
+
+    if (!routed)
+        return take_key(cell, false, out);
+    status = kp_material_join(routed, &t, &material, &length);
+    if (status == STATUS_ok)
+        status = kp_key_import(CKO_SECRET_KEY, CKK_GENERIC_SECRET, &t, out);
+    kp_frame_free(material, length);
+    return status;
+}
+
 int kp_on_cell_derive(struct kp_request *r)
 {
     struct new_key n;
-    struct kp_key *base = NULL, *key = NULL;
+    struct kp_key *base = NULL, *other = NULL, *key = NULL;
     struct wire_bytes params;
     struct wire_writer secret;
-    uint64_t id, mechanism, length;
+    uint64_t id, mechanism, length, other_id, routed;
     uint8_t *buffer;
     int status;
 
@@ -248,6 +265,8 @@ int kp_on_cell_derive(struct kp_request *r)
     id = wire_read_u64(&r->body);
     read_mechanism(&r->body, &mechanism, &params);
     length = wire_read_u64(&r->body);
+    other_id = wire_read_u64(&r->body);
+    routed = wire_read_u64(&r->body);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
     if (n.object_class != CKO_SECRET_KEY)
@@ -256,13 +275,16 @@ int kp_on_cell_derive(struct kp_request *r)
     if (!buffer)
         return STATUS_memory;
     wire_writer_init(&secret, buffer, WIRE_COMPONENT_MAX);
-    status = take_key(id, false, &base);
+    status = take_base(id, routed, &base);
+    if (status == STATUS_ok && other_id)
+        status = take_key(other_id, false, &other);
     if (status == STATUS_ok)
-        status = kp_derive(mechanism, base, params, length, &secret);
+        status = kp_derive(mechanism, base, other, params, length, &secret);
     if (status == STATUS_ok)
         status = kp_key_fresh(n.type, buffer, wire_written(&secret), &key);
     kp_free(buffer);
     kp_key_drop(base);
+    kp_key_drop(other);
     return status == STATUS_ok ? make(r, &n, key) : status;
 }
 

@@ -55,6 +55,9 @@ static struct {
     {"SHA3-256", CKM_SHA3_256, CKG_MGF1_SHA3_256, CKD_SHA3_256_KDF, NULL},
     {"SHA3-384", CKM_SHA3_384, CKG_MGF1_SHA3_384, CKD_SHA3_384_KDF, NULL},
     {"SHA3-512", CKM_SHA3_512, CKG_MGF1_SHA3_512, CKD_SHA3_512_KDF, NULL},
+    {"SHAKE-128", NONE, NONE, NONE, NULL},
+    {"SHAKE-256", NONE, NONE, NONE, NULL},
+    {"BLAKE2B-512", NONE, NONE, NONE, NULL},
 };
 
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };

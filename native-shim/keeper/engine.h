@@ -69,18 +69,25 @@ void kp_op_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size);
 int kp_op_once(uint64_t mechanism, enum wire_operation operation, struct kp_key *key, struct wire_bytes params,
                struct wire_bytes in, struct wire_writer *out);
 
-/* A derivation: `length` bytes (0: all there are) to `out`, which has room for WIRE_COMPONENT_MAX. */
-int kp_derive(uint64_t mechanism, struct kp_key *base, struct wire_bytes params, size_t length, struct wire_writer *out);
+/* Keys from keys. */
+struct kp_derivation {
+    const struct wire_mechanism *mechanism;
+    struct kp_key *base;
+    struct kp_key *other; /* the second key where the parameter names one, else NULL */
+    struct wire_params params;
+    size_t length; /* that is wanted, in bytes; 0: all there are */
+};
 
-/* For kp_derive: CKM_ECDH1_DERIVE with a parameter that was read. */
-int kp_ecdh(const struct kp_key *key, const struct wire_params *p, size_t length, struct wire_writer *out);
+/* Output goes to `out`, which has room for WIRE_COMPONENT_MAX. */
+int kp_derive(uint64_t mechanism, struct kp_key *base, struct kp_key *other, struct wire_bytes params, size_t length,
+              struct wire_writer *out);
 
 /* Application data in one reply: what carries it has room for WIRE_DATA_MAX or RING_DATA_MAX. */
 size_t kp_out_max(const struct wire_writer *out);
 
-typedef int kp_derive_function(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p,
-                               size_t length, struct wire_writer *out);
-kp_derive_function kp_encrypt_data, kp_hkdf, kp_combine;
+/* For kp_derive: one engine each. */
+typedef int kp_derive_function(const struct kp_derivation *d, struct wire_writer *out);
+kp_derive_function kp_ecdh, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key;
 
 /* CKM_RSA_AES_KEY_WRAP, which wraps and nothing else. */
 int kp_rsa_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);

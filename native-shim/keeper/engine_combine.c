@@ -1,6 +1,6 @@
 /*
- * Keys from a key and the caller's data (PKCS#11 3.1, 6.43): one after the other, or each byte of one with the other's. The agent
- * sees to it that what cannot leave the token does not leave it so.
+ * Keys from a key and the caller's data or a second key (PKCS#11 3.1, 6.43): one after the other, or each byte of one with
+ * the other's. The agent sees to it that what cannot leave the token does not leave it so.
  */
 #include "cryptoki.h"
 #include "engine.h"
@@ -14,28 +14,28 @@ static void exclusive_or(struct wire_bytes a, struct wire_bytes b, struct wire_w
         wire_write_u8(out, a.data[i] ^ b.data[i]);
 }
 
-int kp_combine(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p, size_t length,
-               struct wire_writer *out)
+int kp_combine(const struct kp_derivation *d, struct wire_writer *out)
 {
-    struct wire_bytes key = base->secret, data = p->aad;
+    struct wire_bytes key = d->base->secret, data = d->other ? d->other->secret : d->params.aad;
+    uint64_t type = d->mechanism->type;
     size_t made;
 
-    if (base->type != CKK_GENERIC_SECRET)
+    if (d->base->object_class != CKO_SECRET_KEY || (d->other && d->other->object_class != CKO_SECRET_KEY))
         return STATUS_key_type_inconsistent;
     if (data.length == 0)
         return STATUS_mechanism_param_invalid;
-    if (m->type == CKM_XOR_BASE_AND_DATA) {
+    if (type == CKM_XOR_BASE_AND_DATA) {
         exclusive_or(key, data, out);
     } else {
-        struct wire_bytes first = m->type == CKM_CONCATENATE_BASE_AND_DATA ? key : data;
-        struct wire_bytes second = m->type == CKM_CONCATENATE_BASE_AND_DATA ? data : key;
+        bool data_first = type == CKM_CONCATENATE_DATA_AND_BASE;
+        struct wire_bytes first = data_first ? data : key, second = data_first ? key : data;
 
         wire_write_raw(out, first.data, first.length);
         wire_write_raw(out, second.data, second.length);
     }
     made = wire_written(out);
-    if (out->full || length > made)
+    if (out->full || d->length > made)
         return STATUS_key_size_range;
-    out->at -= length ? made - length : 0;
+    out->at -= d->length ? made - d->length : 0;
     return STATUS_ok;
 }

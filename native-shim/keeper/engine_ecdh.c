@@ -77,8 +77,10 @@ static int truncate_leading(struct wire_bytes shared, size_t length, struct wire
     return out->full ? STATUS_memory : STATUS_ok;
 }
 
-int kp_ecdh(const struct kp_key *key, const struct wire_params *p, size_t length, struct wire_writer *out)
+int kp_ecdh(const struct kp_derivation *d, struct wire_writer *out)
 {
+    const struct kp_key *key = d->base;
+    const struct wire_params *p = &d->params;
     uint8_t shared[SHARED_MAX];
     struct wire_bytes view = {shared, sizeof(shared)};
     EVP_PKEY *peer = NULL;
@@ -92,7 +94,7 @@ int kp_ecdh(const struct kp_key *key, const struct wire_params *p, size_t length
     if (status == STATUS_ok)
         status = agree(key, peer, shared, &view.length);
     if (status == STATUS_ok)
-        status = p->hash == CKD_NULL ? truncate_leading(view, length, out) : expand(p, view, length, out);
+        status = p->hash == CKD_NULL ? truncate_leading(view, d->length, out) : expand(p, view, d->length, out);
     wire_wipe(shared, sizeof(shared));
     EVP_PKEY_free(peer);
     return status;

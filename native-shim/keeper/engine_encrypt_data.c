@@ -25,14 +25,14 @@ static int encrypt(const struct wire_mechanism *m, const struct kp_key *base, co
     return ok ? STATUS_ok : STATUS_memory;
 }
 
-int kp_encrypt_data(const struct wire_mechanism *m, struct kp_key *base, const struct wire_params *p, size_t length,
-                    struct wire_writer *out)
+int kp_encrypt_data(const struct kp_derivation *d, struct wire_writer *out)
 {
-    size_t wanted = length ? length : p->aad.length;
+    const struct wire_params *p = &d->params;
+    size_t wanted = d->length ? d->length : p->aad.length;
     uint8_t *all;
     int status;
 
-    if (base->type != CKK_AES)
+    if (d->base->type != CKK_AES)
         return STATUS_key_type_inconsistent;
     if (p->aad.length == 0 || p->aad.length % BLOCK)
         return STATUS_mechanism_param_invalid;
@@ -41,7 +41,7 @@ int kp_encrypt_data(const struct wire_mechanism *m, struct kp_key *base, const s
     all = kp_alloc(p->aad.length + BLOCK);
     if (!all)
         return STATUS_memory;
-    status = encrypt(m, base, p, all);
+    status = encrypt(d->mechanism, d->base, p, all);
     if (status == STATUS_ok)
         wire_write_raw(out, all, wanted);
     kp_free(all);

@@ -12,6 +12,7 @@ static uint64_t numbers;
 int kp_park(struct kp_conn *client, const struct wire_header *request, struct kp_parked **out)
 {
     struct kp_parked *p;
+    bool slow;
 
     if (kp.parked_count >= KP_PARKED_MAX || client->parked_count >= KP_PARKED_CLIENT_MAX)
         return STATUS_busy;
@@ -21,7 +22,8 @@ int kp_park(struct kp_conn *client, const struct wire_header *request, struct kp
     p->id = ++numbers;
     p->client = client->number;
     p->request = *request;
-    p->deadline = kp_now_ms() + (request->type == WIRE_generate_key_pair ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS);
+    slow = request->type == WIRE_generate_key_pair || request->type == WIRE_password_key;
+    p->deadline = kp_now_ms() + (slow ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS);
     kp_timer_by(p->deadline);
     TAILQ_INSERT_TAIL(&queue, p, entry);
     kp.parked_count++;

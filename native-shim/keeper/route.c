@@ -107,7 +107,7 @@ int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t o
 
 static int fill(struct kp_parked *p, struct kp_request *r)
 {
-    if (r->header.type == WIRE_create)
+    if (r->header.type == WIRE_create || r->header.type == WIRE_password_key)
         return kp_material_cut(p, r->whole);
     return keep_body(p, r->whole) ? STATUS_ok : STATUS_memory;
 }

@@ -47,7 +47,9 @@ static enum sk_resend resend_of(enum wire_message type)
 
 static int64_t time_for(enum wire_message type)
 {
-    return type == WIRE_generate_key_pair ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS;
+    bool slow = type == WIRE_generate_key_pair || type == WIRE_password_key;
+
+    return slow ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS;
 }
 
 void sk_call_begin(struct sk_call *c, const struct sk_entry *e, enum wire_message type, size_t room)

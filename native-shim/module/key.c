@@ -7,18 +7,35 @@
 
 #include <string.h>
 
-enum { HEAD_ROOM = 96 };
+enum { HEAD_ROOM = 128 };
+
+/* `password`, as the keeper keeps it from the agent; absent in most messages. */
+static void write_material(struct wire_writer *w, struct wire_bytes password)
+{
+    size_t bytes = wire_begin_bytes(w), mark = wire_begin_template(w);
+
+    wire_write_attribute(w, CKA_VALUE, password.data, password.length);
+    wire_end_template(w, mark, 1);
+    wire_end_bytes(w, bytes);
+}
 
 /* place and mechanism, with room for `more`: how all of these begin. When it fails there is nothing to end. */
 static CK_RV begin(struct sk_call *c, struct sk_entry *e, enum wire_message type, const CK_MECHANISM *m, uint32_t can,
                    size_t more)
 {
+    struct wire_bytes password = {NULL, 0};
     struct sk_mechanism packed;
     CK_RV rv = sk_mechanism_pack(m, can, &packed);
 
     if (rv != CKR_OK)
         return rv;
-    sk_call_begin(c, e, type, HEAD_ROOM + packed.length + more);
+    if (type == WIRE_password_key && !sk_mechanism_password(m, &password)) {
+        sk_mechanism_clear(&packed);
+        return CKR_MECHANISM_PARAM_INVALID;
+    }
+    sk_call_begin(c, e, type, HEAD_ROOM + packed.length + password.length + more);
+    if (type == WIRE_password_key)
+        write_material(&c->w, password);
     sk_call_place(c);
     sk_mechanism_write(&c->w, &packed);
     sk_mechanism_clear(&packed);
@@ -44,12 +61,13 @@ static CK_RV make(struct sk_call *c, struct sk_entry *e, const CK_ATTRIBUTE *att
 CK_RV sk_key_generate(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIBUTE *attributes, CK_ULONG count,
                       CK_OBJECT_HANDLE *out)
 {
+    const bool stretches = m && m->mechanism == CKM_PKCS5_PBKD2;
     struct sk_call c;
     CK_RV rv;
 
     if (!out)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(&c, e, WIRE_generate_key, m, CAN_GENERATE, sk_template_room(attributes, count));
+    rv = begin(&c, e, stretches ? WIRE_password_key : WIRE_generate_key, m, CAN_GENERATE, sk_template_room(attributes, count));
     return rv == CKR_OK ? make(&c, e, attributes, count, out) : rv;
 }
 

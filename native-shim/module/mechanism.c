@@ -160,6 +160,10 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_data(m, p);
     case LAYOUT_iv_data:
         return sk_read_iv_data(m, &held->iv_data, p);
+    case LAYOUT_key:
+        return sk_read_key(m, p);
+    case LAYOUT_pbkdf2:
+        return sk_read_pbkdf2(m, p);
     }
     return false;
 }

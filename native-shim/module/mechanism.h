@@ -19,6 +19,9 @@ struct sk_mechanism {
     uint64_t shape;     /* equal for two parameters that differ in nothing but an initial value or associated data */
 };
 
+/* The password in a parameter of CKM_PKCS5_PBKD2, which is not packed with it: a view. */
+bool sk_mechanism_password(const CK_MECHANISM *from, struct wire_bytes *out);
+
 /* `can`: one of CAN_. CKR_ARGUMENTS_BAD, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID or CKR_HOST_MEMORY. */
 CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechanism *out);
 void sk_mechanism_clear(struct sk_mechanism *m);

@@ -1,5 +1,10 @@
-/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.43, 6.62) and of RSA_AES_KEY_WRAP (6.1.22). */
+/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.33, 6.43, 6.62) and of RSA_AES_KEY_WRAP (6.1.22). */
+#include "mechanism.h"
 #include "mechanism_read.h"
+
+#include "../wire/limits.h"
+
+#include <string.h>
 
 bool sk_read_iv_data(const CK_MECHANISM *m, CK_AES_CBC_ENCRYPT_DATA_PARAMS *own, struct wire_params *p)
 {
@@ -27,7 +32,6 @@ struct hkdf_params {
     CK_ULONG info_len;
 };
 
-/* A salt that is a key is refused: only one key goes into a derivation. */
 bool sk_read_hkdf(const CK_MECHANISM *m, struct wire_params *p)
 {
     struct hkdf_params from;
@@ -36,11 +40,63 @@ bool sk_read_hkdf(const CK_MECHANISM *m, struct wire_params *p)
         return false;
     p->bits = (from.extract ? 1u : 0u) | (from.expand ? 2u : 0u);
     p->hash = from.hash;
-    if (from.extract && from.salt_type != CKF_HKDF_SALT_NULL && from.salt_type != CKF_HKDF_SALT_DATA)
+    if (from.extract && from.salt_type == CKF_HKDF_SALT_KEY)
+        p->key = from.salt_key;
+    else if (from.extract && from.salt_type != CKF_HKDF_SALT_NULL && from.salt_type != CKF_HKDF_SALT_DATA)
+        return false;
+    if (from.extract && from.salt_type == CKF_HKDF_SALT_KEY && !p->key)
         return false;
     if (from.extract && from.salt_type == CKF_HKDF_SALT_DATA && !sk_read_view(&p->iv, from.salt, from.salt_len))
         return false;
     return sk_read_view(&p->aad, from.info, from.info_len);
+}
+
+bool sk_read_key(const CK_MECHANISM *m, struct wire_params *p)
+{
+    CK_OBJECT_HANDLE from;
+
+    p->key = sk_read_struct(&from, sizeof(from), m) ? from : 0;
+    return p->key != 0;
+}
+
+/* In CK_PKCS5_PBKD2_PARAMS the last member points to the length of the password, in PARAMS2 it is the length itself. The two
+ * cannot be told apart but by its value. */
+struct pbkdf2_params {
+    CK_ULONG salt_source;
+    CK_BYTE *salt;
+    CK_ULONG salt_len;
+    CK_ULONG iterations;
+    CK_ULONG prf;
+    void *prf_data;
+    CK_ULONG prf_data_len;
+    CK_BYTE *password;
+    CK_ULONG password_len;
+};
+
+enum { LOWEST_ADDRESS = 65536 }; /* Linux maps nothing below it (vm.mmap_min_addr) */
+
+bool sk_read_pbkdf2(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct pbkdf2_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m) || from.salt_source != CKZ_SALT_SPECIFIED || from.prf_data_len)
+        return false;
+    p->hash = from.prf;
+    p->count = from.iterations;
+    return sk_read_view(&p->iv, from.salt, from.salt_len);
+}
+
+bool sk_mechanism_password(const CK_MECHANISM *from, struct wire_bytes *out)
+{
+    struct pbkdf2_params params;
+    CK_ULONG length;
+
+    if (!sk_read_struct(&params, sizeof(params), from))
+        return false;
+    length = params.password_len;
+    if (length >= LOWEST_ADDRESS && length % sizeof(length) == 0)
+        memcpy(&length, (const void *)length, sizeof(length));
+    return length && length <= WIRE_COMPONENT_MAX && sk_read_view(out, params.password, length);
 }
 
 struct rsa_aes_params {

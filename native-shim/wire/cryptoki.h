@@ -23,6 +23,7 @@
 #endif
 
 #define CKK_NONE (~0UL) /* a mechanism that takes no key */
+#define CKK_ANY_SECRET 0x7fffffffUL /* one that takes the value of any secret key */
 
 /* CK_EDDSA_PARAMS of 3.0; earlier drafts put the flag in a byte as well */
 struct sk_eddsa_params {

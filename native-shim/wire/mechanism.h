@@ -47,9 +47,11 @@ enum wire_layout {
     LAYOUT_iv_data,
     LAYOUT_hkdf,
     LAYOUT_rsa_aes,
-    LAYOUT_iv8
+    LAYOUT_iv8,
+    LAYOUT_pbkdf2,
+    LAYOUT_key
 };
-enum { WIRE_LAYOUTS = LAYOUT_iv8 + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_key + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -82,7 +84,9 @@ enum wire_engine {
     ENGINE_rsa_x509,
     ENGINE_rsa_aes,
     ENGINE_hkdf,
-    ENGINE_combine
+    ENGINE_combine,
+    ENGINE_pbkdf2,
+    ENGINE_digest_key
 };
 
 struct wire_mechanism {

@@ -2,6 +2,7 @@
 
 #include "limits.h"
 
+enum { ITERATIONS_MAX = 10 * 1000 * 1000 };
 enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1024, MAC_MAX = 64 };
 
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
@@ -34,7 +35,11 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
     case LAYOUT_iv_data:
         return p->iv.length == 16;
     case LAYOUT_hkdf:
-        return p->bits >= 1 && p->bits <= 3;
+        return p->bits >= 1 && p->bits <= 3 && !(p->key && p->iv.length);
+    case LAYOUT_key:
+        return p->key != 0;
+    case LAYOUT_pbkdf2:
+        return p->count >= 1 && p->count <= ITERATIONS_MAX;
     case LAYOUT_rsa_aes:
         return p->bits == 128 || p->bits == 192 || p->bits == 256;
     case LAYOUT_mac_length:
@@ -75,7 +80,11 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->mgf = wire_read_u64(&r);
         out->salt_length = wire_read_u64(&r);
         break;
+    case LAYOUT_key:
+        out->key = wire_read_u64(&r);
+        break;
     case LAYOUT_hkdf:
+        out->key = wire_read_u64(&r);
         out->bits = wire_read_u32(&r);
         out->hash = wire_read_u64(&r);
         out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
@@ -117,6 +126,11 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
         out->bits = 128;
         break;
+    case LAYOUT_pbkdf2:
+        out->hash = wire_read_u64(&r);
+        out->count = wire_read_u64(&r);
+        out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
     case LAYOUT_data:
         out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
         break;
@@ -153,7 +167,11 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_u64(w, p->mgf);
         wire_write_u64(w, p->salt_length);
         break;
+    case LAYOUT_key:
+        wire_write_u64(w, p->key);
+        break;
     case LAYOUT_hkdf:
+        wire_write_u64(w, p->key);
         wire_write_u32(w, p->bits);
         wire_write_u64(w, p->hash);
         wire_write_bytes(w, p->iv.data, p->iv.length);
@@ -194,6 +212,11 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
     case LAYOUT_iv_data:
         wire_write_bytes(w, p->iv.data, p->iv.length);
         wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    case LAYOUT_pbkdf2:
+        wire_write_u64(w, p->hash);
+        wire_write_u64(w, p->count);
+        wire_write_bytes(w, p->iv.data, p->iv.length);
         break;
     case LAYOUT_data:
         wire_write_bytes(w, p->aad.data, p->aad.length);

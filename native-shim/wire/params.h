@@ -16,8 +16,10 @@
  *   chacha20_poly1305  bytes nonce (12), bytes associated data
  *   data      bytes
  *   iv_data   bytes iv (16), bytes
- *   hkdf      u32 steps (1 extract, 2 expand, 3 both), u64 hash (CKM_), bytes salt, bytes info
+ *   key       u64 handle of a second key
+ *   hkdf      u64 handle of the key that is the salt (0: none), u32 steps (1 extract, 2 expand, 3 both), u64 hash (CKM_), bytes salt, bytes info
  *   rsa_aes   u32 bits of the AES key, then as oaep
+ *   pbkdf2    u64 prf (CKP_), u64 iterations, bytes salt; the password travels beside it, as material
  */
 #ifndef SIDEKEY_WIRE_PARAMS_H
 #define SIDEKEY_WIRE_PARAMS_H
@@ -26,12 +28,14 @@
 #include "mechanism.h"
 
 struct wire_params {
-    struct wire_bytes iv;      /* iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's salt */
+    struct wire_bytes iv;      /* iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
     struct wire_bytes aad;     /* gcm; oaep's label; ecdh1's shared data; eddsa's context; data; hkdf's info */
     struct wire_bytes point;   /* ecdh1; chacha20's counter */
-    uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf is in hash */
+    uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf and pbkdf2's prf are in hash */
     uint64_t salt_length;      /* pss */
     uint64_t data_length;      /* ccm */
+    uint64_t count;            /* pbkdf2's iterations */
+    uint64_t key;              /* handle of a second key: key, hkdf */
     uint32_t bits;             /* tag of gcm, ccm; ctr's counter; mac_length's bytes; hkdf's steps; rsa_aes */
     bool present, prehash;     /* eddsa */
 };

@@ -177,6 +177,24 @@ export function writeGenerate(key: NewKey, mechanism: Mechanism, template: reado
   return writer;
 }
 
+/** A key is derived from that of a cell, or from what a routed request brought. */
+export interface Derivation {
+  readonly base?: bigint;
+  readonly routedId?: bigint;
+  readonly other?: bigint | null;
+  readonly mechanism: Mechanism;
+  readonly lengthBytes: number | null;
+}
+
+export function writeDerive(key: NewKey, from: Derivation): WireWriter {
+  const writer = writeNewKey(new WireWriter(), key).u64(from.base ?? 0n);
+  writeMechanism(writer, from.mechanism);
+  return writer
+    .u64(from.lengthBytes ?? 0)
+    .u64(from.other ?? 0n)
+    .u64(from.routedId ?? 0n);
+}
+
 export function writeImport(key: NewKey, routedId: bigint, components: readonly Attribute[]): WireWriter {
   const writer = writeNewKey(new WireWriter(), key).u64(routedId);
   writeTemplate(writer, components);

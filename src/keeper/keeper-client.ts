@@ -218,10 +218,24 @@ export class KeeperClient implements Keeper {
     return this.#make('cell_unwrap', writer.bytes(wrapped).u64(lengthBytes ?? 0));
   }
 
-  derive(key: NewKey, base: CellId, mechanism: Mechanism, lengthBytes: number | null): Promise<MadeKey> {
-    const writer = bodies.writeNewKey(new WireWriter(), key).u64(base);
-    writeMechanism(writer, mechanism);
-    return this.#make('cell_derive', writer.u64(lengthBytes ?? 0));
+  derive(
+    key: NewKey,
+    base: CellId,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+    other: CellId | null,
+  ): Promise<MadeKey> {
+    return this.#make('cell_derive', bodies.writeDerive(key, { base, mechanism, lengthBytes, other }));
+  }
+
+  derivePassword(
+    key: NewKey,
+    routedId: bigint,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+  ): Promise<MadeKey> {
+    const writer = bodies.writeDerive(key, { mechanism, lengthBytes, routedId });
+    return this.#make('cell_derive', writer, LIMITS.generateDeadlineMs);
   }
 
   copy(key: NewKey, cell: CellId): Promise<MadeKey> {

@@ -14,14 +14,15 @@ import type { CellId, Mechanism, NewKey } from './ports.ts';
 import type { TokenRow } from './store-port.ts';
 import type { TokenObject } from './token-object.ts';
 
+const NO_SALT_KEY = 0;
 const EXTRACT_AND_EXPAND = 3;
-/** What is left of a mechanism's parameter beside steps, hash and two lengths. */
-export const CONTEXT_MAX_BYTES = LIMITS.paramsMax - 20;
+/** What is left of a mechanism's parameter beside the salt's handle, steps, hash and two lengths. */
+export const CONTEXT_MAX_BYTES = LIMITS.paramsMax - 28;
 
 function hkdf(context: Buffer): Mechanism {
   if (context.length > CONTEXT_MAX_BYTES)
     throw new SidekeyError('data_len_range', `a context of ${context.length} bytes`);
-  const writer = new WireWriter().u32(EXTRACT_AND_EXPAND).u64(CKM.SHA256);
+  const writer = new WireWriter().u64(NO_SALT_KEY).u32(EXTRACT_AND_EXPAND).u64(CKM.SHA256);
   return { type: CKM.HKDF_DERIVE, params: writer.bytes(Buffer.alloc(0)).bytes(context).done() };
 }
 
@@ -44,7 +45,7 @@ export async function takeDerived(
       ...{ note: null, seal: null },
     };
     const length = readUlong(object.attributes, CKA.VALUE_LEN);
-    return { cell: (await domain.keeper.derive(wanted, base, hkdf(context), length)).cell, endsAt };
+    return { cell: (await domain.keeper.derive(wanted, base, hkdf(context), length, null)).cell, endsAt };
   };
   return (await domain.cache.take(key, limits, derive)).cell;
 }

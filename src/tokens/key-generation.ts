@@ -7,7 +7,7 @@ import { isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
 import { findMechanism } from './key-use.ts';
 import { buildAttributes, identify, publicComponents } from './object-template.ts';
 import { checkKeyLength, draftKey, keep, type Maker } from './object-maker.ts';
-import type { Mechanism } from './ports.ts';
+import type { MadeKey, Mechanism, NewKey, Template } from './ports.ts';
 import type { TokenObject } from './token-object.ts';
 
 /** Refuses attributes that the caller may not make: a PKCS#11 session's rules; the HTTP API has none. */
@@ -23,7 +23,7 @@ function parametersOf(attributes: AttributeMap): { type: number; value: Buffer }
   });
 }
 
-/** The generic secret's mechanism also makes keys of types that are generic to the keeper; all others make one type. */
+/** PBKDF2 makes a key of whatever type the template says. The generic secret's mechanism also makes keys of types that are generic to the keeper; all others make one type. */
 function madeType(
   domain: Domain,
   tokenId: number,
@@ -35,6 +35,7 @@ function madeType(
   const given = readUlong(template, CKA.KEY_TYPE);
   const own = typeGeneratedBy(mechanism);
   if (own !== null) return own;
+  if (mechanism === CKM.PKCS5_PBKD2) return given ?? CKK.GENERIC_SECRET;
   if (mechanism === CKM.GENERIC_SECRET_KEY_GEN && given !== null && isGenericKind(given)) return given;
   if (keyType === null) throw new SidekeyError('mechanism_invalid', 'this mechanism makes no key');
   return keyType;
@@ -47,12 +48,16 @@ function withLength(template: AttributeMap, keyType: number): AttributeMap {
   return new Map([...template, [CKA.VALUE_LEN, encodeUlong(length)]]);
 }
 
+/** How the keeper makes a secret key: at random unless the mechanism says otherwise. */
+export type MakeSecret = (key: NewKey, parameters: Template, lengthBytes: number | null) => Promise<MadeKey>;
+
 export async function generateKey(
   domain: Domain,
   maker: Maker,
   mechanism: Mechanism,
   template: AttributeMap,
   check: Check,
+  make: MakeSecret = (key, parameters) => domain.keeper.generate(key, mechanism, parameters),
 ): Promise<TokenObject> {
   const keyType = madeType(domain, maker.token.id, mechanism.type, MECHANISM_FLAG.GENERATE, template);
   const objectClass = CKO.SECRET_KEY;
@@ -68,7 +73,7 @@ export async function generateKey(
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
   const parameters = parametersOf(attributes);
   const draft = await draftKey(domain, maker, attributes, from, (key) =>
-    domain.keeper.generate(key, mechanism, parameters),
+    make(key, parameters, readUlong(attributes, CKA.VALUE_LEN)),
   );
   const [object] = await keep(domain, maker, [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');

@@ -4,6 +4,16 @@
  */
 import { CKK, CKM } from './cryptoki.ts';
 
+/** In the keeper's table: a mechanism that takes the value of any secret key. */
+const ANY_SECRET = 0x7fff_ffff;
+
+const PAIRS: readonly number[] = [CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
+
+/** Whether keys of this type are pairs, not secret keys. */
+export function isPairType(keyType: number): boolean {
+  return PAIRS.includes(keyType);
+}
+
 export interface SecretKeyType {
   readonly type: number;
   /** What the keeper is told; absent: the same. */
@@ -64,6 +74,7 @@ export function isGenericKind(keyType: number): boolean {
 
 /** Whether a mechanism whose row names `rowType` takes keys of this type. */
 export function isKin(rowType: number | null, keyType: number): boolean {
+  if (rowType === ANY_SECRET) return !isPairType(keyType);
   return rowType === keyType || (rowType !== null && BY_TYPE.get(keyType)?.kin === rowType);
 }
 

@@ -24,7 +24,7 @@ export interface Maker {
 export interface Provenance {
   readonly origin: Origin | 'copy';
   readonly mechanism?: number;
-  readonly base?: AttributeMap;
+  readonly bases?: readonly AttributeMap[];
 }
 
 export type Make = (key: NewKey) => Promise<MadeKey>;

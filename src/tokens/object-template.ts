@@ -16,6 +16,7 @@ import {
 import type { AttributeRow, ObjectKind, Origin } from './attributes.ts';
 import { findRow, rowsOf } from './attributes.ts';
 import { CKA, CKK, CKO, UNAVAILABLE } from './cryptoki.ts';
+import { isPairType } from './key-types.ts';
 import type { Template } from './ports.ts';
 import { has, keyTypeOf, kindOf, kindOfClass, type TokenObject } from './token-object.ts';
 
@@ -78,10 +79,8 @@ function agree(template: AttributeMap, type: number, implied: number | undefined
   return given;
 }
 
-const PAIR_TYPES: readonly number[] = [CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
-
 function checkPairing(kind: ObjectKind, keyType: number): void {
-  if ((kind === 'secret') === PAIR_TYPES.includes(keyType))
+  if ((kind === 'secret') === isPairType(keyType))
     throw new SidekeyError('template_inconsistent', 'CKA_CLASS and CKA_KEY_TYPE do not belong together');
 }
 
@@ -149,24 +148,24 @@ function checkDates(attributes: AttributeMap): void {
 }
 
 /**
- * Attributes that only the token sets (PKCS#11 3.1, 4.9): where a key comes from, and whether it was always so. `base` is
- * the key that it was derived or copied from.
+ * Attributes that only the token sets (PKCS#11 3.1, 4.9): where a key comes from, and whether it was always so. `bases` are
+ * the keys that it was derived or copied from.
  */
 export function addProvenance(
   attributes: Map<number, Buffer>,
   origin: Origin | 'copy',
   uniqueId: string,
-  details: { mechanism?: number; base?: AttributeMap } = {},
+  details: { mechanism?: number; bases?: readonly AttributeMap[] } = {},
 ): void {
   attributes.set(CKA.UNIQUE_ID, Buffer.from(uniqueId, 'latin1'));
   if (!attributes.has(CKA.KEY_TYPE)) return;
-  const { mechanism, base } = details;
+  const { mechanism, bases } = details;
   if (origin !== 'copy') attributes.set(CKA.LOCAL, encodeBool(origin === 'generate'));
   if (origin !== 'copy')
     attributes.set(CKA.KEY_GEN_MECHANISM, mechanism === undefined ? UNAVAILABLE : encodeUlong(mechanism));
   if (!attributes.has(CKA.SENSITIVE)) return;
   const always = (type: number): boolean =>
-    origin === 'generate' || (base !== undefined && readBool(base, type));
+    origin === 'generate' || (bases?.every((base) => readBool(base, type)) ?? false);
   const sensitive = readBool(attributes, CKA.SENSITIVE) && always(CKA.ALWAYS_SENSITIVE);
   const closed = !readBool(attributes, CKA.EXTRACTABLE) && always(CKA.NEVER_EXTRACTABLE);
   attributes.set(CKA.ALWAYS_SENSITIVE, encodeBool(sensitive));

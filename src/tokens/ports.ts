@@ -136,7 +136,21 @@ export interface Keeper {
     wrapped: Buffer,
     lengthBytes: number | null,
   ): Promise<MadeKey>;
-  derive(key: NewKey, base: CellId, mechanism: Mechanism, lengthBytes: number | null): Promise<MadeKey>;
+  /** `other`: the second key, where the mechanism's parameter names one. */
+  derive(
+    key: NewKey,
+    base: CellId,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+    other: CellId | null,
+  ): Promise<MadeKey>;
+  /** A key of the password that a routed password_key brought. */
+  derivePassword(
+    key: NewKey,
+    routedId: bigint,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+  ): Promise<MadeKey>;
   copy(key: NewKey, cell: CellId): Promise<MadeKey>;
   seal(cell: CellId, by: CellId, aad: Buffer): Promise<Buffer>;
   wrap(cell: CellId, by: CellId, mechanism: Mechanism): Promise<Buffer>;

@@ -61,6 +61,7 @@ export const MESSAGES = {
   derive_key: { number: 0x002b, from: 'module', to: 'agent', material: 'none' },
   resident_check: { number: 0x002c, from: 'module', to: 'agent', material: 'none' },
   resident_operate: { number: 0x002d, from: 'module', to: 'agent', material: 'none' },
+  password_key: { number: 0x002e, from: 'module', to: 'agent', material: 'in' },
   resolve: { number: 0x0040, from: 'keeper', to: 'agent', material: 'none' },
   client_opened: { number: 0x0041, from: 'keeper', to: 'agent', material: 'none' },
   client_closed: { number: 0x0042, from: 'keeper', to: 'agent', material: 'none' },

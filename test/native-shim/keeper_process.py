@@ -272,10 +272,10 @@ def asymmetric(agent):
         signature = run(ec, 3, SIGN, mechanism=mechanism, data=b'message')
         ok(run(ec, 3, VERIFY, mechanism=mechanism, data=b'message', signature=signature) == b'', 'hashed ECDSA %x' % mechanism)
     for point in (public[POINT], public[POINT][2:]):
-        reply = agent.call('cell_derive', new_key(SECRET, GENERIC) + u64(ec) + u64(ECDH) + bs(u64(1) + bs(b'') + bs(point)) + u64(0))
+        reply = agent.call('cell_derive', new_key(SECRET, GENERIC) + u64(ec) + u64(ECDH) + bs(u64(1) + bs(b'') + bs(point)) + 3 * u64(0))
         ok(reply['status'] == 'ok', 'ECDH with a point %s' % ('in DER' if point[1] == 0x41 else 'as it is'))
     bad = public[POINT][2:-1] + bytes([public[POINT][-1] ^ 1])
-    reply = agent.call('cell_derive', new_key(SECRET, GENERIC) + u64(ec) + u64(ECDH) + bs(u64(1) + bs(b'') + bs(bad)) + u64(0))
+    reply = agent.call('cell_derive', new_key(SECRET, GENERIC) + u64(ec) + u64(ECDH) + bs(u64(1) + bs(b'') + bs(bad)) + 3 * u64(0))
     ok(reply['status'] == 'mechanism_param_invalid', 'a point off the curve is refused')
     wrap, _, _ = secret(agent, bytes(32))
     for mechanism, params in ((CBC_PAD, bytes(16)), (0x1082, bytes(16)), (0x210A, b''), (GCM, gcm())):

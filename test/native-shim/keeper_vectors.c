@@ -86,11 +86,11 @@ static void x25519(void)
     p.point = hex("e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c");
     ok(kp_key_import(CKO_PRIVATE_KEY, CKK_EC_MONTGOMERY, &t, &key) == STATUS_ok, "an X25519 key is imported");
     wire_writer_init(&w, out, sizeof(out));
-    ok(kp_derive(CKM_ECDH1_DERIVE, key, params_of(LAYOUT_ecdh1, &p), 0, &w) == STATUS_ok &&
+    ok(kp_derive(CKM_ECDH1_DERIVE, key, NULL, params_of(LAYOUT_ecdh1, &p), 0, &w) == STATUS_ok &&
            same(hex("c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"), out, wire_written(&w)),
        "RFC 7748, 5.2: X25519");
     wire_writer_init(&w, out, sizeof(out));
-    ok(kp_derive(CKM_ECDH1_DERIVE, key, params_of(LAYOUT_ecdh1, &p), 8, &w) == STATUS_ok && same(hex("54b4075577a28552"), out, 8),
+    ok(kp_derive(CKM_ECDH1_DERIVE, key, NULL, params_of(LAYOUT_ecdh1, &p), 8, &w) == STATUS_ok && same(hex("54b4075577a28552"), out, 8),
        "a shorter secret keeps the trailing bytes");
     kp_key_drop(key);
 }

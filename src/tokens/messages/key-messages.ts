@@ -1,6 +1,6 @@
-/** generate_key, generate_key_pair, wrap_key, unwrap_key, derive_key. */
+/** generate_key, password_key, generate_key_pair, wrap_key, unwrap_key, derive_key. */
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
-import { WireWriter } from '../../wire/buffer.ts';
+import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
 import { decodeTemplate, encodeBool, readUlong } from '../attribute-value.ts';
@@ -12,6 +12,7 @@ import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.
 import { generateKey, generatePair } from '../key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../object-template.ts';
 import { draftKey, keep, type Make, type Provenance } from '../object-maker.ts';
+import type { Mechanism } from '../ports.ts';
 import { classOf, has, isKey, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
 import { generateResident, isMadeInService } from '../resident/generation.ts';
@@ -35,6 +36,28 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
   }
   const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) =>
     checkWritable(caller, a),
+  );
+  domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  return replyHandle(object);
+};
+
+/** C_GenerateKey of a password, which stays with the keeper. */
+export const handlePasswordKey: Handler = async (domain, request, reader) => {
+  reader.bytes(LIMITS.materialMax); // its length
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  if (mechanism.type !== CKM.PKCS5_PBKD2)
+    throw new SidekeyError('mechanism_invalid', 'this mechanism takes no password');
+  const object = await generateKey(
+    domain,
+    makerOf(caller),
+    mechanism,
+    template,
+    (a) => checkWritable(caller, a),
+    (key, _parameters, lengthBytes) => domain.keeper.derivePassword(key, request.id, mechanism, lengthBytes),
   );
   domain.audit.object('key-generated', caller.client.peer, caller.token, object);
   return replyHandle(object);
@@ -159,8 +182,26 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   return replyHandle(object);
 };
 
+/** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf). */
+const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERIVE];
+
+function findOther(domain: Domain, caller: Caller, { type, params }: Mechanism): TokenObject | null {
+  if (!TWO_KEYS.includes(type)) return null;
+  const handle = new WireReader(params).number();
+  return handle === 0 ? null : findDeriving(domain, caller, handle, type);
+}
+
+function findDeriving(domain: Domain, caller: Caller, handle: number, mechanism: number): TokenObject {
+  const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
+  checkUse(domain, key, 'derive', mechanism, domain.clock.now());
+  if (classOf(key) === CKO.PUBLIC_KEY)
+    throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
+  return key;
+}
+
 /** What these make tells who reads it the base key: XOR with zeros is the key itself. */
 const REVEALING: readonly number[] = [
+  CKM.CONCATENATE_BASE_AND_KEY,
   CKM.CONCATENATE_BASE_AND_DATA,
   CKM.CONCATENATE_DATA_AND_BASE,
   CKM.XOR_BASE_AND_DATA,
@@ -173,9 +214,9 @@ const SECRECY: readonly (readonly [attribute: number, secret: boolean])[] = [
 ];
 
 /** PKCS#11 3.1, 6.43: what keeps the base key inside keeps the derived one inside; a template that differs is refused. */
-function inheritSecrecy(base: TokenObject, template: Map<number, Buffer>): void {
+function inheritSecrecy(bases: readonly TokenObject[], template: Map<number, Buffer>): void {
   for (const [attribute, secret] of SECRECY) {
-    if (has(base, attribute) !== secret) continue;
+    if (!bases.some((base) => has(base, attribute) === secret)) continue;
     const given = template.get(attribute);
     if (given !== undefined && !given.equals(encodeBool(secret)))
       throw new SidekeyError('template_inconsistent', 'the derived key would tell what the base key may not');
@@ -190,21 +231,21 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const template = collect(readTemplate(reader));
   reader.end();
   const caller = await findCaller(domain, request.client, place);
-  const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
   findMechanism(domain, caller.token.id, mechanism.type, MECHANISM_FLAG.DERIVE);
-  checkUse(domain, base, 'derive', mechanism.type, domain.clock.now());
-  if (classOf(base) === CKO.PUBLIC_KEY)
-    throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
-  mergeDemanded(template, base.attributes.get(CKA.DERIVE_TEMPLATE));
-  if (REVEALING.includes(mechanism.type)) inheritSecrecy(base, template);
+  const base = findDeriving(domain, caller, handle, mechanism.type);
+  const other = findOther(domain, caller, mechanism);
+  const bases = other === null ? [base] : [base, other];
+  for (const { attributes } of bases) mergeDemanded(template, attributes.get(CKA.DERIVE_TEMPLATE));
+  if (REVEALING.includes(mechanism.type)) inheritSecrecy(bases, template);
   const cell = await domain.cells.take(caller.token, base);
-  const from = { origin: 'derive', base: base.attributes } as const;
+  const otherCell = other === null ? null : await domain.cells.take(caller.token, other);
+  const from = { origin: 'derive', bases: bases.map(({ attributes }) => attributes) } as const;
   const object = await makeFrom(
     domain,
     caller,
     template,
     from,
-    (lengthBytes) => (key) => domain.keeper.derive(key, cell, mechanism, lengthBytes),
+    (lengthBytes) => (key) => domain.keeper.derive(key, cell, mechanism, lengthBytes, otherCell),
   );
   domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: base.uniqueId });
   return replyHandle(object);

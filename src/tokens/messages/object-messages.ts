@@ -223,7 +223,7 @@ async function draftCopy(
   object: TokenObject,
   attributes: Map<number, Buffer>,
 ): Promise<Draft> {
-  const from = { origin: 'copy', base: object.attributes } as const;
+  const from = { origin: 'copy', bases: [object.attributes] } as const;
   if (isKey(object)) {
     const cell = await domain.cells.take(caller.token, object);
     return draftKey(domain, makerOf(caller), attributes, from, (key) => domain.keeper.copy(key, cell));

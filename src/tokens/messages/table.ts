@@ -5,6 +5,7 @@ import {
   handleDeriveKey,
   handleGenerateKey,
   handleGenerateKeyPair,
+  handlePasswordKey,
   handleUnwrapKey,
   handleWrapKey,
 } from './key-messages.ts';
@@ -53,6 +54,7 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map(
     derive_key: handleDeriveKey,
     resident_check: handleResidentCheck,
     resident_operate: handleResidentOperate,
+    password_key: handlePasswordKey,
     resolve: handleResolve,
   } satisfies Partial<Record<MessageName, Handler>>),
 );
