@@ -12,7 +12,7 @@ OPEN = {TOKEN: False, SENSITIVE: False, EXTRACTABLE: True, KEY_TYPE: GENERIC}
 
 
 def pbkdf2(password, salt, iterations, prf, length, pointed=False, source=1, extra=b'', **more):
-    size = pointer(UL(len(password))).value if pointed else len(password)
+    size = pointer(len(password).to_bytes(8, 'little')).value if pointed else len(password)
     parameter = struct(source, salt, iterations, prf, extra, (P, pointer(password)), size)
     return s.generate(PBKD2, {**OPEN, VALUE_LEN: length, **more}, parameter)
 
