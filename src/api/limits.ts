@@ -21,7 +21,7 @@ export const API_LIMITS = {
   probeMs: 1_000,
   pathSegmentBytes: 512,
   batchItems: 10_000,
-  batchInFlight: 16,
+  batchInFlight: 64,
   randomBytes: 131_072,
   eventConnections: 16,
   /** What may wait for a reader of events: more, and it is dropped. */

@@ -77,18 +77,11 @@ function parseWith<Body>(schema: z.ZodType<Body>, given: unknown, what: 'field' 
   throw new Refusal(400, name === '' ? `request body: ${text}` : `${what} "${name}": ${text}`);
 }
 
-/** Vault's success envelope. */
-function wrap(requestId: string, data: object, warnings: readonly string[] | undefined): object {
-  return {
-    request_id: requestId,
-    lease_id: '',
-    renewable: false,
-    lease_duration: 0,
-    data,
-    wrap_info: null,
-    warnings: warnings ?? null,
-    auth: null,
-  };
+/** Vault's success envelope, as text: the same but for three fields. `requestId` is our own. */
+function wrap(requestId: string, data: object, warnings: readonly string[] | undefined): string {
+  const head = `{"request_id":"${requestId}","lease_id":"","renewable":false,"lease_duration":0,"data":`;
+  const notes = warnings === undefined ? 'null' : JSON.stringify(warnings);
+  return `${head}${JSON.stringify(data)},"wrap_info":null,"warnings":${notes},"auth":null}`;
 }
 
 /** The agent's own tables have 64-bit numbers, which JSON has not: as text. */
@@ -99,7 +92,7 @@ function writeBigint(_name: string, value: unknown): unknown {
 function writeBody(requestId: string, answer: Exclude<Reply, { empty: true }>): string {
   if ('text' in answer) return answer.text;
   if ('plain' in answer) return JSON.stringify(answer.plain, writeBigint);
-  return JSON.stringify(wrap(requestId, answer.data, answer.warnings));
+  return wrap(requestId, answer.data, answer.warnings);
 }
 
 function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {

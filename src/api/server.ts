@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { fastify, type FastifyInstance, type FastifyRequest } from 'fastify';
+import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
@@ -89,9 +89,9 @@ function parseJson(
 }
 
 /** A wrapped answer was asked for because the plain one must not travel: not to be answered plainly. */
-async function refuseWrapping(request: FastifyRequest): Promise<void> {
-  if (request.headers['x-vault-wrap-ttl'] !== undefined)
-    throw new Refusal(400, 'response wrapping is not supported');
+function refuseWrapping(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
+  if (request.headers['x-vault-wrap-ttl'] === undefined) done();
+  else done(new Refusal(400, 'response wrapping is not supported'));
 }
 
 export function createApi(deps: ApiDeps): Api {
@@ -106,8 +106,9 @@ export function createApi(deps: ApiDeps): Api {
   app.addContentTypeParser('*', { parseAs: 'buffer' }, parseJson);
   app.addHook('onRequest', refuseWrapping);
   // The last answer on a connection says so: a client that keeps it open would be waited for when the API closes.
-  app.addHook('onSend', async (_request, reply) => {
+  app.addHook('onSend', (_request, reply, payload, done) => {
     if (!app.server.listening) reply.header('connection', 'close');
+    done(null, payload);
   });
   countRequests(app, deps.metrics);
   handleFaults(app, deps.logger, peerOf);
@@ -130,11 +131,12 @@ export function createApi(deps: ApiDeps): Api {
 
 /** By the route's row, never by the path that was asked for: nobody shall make new labels. */
 function countRequests(app: FastifyInstance, metrics: Metrics): void {
-  app.addHook('onResponse', async ({ method, routeOptions }, reply) => {
+  app.addHook('onResponse', ({ method, routeOptions }, reply, done) => {
     const route = routeOptions.url ?? '';
     const labels = { method: method === 'LINK' ? 'LIST' : method, route, status: String(reply.statusCode) };
     metrics.count('sidekey_http_requests_total', labels);
     metrics.observe('sidekey_http_request_seconds', { route }, reply.elapsedTime / 1000);
+    done();
   });
 }
 

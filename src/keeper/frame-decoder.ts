@@ -111,7 +111,7 @@ export function encodeFrame(frame: OutgoingFrame): Buffer {
   const body = frame.body ?? Buffer.alloc(0);
   if (body.length > LIMITS.bodyMax)
     throw new SidekeyError('data_len_range', `${frame.message} of ${body.length} bytes`);
-  const bytes = Buffer.alloc(LIMITS.headerBytes + body.length);
+  const bytes = Buffer.allocUnsafe(LIMITS.headerBytes + body.length).fill(0, 0, LIMITS.headerBytes);
   bytes.writeUInt32LE(body.length, 0);
   bytes.writeUInt16LE(MESSAGES[frame.message].number | (frame.isReply ? REPLY : 0), 4);
   bytes.writeUInt16LE(frame.status ?? 0, 6);

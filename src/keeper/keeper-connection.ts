@@ -34,6 +34,8 @@ export class KeeperConnection {
   readonly #pending = new Map<bigint, Pending>();
   readonly #listener: ConnectionListener;
   #nextId = 1n;
+  /** Frames of this turn of the event loop: they go out together, with one system call and one wake-up of the keeper. */
+  #unsent: Buffer[] = [];
   #reason = 'the keeper closed the connection';
   #isOpened = false;
   #isClosed = false;
@@ -99,7 +101,16 @@ export class KeeperConnection {
   }
 
   #send(bytes: Buffer): void {
-    this.#socket.write(bytes, () => bytes.fill(0));
+    if (this.#unsent.length === 0) setImmediate(() => this.#flush());
+    this.#unsent.push(bytes);
+  }
+
+  #flush(): void {
+    const frames = this.#unsent;
+    this.#unsent = [];
+    this.#socket.cork();
+    for (const bytes of frames) this.#socket.write(bytes, () => bytes.fill(0));
+    this.#socket.uncork();
   }
 
   #read(chunk: Buffer): boolean {

@@ -75,9 +75,10 @@ export function allowedMechanisms(domain: Offering, object: TokenObject): number
 
 /** The key's dates are whole days of UTC. */
 export function isInDate(object: TokenObject, nowMs: number): boolean {
-  const today = new Date(nowMs).toISOString().slice(0, 10).replaceAll('-', '');
   const start = object.attributes.get(CKA.START_DATE)?.toString('latin1') ?? '';
   const end = object.attributes.get(CKA.END_DATE)?.toString('latin1') ?? '';
+  if (start === '' && end === '') return true;
+  const today = new Date(nowMs).toISOString().slice(0, 10).replaceAll('-', '');
   return (start === '' || start <= today) && (end === '' || today <= end);
 }
 

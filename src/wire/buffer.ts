@@ -77,7 +77,7 @@ export class WireWriter {
   #length = 0;
 
   constructor(capacity = 256) {
-    this.#bytes = Buffer.alloc(capacity);
+    this.#bytes = Buffer.allocUnsafe(capacity);
   }
 
   get length(): number {
@@ -88,7 +88,7 @@ export class WireWriter {
   #room(length: number): number {
     const at = this.#length;
     if (at + length > this.#bytes.length) {
-      const larger = Buffer.alloc(Math.max(this.#bytes.length * 2, at + length));
+      const larger = Buffer.allocUnsafe(Math.max(this.#bytes.length * 2, at + length));
       this.#bytes.copy(larger, 0, 0, at);
       this.#bytes.fill(0);
       this.#bytes = larger;
@@ -110,8 +110,16 @@ export class WireWriter {
 
   u64(value: bigint | number): this {
     const at = this.#room(8);
-    this.#bytes.writeBigUInt64LE(BigInt(value), at);
+    if (typeof value === 'bigint') this.#bytes.writeBigUInt64LE(value, at);
+    else this.#writeNumber(value, at);
     return this;
+  }
+
+  /** A safe integer, without a BigInt for it. */
+  #writeNumber(value: number, at: number): void {
+    if (!Number.isSafeInteger(value) || value < 0) throw new RangeError('a u64 that is no safe integer');
+    this.#bytes.writeUInt32LE(value % 2 ** 32, at);
+    this.#bytes.writeUInt32LE(Math.floor(value / 2 ** 32), at + 4);
   }
 
   bytes(value: Uint8Array | null): this {
