@@ -241,12 +241,15 @@ function notUsed(): never {
   throw new Error('the API has no business here');
 }
 
+const LABELS: readonly string[] = ['main', 'other token'];
+
 export function createTokenDouble(): TokenDouble {
   const held = new Map<string, Held>();
   const failures: ErrorCode[] = [];
   const refusedUids = new Set<number>();
   const leases = ['object-1', 'object-2', 'token-01'];
-  const admit = (peer: Peer) => check(!refusedUids.has(peer.uid), 'token_not_recognized');
+  const admit = (peer: Peer, token: string) =>
+    check(!refusedUids.has(peer.uid) && LABELS.includes(token), 'token_not_recognized');
   const double: TokenDouble = {
     held,
     failures,
@@ -264,7 +267,7 @@ export function createTokenDouble(): TokenDouble {
     flushUsage: notUsed,
     close: notUsed,
     tokens: () =>
-      ['main', 'other token'].map((label, slot) => ({
+      LABELS.map((label, slot) => ({
         ...{ label, slot, serial: '01', provider: 'embedded', initialized: true, userPinSet: false },
         ...{ userPinLocked: false, objects: 0, tokenKeyOpen: true },
       })),
@@ -293,15 +296,15 @@ export function createTokenDouble(): TokenDouble {
     },
     wipeLeases: async () => leases.splice(0).length,
     listNamedKeys: (peer, token) => {
-      admit(peer);
+      admit(peer, token);
       return [...held.values()].flatMap(({ named }) => (named.token === token ? [named.name] : []));
     },
     findNamedKey: (peer, token, name) => {
-      admit(peer);
+      admit(peer, token);
       return held.get(`${token}/${name}`)?.named ?? null;
     },
     createNamedKey: async (peer, token, name, { kind, exportable }) => {
-      admit(peer);
+      admit(peer, token);
       const { secret, open } = generate(kind);
       const named: NamedKey = {
         ...{ name, token, kind: kind.kind, sizeBits: 'sizeBits' in kind ? kind.sizeBits : 255 },
@@ -331,7 +334,7 @@ export function createTokenDouble(): TokenDouble {
     configureNamedKey: notUsed,
     deleteNamedKey: notUsed,
     operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
-      admit(peer);
+      admit(peer, token);
       check(version === 1, 'key_handle_invalid');
       if (double.delayMs > 0) await new Promise((done) => setTimeout(done, double.delayMs));
       const failure = failures.shift();
