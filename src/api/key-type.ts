@@ -1,5 +1,5 @@
 /** Key types by their Transit names, and a key as `GET keys/:name` describes it. */
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Operation } from '../tokens/ports.ts';
 import type { NamedKey, NamedKeyVersion, NewNamedKeyKind } from '../tokens/service.ts';
@@ -75,11 +75,12 @@ const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
 /** Unix seconds for secret keys, an object with the public key for pairs. */
 function describeVersion(
   key: NamedKey,
-  { createdAt, publicKeyInfo }: NamedKeyVersion,
+  { createdAt, publicKeyInfo, certificate }: NamedKeyVersion,
 ): number | Record<string, unknown> {
   const form = PUBLIC_FORMS[key.kind];
   if (form === undefined || publicKeyInfo === null) return Math.floor(Date.parse(createdAt) / 1000);
-  return { ...form(key, publicKeyInfo), creation_time: createdAt, certificate_chain: '' };
+  const chain = certificate === null ? '' : new X509Certificate(certificate).toString();
+  return { ...form(key, publicKeyInfo), creation_time: createdAt, certificate_chain: chain };
 }
 
 const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'rsa'];

@@ -20,6 +20,7 @@ import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
 import { clearStaleSocket, listenOnPath } from './socket-path.ts';
 import { sysRoutes, type SysDeps } from './sys-routes.ts';
 import type { TransitDeps } from './transit-call.ts';
+import { CERTIFICATE_ROUTES } from './transit-certificate.ts';
 import { CIPHER_ROUTES } from './transit-cipher.ts';
 import { DATAKEY_ROUTES } from './transit-datakey.ts';
 import { HASH_ROUTES } from './transit-hash.ts';
@@ -48,7 +49,7 @@ export interface Api {
 }
 
 const TRANSIT_ROUTES = [
-  ...[...KEY_ROUTES, ...KEY_POLICY_ROUTES],
+  ...[...KEY_ROUTES, ...KEY_POLICY_ROUTES, ...CERTIFICATE_ROUTES],
   ...[...CIPHER_ROUTES, ...DATAKEY_ROUTES, ...SIGN_ROUTES, ...HMAC_ROUTES],
   ...[...HASH_ROUTES, ...RANDOM_ROUTES],
 ];

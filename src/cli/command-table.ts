@@ -1,6 +1,7 @@
 /** Every command of `sidekey`, in the order of its help. */
 import { agentCommand } from './agent-command.ts';
 import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
+import { keysCertCommand, keysCsrCommand } from './certificate-commands.ts';
 import type { Command } from './command.ts';
 import { decryptCommand, encryptCommand } from './crypt-commands.ts';
 import { randomCommand } from './random-command.ts';
@@ -37,6 +38,8 @@ export const COMMANDS: readonly Command[] = [
   keysRotateCommand,
   keysDestroyCommand,
   keysExportPublicCommand,
+  keysCsrCommand,
+  keysCertCommand,
   auditTailCommand,
   auditVerifyCommand,
   doctorCommand,

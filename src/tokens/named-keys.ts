@@ -6,9 +6,11 @@ import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
 import { permittedOperations } from './binder.ts';
+import type { Certificate } from './certificate.ts';
 import { CKA, CKM, CKO } from './cryptoki.ts';
 import { forgetDerived, takeDerived } from './derived-cells.ts';
 import { revoke, type Domain } from './domain.ts';
+import { certificateOf, keepCertificates } from './key-certificates.ts';
 import { checkUse, findMechanism, mayBeUsed, USES } from './key-use.ts';
 import {
   findFamily,
@@ -110,6 +112,7 @@ export class NamedKeys {
         version: each.version,
         createdAt: new Date(each.main.createdAt).toISOString(),
         publicKeyInfo: publicKeyInfoOf(each),
+        certificate: certificateOf(this.#domain, token, each.main),
       })),
     };
   }
@@ -190,6 +193,21 @@ export class NamedKeys {
       for (const version of [...family.versions.values(), ...beside])
         await this.#destroy(peer, token, version);
     });
+  }
+
+  /** The first of the chain is that of this version of the key. */
+  async setCertificates(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    version: number,
+    chain: readonly Certificate[],
+  ): Promise<NamedKey> {
+    const token = this.#token(peer, tokenName);
+    await this.#inTurn(token, name, () =>
+      keepCertificates(this.#domain, peer, token, this.#version(token, name, version).main, chain),
+    );
+    return this.#demand(token, name).described;
   }
 
   async #destroy(peer: Peer, token: TokenRow, { main, shown }: KeyVersion): Promise<void> {

@@ -3,6 +3,7 @@
  * CLI work by key name. src/tokens/token-service.ts makes it.
  */
 import type { Peer } from '../access/peer.ts';
+import type { Certificate } from './certificate.ts';
 import type { Attribute, ClientId, ClientSeen, Operation } from './ports.ts';
 
 /** A frame that the keeper routed from a module, or its own `resolve`. */
@@ -58,6 +59,8 @@ export interface NamedKeyVersion {
   readonly createdAt: string;
   /** SubjectPublicKeyInfo, DER; null for secret keys. */
   readonly publicKeyInfo: Buffer | null;
+  /** Its X.509 certificate, DER, where one was stored. */
+  readonly certificate: Buffer | null;
 }
 
 /** A key as the Transit dialect sees it: the objects of one token with one label. */
@@ -146,6 +149,14 @@ export interface TokenService {
   /** A greater minAvailableVersion destroys what is older. The caller has checked that the numbers fit each other. */
   configureNamedKey(peer: Peer, token: string, name: string, change: Partial<KeyPolicy>): Promise<NamedKey>;
   deleteNamedKey(peer: Peer, token: string, name: string): Promise<void>;
+  /** The first certificate is the key's own: the caller has compared the public keys. The others are its issuers'. */
+  setNamedKeyCertificates(
+    peer: Peer,
+    token: string,
+    name: string,
+    version: number,
+    chain: readonly Certificate[],
+  ): Promise<NamedKey>;
   operateNamedKey(
     peer: Peer,
     token: string,

@@ -222,6 +222,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     rotateNamedKey: (...asked) => named.rotate(...asked),
     configureNamedKey: (...asked) => named.configure(...asked),
     deleteNamedKey: (...asked) => named.delete(...asked),
+    setNamedKeyCertificates: (...asked) => named.setCertificates(...asked),
     operateNamedKey: (...asked) => named.operate(...asked),
     saveLogins: () =>
       domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),

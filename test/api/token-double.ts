@@ -324,6 +324,7 @@ export function createTokenDouble(): TokenDouble {
             version: 1,
             createdAt: '2026-01-02T03:04:05.000Z',
             publicKeyInfo: open.type === 'public' ? open.export({ format: 'der', type: 'spki' }) : null,
+            certificate: null,
           },
         ],
       };
@@ -333,6 +334,7 @@ export function createTokenDouble(): TokenDouble {
     rotateNamedKey: notUsed,
     configureNamedKey: notUsed,
     deleteNamedKey: notUsed,
+    setNamedKeyCertificates: notUsed,
     operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
       admit(peer, token);
       check(version === 1, 'key_handle_invalid');
