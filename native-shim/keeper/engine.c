@@ -34,13 +34,14 @@ static const struct kp_engine *const engines[] = {
 
 static const uint32_t needs[WIRE_OPERATIONS] = {
     [WIRE_ENCRYPT] = CAN_ENCRYPT, [WIRE_DECRYPT] = CAN_DECRYPT, [WIRE_SIGN] = CAN_SIGN,
-    [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,
+    [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,   [WIRE_SIGN_RECOVER] = CAN_SIGN_RECOVER,
+    [WIRE_VERIFY_RECOVER] = CAN_VERIFY_RECOVER,
 };
 
 /* A public key encrypts and verifies; decrypting and signing need the private one. */
 static bool key_suits(const struct wire_mechanism *m, enum wire_operation operation, const struct kp_key *key)
 {
-    bool secret = operation == WIRE_DECRYPT || operation == WIRE_SIGN;
+    bool secret = operation == WIRE_DECRYPT || operation == WIRE_SIGN || operation == WIRE_SIGN_RECOVER;
 
     if (operation == WIRE_DIGEST)
         return !key;

@@ -38,6 +38,8 @@ static int begin_raw(struct kp_op *op)
         [WIRE_DECRYPT] = EVP_PKEY_decrypt_init,
         [WIRE_SIGN] = EVP_PKEY_sign_init,
         [WIRE_VERIFY] = EVP_PKEY_verify_init,
+        [WIRE_SIGN_RECOVER] = EVP_PKEY_sign_init,
+        [WIRE_VERIFY_RECOVER] = EVP_PKEY_verify_recover_init,
     };
 
     if (op->warm)
@@ -162,6 +164,8 @@ static int check_input(const struct kp_op *op, size_t length)
 {
     if (op->operation == WIRE_DECRYPT)
         return length == modulus_bytes(op) ? STATUS_ok : STATUS_encrypted_data_len_range;
+    if (op->operation == WIRE_VERIFY_RECOVER)
+        return length == modulus_bytes(op) ? STATUS_ok : STATUS_signature_len_range;
     if (op->mechanism->engine == ENGINE_rsa_pss)
         return length == op->tag ? STATUS_ok : STATUS_data_len_range;
     if (op->mechanism->engine == ENGINE_rsa_oaep && modulus_bytes(op) < 2 * (size_t)op->tag + 2)
@@ -169,16 +173,17 @@ static int check_input(const struct kp_op *op, size_t length)
     return length <= input_max(op) ? STATUS_ok : STATUS_data_len_range;
 }
 
-/* OpenSSL writes the padded block before it knows that the padding is good: to the arena first. */
-static int decrypt(struct kp_op *op, struct wire_bytes all, struct wire_writer *out)
+/* What was encrypted or signed. OpenSSL writes the padded block before it knows that the padding is good: to the arena first. */
+static int uncover(struct kp_op *op, struct wire_bytes all, struct wire_writer *out)
 {
+    const bool decrypts = op->operation == WIRE_DECRYPT;
     size_t length = modulus_bytes(op);
     uint8_t *plain = kp_alloc(length);
-    int status = STATUS_encrypted_data_invalid;
+    int status = decrypts ? STATUS_encrypted_data_invalid : STATUS_signature_invalid;
 
     if (!plain)
         return STATUS_memory;
-    if (EVP_PKEY_decrypt(op->pkey, plain, &length, all.data, all.length) == 1) {
+    if ((decrypts ? EVP_PKEY_decrypt : EVP_PKEY_verify_recover)(op->pkey, plain, &length, all.data, all.length) == 1) {
         wire_write_raw(out, plain, length);
         status = STATUS_ok;
     }
@@ -192,8 +197,8 @@ static int run_raw(struct kp_op *op, struct wire_bytes all, struct wire_bytes si
     uint8_t *at = kp_out_room(out, length);
     int ok;
 
-    if (op->operation == WIRE_DECRYPT)
-        return decrypt(op, all, out);
+    if (op->operation == WIRE_DECRYPT || op->operation == WIRE_VERIFY_RECOVER)
+        return uncover(op, all, out);
     if (kp_op_verifies(op)) {
         if (signature.length != length)
             return STATUS_signature_len_range;
@@ -225,7 +230,7 @@ static int rsa_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
 
 static void rsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
 {
-    *rule = op->operation == WIRE_DECRYPT ? WIRE_OUTPUT_AT_MOST : WIRE_OUTPUT_FIXED;
+    *rule = op->operation == WIRE_DECRYPT || op->operation == WIRE_VERIFY_RECOVER ? WIRE_OUTPUT_AT_MOST : WIRE_OUTPUT_FIXED;
     *size = (uint32_t)modulus_bytes(op);
 }
 

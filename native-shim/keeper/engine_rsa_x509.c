@@ -20,6 +20,8 @@ static int x509_begin(struct kp_op *op, const struct wire_params *p)
         [WIRE_DECRYPT] = EVP_PKEY_decrypt_init,
         [WIRE_SIGN] = EVP_PKEY_sign_init,
         [WIRE_VERIFY] = EVP_PKEY_verify_recover_init,
+        [WIRE_SIGN_RECOVER] = EVP_PKEY_sign_init,
+        [WIRE_VERIFY_RECOVER] = EVP_PKEY_verify_recover_init,
     };
 
     (void)p;
@@ -49,19 +51,27 @@ static int verify(struct kp_op *op, struct wire_bytes signature, const uint8_t *
 /* `padded` and `room` have the length of the modulus; the result is in `room`. */
 static int run(struct kp_op *op, struct wire_bytes signature, const uint8_t *padded, uint8_t *room)
 {
+    static int (*const compute[WIRE_OPERATIONS])(EVP_PKEY_CTX *, uint8_t *, size_t *, const uint8_t *, size_t) = {
+        [WIRE_ENCRYPT] = EVP_PKEY_encrypt,
+        [WIRE_DECRYPT] = EVP_PKEY_decrypt,
+        [WIRE_SIGN] = EVP_PKEY_sign,
+        [WIRE_SIGN_RECOVER] = EVP_PKEY_sign,
+        [WIRE_VERIFY_RECOVER] = EVP_PKEY_verify_recover,
+    };
+    static const int not_below_modulus[WIRE_OPERATIONS] = {
+        [WIRE_ENCRYPT] = STATUS_data_invalid,      [WIRE_DECRYPT] = STATUS_encrypted_data_invalid,
+        [WIRE_SIGN] = STATUS_data_invalid,         [WIRE_SIGN_RECOVER] = STATUS_data_invalid,
+        [WIRE_VERIFY_RECOVER] = STATUS_signature_invalid,
+    };
     size_t length = modulus_bytes(op);
     int ok;
 
     if (kp_op_verifies(op))
         return verify(op, signature, padded, room);
-    if (op->operation == WIRE_SIGN)
-        ok = EVP_PKEY_sign(op->pkey, room, &length, padded, length);
-    else
-        ok = kp_op_encrypts(op) ? EVP_PKEY_encrypt(op->pkey, room, &length, padded, length)
-                                : EVP_PKEY_decrypt(op->pkey, room, &length, padded, length);
+    ok = compute[op->operation](op->pkey, room, &length, padded, length);
     if (ok == 1 && length == modulus_bytes(op))
         return STATUS_ok;
-    return op->operation == WIRE_DECRYPT ? STATUS_encrypted_data_invalid : STATUS_data_invalid; /* not below the modulus */
+    return not_below_modulus[op->operation];
 }
 
 static int x509_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
@@ -73,6 +83,8 @@ static int x509_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes
 
     if (status == STATUS_ok && op->operation == WIRE_DECRYPT && all.length != length)
         status = STATUS_encrypted_data_len_range;
+    if (op->operation == WIRE_VERIFY_RECOVER && (status != STATUS_ok || all.length != length))
+        status = STATUS_signature_len_range;
     if (status != STATUS_ok)
         return status;
     padded = kp_alloc(2 * length);

@@ -246,7 +246,9 @@ static CK_RV cancel(struct sk_entry *e, CK_FLAGS flags)
                 {CKF_DECRYPT, WIRE_DECRYPT},
                 {CKF_DIGEST, WIRE_DIGEST},
                 {CKF_SIGN, WIRE_SIGN},
-                {CKF_VERIFY, WIRE_VERIFY}};
+                {CKF_VERIFY, WIRE_VERIFY},
+                {CKF_SIGN_RECOVER, WIRE_SIGN_RECOVER},
+                {CKF_VERIFY_RECOVER, WIRE_VERIFY_RECOVER}};
     CK_RV rv = CKR_OK;
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -14,26 +14,6 @@ static CK_RV refuse(const char *function)
     return sk_leave(&e, rv == CKR_OK ? CKR_FUNCTION_NOT_SUPPORTED : rv);
 }
 
-CK_RV C_SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
-{
-    return refuse("C_SignRecoverInit");
-}
-
-CK_RV C_VerifyRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
-{
-    return refuse("C_VerifyRecoverInit");
-}
-
-CK_RV C_SignRecover(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
-{
-    return refuse("C_SignRecover");
-}
-
-CK_RV C_VerifyRecover(CK_SESSION_HANDLE session, CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len)
-{
-    return refuse("C_VerifyRecover");
-}
-
 CK_RV C_EncryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
                             CK_ULONG associated_len)
 {

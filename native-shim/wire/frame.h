@@ -44,7 +44,9 @@ enum wire_operation {
     WIRE_SIGN = 3,
     WIRE_VERIFY = 4,
     WIRE_DIGEST = 5,
-    WIRE_OPERATIONS = 6
+    WIRE_SIGN_RECOVER = 6,
+    WIRE_VERIFY_RECOVER = 7, /* its data are the signature, its output what was signed */
+    WIRE_OPERATIONS = 8
 };
 
 /*

@@ -24,6 +24,8 @@ export interface AttributeRow {
   readonly keyTypes?: readonly number[];
   /** What an object has whose template is silent. Absent: no value, until the keeper gives one. */
   readonly default?: boolean | number | 'empty' | 'unavailable';
+  /** A template that is silent means what it says of this one, which stands before it. */
+  readonly like?: number;
   /** Where a template may hold it; empty: only the token sets it. */
   readonly set: readonly Origin[];
   readonly change: Change;
@@ -56,8 +58,8 @@ function row(name: keyof typeof CKA, kind: ValueKind, of: readonly ObjectKind[],
  * they made without naming CKA_UNWRAP, and a mechanism that does not fit the key's type is refused anyway. CKA_DERIVE
  * is the exception, there as here. Who wants less says so in the template, or CKA_ALLOWED_MECHANISMS.
  */
-const usage = (name: keyof typeof CKA, of: readonly ObjectKind[]): AttributeRow =>
-  row(name, 'bool', of, { default: true, change: 'free' });
+const usage = (name: keyof typeof CKA, of: readonly ObjectKind[], rest: Rest = {}): AttributeRow =>
+  row(name, 'bool', of, { default: true, change: 'free', ...rest });
 
 export const ATTRIBUTES: readonly AttributeRow[] = [
   row('CLASS', 'ulong', ALL, { needed: ['create', 'unwrap', 'derive'] }),
@@ -101,9 +103,10 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   usage('ENCRYPT', ['public', 'secret']),
   usage('DECRYPT', HIDDEN),
   usage('SIGN', HIDDEN),
-  usage('SIGN_RECOVER', ['private']),
+  // With RSA the same as signing: who forbade that meant this as well.
+  usage('SIGN_RECOVER', ['private'], { like: CKA.SIGN }),
   usage('VERIFY', ['public', 'secret']),
-  usage('VERIFY_RECOVER', ['public']),
+  usage('VERIFY_RECOVER', ['public'], { like: CKA.VERIFY }),
   usage('WRAP', ['public', 'secret']),
   usage('UNWRAP', HIDDEN),
 

@@ -10,7 +10,14 @@ import { has, type TokenObject } from './token-object.ts';
 /** A context-specific login is good for one operation. */
 export const CONTEXT_CREDITS = 1;
 
-const OPERATIONS = ['encrypt', 'decrypt', 'sign', 'verify'] as const satisfies readonly (Operation & Use)[];
+const OPERATIONS = [
+  'encrypt',
+  'decrypt',
+  'sign',
+  'verify',
+  'sign_recover',
+  'verify_recover',
+] as const satisfies readonly (Operation & Use)[];
 const TRIES = 3;
 
 export function permittedOperations(domain: Domain, object: TokenObject): Operation[] {

@@ -21,6 +21,8 @@ export const USES: Readonly<Record<Use, UseRow>> = {
   decrypt: { attribute: CKA.DECRYPT, flag: MECHANISM_FLAG.DECRYPT, dated: false },
   sign: { attribute: CKA.SIGN, flag: MECHANISM_FLAG.SIGN, dated: true },
   verify: { attribute: CKA.VERIFY, flag: MECHANISM_FLAG.VERIFY, dated: false },
+  sign_recover: { attribute: CKA.SIGN_RECOVER, flag: MECHANISM_FLAG.SIGN_RECOVER, dated: true },
+  verify_recover: { attribute: CKA.VERIFY_RECOVER, flag: MECHANISM_FLAG.VERIFY_RECOVER, dated: false },
   wrap: { attribute: CKA.WRAP, flag: MECHANISM_FLAG.WRAP, dated: true },
   unwrap: { attribute: CKA.UNWRAP, flag: MECHANISM_FLAG.UNWRAP, dated: false },
   derive: { attribute: CKA.DERIVE, flag: MECHANISM_FLAG.DERIVE, dated: true },
@@ -49,7 +51,13 @@ export function fitsKeyType(mechanism: MechanismRow, keyType: number | null): bo
   return mechanism.type === CKM.ECDH1_DERIVE && keyType === CKK.EC_MONTGOMERY;
 }
 
-const BOUND = MECHANISM_FLAG.ENCRYPT | MECHANISM_FLAG.DECRYPT | MECHANISM_FLAG.SIGN | MECHANISM_FLAG.VERIFY;
+const BOUND =
+  MECHANISM_FLAG.ENCRYPT |
+  MECHANISM_FLAG.DECRYPT |
+  MECHANISM_FLAG.SIGN |
+  MECHANISM_FLAG.VERIFY |
+  MECHANISM_FLAG.SIGN_RECOVER |
+  MECHANISM_FLAG.VERIFY_RECOVER;
 
 /** Those that a key may be bound for, when the token withholds some that fit it; null: it withholds none. */
 function leftByToken(domain: Offering, object: TokenObject): number[] | null {

@@ -129,7 +129,8 @@ function fillRow(row: AttributeRow, wanted: NewObject, attributes: Map<number, B
   const isMaterial = row.material === true && (wanted.material ?? []).includes(row.type);
   if (row.needed?.includes(wanted.origin) === true && !isMaterial && !isWaived(row, wanted))
     throw new SidekeyError('template_incomplete', `${row.name} is missing`);
-  const value = row.material === true ? null : defaultValue(row);
+  const like = row.like === undefined ? undefined : attributes.get(row.like);
+  const value = row.material === true ? null : (like ?? defaultValue(row));
   if (value !== null) attributes.set(row.type, value);
 }
 

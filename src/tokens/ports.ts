@@ -57,7 +57,8 @@ export interface MadeKey {
   readonly blob: Buffer | null;
 }
 
-export type Operation = 'encrypt' | 'decrypt' | 'sign' | 'verify' | 'digest';
+export type Operation =
+  'encrypt' | 'decrypt' | 'sign' | 'verify' | 'digest' | 'sign_recover' | 'verify_recover';
 
 export interface Binding {
   readonly client: ClientId;

@@ -101,7 +101,15 @@ export function messageName(number: number): MessageName | null {
 }
 
 /** enum wire_operation. */
-export const OPERATIONS = { encrypt: 1, decrypt: 2, sign: 3, verify: 4, digest: 5 } as const;
+export const OPERATIONS = {
+  encrypt: 1,
+  decrypt: 2,
+  sign: 3,
+  verify: 4,
+  digest: 5,
+  sign_recover: 6,
+  verify_recover: 7,
+} as const;
 
 /** enum wire_output_rule: how much an operation gives. */
 export const OUTPUT = { fixed: 1, atMost: 2, input: 3, padded: 4, unpadded: 5 } as const;

@@ -144,6 +144,13 @@ class Session:
         self('GenerateKey', mechanism(number, parameter), *self.template(attributes), c.byref(handle))
         return handle.value
 
+    def pair(self, number, public, private):
+        """A key pair of the session."""
+        handles = UL(), UL()
+        templates = self.template({TOKEN: False, **public}) + self.template({TOKEN: False, **private})
+        self('GenerateKeyPair', mechanism(number), *templates, *map(c.byref, handles))
+        return handles[0].value, handles[1].value
+
     def derive(self, m, base, attributes):
         handle = UL()
         whole = {CLASS: SECRET, KEY_TYPE: GENERIC, TOKEN: False, SENSITIVE: False, EXTRACTABLE: True}

@@ -83,6 +83,36 @@ length = UL(0)
 s('Sign', data, UL(48), None, c.byref(length))
 same(s.give('SignFinal'), hmac.digest(b'a key for a code', b'', 'sha256'), 'C_SignFinal after a question')
 
+# C_SignRecover and C_VerifyRecover: with padding and without
+PKCS, X509, NOT_PERMITTED, SIGNATURE_RANGE = 0x1, 0x3, 0x68, 0xc1
+SIGN_RECOVER, VERIFY_RECOVER, BITS, EXPONENT = 0x109, 0x10b, 0x121, 0x122
+public, private = s.pair(0, {BITS: 2048, EXPONENT: b'\1\0\1'}, {})
+code = s.run('SignRecover', mechanism(PKCS), private, b'recovered')
+same(code, s.run('Sign', mechanism(PKCS), private, b'recovered'), 'with PKCS #1 it is the signature')
+length = UL(0)
+s('SignRecoverInit', mechanism(PKCS), UL(private))
+s('SignRecover', b'recovered', UL(9), None, c.byref(length))
+same(length.value, 256, 'NULL asks for the length')
+same(s.give('SignRecover', b'recovered', UL(9)), code, 'and the operation is still there')
+same(s.run('VerifyRecover', mechanism(PKCS), public, code), b'recovered', 'what was signed comes back')
+length = UL(3)
+s('VerifyRecoverInit', mechanism(PKCS), UL(public))
+refuses(TOO_SMALL, lambda: s('VerifyRecover', code, UL(256), small, c.byref(length)), 'a short buffer')
+same((length.value, s.give('VerifyRecover', code, UL(256))), (9, b'recovered'), 'is told the length, and loses nothing')
+refuses(SIGNATURE, lambda: s.run('VerifyRecover', mechanism(PKCS), public, code[:-1] + bytes([code[-1] ^ 1])), 'a forged signature')
+for m in (PKCS, X509):
+    for size in (255, 257):
+        refuses(SIGNATURE_RANGE, lambda: s.run('VerifyRecover', mechanism(m), public, bytes(size)), 'a signature of %d bytes' % size)
+whole = b'\0' * 4 + os.urandom(252)
+code = s.run('SignRecover', mechanism(X509), private, whole)
+same(s.run('VerifyRecover', mechanism(X509), public, code), whole, 'without padding')
+refuses(SIGNATURE, lambda: s.run('VerifyRecover', mechanism(X509), public, b'\xff' * 256), 'a number above the modulus')
+refuses(0x70, lambda: s('SignRecoverInit', mechanism(0x40), UL(private)), 'a hash cannot be recovered from')
+refuses(0x90 + 1, lambda: s.give('SignRecover', b'', UL(0)), 'no operation')
+for forbidden in ({SIGN: False}, {SIGN_RECOVER: False}):
+    _, other = s.pair(0, {BITS: 2048}, forbidden)
+    refuses(NOT_PERMITTED, lambda: s('SignRecoverInit', mechanism(PKCS), UL(other)), 'a key that may not')
+
 # C_DigestKey
 INDIGESTIBLE, KEY_HANDLE = 0x67, 0x60
 readable = s.secret(AES, bytes(range(32)), _103=False, _162=True)

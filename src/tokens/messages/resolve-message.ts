@@ -5,13 +5,18 @@ import { bindObject } from '../binder.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
 import { checkUse, type Use } from '../key-use.ts';
+import type { Operation } from '../ports.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';
 
-const NAMES = new Map<number, string>(Object.entries(OPERATIONS).map(([name, number]) => [number, name]));
+const USES = new Map<number, Use>(
+  Object.entries(OPERATIONS).flatMap(([name, number]) =>
+    name === 'digest' ? [] : [[number, name as Exclude<Operation, 'digest'>]],
+  ),
+);
 
 function toUse(operation: number): Use {
-  const name = NAMES.get(operation);
-  if (name === 'encrypt' || name === 'decrypt' || name === 'sign' || name === 'verify') return name;
+  const use = USES.get(operation);
+  if (use !== undefined) return use;
   throw new SidekeyError('function_not_supported', 'no key is bound for this operation');
 }
 
