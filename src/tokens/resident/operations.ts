@@ -6,8 +6,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../../errors.ts';
 import type { Place } from '../caller.ts';
-import type { Use } from '../key-use.ts';
-import type { ClientId, Clock, Mechanism, Operation, UsageSeen } from '../ports.ts';
+import type { ClientId, Clock, Mechanism, UsageSeen } from '../ports.ts';
 import type { Plan } from './plans.ts';
 
 const RUNNING_MAX = 1024;
@@ -19,7 +18,7 @@ export interface Asked {
   readonly place: Place;
   readonly handle: number;
   readonly mechanism: Mechanism;
-  readonly use: Use & Operation;
+  readonly use: 'encrypt' | 'decrypt' | 'sign' | 'verify';
 }
 
 export class RunningOperation {
