@@ -38,6 +38,8 @@ export type SignScheme = 'rsa-pkcs1' | 'rsa-pss' | 'ecdsa' | 'eddsa' | 'hmac' | 
 export interface SignAlgorithm {
   readonly scheme: SignScheme;
   readonly hash: HashName | null;
+  /** The service hashes by itself: the input is the message whatever the scheme, so that a digest from elsewhere cannot be signed so. */
+  readonly takesMessage?: true;
   /** rsa-pss: whether any salt length will do; absent: that of the digest alone. */
   readonly anySalt?: true;
   /** Longest message, for schemes that take one; absent: the domain's own bound of 64 KiB. */

@@ -26,6 +26,8 @@ export interface ResidentScene {
   readonly keys: ResidentKeys;
   /** Specs to try; absent: all that it creates. */
   readonly specs?: readonly KeySpec[];
+  /** What keys of a spec can be made for, where the service can less than others. */
+  readonly uses?: Readonly<Partial<Record<KeySpec, readonly (readonly ResidentUse[])[]>>>;
 }
 
 const MESSAGE = Buffer.from('a message of some length, so that no hash of it is short');
@@ -40,7 +42,11 @@ const USES: Readonly<Partial<Record<KeySpec, readonly (readonly ResidentUse[])[]
   'aes-256': [['decrypt']],
 };
 
-function inputOf({ scheme, hash }: SignAlgorithm): { input: Buffer; verifyHash: string | null } {
+function inputOf({ scheme, hash, takesMessage }: SignAlgorithm): {
+  input: Buffer;
+  verifyHash: string | null;
+} {
+  if (takesMessage === true) return { input: MESSAGE, verifyHash: hash };
   if (scheme === 'eddsa') return { input: MESSAGE, verifyHash: null };
   if (scheme === 'hmac' || scheme === 'aes-cmac') return { input: MESSAGE, verifyHash: null };
   const used = hash ?? 'sha256';
@@ -63,7 +69,8 @@ function isSignature(key: KeyObject, algorithm: SignAlgorithm, signature: Buffer
 async function checkSigning(t: Test, keys: ResidentKeys, key: ResidentKey, shown: KeyObject): Promise<void> {
   for (const algorithm of key.signs) {
     const { input } = inputOf(algorithm);
-    const salts = algorithm.scheme === 'rsa-pss' && algorithm.anySalt ? [input.length, 0] : [input.length];
+    const usual = algorithm.hash === null ? 0 : createHash(algorithm.hash).digest().length;
+    const salts = algorithm.scheme === 'rsa-pss' && algorithm.anySalt ? [usual, 0] : [usual];
     for (const salt of salts) {
       const signature = await keys.sign(key, algorithm, input, salt);
       const name = `${key.spec} by ${algorithm.scheme} ${algorithm.hash ?? ''}`;
@@ -151,10 +158,10 @@ export function testResidentKeys(
   makeScene: (t: Test) => Promise<ResidentScene>,
 ): void {
   void t.test(`${name}: keys are made, listed, used and destroyed in the service`, async (t) => {
-    const { keys, specs = keys.creates } = await makeScene(t);
+    const { keys, specs = keys.creates, uses: possible = {} } = await makeScene(t);
     const prefix = `contract-${randomBytes(3).toString('hex')}-`;
     for (const spec of specs) {
-      for (const uses of USES[spec] ?? [['sign']]) {
+      for (const uses of possible[spec] ?? USES[spec] ?? [['sign']]) {
         const wanted = {
           ...{ name: `${prefix}${spec}-${uses.join('')}`, spec, uses },
           ...{

@@ -39,6 +39,8 @@ export interface Call<T> {
   readonly operation: number;
   /** Of the key, for messages. */
   readonly key: string;
+  /** Makes something: one try with all the time there is, since nobody knows afterwards whether it was done. */
+  readonly once?: true;
   readonly request: (version: KmipVersion) => Payload;
   /** Copies what it wants to keep: the payload's bytes are wiped after it. */
   readonly response: (payload: Payload) => T;
@@ -101,7 +103,7 @@ export class KmipClient {
       } catch (error) {
         const pause = this.#pauseMs(attempt);
         const late = attempt >= ATTEMPTS_MAX || clock.monotonic() + pause >= end;
-        if (late || !this.#isWorthRetry(error, call.operation, attempt)) throw this.#translate(error, call);
+        if (late || !this.#isWorthRetry(error, call, attempt)) throw this.#translate(error, call);
         await sleep(pause);
       }
     }
@@ -117,7 +119,8 @@ export class KmipClient {
     return pool.use(end, tryMs, async (connection) => {
       try {
         this.#version ??= await this.#negotiate(connection, left());
-        return await ask(connection, this.#version, call, left());
+        const ms = call.once ? Math.max(1, end - clock.monotonic()) : left();
+        return await ask(connection, this.#version, call, ms);
       } catch (error) {
         if (isOtherVersion(error)) this.#version = null;
         throw error;
@@ -150,8 +153,9 @@ export class KmipClient {
     }
   }
 
-  #isWorthRetry(error: unknown, operation: number, attempt: number): boolean {
+  #isWorthRetry<T>(error: unknown, { operation, once }: Call<T>, attempt: number): boolean {
     if (isOtherVersion(error) && attempt === 1) return true;
+    if (once) return false;
     if (error instanceof KmipNo) return mayRetry(error.reason, operation === OPERATION.Decrypt);
     return error instanceof KmipTrouble && !error.refused;
   }

@@ -10,6 +10,7 @@ import type { KeyService } from '../key-service.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
 import { formatVersion } from './message.ts';
 import { decryptCbc, decryptGcm, encryptCbc, encryptGcm, getState, hmacSha256 } from './operations.ts';
+import { KmipResidentKeys } from './resident-keys.ts';
 import { nameOf, STATE } from './tables.ts';
 import { contextOf, decodeBlob, encodeBlob, MODES, type KmipBlob } from './wrapped-blob.ts';
 
@@ -95,6 +96,11 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
   }
 
   return {
+    resident: new KmipResidentKeys({
+      provider,
+      client,
+      hidden: macKeyId === null ? [keyId] : [keyId, macKeyId],
+    }),
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

@@ -59,7 +59,7 @@ function need(version: KmipVersion, minor: number, what: string): void {
 }
 
 /** A copy, since the message is wiped. */
-function takeBytes(payload: Payload, tag: number, what: string): Buffer {
+export function takeBytes(payload: Payload, tag: number, what: string): Buffer {
   const found = findBytes(payload, tag);
   if (!found) throw new KmipTrouble(`the answer has no ${what}`);
   return Buffer.from(found);

@@ -59,7 +59,17 @@ function demandNone({ params }: Mechanism): void {
 }
 
 function withScheme(key: ResidentKey, { scheme }: SignMechanism): SignAlgorithm[] {
-  return key.signs.filter((algorithm) => algorithm.scheme === scheme);
+  return key.signs.filter((algorithm) => algorithm.scheme === scheme && algorithm.takesMessage !== true);
+}
+
+/** Of a service that hashes by itself, for a mechanism that names the hash. */
+function ofMessages(key: ResidentKey, { scheme, hash }: SignMechanism): SignAlgorithm | null {
+  const first = key.signs.find((algorithm) => algorithm.scheme === scheme && algorithm.hash === hash);
+  return first?.takesMessage === true ? first : null;
+}
+
+function mostOf({ maxBytes }: SignAlgorithm): number {
+  return Math.min(LIMITS.dataMax, maxBytes ?? LIMITS.dataMax);
 }
 
 /** The digest inside a DigestInfo, and its hash; null: it is none. */
@@ -125,19 +135,21 @@ function readPss({ params }: Mechanism, wanted: HashName | null): PssParameters 
 function planPss(key: ResidentKey, row: SignMechanism, mechanism: Mechanism): Plan {
   const { hash, saltBytes } = readPss(mechanism, row.hash);
   const { bytes } = hashOf(hash);
-  const algorithm = withScheme(key, row).find((each) => each.hash === hash);
+  const whole = ofMessages(key, row);
+  const algorithm = whole ?? withScheme(key, row).find((each) => each.hash === hash);
   if (algorithm === undefined) refuse('mechanism_param_invalid', `the key signs with no PSS of ${hash}`);
   if (algorithm.anySalt !== true && saltBytes !== bytes)
     refuse('mechanism_param_invalid', `the service salts with ${bytes} bytes only`);
   if (bytes + saltBytes + 2 > bytesOf(key)) refuse('mechanism_param_invalid', 'the salt is too long');
   return {
-    hash: row.hash,
-    maxBytes: bytes,
+    hash: whole === null ? row.hash : null,
+    maxBytes: whole === null ? bytes : mostOf(whole),
     rule: OUTPUT.fixed,
     size: bytesOf(key),
-    run: (service, digest) => {
-      if (digest.length !== bytes) refuse('data_len_range', `a digest of ${hash} has ${bytes} bytes`);
-      return service.sign(key, algorithm, digest, saltBytes);
+    run: (service, data) => {
+      if (whole === null && data.length !== bytes)
+        refuse('data_len_range', `a digest of ${hash} has ${bytes} bytes`);
+      return service.sign(key, algorithm, data, saltBytes);
     },
   };
 }
@@ -148,6 +160,12 @@ function planPrepared(
   size: number,
   prepare: (data: Buffer) => Prepared,
 ): Plan {
+  const whole = ofMessages(key, row);
+  if (whole !== null)
+    return {
+      ...{ hash: null, maxBytes: mostOf(whole), rule: OUTPUT.fixed, size },
+      run: (service, data) => service.sign(key, whole, data, 0),
+    };
   return {
     hash: row.hash,
     maxBytes: LIMITS.componentMax,
@@ -193,7 +211,7 @@ function planMessage(key: ResidentKey, row: SignMechanism, mechanism: Mechanism,
   if (size < 1 || size > whole) refuse('mechanism_param_invalid', `a code of ${size} bytes is not made`);
   return {
     hash: null,
-    maxBytes: Math.min(LIMITS.dataMax, algorithm.maxBytes ?? LIMITS.dataMax),
+    maxBytes: mostOf(algorithm),
     rule: OUTPUT.fixed,
     size,
     run: async (service, data) => (await service.sign(key, algorithm, data, 0)).subarray(0, size),
@@ -316,6 +334,7 @@ export function planCipher(key: ResidentKey, mechanism: Mechanism, encrypts: boo
 }
 
 function canSign(key: ResidentKey, row: SignMechanism): boolean {
+  if (ofMessages(key, row) !== null) return true;
   const algorithms = withScheme(key, row);
   if (row.scheme === 'hmac') return algorithms.some(({ hash }) => hash === row.hash);
   if (row.scheme === 'rsa-pss' && row.hash !== null) return algorithms.some(({ hash }) => hash === row.hash);

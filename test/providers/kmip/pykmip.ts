@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../../src/clock.ts';
+import { nameAttribute } from '../../../src/providers/kmip/attributes.ts';
 import * as message from '../../../src/providers/kmip/message.ts';
 import type { Payload } from '../../../src/providers/kmip/message.ts';
 import { KmipPool } from '../../../src/providers/kmip/pool.ts';
@@ -47,10 +48,11 @@ function attribute(name: string, value: TtlvItem): TtlvItem {
   return structure(TAG.Attribute, text(TAG.AttributeName, name), value);
 }
 
-function registerRequest(algorithm: number, usage: number, key: Buffer): Payload {
+function registerRequest(algorithm: number, usage: number, key: Buffer, name: string | null): Payload {
   const attributes = structure(
     TEMPLATE_ATTRIBUTE,
     attribute('Cryptographic Usage Mask', integer(TAG.AttributeValue, usage)),
+    ...(name === null ? [] : [attribute('Name', { ...nameAttribute(name), tag: TAG.AttributeValue })]),
   );
   const block = structure(
     KEY_BLOCK,
@@ -136,9 +138,13 @@ database_path=${this.database}
   }
 
   /** Gives the unique identifier of an active key. */
-  async makeKey(kind: 'aes' | 'hmac'): Promise<string> {
+  async makeKey(
+    kind: 'aes' | 'hmac',
+    name: string | null = null,
+    key: Buffer = randomBytes(32),
+  ): Promise<string> {
     const [algorithm, usage] = kind === 'aes' ? [AES, ENCRYPT_DECRYPT] : [HMAC_SHA256, MAC_GENERATE_VERIFY];
-    const made = await this.#request(REGISTER, registerRequest(algorithm, usage, randomBytes(32)));
+    const made = await this.#request(REGISTER, registerRequest(algorithm, usage, key, name));
     const id = message.findText(made, TAG.UniqueIdentifier) ?? '';
     await this.#request(ACTIVATE, [text(TAG.UniqueIdentifier, id)]);
     return id;
