@@ -103,6 +103,13 @@ static CK_RV decrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism,
     return strcmp(fault, "absent") == 0 ? CKR_TOKEN_NOT_PRESENT : behind->C_DecryptInit(session, mechanism, key);
 }
 
+static CK_RV sign_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
+{
+    CK_RV rv = next_fault();
+
+    return rv == CKR_OK ? behind->C_SignInit(session, mechanism, key) : rv;
+}
+
 static CK_RV unwrap_key(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key, CK_BYTE_PTR wrapped,
                         CK_ULONG wrapped_len, CK_ATTRIBUTE_PTR template, CK_ULONG count, CK_OBJECT_HANDLE_PTR out)
 {
@@ -138,6 +145,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
     front.C_EncryptInit = encrypt_init;
     front.C_DecryptInit = decrypt_init;
     front.C_Decrypt = decrypt;
+    front.C_SignInit = sign_init;
     front.C_GetSlotList = get_slot_list;
     front.C_GetTokenInfo = get_token_info;
     front.C_OpenSession = open_session;

@@ -5,7 +5,7 @@
  *
  * A frame may carry a data key in the clear: whoever takes a field owns it and wipes it, and the decoder wipes what it read it from.
  */
-export const FRAME_MAX = 64 * 1024;
+export const FRAME_MAX = 512 * 1024;
 const FIELDS_MAX = 8;
 const HEAD = 5;
 
@@ -15,6 +15,7 @@ export const CODE = {
   encrypt: 2,
   decrypt: 3,
   health: 4,
+  resident: 5,
   // Answers
   ok: 0x80,
   /** The module or its token said no. */
@@ -23,6 +24,8 @@ export const CODE = {
   pinRefused: 0x82,
   /** The library is of no use any longer: start another process. */
   lost: 0x83,
+  /** What was to be decrypted does not open. */
+  dataInvalid: 0x84,
 } as const;
 
 export interface HsmFrame {

@@ -5,6 +5,7 @@ import { DATA_KEY_BYTES } from '../bound-payload.ts';
 import type { KeyService } from '../key-service.ts';
 import { CODE } from './frame.ts';
 import { IV_BYTES } from './mechanism.ts';
+import { createHsmResidentKeys } from './resident-keys.ts';
 import { HsmSupervisor, type SupervisorOptions } from './supervisor.ts';
 import { describeKey } from './worker-options.ts';
 import {
@@ -75,6 +76,7 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
         return { ok: false, detail: error instanceof Error ? error.message : String(error) };
       }
     },
+    resident: createHsmResidentKeys({ provider, hsm, random }),
     close: () => hsm.close(),
   };
 }

@@ -111,7 +111,7 @@ export class HsmSupervisor {
       log.info({ provider, worker: worker.pid, mechanism: mechanism.name }, 'the HSM is open');
       return { worker, mechanism };
     } catch (error) {
-      if (error instanceof WorkerRefusal && error.pin) pin.refuse(secret);
+      if (error instanceof WorkerRefusal && error.to === 'pin') pin.refuse(secret);
       worker.kill('it could not be set up');
       throw error;
     } finally {
@@ -128,6 +128,8 @@ export class HsmSupervisor {
   #translate(error: unknown): unknown {
     const { provider, key } = this.#options;
     const what = `provider "${provider}" (${key})`;
+    if (error instanceof WorkerRefusal && error.to === 'data')
+      return new SidekeyError('encrypted_data_invalid', `${what}: ${error.message}`, { cause: error });
     if (error instanceof WorkerRefusal)
       return new SidekeyError('provider_refused', `${what}: ${error.message}`, { cause: error });
     if (!(error instanceof WorkerLost)) return error;

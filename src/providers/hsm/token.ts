@@ -78,6 +78,7 @@ export class HsmToken {
       return await this.#withSession((session) => this.#run('decrypt', session, crypt));
     } catch (error) {
       const fault = toHsmFault(error);
+      if (fault.meaning === 'data') throw new HsmFault('refused', fault.message);
       if (fault.meaning !== 'lost') throw fault;
       await this.#probe(crypt.mechanism);
       throw new HsmFault('refused', `the key does not open this (${fault.message})`);
@@ -92,6 +93,26 @@ export class HsmToken {
     if (!session) this.#release(probe);
     this.#findKey(probe.handle);
     return `${describeKey(this.#options.key)} on token "${label.trim()}", firmware ${firmwareVersion.major}.${firmwareVersion.minor}`;
+  }
+
+  /** A session for `work`, and once more another one when the first was stale. Rejects with what `work` rejects with. */
+  perform<T>(work: (module: pkcs11js.PKCS11, session: Buffer) => Promise<T>): Promise<T> {
+    return this.#withSession(({ handle }) => work(this.#module, handle));
+  }
+
+  /** A session that is closed afterwards with whatever was begun in it. */
+  inOwnSession<T>(work: (session: Buffer) => T): T {
+    const session = this.#module.C_OpenSession(this.#slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
+    try {
+      return work(session);
+    } finally {
+      this.#module.C_CloseSession(session);
+    }
+  }
+
+  /** CKM_ */
+  mechanisms(): number[] {
+    return this.#module.C_GetMechanismList(this.#slot);
   }
 
   stop(): void {
@@ -193,7 +214,7 @@ export class HsmToken {
       return await work(session);
     } catch (error) {
       const fault = toHsmFault(error);
-      if (fault.meaning === 'refused' || fault.meaning === 'pin') throw fault;
+      if (fault.meaning !== 'stale' && fault.meaning !== 'lost') throw fault;
       session = this.#replace(session);
       return await work(session);
     } finally {

@@ -12,13 +12,13 @@ const CLOSE_MS = 500;
 /** The process is gone, hung or of no use: another one may do. */
 export class WorkerLost extends Error {}
 
-/** The module said no. `pin`: to the PIN. */
+/** The module said no: to the PIN, to a ciphertext that does not open, or to something else. */
 export class WorkerRefusal extends Error {
-  readonly pin: boolean;
+  readonly to: 'pin' | 'data' | 'other';
 
-  constructor(message: string, pin: boolean) {
+  constructor(message: string, code: number) {
     super(message);
-    this.pin = pin;
+    this.to = code === CODE.pinRefused ? 'pin' : code === CODE.dataInvalid ? 'data' : 'other';
   }
 }
 
@@ -127,7 +127,7 @@ export class WorkerProcess {
     const [field = Buffer.alloc(0)] = fields;
     if (code === CODE.ok) return pending.resolve(field);
     const message = field.toString('utf8');
-    if (code !== CODE.lost) return pending.reject(new WorkerRefusal(message, code === CODE.pinRefused));
+    if (code !== CODE.lost) return pending.reject(new WorkerRefusal(message, code));
     this.kill(message);
     pending.reject(new WorkerLost(message));
   }

@@ -5,6 +5,8 @@
 import { Socket } from 'node:net';
 import { CODE, encodeFrame, HsmFrameDecoder, type HsmFrame } from './frame.ts';
 import { mechanismOf } from './mechanism.ts';
+import type { ResidentRequest } from './resident-request.ts';
+import { ResidentToken } from './resident-worker.ts';
 import { HsmFault, toHsmFault, type Meaning } from './return-codes.ts';
 import { HsmToken, type Crypt } from './token.ts';
 import type { WorkerOptions } from './worker-options.ts';
@@ -14,13 +16,17 @@ const ANSWER: Readonly<Record<Meaning, number>> = {
   pin: CODE.pinRefused,
   stale: CODE.lost,
   lost: CODE.lost,
+  data: CODE.dataInvalid,
 };
 
 let token: HsmToken | null = null;
+let resident: ResidentToken | null = null;
 
 function configure([options, pin]: readonly Buffer[]): Buffer {
   if (!options) throw new HsmFault('refused', 'no options');
-  token = new HsmToken(JSON.parse(options.toString('utf8')) as WorkerOptions, pin?.length ? pin : null);
+  const parsed = JSON.parse(options.toString('utf8')) as WorkerOptions;
+  token = new HsmToken(parsed, pin?.length ? pin : null);
+  resident = new ResidentToken(token, parsed.key);
   return Buffer.from([token.start().id]);
 }
 
@@ -31,10 +37,16 @@ function toCrypt([mechanism, iv, aad, data]: readonly Buffer[]): Crypt {
 
 async function answer(code: number, fields: readonly Buffer[]): Promise<Buffer> {
   if (code === CODE.configure) return configure(fields);
-  if (!token) throw new HsmFault('lost', 'not configured');
+  if (!token || !resident) throw new HsmFault('lost', 'not configured');
   if (code === CODE.encrypt) return token.encrypt(toCrypt(fields));
   if (code === CODE.decrypt) return token.decrypt(toCrypt(fields));
+  if (code === CODE.resident) return answerResident(resident, fields);
   return Buffer.from(token.health(), 'utf8');
+}
+
+function answerResident(keys: ResidentToken, [request, data]: readonly Buffer[]): Promise<Buffer> {
+  if (!request || !data) throw new HsmFault('refused', 'a field is missing');
+  return keys.answer(JSON.parse(request.toString('utf8')) as ResidentRequest, data);
 }
 
 const socket = new Socket({ fd: 3, readable: true, writable: true });

@@ -1,0 +1,306 @@
+/** Resident keys of the token, in the process of the vendor's library. Every call finds its key by label and id anew: handles end with sessions. */
+import pkcs11js from 'pkcs11js';
+import { HsmFault, toHsmFault } from './return-codes.ts';
+import type {
+  HsmKeyList,
+  HsmKeyRow,
+  HsmPublicKey,
+  KeyReference,
+  NewHsmKey,
+  ResidentRequest,
+  WorkerMechanism,
+} from './resident-request.ts';
+import type { HsmToken } from './token.ts';
+import type { WorkerOptions } from './worker-options.ts';
+
+type Module = pkcs11js.PKCS11;
+type Template = { type: number; value?: number | boolean | Buffer }[];
+
+const [CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY] = [2, 3, 4];
+const [CKK_RSA, CKK_AES] = [0, 0x1f];
+const [CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_KEY_TYPE, CKA_ID] = [0, 1, 2, 3, 0x100, 0x102];
+const [CKA_SENSITIVE, CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY] = [0x103, 0x104, 0x105, 0x108, 0x10a];
+const [CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT, CKA_VALUE_LEN] = [0x120, 0x121, 0x122, 0x161];
+const [CKA_EXTRACTABLE, CKA_EC_PARAMS, CKA_EC_POINT] = [0x162, 0x180, 0x181];
+const CKM_RSA_PKCS_OAEP = 9;
+const CKZ_DATA_SPECIFIED = 1;
+const CODE_GENERAL_ERROR = 0x5;
+const AT_ONCE = 64;
+/** Output beyond the input: a tag, a block, a signature of RSA-4096. */
+const ROOM = 1024;
+const F4 = Buffer.of(1, 0, 1);
+/** CKM_ of the hash and CKG_ of its MGF1: SHA-1, SHA-256, SHA-384, SHA-512. */
+const OAEP_HASHES = [
+  [0x220, 1],
+  [0x250, 2],
+  [0x260, 3],
+  [0x270, 4],
+] as const;
+
+function find(module: Module, session: Buffer, template: Template, max: number): Buffer[] {
+  const found: Buffer[] = [];
+  module.C_FindObjectsInit(session, template);
+  try {
+    while (found.length < max) {
+      const some = module.C_FindObjects(session, Math.min(AT_ONCE, max - found.length));
+      found.push(...some);
+      if (some.length === 0) break;
+    }
+  } finally {
+    module.C_FindObjectsFinal(session);
+  }
+  return found;
+}
+
+function named({ objectClass, label, id }: KeyReference): Template {
+  return [
+    { type: CKA_CLASS, value: objectClass },
+    { type: CKA_TOKEN, value: true },
+    { type: CKA_LABEL, value: Buffer.from(label, 'utf8') },
+    { type: CKA_ID, value: Buffer.from(id, 'hex') },
+  ];
+}
+
+function findOne(module: Module, session: Buffer, key: KeyReference): Buffer {
+  const found = find(module, session, named(key), 2);
+  if (found.length > 1) throw new HsmFault('refused', `more than one key "${key.label}": none is used`);
+  if (!found[0]) throw new HsmFault('refused', `no key "${key.label}"`);
+  return found[0];
+}
+
+function read(module: Module, session: Buffer, object: Buffer, types: readonly number[]): Buffer[] {
+  const template = types.map((type) => ({ type }));
+  return module
+    .C_GetAttributeValue(session, object, template)
+    .map(({ value }) => Buffer.from(value as Buffer));
+}
+
+function toNumber(value: Buffer | undefined): number {
+  return value === undefined || value.length < 4 ? 0 : value.readUInt32LE(0);
+}
+
+/** A type of key that Sidekey does not know is left out, and so is one that the module does not describe. */
+function describe(module: Module, session: Buffer, object: Buffer, objectClass: number): HsmKeyRow | null {
+  try {
+    const common = [CKA_LABEL, CKA_ID, CKA_KEY_TYPE, CKA_SIGN, CKA_DECRYPT];
+    const [label, id, type, sign, decrypt] = read(module, session, object, common);
+    const keyType = toNumber(type);
+    const isSecret = objectClass === CKO_SECRET_KEY;
+    const own = isSecret ? CKA_VALUE_LEN : keyType === CKK_RSA ? CKA_MODULUS : CKA_EC_PARAMS;
+    const [detail = Buffer.alloc(0)] = read(module, session, object, [own]);
+    const isCurve = !isSecret && keyType !== CKK_RSA;
+    const [encrypt] = isSecret ? read(module, session, object, [CKA_ENCRYPT]) : [Buffer.of(0)];
+    return {
+      ...{ objectClass, keyType, label: label?.toString('utf8') ?? '', id: id?.toString('hex') ?? '' },
+      sizeBits: isSecret ? 8 * toNumber(detail) : isCurve ? 0 : 8 * detail.length,
+      curve: isCurve ? detail.toString('hex') : '',
+      ...{ signs: sign?.[0] === 1, decrypts: decrypt?.[0] === 1, encrypts: encrypt?.[0] === 1 },
+    };
+  } catch {
+    return null;
+  }
+}
+
+function toParameter({ pss, oaep, gcm, iv }: WorkerMechanism): pkcs11js.IParams | Buffer | null {
+  if (pss)
+    return {
+      type: pkcs11js.CK_PARAMS_RSA_PSS,
+      ...{ hashAlg: pss.hash, mgf: pss.mgf, saltLen: pss.saltBytes },
+    } as pkcs11js.RsaPSS;
+  if (oaep)
+    return {
+      ...{ type: pkcs11js.CK_PARAMS_RSA_OAEP, hashAlg: oaep.hash, mgf: oaep.mgf, source: CKZ_DATA_SPECIFIED },
+      ...(oaep.label === '' ? {} : { sourceData: Buffer.from(oaep.label, 'hex') }),
+    } as pkcs11js.RsaOAEP;
+  if (gcm) {
+    const [nonce, aad] = [Buffer.from(gcm.iv, 'hex'), Buffer.from(gcm.aad, 'hex')];
+    const bits = { ivBits: nonce.length * 8, tagBits: gcm.tagBits };
+    return { type: pkcs11js.CK_PARAMS_AES_GCM, iv: nonce, aad, ...bits } as pkcs11js.AesGCM;
+  }
+  return iv === undefined ? null : Buffer.from(iv, 'hex');
+}
+
+function toMechanism(wanted: WorkerMechanism): pkcs11js.Mechanism {
+  const parameter = toParameter(wanted);
+  return parameter === null ? { mechanism: wanted.type } : { mechanism: wanted.type, parameter };
+}
+
+export class ResidentToken {
+  readonly #token: HsmToken;
+  readonly #kek: WorkerOptions['key'];
+  #oaepHashes: readonly number[] | null = null;
+
+  constructor(token: HsmToken, kek: WorkerOptions['key']) {
+    this.#token = token;
+    this.#kek = kek;
+  }
+
+  /** JSON, or the bytes that came out. Rejects with an HsmFault. The caller wipes data and result. */
+  async answer(request: ResidentRequest, data: Buffer): Promise<Buffer> {
+    if (request.what === 'sign') return this.#sign(request.key, request.mechanism, data);
+    if (request.what === 'encrypt') return this.#encrypt(request.key, request.mechanism, data);
+    if (request.what === 'decrypt') return this.#decrypt(request.key, request.mechanism, data);
+    return Buffer.from(JSON.stringify((await this.#manage(request)) ?? null), 'utf8');
+  }
+
+  #manage(request: ResidentRequest): Promise<unknown> {
+    if (request.what === 'list') return this.#list(request.prefix, request.max);
+    if (request.what === 'public') return this.#public(request.key);
+    if (request.what === 'create') return this.#create(request.key);
+    return this.#token.perform(async (module, session) => this.#destroy(module, session, request.key));
+  }
+
+  #list(prefix: string, max: number): Promise<HsmKeyList> {
+    return this.#token.perform(async (module, session) => {
+      const keys: HsmKeyRow[] = [];
+      for (const objectClass of [CKO_PRIVATE_KEY, CKO_SECRET_KEY]) {
+        const template = [
+          { type: CKA_CLASS, value: objectClass },
+          { type: CKA_TOKEN, value: true },
+        ];
+        for (const object of find(module, session, template, Infinity)) {
+          const row = describe(module, session, object, objectClass);
+          if (row?.label.startsWith(prefix) && !this.#isKek(row)) keys.push(row);
+        }
+      }
+      if (keys.length > max)
+        throw new HsmFault('refused', `more than ${max} keys: a narrower prefix is needed`);
+      const opener = keys.find(({ keyType, decrypts }) => keyType === CKK_RSA && decrypts);
+      if (opener) this.#oaepHashes ??= this.#probeOaep(module, opener);
+      return { keys, mechanisms: this.#token.mechanisms(), oaepHashes: this.#oaepHashes ?? [] };
+    });
+  }
+
+  #isKek({ objectClass, keyType, label, id }: HsmKeyRow): boolean {
+    const { label: kekLabel, id: kekId } = this.#kek;
+    if (objectClass !== CKO_SECRET_KEY || keyType !== CKK_AES) return false;
+    return (kekLabel === null || kekLabel === label) && (kekId === null || kekId.toLowerCase() === id);
+  }
+
+  /** No attribute says with which hashes a module takes OAEP: it is asked to begin, in a session of its own that ends at once. */
+  #probeOaep(module: Module, key: KeyReference): number[] {
+    return OAEP_HASHES.filter(([hash, mgf]) =>
+      this.#token.inOwnSession((session) => {
+        const oaep = { hash, mgf, label: '' };
+        try {
+          const object = findOne(module, session, key);
+          module.C_DecryptInit(session, toMechanism({ type: CKM_RSA_PKCS_OAEP, oaep }), object);
+          return true;
+        } catch {
+          return false;
+        }
+      }),
+    ).map(([hash]) => hash);
+  }
+
+  #public(key: KeyReference): Promise<HsmPublicKey> {
+    return this.#token.perform(async (module, session) => {
+      const object = findOne(module, session, { ...key, objectClass: CKO_PUBLIC_KEY });
+      const [type] = read(module, session, object, [CKA_KEY_TYPE]);
+      const isRsa = toNumber(type) === CKK_RSA;
+      const types = isRsa ? [CKA_MODULUS, CKA_PUBLIC_EXPONENT] : [CKA_EC_PARAMS, CKA_EC_POINT];
+      const [first = '', second = ''] = read(module, session, object, types).map((v) => v.toString('hex'));
+      return isRsa ? { modulus: first, exponent: second } : { curve: first, point: second };
+    });
+  }
+
+  #create(key: NewHsmKey): Promise<null> {
+    return this.#token.perform(async (module, session) => {
+      for (const objectClass of [CKO_PRIVATE_KEY, CKO_SECRET_KEY]) {
+        const template = named({ ...key, objectClass }).filter(({ type }) => type !== CKA_ID);
+        if (find(module, session, template, 1).length > 0)
+          throw new HsmFault('refused', `there is a key "${key.label}" already`);
+      }
+      await generate(module, session, key);
+      return null;
+    });
+  }
+
+  #destroy(module: Module, session: Buffer, key: KeyReference): null {
+    module.C_DestroyObject(session, findOne(module, session, key));
+    if (key.objectClass === CKO_PRIVATE_KEY)
+      for (const shown of find(module, session, named({ ...key, objectClass: CKO_PUBLIC_KEY }), 2))
+        module.C_DestroyObject(session, shown);
+    return null;
+  }
+
+  #sign(key: KeyReference, mechanism: WorkerMechanism, data: Buffer): Promise<Buffer> {
+    return this.#token.perform(async (module, session) => {
+      module.C_SignInit(session, toMechanism(mechanism), findOne(module, session, key));
+      return Buffer.from(await module.C_SignAsync(session, data, Buffer.alloc(ROOM)));
+    });
+  }
+
+  #encrypt(key: KeyReference, mechanism: WorkerMechanism, data: Buffer): Promise<Buffer> {
+    return this.#token.perform(async (module, session) => {
+      module.C_EncryptInit(session, toMechanism(mechanism), findOne(module, session, key));
+      return Buffer.from(await module.C_EncryptAsync(session, data, Buffer.alloc(data.length + ROOM)));
+    });
+  }
+
+  /** As for a KEK's blob: modules have no code of their own for what does not open, so that the token is looked at. */
+  async #decrypt(key: KeyReference, mechanism: WorkerMechanism, data: Buffer): Promise<Buffer> {
+    let begun = false;
+    try {
+      return await this.#token.perform(async (module, session) => {
+        begun = false;
+        module.C_DecryptInit(session, toMechanism(mechanism), findOne(module, session, key));
+        begun = true;
+        const room = Buffer.alloc(data.length + ROOM);
+        try {
+          return Buffer.from(await module.C_DecryptAsync(session, data, room));
+        } finally {
+          room.fill(0);
+        }
+      });
+    } catch (error) {
+      const fault = toHsmFault(error);
+      if (!begun || (fault.meaning !== 'data' && fault.code !== CODE_GENERAL_ERROR)) throw fault;
+      if (fault.meaning !== 'data') this.#token.health();
+      throw new HsmFault('data', `key "${key.label}" does not open this (${fault.message})`);
+    }
+  }
+}
+
+async function generate(module: Module, session: Buffer, key: NewHsmKey): Promise<void> {
+  const shared: Template = [
+    { type: CKA_TOKEN, value: true },
+    { type: CKA_LABEL, value: Buffer.from(key.label, 'utf8') },
+    { type: CKA_ID, value: Buffer.from(key.id, 'hex') },
+  ];
+  const hidden: Template = [
+    ...shared,
+    { type: CKA_PRIVATE, value: true },
+    { type: CKA_SENSITIVE, value: true },
+    { type: CKA_EXTRACTABLE, value: false },
+    { type: CKA_SIGN, value: key.signs },
+    { type: CKA_DECRYPT, value: key.decrypts },
+  ];
+  const mechanism = { mechanism: key.mechanism };
+  if (!key.isPair) {
+    const secret: Template = [
+      ...hidden,
+      { type: CKA_CLASS, value: CKO_SECRET_KEY },
+      { type: CKA_KEY_TYPE, value: key.keyType },
+      { type: CKA_VALUE_LEN, value: key.valueBytes ?? 0 },
+      { type: CKA_ENCRYPT, value: key.decrypts },
+      { type: CKA_VERIFY, value: key.signs },
+    ];
+    await module.C_GenerateKeyAsync(session, mechanism, secret);
+    return;
+  }
+  const parameters: Template =
+    key.curve === undefined
+      ? [
+          { type: CKA_MODULUS_BITS, value: key.modulusBits ?? 0 },
+          { type: CKA_PUBLIC_EXPONENT, value: F4 },
+        ]
+      : [{ type: CKA_EC_PARAMS, value: Buffer.from(key.curve, 'hex') }];
+  const shown: Template = [
+    ...shared,
+    ...parameters,
+    { type: CKA_VERIFY, value: key.signs },
+    { type: CKA_ENCRYPT, value: key.decrypts },
+  ];
+  await module.C_GenerateKeyPairAsync(session, mechanism, shown, hidden);
+}
