@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
-import { compileFaultModule, SoftHsm } from '../providers/softhsm.ts';
-import { makePair, outlives, startUnder } from './token-under.ts';
+import { compileFaultModule, SOFTHSM, SoftHsm } from '../providers/softhsm.ts';
+import { makePair, outlives, PAIRS_OK, runResident, startUnder } from './token-under.ts';
 
 const module = compileFaultModule(t);
 
@@ -32,4 +32,23 @@ t.test('pkcs11-tool makes keys and signs on a token under an HSM, which goes and
   await instance.stopAgent('SIGKILL');
   for (let i = 0; i < 50 && existsSync(`/proc/${worker}`); i++) await sleep(100);
   t.notOk(existsSync(`/proc/${worker}`), 'ends when the agent is killed');
+});
+
+t.test('an unchanged program uses keys that live in the HSM: every kind of them', async (t) => {
+  const hsm = new SoftHsm(t);
+  hsm.makeKey('kek-1');
+  const said = await runResident(
+    t,
+    `    kind: pkcs11-hsm
+    module: ${SOFTHSM}
+    token-label: kek
+    key-label: kek-1
+    pin-file: ${hsm.pinFile}
+    environment: ${JSON.stringify(hsm.environment)}
+`,
+  );
+  t.same(said, {
+    ...PAIRS_OK,
+    ...{ 'generic secret': 'ok', SHA256_HMAC: 'ok', 'AES-256': 'ok', AES_GCM: 'ok' },
+  });
 });

@@ -2,13 +2,20 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { initInstance, temporaryDirectory, type Instance, type Outcome } from '../e2e/instance.ts';
+import {
+  compile,
+  initInstance,
+  MODULE,
+  temporaryDirectory,
+  type Instance,
+  type Outcome,
+} from '../e2e/instance.ts';
 
 const LABEL = ['--token-label', 'remote'];
 
-/** `provider`: the YAML of one provider, indented by four, named "service". Its leases last a second. */
-export async function startUnder(t: Test, provider: string): Promise<Instance> {
-  const token = 'label: "remote"\n    provider: service\n    login: none\n    cache: { any: 1s }\n';
+/** `provider`: the YAML of one provider, indented by four, named "service". Its leases last a second. `more`: of the token. */
+export async function startUnder(t: Test, provider: string, more = ''): Promise<Instance> {
+  const token = `label: "remote"\n    provider: service\n    login: none\n    cache: { any: 1s }\n${more}`;
   const instance = initInstance(t, {
     edit: (yaml) =>
       yaml
@@ -50,3 +57,32 @@ export async function outlives(
   const after = sign(t, instance);
   t.equal(after.status, 0, `after ${name}: ${after.stdout}${after.stderr}`);
 }
+
+/**
+ * What resident.c, which is the same for every provider, says of a token whose keys live in the service: by name, "ok" or "not offered" or what went
+ * wrong.
+ */
+export async function runResident(t: Test, provider: string): Promise<Record<string, string>> {
+  const program = compile(t, '../interop/resident.c');
+  const resident = '    resident: { prefix: "proof/", create: true, destroy: true }\n';
+  const instance = await startUnder(t, provider, resident);
+  const { status, stdout, stderr } = instance.run(program, [MODULE, 'remote']);
+  t.equal(status, 0, stderr);
+  const lines = stdout.trim().split('\n');
+  return Object.fromEntries(lines.map((line) => line.split(': ', 2) as [string, string]));
+}
+
+/** What every service has that makes pairs of P-256 and RSA-2048. */
+export const PAIRS_OK = {
+  'the token': 'ok',
+  'EC P-256': 'ok',
+  ECDSA_SHA256: 'ok',
+  'ECDSA_SHA256 of 100000 bytes in parts': 'ok',
+  'ECDSA of a digest': 'ok',
+  'RSA-2048 for signing': 'ok',
+  SHA256_RSA_PKCS: 'ok',
+  'RSA_PKCS of a DigestInfo': 'ok',
+  SHA256_RSA_PKCS_PSS: 'ok',
+  'RSA-2048 for decryption': 'ok',
+  RSA_PKCS_OAEP: 'ok',
+} as const;
