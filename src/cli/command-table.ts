@@ -12,6 +12,7 @@ import {
   keysRotateCommand,
 } from './key-commands.ts';
 import { macCommand, signCommand, verifyCommand } from './sign-commands.ts';
+import { completionCommand } from './completion-command.ts';
 import { configCheckCommand } from './config-command.ts';
 import { datakeyCommand } from './datakey-command.ts';
 import { doctorCommand } from './doctor-command.ts';
@@ -44,4 +45,5 @@ export const COMMANDS: readonly Command[] = [
   auditVerifyCommand,
   doctorCommand,
   explainCommand,
+  completionCommand,
 ];
