@@ -109,9 +109,7 @@ int kp_on_cell_generate(struct kp_request *r)
     wire_read_template(&r->body, &t);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    if (params.length)
-        return STATUS_mechanism_param_invalid;
-    status = kp_key_generate(mechanism, n.type, &t, &key);
+    status = kp_key_generate(mechanism, params, n.type, &t, &key);
     if (status == STATUS_ok && key->object_class != n.object_class) {
         kp_key_drop(key);
         return STATUS_template_inconsistent;

@@ -63,7 +63,7 @@ static struct {
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };
 
 static EVP_MAC *hmac, *cmac, *poly1305;
-static EVP_KDF *x963, *hkdf;
+static EVP_KDF *x963, *hkdf, *tls;
 
 static void *arena_malloc(size_t size, const char *file, int line)
 {
@@ -98,6 +98,7 @@ static bool fetch_all(void)
     ok &= (cmac = EVP_MAC_fetch(NULL, "CMAC", NULL)) != NULL;
     ok &= (poly1305 = EVP_MAC_fetch(NULL, "POLY1305", NULL)) != NULL;
     ok &= (hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) != NULL;
+    ok &= (tls = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL)) != NULL;
     ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
     return ok;
 }
@@ -173,6 +174,7 @@ EVP_MAC *kp_mac_hmac(void) { return hmac; }
 EVP_MAC *kp_mac_cmac(void) { return cmac; }
 EVP_MAC *kp_mac_poly1305(void) { return poly1305; }
 EVP_KDF *kp_kdf_hkdf(void) { return hkdf; }
+EVP_KDF *kp_kdf_tls(void) { return tls; }
 EVP_KDF *kp_kdf_x963(void) { return x963; }
 
 void kp_random(void *bytes, size_t length)

@@ -29,6 +29,7 @@ EVP_MAC *kp_mac_cmac(void);
 EVP_MAC *kp_mac_poly1305(void);
 EVP_KDF *kp_kdf_x963(void);
 EVP_KDF *kp_kdf_hkdf(void);
+EVP_KDF *kp_kdf_tls(void);
 
 /* Fresh bytes from the kernel, never from a generator in this process: a restored snapshot must not repeat them. */
 void kp_random(void *bytes, size_t length);

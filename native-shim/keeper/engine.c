@@ -15,7 +15,7 @@ enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
 static _Atomic size_t gathered_bytes;
 
 /* Engines without a row here make keys: by messages of their own, and the table in engine_derive.c. */
-static const struct kp_engine *const engines[] = {
+static const struct kp_engine *const engines[ENGINE_tls_mac + 1] = {
     [ENGINE_cipher] = &kp_engine_cipher,     [ENGINE_cipher_pad] = &kp_engine_cipher,
     [ENGINE_ctr] = &kp_engine_ctr,           [ENGINE_gcm] = &kp_engine_gcm,
     [ENGINE_cmac] = &kp_engine_mac,          [ENGINE_key_wrap] = &kp_engine_key_wrap,
@@ -29,7 +29,7 @@ static const struct kp_engine *const engines[] = {
     [ENGINE_eddsa] = &kp_engine_eddsa,       [ENGINE_ecdh] = NULL,
     [ENGINE_rsa_x509] = &kp_engine_rsa_x509, [ENGINE_rsa_aes] = NULL,
     [ENGINE_encrypt_data] = NULL,            [ENGINE_hkdf] = NULL,
-    [ENGINE_combine] = NULL,
+    [ENGINE_combine] = NULL,                 [ENGINE_tls_mac] = &kp_engine_tls_mac,
 };
 
 static const uint32_t needs[WIRE_OPERATIONS] = {

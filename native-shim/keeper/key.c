@@ -10,6 +10,7 @@
 #include "cryptoki.h"
 #include "key_kinds.h"
 #include "mechanism.h"
+#include "params.h"
 
 enum { COMPONENTS_MAX = WIRE_MATERIAL_MAX, SECRET_MIN = 1 };
 
@@ -165,7 +166,8 @@ int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_templa
     return status == STATUS_ok ? kp_key_from_pkey(object_class, type, pkey, out) : status;
 }
 
-static int generate_secret(uint64_t type, const struct wire_template *wanted, struct kp_key **out)
+static int generate_secret(const struct wire_mechanism *m, struct wire_bytes head, uint64_t type,
+                           const struct wire_template *wanted, struct kp_key **out)
 {
     const struct wire_attribute *a = wire_template_find(wanted, CKA_VALUE_LEN);
     struct wire_reader r;
@@ -177,29 +179,35 @@ static int generate_secret(uint64_t type, const struct wire_template *wanted, st
         return STATUS_template_incomplete;
     wire_reader_init(&r, a->value.data, 8);
     length = wire_read_u64(&r);
-    if (length > WIRE_COMPONENT_MAX)
+    if (length > WIRE_COMPONENT_MAX || length < head.length || (head.length && length != m->max))
         return STATUS_key_size_range;
     bytes = kp_alloc(length);
     if (!bytes)
         return STATUS_memory;
     kp_random(bytes, length);
+    if (head.length)
+        memcpy(bytes, head.data, head.length);
     status = kp_key_fresh(type, bytes, length, out);
     kp_free(bytes);
     return status;
 }
 
-int kp_key_generate(uint64_t mechanism, uint64_t type, const struct wire_template *wanted, struct kp_key **out)
+int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type, const struct wire_template *wanted,
+                    struct kp_key **out)
 {
     const struct wire_mechanism *m = wire_mechanism_find(mechanism);
+    struct wire_params p;
     EVP_PKEY *pkey = NULL;
     int status;
 
-    if (!m || !(m->flags & (CAN_GENERATE | CAN_GENERATE_PAIR)))
+    if (!m || m->engine != ENGINE_generate)
         return STATUS_mechanism_invalid;
+    if (!wire_params_read(m->layout, params, &p))
+        return STATUS_mechanism_param_invalid;
     if (mechanism == CKM_GENERIC_SECRET_KEY_GEN ? !is_secret_type(type) : type != m->key_type)
         return STATUS_template_inconsistent;
     if (m->flags & CAN_GENERATE)
-        return generate_secret(type, wanted, out);
+        return generate_secret(m, p.iv, type, wanted, out);
     if (!kp_reseed())
         return STATUS_internal;
     status = type == CKK_RSA ? kp_rsa_generate(wanted, &pkey) : kp_ec_generate(type, wanted, &pkey);

@@ -37,8 +37,10 @@ int kp_key_fresh(uint64_t type, uint8_t *bytes, size_t length, struct kp_key **o
 /* Takes the EVP_PKEY, also when it fails. */
 int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struct kp_key **out);
 
-/* Makes a new key as the template asks (CKA_VALUE_LEN, CKA_MODULUS_BITS, CKA_EC_PARAMS, ...). */
-int kp_key_generate(uint64_t mechanism, uint64_t type, const struct wire_template *wanted, struct kp_key **out);
+/* Makes a new key as the template asks (CKA_VALUE_LEN, CKA_MODULUS_BITS, CKA_EC_PARAMS, ...). A secret key begins with the
+ * bytes that the mechanism's parameter holds. */
+int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type, const struct wire_template *wanted,
+                    struct kp_key **out);
 
 struct kp_key *kp_key_ref(struct kp_key *key);
 void kp_key_drop(struct kp_key *key);

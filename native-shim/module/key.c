@@ -4,6 +4,7 @@
 #include "mechanism.h"
 #include "object.h"
 #include "template.h"
+#include "tls.h"
 
 #include <string.h>
 
@@ -164,14 +165,32 @@ CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
 CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,
                     CK_ULONG count, CK_OBJECT_HANDLE *out)
 {
-    struct sk_call c;
+    const struct wire_mechanism *row = m ? wire_mechanism_find(m->mechanism) : NULL;
+    struct sk_mechanism packed;
     CK_RV rv;
 
+    if (row && row->layout == LAYOUT_tls_keys)
+        return sk_tls_keys(e, m, base, attributes, count);
     if (!out)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(&c, e, WIRE_derive_key, m, CAN_DERIVE, sk_template_room(attributes, count));
+    if (row && row->layout == LAYOUT_tls_master)
+        return sk_tls_master(e, m, base, attributes, count, out);
+    rv = sk_mechanism_pack(m, CAN_DERIVE, &packed);
     if (rv != CKR_OK)
         return rv;
+    rv = sk_key_derive_packed(e, &packed, base, attributes, count, out);
+    sk_mechanism_clear(&packed);
+    return rv;
+}
+
+CK_RV sk_key_derive_packed(struct sk_entry *e, const struct sk_mechanism *packed, CK_OBJECT_HANDLE base,
+                           const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out)
+{
+    struct sk_call c;
+
+    sk_call_begin(&c, e, WIRE_derive_key, HEAD_ROOM + packed->length + sk_template_room(attributes, count));
+    sk_call_place(&c);
+    sk_mechanism_write(&c.w, packed);
     wire_write_u64(&c.w, base);
     return make(&c, e, attributes, count, out);
 }

@@ -5,6 +5,7 @@
 #define SIDEKEY_MODULE_KEY_H
 
 #include "guard.h"
+#include "mechanism.h"
 
 CK_RV sk_key_generate(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIBUTE *attributes, CK_ULONG count,
                       CK_OBJECT_HANDLE *out);
@@ -17,5 +18,9 @@ CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
                     CK_ULONG wrapped_len, const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out);
 CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,
                     CK_ULONG count, CK_OBJECT_HANDLE *out);
+
+/* The same with a parameter that is packed already. */
+CK_RV sk_key_derive_packed(struct sk_entry *e, const struct sk_mechanism *packed, CK_OBJECT_HANDLE base,
+                           const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out);
 
 #endif

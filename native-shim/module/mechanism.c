@@ -127,6 +127,7 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
     switch (layout) {
     case LAYOUT_none:
         return m->ulParameterLen == 0; /* a stray pointer without a length is harmless */
+    case LAYOUT_version:
     case LAYOUT_iv16:
     case LAYOUT_iv8:
     case LAYOUT_iv8_optional:
@@ -164,6 +165,14 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_key(m, p);
     case LAYOUT_pbkdf2:
         return sk_read_pbkdf2(m, p);
+    case LAYOUT_tls_master:
+        return sk_read_tls_master(m, p);
+    case LAYOUT_tls_keys:
+        return sk_read_tls_keys(m, p);
+    case LAYOUT_tls_kdf:
+        return sk_read_tls_kdf(m, p);
+    case LAYOUT_tls_mac:
+        return sk_read_tls_mac(m, p);
     }
     return false;
 }
@@ -188,7 +197,7 @@ static uint64_t shape_of(const struct sk_mechanism *m, const struct wire_params 
 
 static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
 {
-    const size_t room = PACKED_NUMBERS_MAX + p->iv.length + p->aad.length + p->point.length;
+    const size_t room = PACKED_NUMBERS_MAX + p->iv.length + p->aad.length + p->point.length + p->context.length;
     struct wire_params again;
     struct wire_writer w;
 

@@ -27,5 +27,9 @@ bool sk_read_hkdf(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_data(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_key(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_pbkdf2(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_tls_keys(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_tls_kdf(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_tls_mac(const CK_MECHANISM *m, struct wire_params *p);
 
 #endif

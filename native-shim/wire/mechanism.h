@@ -51,9 +51,14 @@ enum wire_layout {
     LAYOUT_rsa_aes,
     LAYOUT_iv8,
     LAYOUT_pbkdf2,
-    LAYOUT_key
+    LAYOUT_key,
+    LAYOUT_version,
+    LAYOUT_tls_master,
+    LAYOUT_tls_keys,
+    LAYOUT_tls_kdf,
+    LAYOUT_tls_mac
 };
-enum { WIRE_LAYOUTS = LAYOUT_key + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_tls_mac + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -88,7 +93,11 @@ enum wire_engine {
     ENGINE_hkdf,
     ENGINE_combine,
     ENGINE_pbkdf2,
-    ENGINE_digest_key
+    ENGINE_digest_key,
+    ENGINE_tls_master,
+    ENGINE_tls_keys,
+    ENGINE_tls_kdf,
+    ENGINE_tls_mac
 };
 
 struct wire_mechanism {

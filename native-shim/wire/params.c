@@ -3,7 +3,7 @@
 #include "limits.h"
 
 enum { ITERATIONS_MAX = 10 * 1000 * 1000 };
-enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1024, MAC_MAX = 64 };
+enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1024, MAC_MAX = 64, TLS_RANDOM_MAX = 256 };
 
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
 
@@ -42,11 +42,29 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->count >= 1 && p->count <= ITERATIONS_MAX;
     case LAYOUT_rsa_aes:
         return p->bits == 128 || p->bits == 192 || p->bits == 256;
+    case LAYOUT_tls_master:
+        return p->part == TLS_MASTER || p->part == TLS_VERSION;
+    case LAYOUT_tls_keys:
+        return p->part <= TLS_SERVER_IV && p->sizes[0] <= MAC_MAX && p->sizes[1] <= MAC_MAX && p->sizes[2] <= 16;
+    case LAYOUT_tls_mac:
+        return p->bits >= 1 && p->bits <= MAC_MAX && (p->part == 1 || p->part == 2);
     case LAYOUT_mac_length:
         return p->bits >= 1 && p->bits <= MAC_MAX;
     default:
         return true;
     }
+}
+
+static void read_randoms(struct wire_reader *r, struct wire_params *out)
+{
+    out->iv = wire_read_bytes(r, TLS_RANDOM_MAX);
+    out->point = wire_read_bytes(r, TLS_RANDOM_MAX);
+}
+
+static void write_randoms(struct wire_writer *w, const struct wire_params *p)
+{
+    wire_write_bytes(w, p->iv.data, p->iv.length);
+    wire_write_bytes(w, p->point.data, p->point.length);
 }
 
 bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out)
@@ -58,6 +76,8 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
     switch (layout) {
     case LAYOUT_none:
         return bytes.length == 0;
+    case LAYOUT_version:
+        return read_iv(bytes, 2, false, out);
     case LAYOUT_iv16:
         return read_iv(bytes, 16, false, out);
     case LAYOUT_iv8:
@@ -131,6 +151,30 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->count = wire_read_u64(&r);
         out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
         break;
+    case LAYOUT_tls_master:
+        out->part = wire_read_u8(&r);
+        out->hash = wire_read_u64(&r);
+        read_randoms(&r, out);
+        break;
+    case LAYOUT_tls_keys:
+        out->part = wire_read_u8(&r);
+        out->hash = wire_read_u64(&r);
+        read_randoms(&r, out);
+        for (int i = 0; i < 3; i++)
+            out->sizes[i] = wire_read_u32(&r);
+        break;
+    case LAYOUT_tls_kdf:
+        out->hash = wire_read_u64(&r);
+        read_randoms(&r, out);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->present = wire_read_u8(&r) != 0;
+        out->context = wire_read_bytes(&r, UINT16_MAX);
+        break;
+    case LAYOUT_tls_mac:
+        out->hash = wire_read_u64(&r);
+        out->bits = wire_read_u32(&r);
+        out->part = wire_read_u8(&r);
+        break;
     case LAYOUT_data:
         out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
         break;
@@ -147,6 +191,7 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
     switch (layout) {
     case LAYOUT_none:
         break;
+    case LAYOUT_version:
     case LAYOUT_iv16:
     case LAYOUT_iv8:
     case LAYOUT_iv8_optional:
@@ -217,6 +262,30 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_u64(w, p->hash);
         wire_write_u64(w, p->count);
         wire_write_bytes(w, p->iv.data, p->iv.length);
+        break;
+    case LAYOUT_tls_master:
+        wire_write_u8(w, p->part);
+        wire_write_u64(w, p->hash);
+        write_randoms(w, p);
+        break;
+    case LAYOUT_tls_keys:
+        wire_write_u8(w, p->part);
+        wire_write_u64(w, p->hash);
+        write_randoms(w, p);
+        for (int i = 0; i < 3; i++)
+            wire_write_u32(w, p->sizes[i]);
+        break;
+    case LAYOUT_tls_kdf:
+        wire_write_u64(w, p->hash);
+        write_randoms(w, p);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        wire_write_u8(w, p->present);
+        wire_write_bytes(w, p->context.data, p->context.length);
+        break;
+    case LAYOUT_tls_mac:
+        wire_write_u64(w, p->hash);
+        wire_write_u32(w, p->bits);
+        wire_write_u8(w, p->part);
         break;
     case LAYOUT_data:
         wire_write_bytes(w, p->aad.data, p->aad.length);

@@ -20,6 +20,11 @@
  *   hkdf      u64 handle of the key that is the salt (0: none), u32 steps (1 extract, 2 expand, 3 both), u64 hash (CKM_), bytes salt, bytes info
  *   rsa_aes   u32 bits of the AES key, then as oaep
  *   pbkdf2    u64 prf (CKP_), u64 iterations, bytes salt; the password travels beside it, as material
+ *   version   the bytes major, minor
+ *   tls_master  u8 part (enum wire_tls_part: master or version), u64 hash, bytes client random, bytes server random
+ *   tls_keys  u8 part (one of the six of a key block), u64 hash, both randoms, u32 bytes of a MAC secret, of a key, of an IV
+ *   tls_kdf   u64 hash, both randoms, bytes label, u8 present, bytes context
+ *   tls_mac   u64 hash, u32 bytes of the code, u8 from (1 server, 2 client)
  */
 #ifndef SIDEKEY_WIRE_PARAMS_H
 #define SIDEKEY_WIRE_PARAMS_H
@@ -27,17 +32,32 @@
 #include "buffer.h"
 #include "mechanism.h"
 
+/* What one derivation of TLS 1.2 makes: PKCS#11 has several results in one call, the module asks for each. */
+enum wire_tls_part {
+    TLS_CLIENT_MAC,
+    TLS_SERVER_MAC,
+    TLS_CLIENT_KEY,
+    TLS_SERVER_KEY,
+    TLS_CLIENT_IV,
+    TLS_SERVER_IV,
+    TLS_MASTER,
+    TLS_VERSION
+};
+
 struct wire_params {
-    struct wire_bytes iv;      /* iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
-    struct wire_bytes aad;     /* gcm; oaep's label; ecdh1's shared data; eddsa's context; data; hkdf's info */
-    struct wire_bytes point;   /* ecdh1; chacha20's counter */
+    struct wire_bytes iv;      /* version; tls_*'s client random; iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
+    struct wire_bytes aad;     /* gcm; labels of oaep and tls_kdf; ecdh1's shared data; eddsa's context; data; hkdf's info */
+    struct wire_bytes point;   /* tls_*'s server random; ecdh1; chacha20's counter */
     uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf and pbkdf2's prf are in hash */
     uint64_t salt_length;      /* pss */
     uint64_t data_length;      /* ccm */
     uint64_t count;            /* pbkdf2's iterations */
     uint64_t key;              /* handle of a second key: key, hkdf */
     uint32_t bits;             /* tag of gcm, ccm; ctr's counter; mac_length's bytes; hkdf's steps; rsa_aes */
-    bool present, prehash;     /* eddsa */
+    bool present, prehash;     /* eddsa; tls_kdf's context */
+    struct wire_bytes context; /* tls_kdf */
+    uint32_t sizes[3];         /* tls_keys: bytes of a MAC secret, of a key, of an IV */
+    uint8_t part;              /* tls_master, tls_keys; tls_mac's from */
 };
 
 /* Reads and checks what the layout alone can say. False: refuse with STATUS_mechanism_param_invalid. */

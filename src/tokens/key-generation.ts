@@ -41,9 +41,11 @@ function madeType(
   return keyType;
 }
 
-/** A type whose keys have one length needs none in its template (PKCS#11 3.1, 6.10: DES; 6.48: ChaCha20). */
-function withLength(template: AttributeMap, keyType: number): AttributeMap {
-  const length = onlyLength(keyType);
+const PRE_MASTER_BYTES = 48;
+
+/** A mechanism or type whose keys have one length needs none in the template (PKCS#11 3.1, 6.10: DES; 6.38; 6.48: ChaCha20). */
+function withLength(template: AttributeMap, keyType: number, mechanism: number): AttributeMap {
+  const length = mechanism === CKM.TLS_PRE_MASTER_KEY_GEN ? PRE_MASTER_BYTES : onlyLength(keyType);
   if (length === null || template.has(CKA.VALUE_LEN)) return template;
   return new Map([...template, [CKA.VALUE_LEN, encodeUlong(length)]]);
 }
@@ -66,7 +68,7 @@ export async function generateKey(
     origin: 'generate',
     objectClass,
     keyType,
-    template: withLength(template, keyType),
+    template: withLength(template, keyType, mechanism.type),
   });
   check(attributes);
   checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));

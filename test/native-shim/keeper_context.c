@@ -148,7 +148,7 @@ static struct kp_key *generated(uint64_t mechanism, uint64_t type, uint64_t attr
     struct kp_key *key = NULL;
 
     t.at[0] = (struct wire_attribute){attribute, value};
-    kp_key_generate(mechanism, type, &t, &key);
+    kp_key_generate(mechanism, (struct wire_bytes){NULL, 0}, type, &t, &key);
     return key;
 }
 

@@ -11,7 +11,7 @@ static struct kp_key *generate(uint64_t mechanism, uint64_t type, uint64_t attri
     struct kp_key *key = NULL;
 
     t.at[0] = (struct wire_attribute){attribute, {value, length}};
-    return kp_key_generate(mechanism, type, &t, &key) == STATUS_ok ? key : NULL;
+    return kp_key_generate(mechanism, (struct wire_bytes){NULL, 0}, type, &t, &key) == STATUS_ok ? key : NULL;
 }
 
 static bool equal(const struct kp_key *a, const struct kp_key *b)

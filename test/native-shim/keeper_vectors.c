@@ -122,7 +122,7 @@ static void short_ecdsa(void)
     int tries = 0;
 
     t.at[0] = (struct wire_attribute){CKA_EC_PARAMS, hex("06052b81040023")};
-    ok(kp_key_generate(CKM_EC_KEY_PAIR_GEN, CKK_EC, &t, &key) == STATUS_ok, "a P-521 key is made");
+    ok(kp_key_generate(CKM_EC_KEY_PAIR_GEN, (struct wire_bytes){NULL, 0}, CKK_EC, &t, &key) == STATUS_ok, "a P-521 key is made");
     do {
         wire_writer_init(&w, out, sizeof(out));
         kp_op_once(CKM_ECDSA_SHA256, WIRE_SIGN, key, (struct wire_bytes){NULL, 0}, hex("616263"), &w);

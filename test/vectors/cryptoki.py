@@ -158,6 +158,13 @@ class Session:
         self('DeriveKey', m, UL(base), *self.template({k: v for k, v in whole.items() if v is not None}), c.byref(handle))
         return handle.value
 
+    def find(self, attributes):
+        handles, count = (UL * 1000)(), UL()
+        self('FindObjectsInit', *self.template(attributes))
+        self('FindObjects', handles, UL(1000), c.byref(count))
+        self('FindObjectsFinal')
+        return handles[:count.value]
+
     def value(self, handle, number=VALUE):
         buffer = c.create_string_buffer(8192)
         attribute = Attribute(number, c.cast(buffer, P), 8192)

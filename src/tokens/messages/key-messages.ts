@@ -224,6 +224,20 @@ function inheritSecrecy(bases: readonly TokenObject[], template: Map<number, Buf
   }
 }
 
+/** Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the others are given to the caller. */
+const TLS_KEY_PARTS = 4;
+
+function isTlsKey({ type, params }: Mechanism): boolean {
+  const isBlock = type === CKM.TLS12_KEY_AND_MAC_DERIVE || type === CKM.TLS12_KEY_SAFE_DERIVE;
+  return isBlock && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
+}
+
+/** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret. */
+function copySecrecy(base: TokenObject, template: Map<number, Buffer>): void {
+  for (const attribute of [CKA.SENSITIVE, CKA.EXTRACTABLE])
+    template.set(attribute, encodeBool(has(base, attribute)));
+}
+
 export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const mechanism = readMechanism(reader);
@@ -237,6 +251,7 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const bases = other === null ? [base] : [base, other];
   for (const { attributes } of bases) mergeDemanded(template, attributes.get(CKA.DERIVE_TEMPLATE));
   if (REVEALING.includes(mechanism.type)) inheritSecrecy(bases, template);
+  if (isTlsKey(mechanism)) copySecrecy(base, template);
   const cell = await domain.cells.take(caller.token, base);
   const otherCell = other === null ? null : await domain.cells.take(caller.token, other);
   const from = { origin: 'derive', bases: bases.map(({ attributes }) => attributes) } as const;

@@ -1,0 +1,77 @@
+/* Parameters of TLS 1.2's mechanisms (PKCS#11 3.1, 6.38). */
+#include "tls.h"
+
+struct kdf_params {
+    CK_MECHANISM_TYPE hash;
+    CK_BYTE *label;
+    CK_ULONG label_len;
+    struct sk_tls_randoms randoms;
+    CK_BYTE *context;
+    CK_ULONG context_len;
+};
+
+struct mac_params {
+    CK_MECHANISM_TYPE hash;
+    CK_ULONG length;
+    CK_ULONG from;
+};
+
+static bool read_randoms(const struct sk_tls_randoms *from, struct wire_params *p)
+{
+    return sk_read_view(&p->iv, from->client, from->client_len) && sk_read_view(&p->point, from->server, from->server_len);
+}
+
+bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct sk_tls_master_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    p->part = TLS_MASTER;
+    p->hash = from.hash;
+    return read_randoms(&from.randoms, p) && (m->mechanism != CKM_TLS12_MASTER_KEY_DERIVE_DH || !from.version);
+}
+
+static bool read_size(CK_ULONG bits, uint32_t *bytes)
+{
+    *bytes = bits <= 4096 ? (uint32_t)(bits / 8) : 0;
+    return bits <= 4096 && bits % 8 == 0;
+}
+
+/* What CKM_TLS12_KEY_SAFE_DERIVE is told of IVs it ignores. */
+bool sk_read_tls_keys(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct sk_tls_keys_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m) || from.is_export || !from.out)
+        return false;
+    p->hash = from.hash;
+    if (m->mechanism == CKM_TLS12_KEY_SAFE_DERIVE)
+        from.iv_bits = 0;
+    return read_size(from.mac_bits, &p->sizes[0]) && read_size(from.key_bits, &p->sizes[1]) &&
+           read_size(from.iv_bits, &p->sizes[2]) && read_randoms(&from.randoms, p);
+}
+
+bool sk_read_tls_kdf(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct kdf_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    p->hash = from.hash;
+    p->present = from.context != NULL;
+    return sk_read_view(&p->aad, from.label, from.label_len) && sk_read_view(&p->context, from.context, from.context_len) &&
+           read_randoms(&from.randoms, p);
+}
+
+bool sk_read_tls_mac(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct mac_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    p->hash = from.hash;
+    p->bits = from.length <= UINT32_MAX ? (uint32_t)from.length : 0;
+    p->part = from.from <= 2 ? (uint8_t)from.from : 0;
+    return true;
+}
