@@ -163,6 +163,21 @@ bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind)
     return active;
 }
 
+/* An operation whose mechanism is packed. It is installed, or cleared. */
+static CK_RV bind(struct sk_entry *e, enum wire_operation kind, struct sk_operation *fresh)
+{
+    CK_RV rv = kind != WIRE_DIGEST && !fresh->key ? CKR_KEY_HANDLE_INVALID : CKR_OK;
+
+    if (rv == CKR_OK)
+        rv = sk_bind(e, kind, fresh->key, &fresh->mechanism, &fresh->binding);
+    if (rv != CKR_OK) {
+        sk_operation_clear(fresh);
+        return rv;
+    }
+    fresh->login_waiting = fresh->binding.login_needed;
+    return install(e->session, kind, fresh);
+}
+
 CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
     struct sk_operation fresh = {.active = true, .key = key};
@@ -173,18 +188,19 @@ CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHA
     if (sk_crypt_is_active(e->session, kind))
         return CKR_OPERATION_ACTIVE;
     rv = sk_mechanism_pack(m, can[kind], &fresh.mechanism);
-    if (rv != CKR_OK)
-        return rv;
-    if (kind != WIRE_DIGEST && !key)
-        rv = CKR_KEY_HANDLE_INVALID;
-    if (rv == CKR_OK)
-        rv = sk_bind(e, kind, key, &fresh.mechanism, &fresh.binding);
-    if (rv != CKR_OK) {
-        sk_operation_clear(&fresh);
-        return rv;
-    }
-    fresh.login_waiting = fresh.binding.login_needed;
-    return install(e->session, kind, &fresh);
+    return rv == CKR_OK ? bind(e, kind, &fresh) : rv;
+}
+
+CK_RV sk_crypt_init_packed(struct sk_entry *e, enum wire_operation kind, const struct sk_mechanism *m,
+                           CK_OBJECT_HANDLE key)
+{
+    struct sk_operation fresh = {.active = true, .key = key};
+
+    if (sk_crypt_is_active(e->session, kind))
+        return CKR_OPERATION_ACTIVE;
+    if (!sk_mechanism_copy(m, &fresh.mechanism))
+        return CKR_HOST_MEMORY;
+    return bind(e, kind, &fresh);
 }
 
 /* A whole operation. One that was interrupted between its pieces starts again once, unless its output has begun to

@@ -14,6 +14,10 @@
 /* `m` NULL ends an active operation (PKCS#11 3.0). */
 CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key);
 
+/* With a mechanism that was packed before, which is copied. */
+CK_RV sk_crypt_init_packed(struct sk_entry *e, enum wire_operation kind, const struct sk_mechanism *m,
+                           CK_OBJECT_HANDLE key);
+
 CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out,
                       CK_ULONG *out_len);
 

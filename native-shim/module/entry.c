@@ -1,5 +1,5 @@
 /*
- * The functions of the API that are neither cryptography (entry_crypt.c) nor refused (unsupported.c): each enters, does
+ * The functions of the API that are not cryptography (entry_*.c): each enters, does
  * its one thing, and leaves.
  */
 #include "find.h"

@@ -4,6 +4,7 @@
 #include "crypt.h"
 #include "digest_key.h"
 #include "find.h"
+#include "message.h"
 
 /* Encrypt */
 
@@ -235,7 +236,7 @@ CK_RV C_VerifyFinal(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG sign
     return sk_leave(&e, rv);
 }
 
-/* Cancelling (PKCS#11 3.1, 5.6.12). Flags of operations that this module does not have are passed over. */
+/* Cancelling (PKCS#11 3.1, 5.6.12). */
 
 static CK_RV cancel(struct sk_entry *e, CK_FLAGS flags)
 {
@@ -249,8 +250,15 @@ static CK_RV cancel(struct sk_entry *e, CK_FLAGS flags)
                 {CKF_VERIFY, WIRE_VERIFY},
                 {CKF_SIGN_RECOVER, WIRE_SIGN_RECOVER},
                 {CKF_VERIFY_RECOVER, WIRE_VERIFY_RECOVER}};
+    static const CK_FLAGS of_messages[] = {[WIRE_ENCRYPT] = CKF_MESSAGE_ENCRYPT,
+                                           [WIRE_DECRYPT] = CKF_MESSAGE_DECRYPT,
+                                           [WIRE_SIGN] = CKF_MESSAGE_SIGN,
+                                           [WIRE_VERIFY] = CKF_MESSAGE_VERIFY};
     CK_RV rv = CKR_OK;
 
+    for (int kind = WIRE_ENCRYPT; kind <= WIRE_VERIFY; kind++)
+        if (flags & of_messages[kind])
+            sk_message_close(e, (enum wire_operation)kind);
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (flags & rows[i].flag && sk_crypt_cancel(e, rows[i].kind) != CKR_OK)
             rv = CKR_OPERATION_CANCEL_FAILED;

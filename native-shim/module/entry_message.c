@@ -1,6 +1,6 @@
-/* The message-based functions of the API: thin entries to message.c. */
+/* Message-based encryption and decryption: thin entries to message_gcm.c. */
 #include "message.h"
-#include "unsupported.h"
+#include "message_gcm.h"
 
 CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
@@ -10,7 +10,7 @@ CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT
     sk_note_mechanism(&e, m);
     e.object = key;
     if (rv == CKR_OK)
-        rv = sk_message_open(&e, WIRE_ENCRYPT, m, key);
+        rv = sk_gcm_open(&e, WIRE_ENCRYPT, m, key);
     return sk_leave(&e, rv);
 }
 
@@ -21,8 +21,33 @@ CK_RV C_EncryptMessage(CK_SESSION_HANDLE session, void *parameter, CK_ULONG para
     CK_RV rv = sk_enter_session(&e, "C_EncryptMessage", session);
 
     if (rv == CKR_OK)
-        rv = sk_message_run(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
-                            (struct wire_bytes){in, in_len}, out, out_len);
+        rv = sk_gcm_run(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
+                        (struct wire_bytes){in, in_len}, out, out_len);
+    e.in = in_len;
+    e.out = out_len;
+    return sk_leave(&e, rv);
+}
+
+CK_RV C_EncryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
+                            CK_ULONG associated_len)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, "C_EncryptMessageBegin", session);
+
+    if (rv == CKR_OK)
+        rv = sk_gcm_begin(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len});
+    return sk_leave(&e, rv);
+}
+
+CK_RV C_EncryptMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *in,
+                           CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len, CK_FLAGS flags)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, "C_EncryptMessageNext", session);
+
+    if (rv == CKR_OK)
+        rv = sk_gcm_next(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){in, in_len}, out, out_len,
+                         flags & CKF_END_OF_MESSAGE);
     e.in = in_len;
     e.out = out_len;
     return sk_leave(&e, rv);
@@ -46,7 +71,7 @@ CK_RV C_MessageDecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT
     sk_note_mechanism(&e, m);
     e.object = key;
     if (rv == CKR_OK)
-        rv = sk_message_open(&e, WIRE_DECRYPT, m, key);
+        rv = sk_gcm_open(&e, WIRE_DECRYPT, m, key);
     return sk_leave(&e, rv);
 }
 
@@ -57,8 +82,33 @@ CK_RV C_DecryptMessage(CK_SESSION_HANDLE session, void *parameter, CK_ULONG para
     CK_RV rv = sk_enter_session(&e, "C_DecryptMessage", session);
 
     if (rv == CKR_OK)
-        rv = sk_message_run(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
-                            (struct wire_bytes){in, in_len}, out, out_len);
+        rv = sk_gcm_run(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
+                        (struct wire_bytes){in, in_len}, out, out_len);
+    e.in = in_len;
+    e.out = out_len;
+    return sk_leave(&e, rv);
+}
+
+CK_RV C_DecryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *associated,
+                            CK_ULONG associated_len)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, "C_DecryptMessageBegin", session);
+
+    if (rv == CKR_OK)
+        rv = sk_gcm_begin(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len});
+    return sk_leave(&e, rv);
+}
+
+CK_RV C_DecryptMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG parameter_len, CK_BYTE *in,
+                           CK_ULONG in_len, CK_BYTE *out, CK_ULONG *out_len, CK_FLAGS flags)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, "C_DecryptMessageNext", session);
+
+    if (rv == CKR_OK)
+        rv = sk_gcm_next(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){in, in_len}, out, out_len,
+                         flags & CKF_END_OF_MESSAGE);
     e.in = in_len;
     e.out = out_len;
     return sk_leave(&e, rv);

@@ -1,7 +1,7 @@
 /*
  * The three exported functions: the lists of all others. They work before C_Initialize, from any thread.
  */
-#include "unsupported.h"
+#include "cryptoki3.h"
 
 #include <string.h>
 

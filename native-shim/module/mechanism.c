@@ -236,6 +236,19 @@ CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechan
     return rv;
 }
 
+bool sk_mechanism_copy(const struct sk_mechanism *from, struct sk_mechanism *out)
+{
+    *out = *from;
+    if (!from->params)
+        return true;
+    out->params = malloc(from->length ? from->length : 1);
+    if (out->params)
+        memcpy(out->params, from->params, from->length);
+    else
+        out->length = 0;
+    return out->params != NULL;
+}
+
 void sk_mechanism_clear(struct sk_mechanism *m)
 {
     if (m->params)

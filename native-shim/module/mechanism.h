@@ -26,6 +26,9 @@ bool sk_mechanism_password(const CK_MECHANISM *from, struct wire_bytes *out);
 CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechanism *out);
 void sk_mechanism_clear(struct sk_mechanism *m);
 
+/* False: out of memory, and nothing to clear. */
+bool sk_mechanism_copy(const struct sk_mechanism *from, struct sk_mechanism *out);
+
 void sk_mechanism_write(struct wire_writer *w, const struct sk_mechanism *m);
 
 #endif

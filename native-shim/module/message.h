@@ -1,18 +1,24 @@
 /*
- * Message-based encryption and decryption (PKCS#11 3.1, 5.9 and 5.11) with AES-GCM, each message at once. An initial value is the
- * caller's, or made here of the kernel's randomness: at least 96 random bits (NIST SP 800-38D, 8.2.2).
+ * Message-based operations (PKCS#11 3.1, 5.9, 5.11, 5.14 and 5.16): one key, many messages, each with a parameter of its own. A message
+ * is an ordinary operation of the session, begun with what C_MessageXInit left. A message that fails ends; the key stays for the next.
  */
 #ifndef SIDEKEY_MODULE_MESSAGE_H
 #define SIDEKEY_MODULE_MESSAGE_H
 
 #include "guard.h"
 
-/* `m` NULL ends it (C_MessageEncryptInit). Checks that the key may be used so. */
-CK_RV sk_message_open(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key);
-CK_RV sk_message_close(struct sk_entry *e, enum wire_operation kind);
+/* What was left, as it is now. */
+struct sk_message sk_message_of(struct sk_entry *e, enum wire_operation kind);
+void sk_message_set(struct sk_entry *e, enum wire_operation kind, const struct sk_message *message);
 
-/* One message. The tag stands in the parameter: written when encrypting, read when decrypting. */
-CK_RV sk_message_run(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
-                     struct wire_bytes aad, struct wire_bytes in, CK_BYTE *out, CK_ULONG *out_len);
+/* CKR_OPERATION_NOT_INITIALIZED before its Init; CKR_OPERATION_ACTIVE, or CKR_OPERATION_NOT_INITIALIZED, when a message in parts
+ * is not where it is to be. */
+CK_RV sk_message_check(const struct sk_message *message, bool begun);
+
+/* Ends a message in parts, and its operation; gives rv back. */
+CK_RV sk_message_end(struct sk_entry *e, enum wire_operation kind, CK_RV rv);
+
+/* C_MessageXFinal, also in the middle of a message. */
+CK_RV sk_message_close(struct sk_entry *e, enum wire_operation kind);
 
 #endif

@@ -81,6 +81,8 @@ void sk_session_return(struct sk_session *s)
         return;
     for (size_t i = 0; i < WIRE_OPERATIONS; i++)
         sk_operation_clear(&s->operations[i]);
+    for (size_t i = 0; i <= WIRE_VERIFY; i++)
+        sk_mechanism_clear(&s->messages[i].mechanism);
     sk_find_clear(&s->find);
     pthread_mutex_destroy(&s->lock);
     free(s);

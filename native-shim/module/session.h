@@ -12,10 +12,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* A key that messages are encrypted or decrypted with, between C_MessageXInit and Final. */
+/* A key that messages are encrypted, decrypted, signed or verified with, between C_MessageXInit and Final. */
 struct sk_message {
     bool active;
+    bool begun; /* a message in parts is under way: the session's operation of that kind is its own */
     uint64_t key;
+    uint64_t in;                   /* of the message so far */
+    struct sk_mechanism mechanism; /* of signatures */
 };
 
 struct sk_session {
@@ -28,7 +31,7 @@ struct sk_session {
     atomic_bool has_objects; /* it may own session objects */
     pthread_mutex_t lock;    /* of what follows; never held while waiting */
     struct sk_operation operations[WIRE_OPERATIONS];
-    struct sk_message messages[2]; /* encrypt, decrypt */
+    struct sk_message messages[WIRE_VERIFY + 1]; /* by operation */
     struct sk_find find;
 };
 

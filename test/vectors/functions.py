@@ -177,4 +177,88 @@ same(message('Decrypt', sealed, iv, h('5bc94fbc3221a5db94fae95ae7121a47'))[0], t
 s('MessageDecryptFinal')
 refuses(0x70, lambda: s('MessageEncryptInit', mechanism(CBC, bytes(16)), UL(aes)), 'AES-GCM alone')
 refuses(0x60, lambda: s('MessageEncryptInit', mechanism(GCM_), UL(999999)), 'no key')
+
+# a message in parts
+ACTIVE, END, TAG = 0x90, 1, h('5bc94fbc3221a5db94fae95ae7121a47')
+
+
+class Message:
+    def __init__(self, kind, tag=b'', associated=aad):
+        self.kind = kind
+        self.ivs, self.tags = c.create_string_buffer(iv, 12), c.create_string_buffer(tag, 16)
+        self.parameter = struct((P, c.cast(self.ivs, P)), 12, 0, 0, (P, c.cast(self.tags, P)), 128)
+        s(kind + 'MessageBegin', *self.given(), associated, UL(len(associated)))
+
+    def given(self):
+        return c.byref(self.parameter), UL(c.sizeof(self.parameter))
+
+    def next(self, data, flags=0, room=100):
+        buffer, length = c.create_string_buffer(room), UL(room)
+        s(self.kind + 'MessageNext', *self.given(), data, UL(len(data)), buffer, c.byref(length), UL(flags))
+        return buffer.raw[:length.value]
+
+
+refuses(NOT_INITIALIZED, lambda: Message('Encrypt'), 'no message in parts before its Init')
+s('MessageEncryptInit', mechanism(GCM_), UL(gcm_key))
+m = Message('Encrypt')
+refuses(ACTIVE, lambda: Message('Encrypt'), 'one message at a time')
+refuses(ACTIVE, lambda: message('Encrypt', text, iv, b''), 'nor one at once')
+out = m.next(text[:7]) + m.next(b'') + m.next(text[7:40])
+length = UL(0)
+s('EncryptMessageNext', *m.given(), text[40:], UL(20), None, c.byref(length), UL(END))
+same(length.value, 20, 'NULL asks for the length of a part')
+refuses(TOO_SMALL, lambda: m.next(text[40:], END, 19), 'a short buffer')
+same((out + m.next(text[40:], END), m.tags.raw), (sealed, TAG), 'and again: ciphertext and tag of a message in parts')
+refuses(NOT_INITIALIZED, lambda: m.next(b'x'), 'a part of no message')
+Message('Encrypt')
+s('MessageEncryptFinal')
+s('EncryptInit', mechanism(ECB), UL(aes))
+ok(True, 'Final in the middle of a message ends it')
+s('EncryptInit', None, UL(0))
+
+s('MessageDecryptInit', mechanism(GCM_), UL(gcm_key))
+m = Message('Decrypt', TAG)
+same(m.next(sealed[:33]), b'', 'nothing comes out before the tag was good')
+refuses(TOO_SMALL, lambda: m.next(sealed[33:], END, 59), 'the last part gives all')
+same(m.next(sealed[33:], END), text, 'and again: the text of a message in parts')
+m = Message('Decrypt', bytes(16))
+m.next(sealed)
+refuses(FAILED, lambda: m.next(b'', END), 'a wrong tag of a message in parts')
+m = Message('Decrypt', TAG)
+same(m.next(sealed, END), text, 'the next message in parts is served')
+s('SessionCancel', UL(0x4))
+refuses(NOT_INITIALIZED, lambda: s('MessageDecryptFinal'), 'C_SessionCancel ends it')
+
+# messages that are signed
+NONE = None, UL(0)
+s('MessageSignInit', mechanism(HMAC), UL(mac))
+s('MessageVerifyInit', mechanism(HMAC), UL(mac))
+for text in (b'one', b'another', b''):
+    code = s.give('SignMessage', *NONE, text, UL(len(text)))
+    same(code, hmac.digest(b'a key for a code', text, 'sha256'), 'a message is signed')
+    s('VerifyMessage', *NONE, text, UL(len(text)), code, UL(32))
+    refuses(SIGNATURE, lambda: s('VerifyMessage', *NONE, text + b'.', UL(len(text) + 1), code, UL(32)), 'another is not verified')
+length = UL(0)
+s('SignMessage', *NONE, b'one', UL(3), None, c.byref(length))
+same(length.value, 32, 'NULL asks for the length')
+refuses(PARAM_, lambda: s.give('SignMessage', b'p', UL(1), b'one', UL(3)), 'a message has no parameter')
+refuses(NOT_INITIALIZED, lambda: s('SignMessageNext', *NONE, b'one', UL(3), None, None), 'a part of no message')
+s('SignMessageBegin', *NONE)
+refuses(ACTIVE, lambda: s.give('SignMessage', *NONE, b'one', UL(3)), 'in the middle of another')
+s('SignMessageNext', *NONE, b'in ', UL(3), None, None)
+s('SignMessageNext', *NONE, b'parts', UL(5), None, c.byref(length))
+code = s.give('SignMessageNext', *NONE, b'parts', UL(5))
+same(code, hmac.digest(b'a key for a code', b'in parts', 'sha256'), 'a message in parts is signed')
+for good in (code, bytes(32), code):
+    s('VerifyMessageBegin', *NONE)
+    s('VerifyMessageNext', *NONE, b'in ', UL(3), None, UL(0))
+    last = lambda: s('VerifyMessageNext', *NONE, b'parts', UL(5), good, UL(32))
+    refuses(0 if good == code else SIGNATURE, last, 'and verified, or not')
+s('MessageSignFinal')
+s('MessageVerifyFinal')
+refuses(NOT_INITIALIZED, lambda: s('MessageVerifyFinal'), 'it has ended')
+refuses(NOT_INITIALIZED, lambda: s.give('SignMessage', *NONE, b'one', UL(3)), 'no message without its Init')
+refuses(0x70, lambda: s('MessageSignInit', mechanism(CBC, bytes(16)), UL(aes)), 'a cipher signs nothing')
+s('MessageSignInit', mechanism(PKCS), UL(private))
+same(s.give('SignMessage', *NONE, b'rsa', UL(3)), s.run('Sign', mechanism(PKCS), private, b'rsa'), 'by RSA as by HMAC')
 done()
