@@ -3,10 +3,11 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { isAdministrator } from './access/administrators.ts';
-import { createAccessPolicy, matchesRule } from './access/rules.ts';
-import { completePeer, readPeer } from './access/peer-reader.ts';
+import { createAccessPolicy, matchesRule, type RulePolicy } from './access/rules.ts';
+import { completePeer, readPeer, readProcess } from './access/peer-reader.ts';
 import type { Peer } from './access/peer.ts';
 import { lockFile } from './access/peer-credentials.ts';
+import type { AccessExplained, AccessQuestion } from './api/admin-routes.ts';
 import { createApi, type Api } from './api/server.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import type { Config, TokenConfig } from './config/config.ts';
@@ -80,6 +81,7 @@ export class Domain {
   readonly keeper: KeeperClient;
   readonly tokens: TokenService;
   readonly audit: AuditSink;
+  readonly #access: RulePolicy;
   readonly observation: Observation;
   readonly #auditLog: AuditLog;
   readonly #ledger: UsageLedger;
@@ -97,6 +99,11 @@ export class Domain {
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log, this.observation);
     checkResident(config.tokens, this.#providers);
+    this.#access = createAccessPolicy({
+      ownUid: ownUid(),
+      tokens: () => this.#config.tokens,
+      createTokens: () => this.#config.createTokens,
+    });
     this.tokens = this.#createTokens(new SqliteStore(config.store.path));
     this.keeper.serve(this.observation.misses(this.tokens));
   }
@@ -110,16 +117,11 @@ export class Domain {
   }
 
   #createTokens(store: SqliteStore): TokenService {
-    const access = createAccessPolicy({
-      ownUid: ownUid(),
-      tokens: () => this.#config.tokens,
-      createTokens: () => this.#config.createTokens,
-    });
     return createTokenService({
       keeper: this.keeper,
       store,
       providers: this.#providers,
-      access,
+      access: this.#access,
       audit: this.audit,
       clock: SYSTEM_CLOCK,
       random: randomBytes,
@@ -153,6 +155,17 @@ export class Domain {
 
   providers(ask: boolean): Promise<ProviderStatus[]> {
     return providerStatus(this.#providers, this.observation.providers, ask);
+  }
+
+  /** The token that is meant when none is named. */
+  get defaultToken(): string {
+    return this.#config.tokens[0]?.label ?? this.tokens.tokens()[0]?.label ?? '';
+  }
+
+  explainAccess({ pid, token: named, key, operation }: AccessQuestion): AccessExplained | null {
+    const peer = readProcess(pid);
+    const token = named ?? this.defaultToken;
+    return peer === null ? null : { ...this.#access.decide(peer, token, key, operation), token, peer };
   }
 
   async usage(from: string, to: string): Promise<UsageReport> {
@@ -290,6 +303,7 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
     providers: (ask) => domain.providers(ask),
     usage: (from, to) => domain.usage(from, to),
     now: () => SYSTEM_CLOCK.now(),
+    explainAccess: (question) => domain.explainAccess(question),
     mayAdminister,
     mayReadMetrics: (peer) =>
       mayAdminister(peer) || domain.config.access.metrics.some((rule) => matchesRule(rule, peer)),
@@ -298,6 +312,6 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
     peerOf: readPeer,
     status: () => agentStatus(sources),
     health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),
-    defaultToken: () => domain.config.tokens[0]?.label ?? tokens.tokens()[0]?.label ?? '',
+    defaultToken: () => domain.defaultToken,
   });
 }

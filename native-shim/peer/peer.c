@@ -4,6 +4,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdbool.h>
 #include <string.h>
@@ -15,6 +16,11 @@
 #include <unistd.h>
 
 #include <node_api.h>
+
+/* Of <asm-generic/socket.h>, which older headers lack. */
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77
+#endif
 
 enum { GROUPS_MAX = 65536, MESSAGE_MAX = 4096 };
 
@@ -85,6 +91,41 @@ static napi_value peer_credentials(napi_env env, napi_callback_info info)
         !set_number(env, result, "gid", who.gid) || napi_set_named_property(env, result, "groups", groups) != napi_ok)
         return NULL;
     return result;
+}
+
+/*
+ * peerPidfd(fd): a pidfd of the process that connected, or -1 where the kernel (before 6.5) has none, or the process was
+ * reaped already.
+ */
+static napi_value peer_pidfd(napi_env env, napi_callback_info info)
+{
+    napi_value argument = NULL, result = NULL;
+    socklen_t size = sizeof(int);
+    int32_t fd = -1;
+    int pidfd = -1;
+
+    if (!arguments(env, info, 1, &argument))
+        return NULL;
+    if (napi_get_value_int32(env, argument, &fd) != napi_ok)
+        return fail(env, "a descriptor is a number");
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &pidfd, &size) != 0)
+        pidfd = -1;
+    return napi_create_int32(env, pidfd, &result) == napi_ok ? result : NULL;
+}
+
+/* hasEnded(pidfd): a pidfd is readable once its process ended. */
+static napi_value has_ended(napi_env env, napi_callback_info info)
+{
+    napi_value argument = NULL, result = NULL;
+    struct pollfd watched = {.fd = -1, .events = POLLIN};
+
+    if (!arguments(env, info, 1, &argument))
+        return NULL;
+    if (napi_get_value_int32(env, argument, &watched.fd) != napi_ok)
+        return fail(env, "a descriptor is a number");
+    if (poll(&watched, 1, 0) < 0)
+        return fail(env, strerror(errno));
+    return napi_get_boolean(env, watched.revents != 0, &result) == napi_ok ? result : NULL;
 }
 
 /* setNotDumpable(): no core, no ptrace by the same uid, /proc/self owned by root. */
@@ -175,6 +216,8 @@ static napi_value start(napi_env env, napi_value exports)
         napi_callback function;
     } table[] = {
         {"peerCredentials", peer_credentials},
+        {"peerPidfd", peer_pidfd},
+        {"hasEnded", has_ended},
         {"setNotDumpable", set_not_dumpable},
         {"notify", notify},
         {"lockFile", lock_file},

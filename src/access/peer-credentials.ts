@@ -13,6 +13,9 @@ export interface PeerCredentials {
 
 interface PeerAddon {
   peerCredentials(fd: number): PeerCredentials;
+  /** A pidfd, or -1 where the kernel has none for sockets. */
+  peerPidfd(fd: number): number;
+  hasEnded(pidfd: number): boolean;
   setNotDumpable(): void;
   notify(path: string, message: string): void;
   /** The descriptor that holds the lock, or -1 when another process holds it. */
@@ -28,12 +31,23 @@ function addon(): PeerAddon {
   return loaded;
 }
 
-/** SO_PEERCRED and SO_PEERGROUPS of an accepted Unix socket. Throws when it is closed already. */
-export function readCredentials(socket: Socket): PeerCredentials {
+function descriptorOf(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, '_handle');
   const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : null;
   if (typeof fd !== 'number' || fd < 0) throw new SidekeyError('internal', 'the socket is closed already');
-  return addon().peerCredentials(fd);
+  return fd;
+}
+
+/** SO_PEERCRED and SO_PEERGROUPS of an accepted Unix socket. Throws when it is closed already. */
+export function readCredentials(socket: Socket): PeerCredentials {
+  return addon().peerCredentials(descriptorOf(socket));
+}
+
+/** The process that connected, whatever becomes of its pid (SO_PEERPIDFD); null where the kernel cannot say. The caller closes it. */
+export function openPeerProcess(socket: Socket): { hasEnded(): boolean; close(): void } | null {
+  const pidfd = addon().peerPidfd(descriptorOf(socket));
+  if (pidfd < 0) return null;
+  return { hasEnded: () => addon().hasEnded(pidfd), close: () => addon().unlockFile(pidfd) };
 }
 
 /** No core, no ptrace by processes of the same uid. */

@@ -2,7 +2,7 @@
 import { readFileSync, readlinkSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Peer } from './peer.ts';
-import { readCredentials, type PeerCredentials } from './peer-credentials.ts';
+import { openPeerProcess, readCredentials, type PeerCredentials } from './peer-credentials.ts';
 
 const START_TIME_FIELD = 22;
 
@@ -20,10 +20,15 @@ export function parseStartTime(stat: string): string | null {
   return afterName[START_TIME_FIELD - 3] ?? null;
 }
 
-/** The innermost .service or .scope of the unified hierarchy (cgroups(7): the line that begins with "0::"). */
-export function parseUnit(cgroup: string): string | null {
+/** The path of the unified hierarchy (cgroups(7): the line that begins with "0::"). */
+export function parseCgroup(cgroup: string): string | null {
   const line = cgroup.split('\n').find((each) => each.startsWith('0::'));
-  const parts = line?.slice('0::'.length).split('/') ?? [];
+  return line?.slice('0::'.length) ?? null;
+}
+
+/** The innermost .service or .scope of that path. */
+export function parseUnit(cgroup: string): string | null {
+  const parts = parseCgroup(cgroup)?.split('/') ?? [];
   return parts.findLast((part) => /^[^/]+\.(service|scope)$/.test(part)) ?? null;
 }
 
@@ -39,12 +44,40 @@ export function completePeer({ pid, uid, gid, groups }: PeerCredentials): Peer {
   const readStart = () => orNull(() => parseStartTime(readFileSync(`/proc/${pid}/stat`, 'utf8')));
   const startTime = readStart();
   const executable = readExecutable(pid);
-  const unit = orNull(() => parseUnit(readFileSync(`/proc/${pid}/cgroup`, 'utf8')));
+  const groupsFile = orNull(() => readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? '';
+  const [unit, cgroup] = [parseUnit(groupsFile), parseCgroup(groupsFile)];
   const isSame = startTime !== null && readStart() === startTime;
-  if (!isSame) return { pid, uid, gid, groups, startTime: null, executable: null, unit: null };
-  return { pid, uid, gid, groups, startTime, executable, unit };
+  const who = { pid, uid, gid, groups };
+  if (!isSame) return { ...who, startTime: null, executable: null, unit: null, cgroup: null };
+  return { ...who, startTime, executable, unit, cgroup };
 }
 
+/**
+ * Who connected, also when it ended since and its pid is another's: /proc is believed only if the very process that connected, by
+ * its pidfd (Linux 6.5), is still there when all was read. An older kernel has the start time alone.
+ */
 export function readPeer(socket: Socket): Peer {
-  return completePeer(readCredentials(socket));
+  const process = openPeerProcess(socket);
+  try {
+    const peer = completePeer(readCredentials(socket));
+    if (process?.hasEnded() !== true) return peer;
+    return { ...peer, startTime: null, executable: null, unit: null, cgroup: null };
+  } finally {
+    process?.close();
+  }
+}
+
+const STATUS_LINE = /^(Uid|Gid|Groups):[ \t]*(.*)$/gm;
+
+/** Any process by its pid, with the effective ids that a connection of it would show; null when there is none. */
+export function readProcess(pid: number): Peer | null {
+  const status = orNull(() => readFileSync(`/proc/${pid}/status`, 'utf8'));
+  if (status === null) return null;
+  const lines = new Map([...status.matchAll(STATUS_LINE)].map(([, name, text = '']) => [name, text]));
+  const numbers = (name: string): number[] =>
+    (lines.get(name) ?? '').split(/\s+/).filter(Boolean).map(Number);
+  const [uid, gid] = [numbers('Uid')[1], numbers('Gid')[1]];
+  if (uid === undefined || gid === undefined) return null;
+  const peer = completePeer({ pid, uid, gid, groups: numbers('Groups') });
+  return peer.startTime === null ? null : peer;
 }

@@ -10,4 +10,6 @@ export interface Peer {
   readonly executable: string | null;
   /** The systemd unit, by the cgroup; null outside one. */
   readonly unit: string | null;
+  /** Path in the unified hierarchy of control groups; null or absent when it may not be read. */
+  readonly cgroup?: string | null;
 }

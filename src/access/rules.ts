@@ -1,8 +1,11 @@
 /**
- * Who may use which token. A token is open to a peer when one of its rules matches; without rules, to the uid that owns the agent
- * alone. Root is not special: it is admitted by a rule like everybody else (though it can become any uid that is).
+ * Who may do what with which keys of a token. A peer may do what one of the token's rules permits it; without rules, the uid that owns
+ * the agent may do everything, and nobody else anything. A rule that names neither keys nor operations permits all of both. Root
+ * is not special: it is admitted by a rule like everybody else (though it can become any uid that is).
  */
 import type { AccessPolicy } from '../tokens/ports.ts';
+import { matchesGlob } from './glob.ts';
+import type { AccessOperation } from './operations.ts';
 import type { Peer } from './peer.ts';
 
 /** Every condition of a rule must hold; names were resolved when the configuration was read. */
@@ -13,7 +16,13 @@ export interface AccessRule {
   /** The absolute path of the program, links resolved. Whoever may replace the file is admitted with it. */
   readonly executable?: string;
   readonly unit?: string;
+  /** Pattern (glob.ts) of the path in the unified hierarchy: containers and Kubernetes pods show there. */
+  readonly cgroup?: string;
   readonly any?: true;
+  /** Patterns of labels; absent: every key. */
+  readonly keys?: readonly string[];
+  /** Absent: every operation. */
+  readonly operations?: readonly AccessOperation[];
 }
 
 export interface TokenAccess {
@@ -22,33 +31,94 @@ export interface TokenAccess {
   readonly allow: readonly AccessRule[];
 }
 
+type Limit = 'keys' | 'operations';
+type ConditionName = Exclude<keyof AccessRule, Limit>;
 type Condition = (rule: AccessRule, peer: Peer) => boolean;
 
-const CONDITIONS: { readonly [Name in keyof AccessRule]-?: Condition } = {
+const CONDITIONS: { readonly [Name in ConditionName]-?: Condition } = {
   uid: (rule, peer) => peer.uid === rule.uid,
   gid: (rule, peer) => rule.gid !== undefined && [peer.gid, ...peer.groups].includes(rule.gid),
   executable: (rule, peer) => peer.executable === rule.executable,
   unit: (rule, peer) => peer.unit === rule.unit,
+  cgroup: (rule, peer) =>
+    rule.cgroup !== undefined && peer.cgroup != null && matchesGlob(peer.cgroup, rule.cgroup),
   any: (rule) => rule.any === true,
 };
+const NAMES = Object.keys(CONDITIONS) as ConditionName[];
 
-/** A rule without a condition matches nobody. */
+/** The first condition that does not hold; null: all hold. A rule without a condition matches nobody. */
+function failedCondition(rule: AccessRule, peer: Peer): ConditionName | null {
+  const names = NAMES.filter((name) => rule[name] !== undefined);
+  if (names.length === 0) return 'any';
+  return names.find((name) => !CONDITIONS[name](rule, peer)) ?? null;
+}
+
 export function matchesRule(rule: AccessRule, peer: Peer): boolean {
-  const names = (Object.keys(CONDITIONS) as (keyof AccessRule)[]).filter((name) => rule[name] !== undefined);
-  return names.length > 0 && names.every((name) => CONDITIONS[name](rule, peer));
+  return failedCondition(rule, peer) === null;
+}
+
+/** `label` null: every key. */
+function coversKey({ keys }: AccessRule, label: string | null): boolean {
+  if (keys === undefined) return true;
+  return label !== null && keys.some((pattern) => matchesGlob(label, pattern));
+}
+
+function coversOperation({ operations }: AccessRule, operation: AccessOperation): boolean {
+  return operations === undefined || operations.includes(operation);
+}
+
+/** One rule as it was applied. */
+export interface Considered {
+  /** Where it stands in the configuration: tokens[0].allow[2]. */
+  readonly rule: string;
+  /** What kept it from deciding; null: it permits. */
+  readonly because: ConditionName | Limit | null;
+}
+
+export interface Decision {
+  readonly allowed: boolean;
+  /** The rule that permits; null: none does. */
+  readonly rule: string | null;
+  readonly considered: readonly Considered[];
+}
+
+export interface RulePolicy extends AccessPolicy {
+  /** For `sidekey access explain`: what permits() would say, and why. */
+  decide(peer: Peer, tokenLabel: string, key: string, operation: AccessOperation): Decision;
 }
 
 export function createAccessPolicy(options: {
   readonly ownUid: number;
   readonly tokens: () => readonly TokenAccess[];
   readonly createTokens: () => boolean;
-}): AccessPolicy {
+}): RulePolicy {
   const own: readonly AccessRule[] = [{ uid: options.ownUid }];
+  const rulesOf = (label: string): readonly AccessRule[] => {
+    const token = options.tokens().find((each) => each.label === label);
+    return token && token.allow.length > 0 ? token.allow : own;
+  };
+  const namedRulesOf = (label: string): (readonly [string, AccessRule])[] => {
+    const at = options.tokens().findIndex((each) => each.label === label);
+    return rulesOf(label).map((rule, i) => {
+      const isOwn = rule === own[0];
+      return [isOwn ? 'no rules: the uid that owns the agent' : `tokens[${at}].allow[${i}]`, rule] as const;
+    });
+  };
   return {
-    admits(peer, label) {
-      const token = options.tokens().find((each) => each.label === label);
-      const rules = token && token.allow.length > 0 ? token.allow : own;
-      return rules.some((rule) => matchesRule(rule, peer));
+    admits: (peer, label) => rulesOf(label).some((rule) => matchesRule(rule, peer)),
+    sees: (peer, label, key) =>
+      rulesOf(label).some((rule) => coversKey(rule, key) && matchesRule(rule, peer)),
+    permits: (peer, label, key, operation) =>
+      rulesOf(label).some(
+        (rule) => coversOperation(rule, operation) && coversKey(rule, key) && matchesRule(rule, peer),
+      ),
+    decide(peer, label, key, operation) {
+      const considered = namedRulesOf(label).map(([name, rule]): Considered => {
+        const failed = failedCondition(rule, peer) ?? (coversKey(rule, key) ? null : 'keys');
+        return { rule: name, because: failed ?? (coversOperation(rule, operation) ? null : 'operations') };
+      });
+      const rule = considered.find(({ because }) => because === null)?.rule ?? null;
+      return { allowed: rule !== null, rule, considered };
     },
     mayCreateTokens: (peer) => options.createTokens() && peer.uid === options.ownUid,
   };

@@ -1,5 +1,8 @@
 /** /v1/sidekey for administrators: leases, tokens, providers, events that were, usage. Each row has the schema of its answer. */
 import { z } from 'zod';
+import { ACCESS_OPERATIONS, type AccessOperation } from '../access/operations.ts';
+import type { Peer } from '../access/peer.ts';
+import type { Decision } from '../access/rules.ts';
 import { EVENT_TYPES, type EventRing } from '../events/event-ring.ts';
 import type { ProviderStatus } from '../metrics/provider-status.ts';
 import type { TokenService } from '../tokens/service.ts';
@@ -15,6 +18,20 @@ export interface AdminDeps {
   /** Days as YYYY-MM-DD, both included. */
   readonly usage: (from: string, to: string) => Promise<UsageReport>;
   readonly now: () => number;
+  /** null: there is no such process. `token` null: the default one. */
+  readonly explainAccess: (question: AccessQuestion) => AccessExplained | null;
+}
+
+export interface AccessQuestion {
+  readonly pid: number;
+  readonly token: string | null;
+  readonly key: string;
+  readonly operation: AccessOperation;
+}
+
+export interface AccessExplained extends Decision {
+  readonly token: string;
+  readonly peer: Peer;
 }
 
 export interface AdminRow extends RouteSchemas {
@@ -65,6 +82,22 @@ const usage = z.object({
   ),
 });
 
+const access = z.object({
+  ...{ allowed: z.boolean(), rule: z.string().nullable(), token: z.string() },
+  considered: z.array(z.object({ rule: z.string(), because: z.string().nullable() })),
+  peer: z.object({
+    ...{ pid: count, uid: count, gid: count, groups: z.array(count), startTime: z.string().nullable() },
+    ...{ executable: z.string().nullable(), unit: z.string().nullable() },
+    cgroup: z.string().nullish(),
+  }),
+});
+const accessQuery = z.object({
+  pid: z.string().regex(/^[1-9]\d{0,8}$/, 'expected a pid'),
+  token: z.string().max(64).optional(),
+  key: z.string().max(256),
+  operation: z.enum(ACCESS_OPERATIONS),
+});
+
 const day = z.iso.date('expected a day: 2026-01-31').optional();
 const DAY_MS = 86_400_000;
 const USUAL_DAYS = 30;
@@ -81,6 +114,13 @@ async function readUsage(deps: AdminDeps, { query }: Call): Promise<Reply> {
   const to = query['to'] ?? dayOf(deps.now());
   const from = query['from'] ?? dayOf(Date.parse(to) - USUAL_DAYS * DAY_MS);
   return { plain: await deps.usage(from, to) };
+}
+
+function explain({ explainAccess }: AdminDeps, { query }: Call): Reply {
+  const { pid, token = null, key, operation } = accessQuery.parse(query);
+  const explained = explainAccess({ pid: Number(pid), token, key, operation });
+  if (explained === null) throw new Refusal(404, 'there is no such process');
+  return { plain: explained };
 }
 
 export const ADMIN_ROWS: readonly AdminRow[] = [
@@ -113,6 +153,10 @@ export const ADMIN_ROWS: readonly AdminRow[] = [
     ...{ form: 'plain', answer: z.object({ gap: z.boolean(), events: z.array(event) }) },
     query: z.object({ after: z.string().max(64).optional() }),
     answerTo: ({ events }, { query }) => ({ plain: events.after(query['after'] ?? events.start) }),
+  },
+  {
+    ...{ method: 'GET', path: '/access', summary: 'Which rule lets a process do something', form: 'plain' },
+    ...{ query: accessQuery, answer: access, answerTo: explain },
   },
   {
     ...{ method: 'GET', path: '/usage', summary: 'Who used which key how often, by day', form: 'plain' },

@@ -52,13 +52,16 @@ export function defineRoute<Body>(
     methods: readonly Method[];
     path: string;
     body: z.ZodType<Body>;
+    /** Throws for who may not ask at all: before anything of the request is looked at. */
+    guard?: (call: Call) => void;
     handle: (call: Call, body: Body) => Reply | Promise<Reply>;
   },
 ): Route {
-  const { query, body: schema, handle } = row;
+  const { query, body: schema, guard, handle } = row;
   return {
     ...row,
     handle: (call, body) => {
+      guard?.(call);
       if (query !== undefined) parseWith(query, call.query, 'query');
       return handle(call, parseWith(schema, body ?? {}, 'field'));
     },

@@ -73,10 +73,8 @@ export function sidekeyRoutes(deps: SidekeyDeps): Route[] {
       methods: [method],
       path: `/v1/sidekey${path}`,
       body: noBody,
-      handle: (call) => {
-        requireAdministrator(deps, call);
-        return answerTo(deps, call);
-      },
+      guard: (call) => requireAdministrator(deps, call),
+      handle: (call) => answerTo(deps, call),
     }),
   );
   return [metrics, ...rows];

@@ -1,4 +1,5 @@
 /** Every command of `sidekey`, in the order of its help. */
+import { accessExplainCommand } from './access-command.ts';
 import { agentCommand } from './agent-command.ts';
 import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
 import { keysCertCommand, keysCsrCommand } from './certificate-commands.ts';
@@ -41,6 +42,7 @@ export const COMMANDS: readonly Command[] = [
   keysExportPublicCommand,
   keysCsrCommand,
   keysCertCommand,
+  accessExplainCommand,
   auditTailCommand,
   auditVerifyCommand,
   doctorCommand,

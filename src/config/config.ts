@@ -75,14 +75,12 @@ export interface Config {
 
 type RawRule = RawConfig['tokens'][number]['allow'][number];
 
-function toRule({ user, group, uid, gid, executable, unit, any }: RawRule): AccessRule {
+function toRule({ user, group, uid, gid, ...rest }: RawRule): AccessRule {
   const [ownerUid, ownerGid] = [uid ?? user, gid ?? group];
   return {
     ...(ownerUid === undefined ? {} : { uid: ownerUid }),
     ...(ownerGid === undefined ? {} : { gid: ownerGid }),
-    ...(executable === undefined ? {} : { executable }),
-    ...(unit === undefined ? {} : { unit }),
-    ...(any === undefined ? {} : { any }),
+    ...Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined)),
   };
 }
 

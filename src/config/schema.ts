@@ -4,6 +4,7 @@
  */
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
+import { ACCESS_OPERATIONS } from '../access/operations.ts';
 import { findNumber } from '../access/account-names.ts';
 import { LOG_LEVELS } from '../log/logger.ts';
 import { KEY_SERVICE_KINDS } from '../providers/kinds.ts';
@@ -25,26 +26,50 @@ function accountName(database: 'passwd' | 'group', what: string) {
   });
 }
 
-const rule = z
-  .strictObject({
-    uid: id.optional(),
-    gid: id.optional(),
-    user: accountName('passwd', 'user').optional(),
-    group: accountName('group', 'group').optional(),
-    executable: absolutePath.optional(),
-    unit: z
-      .string()
-      .regex(/^[^/]+\.(service|scope)$/, 'a unit is named with its type: "backup.service"')
-      .optional(),
-    any: z.literal(true).optional(),
-  })
-  .refine(
-    (given) => Object.keys(given).length > 0,
-    'a rule has at least one condition; "any: true" admits everybody',
-  )
-  .refine((given) => given.any === undefined || Object.keys(given).length === 1, '"any" stands alone')
-  .refine((given) => given.uid === undefined || given.user === undefined, 'either uid or user')
-  .refine((given) => given.gid === undefined || given.group === undefined, 'either gid or group');
+const patterns = z.array(z.string().min(1).max(256)).min(1).max(64);
+
+const conditions = {
+  uid: id.optional(),
+  gid: id.optional(),
+  user: accountName('passwd', 'user').optional(),
+  group: accountName('group', 'group').optional(),
+  executable: absolutePath.optional(),
+  unit: z
+    .string()
+    .regex(/^[^/]+\.(service|scope)$/, 'a unit is named with its type: "backup.service"')
+    .optional(),
+  cgroup: z.string().startsWith('/', 'a cgroup is a pattern of its path: "/kubepods*"').max(4096).optional(),
+  any: z.literal(true).optional(),
+};
+
+type Conditions = { readonly [Name in keyof typeof conditions]?: unknown };
+
+function countConditions(given: Conditions): number {
+  return Object.keys(conditions).filter((name) => name in given).length;
+}
+
+function checkConditions<Schema extends z.ZodType<Conditions>>(schema: Schema) {
+  return schema
+    .refine(
+      (given) => countConditions(given) > 0,
+      'a rule has at least one condition; "any: true" admits everybody',
+    )
+    .refine((given) => given.any === undefined || countConditions(given) === 1, '"any" stands alone')
+    .refine((given) => given.uid === undefined || given.user === undefined, 'either uid or user')
+    .refine((given) => given.gid === undefined || given.group === undefined, 'either gid or group');
+}
+
+/** For the agent itself: access.administrators, access.metrics. */
+const rule = checkConditions(z.strictObject(conditions));
+
+/** For a token. */
+const keyRule = checkConditions(
+  z.strictObject({
+    ...conditions,
+    keys: patterns.optional(),
+    operations: z.array(z.enum(ACCESS_OPERATIONS)).min(1).optional(),
+  }),
+);
 
 const label = z
   .string()
@@ -82,7 +107,7 @@ const token = z
   .strictObject({
     label,
     provider: z.string(),
-    allow: z.array(rule).max(256).default([]),
+    allow: z.array(keyRule).max(256).default([]),
     login: z.enum(['pin', 'none']).default('pin'),
     legacy: z.boolean().default(false),
     fips: z.boolean().default(false),

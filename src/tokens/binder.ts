@@ -3,6 +3,7 @@ import { SidekeyError } from '../errors.ts';
 import { findCaller, getObject, type Caller } from './caller.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
+import { mayUse } from './key-access.ts';
 import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
 import type { Operation } from './ports.ts';
 import { has, type TokenObject } from './token-object.ts';
@@ -18,10 +19,18 @@ const OPERATIONS = [
   'sign_recover',
   'verify_recover',
 ] as const satisfies readonly (Operation & Use)[];
+type Bound = (typeof OPERATIONS)[number];
 const TRIES = 3;
 
-export function permittedOperations(domain: Domain, object: TokenObject): Operation[] {
+export function permittedOperations(domain: Domain, object: TokenObject): Bound[] {
   return OPERATIONS.filter((operation) => mayBeUsed(object, operation, domain.clock.now()));
+}
+
+/** Of these, the ones that the rules permit this caller. */
+function boundOperations(domain: Domain, { client, token }: Caller, object: TokenObject): Bound[] {
+  return permittedOperations(domain, object).filter((operation) =>
+    mayUse(domain, client.peer, token, object, operation),
+  );
 }
 
 /**
@@ -47,15 +56,19 @@ export async function bindObject(
 
 async function tryBind(
   domain: Domain,
-  { client, token, place }: Caller,
+  caller: Caller,
   object: TokenObject,
   credits: number,
 ): Promise<boolean> {
+  const { client, token, place } = caller;
+  const operations = boundOperations(domain, caller, object);
+  if (operations.length === 0)
+    throw new SidekeyError('key_function_not_permitted', 'neither key nor rules permit any use');
   try {
     const cell = await domain.cells.take(token, object);
     await domain.keeper.bind({
       ...{ client: client.id, slot: place.slot, handle: object.handle, cell, credits },
-      operations: permittedOperations(domain, object),
+      operations,
       mechanisms: allowedMechanisms(domain, object),
       contextLogin: has(object, CKA.ALWAYS_AUTHENTICATE),
     });

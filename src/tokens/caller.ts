@@ -9,7 +9,7 @@ import type { Domain } from './domain.ts';
 import type { View } from './objects.ts';
 import type { ClientId } from './ports.ts';
 import type { TokenRow } from './store-port.ts';
-import type { TokenObject } from './token-object.ts';
+import { isKey, labelOf, type TokenObject } from './token-object.ts';
 
 export interface Place {
   readonly slot: number;
@@ -45,7 +45,14 @@ export async function findCaller(
   if (handle !== null) await domain.resident.settle(token, handle);
   const role = domain.clients.role(client, token.serial);
   const seesPrivate = role === 'user' || !domain.catalogue.needsLogin(token);
-  return { client, token, role, place, view: { tokenId: token.id, client: id, seesPrivate } };
+  const view = { tokenId: token.id, client: id, seesPrivate, ...hiddenFrom(domain, client, token) };
+  return { client, token, role, place, view };
+}
+
+/** Keys with which no rule lets the peer do anything are not there for it; what is no key is. */
+function hiddenFrom({ access }: Domain, { peer }: Client, { name }: TokenRow): Pick<View, 'hides'> {
+  if (access.sees(peer, name, null)) return {};
+  return { hides: (object) => isKey(object) && !access.sees(peer, name, labelOf(object)) };
 }
 
 function demandToken(domain: Domain, client: Client, slot: number): TokenRow {

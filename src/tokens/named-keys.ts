@@ -11,6 +11,8 @@ import { CKA, CKM, CKO } from './cryptoki.ts';
 import { forgetDerived, takeDerived } from './derived-cells.ts';
 import { revoke, type Domain } from './domain.ts';
 import { certificateOf, keepCertificates } from './key-certificates.ts';
+import type { AccessOperation } from '../access/operations.ts';
+import { accessWordOf, demandAccess } from './key-access.ts';
 import { checkUse, findMechanism, mayBeUsed, USES } from './key-use.ts';
 import {
   findFamily,
@@ -69,7 +71,9 @@ export class NamedKeys {
 
   list(peer: Peer, tokenName: string): string[] {
     const token = this.#token(peer, tokenName);
-    return findNames(this.#domain.objects, this.#view(token)).filter((name) => !name.endsWith('/hmac'));
+    return findNames(this.#domain.objects, this.#view(token)).filter(
+      (name) => !name.endsWith('/hmac') && this.#domain.access.sees(peer, tokenName, name),
+    );
   }
 
   #find(token: TokenRow, name: string): Found | null {
@@ -92,8 +96,18 @@ export class NamedKeys {
     throw new SidekeyError('key_handle_invalid', `there is no key ${name} in this token`);
   }
 
+  /** A key with which the rules let the peer do nothing is not there for it. */
   find(peer: Peer, tokenName: string, name: string): NamedKey | null {
-    return this.#find(this.#token(peer, tokenName), name)?.described ?? null;
+    const token = this.#token(peer, tokenName);
+    if (!this.#domain.access.sees(peer, tokenName, name)) return null;
+    return this.#find(token, name)?.described ?? null;
+  }
+
+  /** token_not_recognized, or action_prohibited when the rules let it use the token but not do this. */
+  #permitted(peer: Peer, tokenName: string, name: string, operation: AccessOperation): TokenRow {
+    const token = this.#token(peer, tokenName);
+    demandAccess(this.#domain, peer, token, name, operation);
+    return token;
   }
 
   #describe(token: TokenRow, { name, policy, latest, versions }: KeyFamily): NamedKey {
@@ -136,7 +150,7 @@ export class NamedKeys {
 
   /** An existing name is left as it is and answered; the caller sees by its kind whether it is what it wanted. */
   async create(peer: Peer, tokenName: string, name: string, wanted: NewNamedKey): Promise<NamedKey> {
-    const token = this.#token(peer, tokenName);
+    const token = this.#permitted(peer, tokenName, name, 'create');
     if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
     await this.#inTurn(token, name, () =>
       this.#find(token, name) === null
@@ -148,7 +162,7 @@ export class NamedKeys {
 
   /** Makes the next version, which may do what the latest may; older ones stay for what was made with them. */
   async rotate(peer: Peer, tokenName: string, name: string): Promise<NamedKey> {
-    const token = this.#token(peer, tokenName);
+    const token = this.#permitted(peer, tokenName, name, 'rotate');
     await this.#inTurn(token, name, () => {
       const { family, described } = this.#demand(token, name);
       const kind = kindOfNext(described);
@@ -167,7 +181,7 @@ export class NamedKeys {
     name: string,
     change: Partial<KeyPolicy>,
   ): Promise<NamedKey> {
-    const token = this.#token(peer, tokenName);
+    const token = this.#permitted(peer, tokenName, name, 'administer');
     await this.#inTurn(token, name, async () => {
       const { family } = this.#demand(token, name);
       const policy = { ...family.policy, ...change };
@@ -184,7 +198,7 @@ export class NamedKeys {
 
   /** Every version, and the HMAC key beside it. action_prohibited unless the policy allows it. */
   async delete(peer: Peer, tokenName: string, name: string): Promise<void> {
-    const token = this.#token(peer, tokenName);
+    const token = this.#permitted(peer, tokenName, name, 'destroy');
     await this.#inTurn(token, name, async () => {
       const { family } = this.#demand(token, name);
       if (!family.policy.deletionAllowed)
@@ -203,7 +217,7 @@ export class NamedKeys {
     version: number,
     chain: readonly Certificate[],
   ): Promise<NamedKey> {
-    const token = this.#token(peer, tokenName);
+    const token = this.#permitted(peer, tokenName, name, 'administer');
     await this.#inTurn(token, name, () =>
       keepCertificates(this.#domain, peer, token, this.#version(token, name, version).main, chain),
     );
@@ -231,8 +245,12 @@ export class NamedKeys {
     signature?: Buffer,
   ): Promise<Buffer> {
     const token = this.#token(peer, tokenName);
+    // Before the HMAC key is made.
+    if (use.beside === 'hmac') demandAccess(this.#domain, peer, token, name, 'mac');
     const version = use.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, use) : null;
     const object = objectFor(version ?? this.#version(token, name, use.version), use.operation);
+    if (use.operation !== 'digest')
+      demandAccess(this.#domain, peer, token, name, accessWordOf(object, use.operation));
     this.#check(object, use);
     return this.#operate(token, object, use, data, signature);
   }

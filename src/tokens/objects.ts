@@ -15,6 +15,13 @@ export interface View {
   readonly tokenId: number;
   readonly client: ClientId | null;
   readonly seesPrivate: boolean;
+  /** Token objects that are not there for these eyes; absent: none. */
+  readonly hides?: (object: TokenObject) => boolean;
+}
+
+function isVisible(view: View, object: TokenObject): boolean {
+  if (!view.seesPrivate && has(object, CKA.PRIVATE)) return false;
+  return object.session !== null || view.hides?.(object) !== true;
 }
 
 const EMPTY = Buffer.alloc(0);
@@ -73,8 +80,7 @@ export class Objects {
   /** `code` is what a wrong, foreign or hidden handle gives: the three cannot be told apart. */
   get(view: View, handle: number, code: ErrorCode = 'object_handle_invalid'): TokenObject {
     const object = handle < FIRST_PUBLIC_HANDLE ? this.#lookUp(view, handle) : this.#forwarded(view, handle);
-    const isVisible = object?.tokenId === view.tokenId && (view.seesPrivate || !has(object, CKA.PRIVATE));
-    if (object !== null && isVisible) return object;
+    if (object !== null && object.tokenId === view.tokenId && isVisible(view, object)) return object;
     throw new SidekeyError(code, `there is no object ${handle} for this process`);
   }
 
@@ -101,7 +107,7 @@ export class Objects {
       const query = toQuery(template, view.seesPrivate);
       for (const row of this.#store.find(view.tokenId, query, after)) {
         const object = rest.length === 0 && view.seesPrivate ? this.#peek(row) : this.#decode(row);
-        if ((view.seesPrivate || !has(object, CKA.PRIVATE)) && matches(object.attributes, rest)) yield object;
+        if (isVisible(view, object) && matches(object.attributes, rest)) yield object;
       }
     }
     if (wantsToken === undefined || wantsToken === 0) yield* this.#findSession(view, template, after);
@@ -111,8 +117,8 @@ export class Objects {
   *#findResident(view: View, template: AttributeMap, after: number): Generator<TokenObject> {
     if (view.client === null) return;
     for (const object of this.#resident(view.tokenId)) {
-      const isVisible = view.seesPrivate || !has(object, CKA.PRIVATE);
-      if (object.handle > after && isVisible && matches(object.attributes, template)) yield object;
+      if (object.handle > after && isVisible(view, object) && matches(object.attributes, template))
+        yield object;
     }
   }
 
@@ -133,8 +139,8 @@ export class Objects {
   *#findSession(view: View, template: AttributeMap, after: number): Generator<TokenObject> {
     if (view.client === null) return;
     for (const object of this.#session.list(view.client, view.tokenId)) {
-      const isVisible = view.seesPrivate || !has(object, CKA.PRIVATE);
-      if (object.handle > after && isVisible && matches(object.attributes, template)) yield object;
+      if (object.handle > after && isVisible(view, object) && matches(object.attributes, template))
+        yield object;
     }
   }
 

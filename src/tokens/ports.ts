@@ -2,6 +2,7 @@
  * What the domain needs from the world outside it, as small interfaces that `main` fills: the keeper, providers, the
  * store, audit, clock. Nothing here does anything.
  */
+import type { AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
 import type { ResidentKeys } from './resident-port.ts';
 
@@ -190,6 +191,9 @@ export interface Provider {
 /** What the access rules are asked. `use` is seeing the token and its public objects at all. */
 export interface AccessPolicy {
   admits(peer: Peer, tokenLabel: string): boolean;
+  /** Whether it may do anything with a key of this label; null: with every key. */
+  sees(peer: Peer, tokenLabel: string, key: string | null): boolean;
+  permits(peer: Peer, tokenLabel: string, key: string, operation: AccessOperation): boolean;
   /** May this peer create tokens (C_InitToken on the free slot)? */
   mayCreateTokens(peer: Peer): boolean;
 }

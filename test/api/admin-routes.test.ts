@@ -14,7 +14,11 @@ test('who is no administrator is refused by every row', async (t) => {
 test('every row answers in the form of its schema', async (t) => {
   const { request } = await startApi(t);
   for (const { method, path, answer } of ADMIN_ROWS.toReversed()) {
-    const { status, body } = await request(method, `/v1/sidekey${path.replace(':lease', 'object-1')}`);
+    const query = path === '/access' ? `?pid=${OWN_PEER.pid}&key=k&operation=sign` : '';
+    const { status, body } = await request(
+      method,
+      `/v1/sidekey${path.replace(':lease', 'object-1')}${query}`,
+    );
     t.equal(status, 200, `${method} ${path}`);
     t.ok(answer?.safeParse(body).success, `${method} ${path}: ${JSON.stringify(body)}`);
   }
@@ -36,4 +40,13 @@ test('usage is of thirty days unless said, and days are days', async (t) => {
   t.match(asked.body, { from: '2025-01-01', to: '2025-12-31' });
   for (const query of ['from=yesterday', 'to=2026-02-30', 'from='])
     t.equal((await request('GET', `/v1/sidekey/usage?${query}`)).status, 400, query);
+});
+
+test('access is explained for a process that is there, an operation that there is', async (t) => {
+  const { request } = await startApi(t);
+  const ask = (query: string) => request('GET', `/v1/sidekey/access?${query}`);
+  t.match((await ask(`pid=${OWN_PEER.pid}&key=k&operation=sign`)).body, { allowed: true, token: 'main' });
+  t.equal((await ask('pid=999999999&key=k&operation=sign')).status, 404);
+  for (const query of ['pid=x&key=k&operation=sign', 'pid=1&key=k&operation=dance', 'pid=1&operation=sign'])
+    t.equal((await ask(query)).status, 400, query);
 });

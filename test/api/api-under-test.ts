@@ -60,6 +60,16 @@ export function createApiDeps(overrides: Partial<ApiDeps> = {}) {
     events: new EventRing({ max: 4, run: 'run', now: () => 0 }),
     providers: async () => [],
     usage: async (from, to) => ({ from, to, currency: '', usage: [], calls: [], providers: [] }),
+    explainAccess: ({ pid, token }) =>
+      pid === OWN_PEER.pid
+        ? {
+            allowed: true,
+            rule: 'tokens[0].allow[0]',
+            considered: [],
+            token: token ?? 'main',
+            peer: OWN_PEER,
+          }
+        : null,
     now: () => Date.parse('2026-03-31T12:00:00Z'),
     defaultToken: () => 'main',
     logger,

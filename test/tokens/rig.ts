@@ -92,7 +92,12 @@ export async function makeRig(
   const deps: TokenServiceDeps = {
     ...{ store, keeper, random: randomBytes, boot: 'boot', createTokens: true, openKeysMax },
     providers: new Map([['embedded', provider]]),
-    access: { admits: ({ uid }) => uid === 1000 || uid === 0, mayCreateTokens: ({ uid }) => uid === 0 },
+    access: {
+      admits: ({ uid }) => uid === 1000 || uid === 0,
+      sees: () => true,
+      permits: () => true,
+      mayCreateTokens: ({ uid }) => uid === 0,
+    },
     audit: { record: (event, fields) => void records.push({ event, fields }) },
     clock: { now: () => Date.now(), monotonic: () => rig.now },
     readPeer: (pid, uid) => peerOf(pid, uid),

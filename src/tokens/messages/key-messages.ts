@@ -4,10 +4,11 @@ import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
 import { decodeTemplate, encodeBool, readUlong } from '../attribute-value.ts';
-import { checkWritable, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../key-types.ts';
+import { checkCreation, demandUse } from '../key-access.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateKey, generatePair } from '../key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../object-template.ts';
@@ -35,7 +36,7 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
     return replyHandles(made);
   }
   const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) =>
-    checkWritable(caller, a),
+    checkCreation(domain, caller, a),
   );
   domain.audit.object('key-generated', caller.client.peer, caller.token, object);
   return replyHandle(object);
@@ -56,7 +57,7 @@ export const handlePasswordKey: Handler = async (domain, request, reader) => {
     makerOf(caller),
     mechanism,
     template,
-    (a) => checkWritable(caller, a),
+    (a) => checkCreation(domain, caller, a),
     (key, _parameters, lengthBytes) => domain.keeper.derivePassword(key, request.id, mechanism, lengthBytes),
   );
   domain.audit.object('key-generated', caller.client.peer, caller.token, object);
@@ -74,7 +75,7 @@ export const handleGenerateKeyPair: Handler = async (domain, request, reader) =>
     return replyHandles(await generateResident(domain, caller, mechanism, both));
   }
   const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) =>
-    checkWritable(caller, a),
+    checkCreation(domain, caller, a),
   );
   for (const object of [pair.public, pair.private])
     domain.audit.object('key-generated', caller.client.peer, caller.token, object);
@@ -126,6 +127,8 @@ export const handleWrapKey: Handler = async (domain, request, reader) => {
   const wrapping = findKey(domain, caller, wrappingHandle, WRAPPING.handle);
   const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
   checkUse(domain, wrapping, 'wrap', mechanism.type, domain.clock.now(), WRAPPING);
+  demandUse(domain, caller, wrapping, 'wrap');
+  demandUse(domain, caller, key, 'export');
   checkWrappable(key, wrapping);
   const [by, cell] = await Promise.all(
     [wrapping, key].map((object) => domain.cells.take(caller.token, object)),
@@ -150,7 +153,7 @@ async function makeFrom(
     throw new SidekeyError('template_inconsistent', 'a public key is not made so');
   template.set(CKA.CLASS, template.get(CKA.CLASS) ?? Buffer.from([objectClass, 0, 0, 0, 0, 0, 0, 0]));
   const attributes = buildAttributes({ origin: from.origin, objectClass, keyType, template });
-  checkWritable(caller, attributes);
+  checkCreation(domain, caller, attributes);
   const onlyBytes = from.origin === 'derive' && keyType !== null ? onlyLength(keyType) : null;
   const lengthBytes = readUlong(attributes, CKA.VALUE_LEN) ?? onlyBytes;
   const draft = await draftKey(domain, makerOf(caller), attributes, from, make(lengthBytes));
@@ -169,6 +172,7 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   const caller = await findCaller(domain, request.client, place);
   const unwrapping = findKey(domain, caller, handle, UNWRAPPING.handle);
   checkUse(domain, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
+  demandUse(domain, caller, unwrapping, 'unwrap');
   mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
   const by = await domain.cells.take(caller.token, unwrapping);
   const object = await makeFrom(
@@ -249,8 +253,12 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const base = findDeriving(domain, caller, handle, mechanism.type);
   const other = findOther(domain, caller, mechanism);
   const bases = other === null ? [base] : [base, other];
+  for (const each of bases) demandUse(domain, caller, each, 'derive');
   for (const { attributes } of bases) mergeDemanded(template, attributes.get(CKA.DERIVE_TEMPLATE));
-  if (REVEALING.includes(mechanism.type)) inheritSecrecy(bases, template);
+  if (REVEALING.includes(mechanism.type)) {
+    for (const each of bases) demandUse(domain, caller, each, 'export');
+    inheritSecrecy(bases, template);
+  }
   if (isTlsKey(mechanism)) copySecrecy(base, template);
   const cell = await domain.cells.take(caller.token, base);
   const otherCell = other === null ? null : await domain.cells.take(caller.token, other);

@@ -6,6 +6,7 @@ import { findCaller, getObject, type Caller } from '../caller.ts';
 import type { Client, Role } from '../clients.ts';
 import { CKA, CKU } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
+import { demandAccess } from '../key-access.ts';
 import { checkPin } from '../pin-check.ts';
 import { checkPinLength, hashPin } from '../pins.ts';
 import type { TokenRow } from '../store-port.ts';
@@ -164,6 +165,7 @@ async function resetToken(
   label: string,
 ): Promise<void> {
   const token = domain.catalogue.inSlot(client.peer, slot);
+  demandAccess(domain, client.peer, token, '', 'administer');
   checkPinLength(pin);
   if (token.soPin !== null) await checkPin(domain, client.peer, token.id, 'so', pin);
   const soPin = token.soPin ?? (await hashPin(pin, domain.random, domain.pinCost));

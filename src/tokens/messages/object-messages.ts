@@ -35,6 +35,7 @@ import {
 } from '../object-maker.ts';
 import { destroyResident } from '../resident/generation.ts';
 import { changesSeal } from '../sealing.ts';
+import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
 import { EMPTY_REPLY } from './handler.ts';
@@ -99,6 +100,7 @@ export const handleGetAttributes: Handler = async (domain, request, reader) => {
   const value = wantsValue ? await domain.cells.openData(caller.token, object) : null;
   const answers = types.map((type) => [type, ...readAttribute(object, Number(type), value)] as const);
   const reveals = answers.some(([, state]) => state === 'material');
+  if (reveals) demandUse(domain, caller, object, 'export');
   const cell = reveals ? await domain.cells.take(caller.token, object) : 0n;
   const writer = new WireWriter(1024).u64(cell).u32(count);
   for (const [type, state, bytes] of answers) writer.u64(type).u8(ATTRIBUTE_STATE[state]).bytes(bytes);
@@ -114,7 +116,10 @@ export const handleSetAttributes: Handler = async (domain, request, reader) => {
   const object = getObject(domain, caller, handle);
   checkWritable(caller, object.attributes);
   checkAllows(object, CKA.MODIFIABLE, 'CKA_MODIFIABLE');
+  demandChange(domain, caller, object, 'administer');
   const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: false });
+  // A new label puts it under other rules: both must let it.
+  demandChange(domain, caller, { ...object, attributes }, 'administer');
   const changed = await resealed(domain, caller, object, template, attributes);
   checkSameToken(domain, caller.token);
   // What was awaited above may have let the object be changed or destroyed by another request.
@@ -172,7 +177,7 @@ export const handleCreate: Handler = async (domain, request, reader) => {
     material: [...material.keys()],
     byOfficer: caller.role === 'so',
   });
-  checkWritable(caller, attributes);
+  checkCreation(domain, caller, attributes);
   checkKeyLength(attributes, material.get(CKA.VALUE) ?? null);
   const draft = await draftGiven(domain, makerOf(caller), attributes, request.id);
   const [object] = await keep(domain, makerOf(caller), [draft]);
@@ -206,10 +211,11 @@ export const handleCopy: Handler = async (domain, request, reader) => {
   const caller = await findCaller(domain, request.client, place, handle);
   const object = getObject(domain, caller, handle);
   checkAllows(object, CKA.COPYABLE, 'CKA_COPYABLE');
+  if (isKey(object)) demandUse(domain, caller, object, 'export');
   const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: true });
   if (has(object, CKA.PRIVATE) && !has({ attributes }, CKA.PRIVATE))
     throw new SidekeyError('template_inconsistent', 'a private object has no public copy');
-  checkWritable(caller, attributes);
+  checkCreation(domain, caller, attributes);
   const draft = await draftCopy(domain, caller, object, attributes);
   const [copy] = await keep(domain, makerOf(caller), [draft]);
   if (copy === undefined) throw new SidekeyError('internal', 'nothing was copied');
@@ -241,6 +247,7 @@ export const handleDestroy: Handler = async (domain, request, reader) => {
   const object = getObject(domain, caller, handle);
   checkWritable(caller, object.attributes);
   checkAllows(object, CKA.DESTROYABLE, 'CKA_DESTROYABLE');
+  demandChange(domain, caller, object, 'destroy');
   if (object.resident !== undefined) {
     await destroyResident(domain, caller, object);
     return EMPTY_REPLY;

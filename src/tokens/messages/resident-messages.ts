@@ -6,6 +6,7 @@ import { LIMITS, OPERATE, OPERATIONS, RESIDENT_FROM } from '../../wire/tables.ts
 import { readMechanism } from '../../wire/template.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
+import { demandUse } from '../key-access.ts';
 import { checkUse } from '../key-use.ts';
 import { RunningOperation, type Asked } from '../resident/operations.ts';
 import { planCipher, planSign, type Plan } from '../resident/plans.ts';
@@ -57,6 +58,7 @@ async function permit(domain: Domain, request: RoutedRequest, asked: Asked): Pro
   if (object.resident === undefined || handle < RESIDENT_FROM)
     throw new SidekeyError('key_handle_invalid', `key ${handle} is not used in a service`);
   checkUse(domain, object, use, mechanism.type, domain.clock.now());
+  demandUse(domain, caller, object, use);
   const plan = PLANS[use](object.resident, mechanism);
   return { caller, key: object.resident, keyType: keyTypeOf(object) ?? 0, plan };
 }

@@ -4,8 +4,10 @@ import { OPERATIONS } from '../../wire/tables.ts';
 import { bindObject } from '../binder.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
+import { demandUse } from '../key-access.ts';
 import { checkUse, type Use } from '../key-use.ts';
 import type { Operation } from '../ports.ts';
+import type { TokenObject } from '../token-object.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';
 
 const USES = new Map<number, Use>(
@@ -20,10 +22,11 @@ function toUse(operation: number): Use {
   throw new SidekeyError('function_not_supported', 'no key is bound for this operation');
 }
 
-function check(domain: Domain, caller: Caller, handle: number, use: Use, mechanism: number): void {
+function check(domain: Domain, caller: Caller, handle: number, use: Use, mechanism: number): TokenObject {
   const object = getObject(domain, caller, handle, 'key_handle_invalid');
   try {
     checkUse(domain, object, use, mechanism, domain.clock.now());
+    return object;
   } catch (error) {
     if (error instanceof SidekeyError && error.code === 'key_function_not_permitted')
       domain.audit.object('denied', caller.client.peer, caller.token, object, { reason: error.code, use });
@@ -38,7 +41,7 @@ export const handleResolve: Handler = async (domain, request, reader) => {
   const mechanism = reader.number();
   reader.end();
   const caller = await findCaller(domain, request.client, place, handle);
-  check(domain, caller, handle, use, mechanism);
+  demandUse(domain, caller, check(domain, caller, handle, use, mechanism), use);
   await bindObject(domain, caller, handle, 0);
   return EMPTY_REPLY;
 };

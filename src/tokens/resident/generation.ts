@@ -1,7 +1,8 @@
 /** Keys that are made in the key service, or destroyed there, by the standard's own functions. */
 import { SidekeyError } from '../../errors.ts';
 import { readBool, readUlong, type AttributeMap } from '../attribute-value.ts';
-import { checkWritable, type Caller } from '../caller.ts';
+import type { Caller } from '../caller.ts';
+import { checkCreation } from '../key-access.ts';
 import { CKA, CKK, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
 import { typeGeneratedBy } from '../key-types.ts';
@@ -27,10 +28,16 @@ export function isMadeInService(domain: Domain, { token }: Caller, template: Att
   return readBool(template, CKA.TOKEN) && domain.resident.service(token)?.options.create === true;
 }
 
-function build(caller: Caller, objectClass: number, keyType: number, template: AttributeMap): AttributeMap {
+function build(
+  domain: Domain,
+  caller: Caller,
+  objectClass: number,
+  keyType: number,
+  template: AttributeMap,
+): AttributeMap {
   identify(template, { objectClass, keyType });
   const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
-  checkWritable(caller, attributes);
+  checkCreation(domain, caller, attributes);
   return attributes;
 }
 
@@ -100,8 +107,8 @@ export async function generateResident(
   const { keyType } = findMechanism(domain, caller.token.id, mechanism.type, flag);
   if (keyType === null || typeGeneratedBy(mechanism.type) !== null)
     throw new SidekeyError('mechanism_invalid', 'the service makes no keys by this mechanism');
-  const shown = isPair ? build(caller, CKO.PUBLIC_KEY, keyType, templates.public) : null;
-  const hidden = build(caller, isPair ? CKO.PRIVATE_KEY : CKO.SECRET_KEY, keyType, templates.key);
+  const shown = isPair ? build(domain, caller, CKO.PUBLIC_KEY, keyType, templates.public) : null;
+  const hidden = build(domain, caller, isPair ? CKO.PRIVATE_KEY : CKO.SECRET_KEY, keyType, templates.key);
   checkSecrecy(hidden);
   const { spec, sizeBits } = demandSpec(service, keyType, shown ?? hidden);
   const key = await service.create({
