@@ -1,6 +1,8 @@
 /** What `sidekey status` tells: made in the agent, sent as JSON by GET /v1/sidekey/status, shown by the command line. */
+import { constants } from 'node:os';
+import { getSystemErrorName } from 'node:util';
 import type { Config } from './config/config.ts';
-import type { Keeper, KeeperState } from './tokens/ports.ts';
+import type { ClientSeen, Keeper, KeeperState } from './tokens/ports.ts';
 import type { TokenService, TokenSummary } from './tokens/service.ts';
 
 export interface AgentStatus {
@@ -15,6 +17,15 @@ export interface AgentStatus {
   /** Keys that are open now, under a lease. */
   readonly leases: number;
   readonly lockedBytes: number;
+  /** Connected processes that go by their socket, more slowly, for want of shared memory with the keeper. */
+  readonly withoutRing: readonly RinglessProcess[];
+}
+
+export interface RinglessProcess {
+  readonly pid: number;
+  readonly uid: number;
+  readonly program: string;
+  readonly why: string;
 }
 
 export interface StatusSources {
@@ -30,6 +41,25 @@ async function keeperStatus(keeper: Keeper): Promise<AgentStatus['keeper']> {
   if (pid === null) return null;
   const state = await keeper.state().catch(() => ({}));
   return { pid, ...state };
+}
+
+const { EMFILE, ENFILE, ENOMEM } = constants.errno;
+
+const CAUSES: ReadonlyMap<number, string> = new Map([
+  [EMFILE, 'the keeper has no descriptors left: raise its limit (LimitNOFILE), two for each process'],
+  [ENFILE, 'this host has no descriptors left (fs.file-max)'],
+  [ENOMEM, 'this host has no memory left'],
+]);
+
+function whyNone(errno: number | null): string {
+  if (errno === null) return 'it asked for none: SIDEKEY_RING=0 in its environment';
+  return CAUSES.get(errno) ?? `the kernel refused: ${getSystemErrorName(-errno)}`;
+}
+
+function ringless(clients: readonly ClientSeen[]): RinglessProcess[] {
+  return clients.flatMap(({ pid, uid, program, ring }) =>
+    ring === undefined || ring.shared ? [] : [{ pid, uid, program, why: whyNone(ring.refused) }],
+  );
 }
 
 export async function agentStatus(sources: StatusSources): Promise<AgentStatus> {
@@ -48,5 +78,6 @@ export async function agentStatus(sources: StatusSources): Promise<AgentStatus> 
     tokens: sources.tokens.tokens(),
     leases: leases.length,
     lockedBytes: keeper?.lockedBytes ?? 0,
+    withoutRing: keeper ? ringless(await sources.keeper.clients().catch(() => [])) : [],
   };
 }

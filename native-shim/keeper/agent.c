@@ -137,6 +137,8 @@ int kp_on_client_list(struct kp_request *r)
         if (!list_has_room(r, &l, 64 + 4 * (size_t)c->peer.count + c->program_length + c->note.length))
             break;
         kp_write_client(r->reply, c);
+        wire_write_u8(r->reply, atomic_load(&c->ring) != NULL);
+        wire_write_u32(r->reply, (uint32_t)atomic_load(&c->ring_refused));
         wire_write_bytes(r->reply, c->note.data, c->note.length);
     }
     kp_unlock();

@@ -1,4 +1,5 @@
 /* What a module asks of the keeper beside operations: hello and random. */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -45,12 +46,15 @@ int kp_on_ring(struct kp_request *r)
     struct wire_header h = {.length = 4, .type = WIRE_ring | WIRE_REPLY, .id = r->header.id};
     uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
     struct kp_ring *ring;
-    int memfd, given;
+    int memfd, given, refused;
 
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    if (kp_ring_open(&ring, &memfd) != 0)
+    refused = kp_ring_open(&ring, &memfd);
+    if (refused != 0) {
+        atomic_store(&r->from->ring_refused, -refused);
         return STATUS_ring_absent;
+    }
     h.epoch = atomic_load(&r->from->epoch);
     wire_write_header(frame, &h);
     wire_write_u32(r->reply, RING_VERSION);
@@ -59,6 +63,8 @@ int kp_on_ring(struct kp_request *r)
     if (given == 0)
         return KP_LATER;
     kp_ring_close(ring);
+    if (!atomic_load(&r->from->ring))
+        atomic_store(&r->from->ring_refused, ENOSPC); /* no watch for its bell */
     r->reply->at = r->reply->start;
     return STATUS_ring_absent;
 }

@@ -1,5 +1,6 @@
 #include "ring.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
@@ -42,14 +43,16 @@ static struct ring_region *map(int fd)
 int kp_ring_open(struct kp_ring **out, int *memfd)
 {
     struct kp_ring *ring = calloc(1, sizeof(*ring));
+    int error = EMFILE;
 
     if (!ring)
-        return -1;
+        return -ENOMEM;
     *memfd = ring->bell = -1;
     if (atomic_fetch_add(&rings, 1) < atomic_load(&rings_max)) {
         *memfd = sealed_memory();
         ring->region = map(*memfd);
         ring->bell = ring->region ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
+        error = errno;
     }
     *out = ring;
     if (ring->bell >= 0)
@@ -57,7 +60,7 @@ int kp_ring_open(struct kp_ring **out, int *memfd)
     if (*memfd >= 0)
         close(*memfd);
     kp_ring_close(ring);
-    return -1;
+    return -error;
 }
 
 void kp_ring_close(struct kp_ring *ring)

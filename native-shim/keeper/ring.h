@@ -25,8 +25,8 @@ struct kp_ring {
 /* How many regions there may be: each costs a descriptor. Before the first client. */
 void kp_ring_limit(unsigned most);
 
-/* A region that neither side can shrink, and its bell. `memfd` is the caller's to hand over and to close. 0, or -1: there is
- * no room for one, and the client goes on with its socket. */
+/* A region that neither side can shrink, and its bell. `memfd` is the caller's to hand over and to close. 0, or a negative
+ * errno: there is no room for one (-EMFILE past kp_ring_limit), and the client goes on with its socket. */
 int kp_ring_open(struct kp_ring **out, int *memfd);
 
 /* Unmaps. Whoever might still look holds the connection, which calls this with its last reference. */

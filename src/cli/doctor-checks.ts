@@ -182,6 +182,19 @@ async function checkKeeper(config: Config): Promise<Finding[]> {
   }
 }
 
+async function checkRings(config: Config): Promise<Finding[]> {
+  const name = 'shared memory';
+  const status = await fetchStatus(config);
+  if (!status?.keeper) return [];
+  const cure = 'sidekey explain ring_absent; restart the process once the cause is gone';
+  const without = status.withoutRing.map(({ pid, program, why }): Finding => {
+    const detail = `pid ${pid} (${program}) goes by its socket, more slowly: ${why}`;
+    return { name, verdict: 'warn', detail, cure };
+  });
+  const detail = 'every connected process has its ring';
+  return without.length > 0 ? without : [{ name, verdict: 'ok', detail }];
+}
+
 async function checkKeyFile(name: string, files: EmbeddedConfig): Promise<Finding> {
   (await readKek({ ...files, ownUid: process.geteuid?.() ?? 0 })).fill(0);
   if (files.passphraseFile || files.systemdCredential)
@@ -234,6 +247,7 @@ export const CHECKS: readonly Check[] = [
   checkLockedMemory,
   checkSecretMemory,
   checkSockets,
+  checkRings,
   checkModule,
   checkStore,
   checkProviders,

@@ -12,7 +12,7 @@ import {
   type Command,
   type Invocation,
 } from './command.ts';
-import { formatTable } from './table.ts';
+import { formatTable, printable } from './table.ts';
 
 const POLL_MS = 50;
 
@@ -55,6 +55,8 @@ function sayStatus(status: AgentStatus, say: (line: string) => void): void {
   say(`pkcs11   ${status.sockets.pkcs11}`);
   say(`api      ${status.sockets.api}`);
   say(`leases   ${status.leases}`);
+  for (const { pid, uid, program, why } of status.withoutRing)
+    say(printable(`no ring  pid ${pid} (uid ${uid}, ${program}): ${why}`));
   if (status.tokens.length === 0) return;
   say('');
   const rows = status.tokens.map((token) => [

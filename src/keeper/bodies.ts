@@ -11,6 +11,7 @@ import type {
   MechanismRow,
   NewKey,
   Operation,
+  RingState,
   UsageSeen,
 } from '../tokens/ports.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
@@ -132,7 +133,10 @@ export function readClientOpened(reader: WireReader): ClientSeen {
 }
 
 export function readClientSeen(reader: WireReader): ClientSeen {
-  return { ...readClientOpened(reader), note: copyOptional(reader, LIMITS.noteMax) };
+  const client = readClientOpened(reader);
+  const [shared, errno] = [reader.u8() !== 0, reader.u32()];
+  const ring: RingState = shared ? { shared } : { shared, refused: errno === 0 ? null : errno };
+  return { ...client, ring, note: copyOptional(reader, LIMITS.noteMax) };
 }
 
 export function readCellSeen(reader: WireReader): CellSeen {

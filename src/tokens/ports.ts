@@ -82,7 +82,13 @@ export interface ClientSeen {
   readonly groups: readonly number[];
   readonly program: string;
   readonly note: Buffer | null;
+  /** Absent from what is told when a client comes: it has not asked for its ring yet. */
+  readonly ring?: RingState;
 }
+
+/** Whether a process has shared memory with the keeper; `refused` is the errno of what stood in the way, null: it asked for none. */
+export type RingState =
+  { readonly shared: true } | { readonly shared: false; readonly refused: number | null };
 
 export interface CellSeen {
   readonly cell: CellId;
