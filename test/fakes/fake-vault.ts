@@ -4,6 +4,7 @@
  */
 import { createCipheriv, createDecipheriv, createHash, hkdfSync, randomBytes } from 'node:crypto';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
+import { FakeTransitKeys } from './fake-transit-keys.ts';
 
 const STRICT_BASE64 = /^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/;
 
@@ -40,6 +41,8 @@ class Refusal extends Error {
 
 export class FakeVault {
   readonly tokens = new Map<string, Token>();
+  /** Beside the KEK. */
+  readonly keys = new FakeTransitKeys();
   /** "login approle", "renew", "lookup", "revoke", in order. */
   readonly tokenEvents: string[] = [];
   now: () => number = () => Date.now();
@@ -78,7 +81,8 @@ export class FakeVault {
     if (headers['x-vault-request'] !== 'true') throw new Refusal(412, "missing 'X-Vault-Request' header");
     if ((headers['x-vault-namespace'] ?? null) !== this.behaviour.namespace)
       throw new Refusal(404, 'no handler for route');
-    if (url.search !== '') throw new Refusal(400, `unexpected ${url.search}`);
+    const isList = method === 'GET' && url.pathname === '/v1/transit/keys' && url.search === '?list=true';
+    if (url.search !== '' && !isList) throw new Refusal(400, `unexpected ${url.search}`);
     const line = `${method} ${url.pathname}`;
     const login = /^POST \/v1\/auth\/(approle|kubernetes|jwt|cert)\/login$/.exec(line)?.[1];
     if (login) return this.#logIn(login, request);
@@ -89,9 +93,19 @@ export class FakeVault {
     if (line === 'GET /v1/transit/keys/kek') return this.#reply({ name: 'kek', ...this.#keyFacts() });
     if (line === 'POST /v1/transit/encrypt/kek') return this.#encrypt(request);
     if (line === 'POST /v1/transit/decrypt/kek') return this.#decrypt(request);
-    if (line.startsWith('GET /v1/transit/keys/')) throw new Refusal(404, '');
-    if (/\/v1\/transit\/(en|de)crypt\//.test(line)) throw new Refusal(400, 'encryption key not found');
+    if (url.pathname.startsWith('/v1/transit/')) return this.#useKey(request);
     throw new Refusal(404, `no handler for route "${url.pathname}"`);
+  }
+
+  #useKey({ method, url, headers, body }: FakeRequest): FakeReply {
+    if (method === 'POST' && headers['content-type'] !== 'application/json')
+      throw new Refusal(400, 'no JSON');
+    if (method !== 'POST' && body.length > 0) throw new Refusal(400, `a ${method} has no body`);
+    const fields = method === 'POST' ? (JSON.parse(body.toString()) as Record<string, unknown>) : {};
+    const path = `${url.pathname.slice('/v1/transit/'.length)}${url.search}`;
+    const answer = this.keys.answer(method, path, fields);
+    if ('error' in answer) throw new Refusal(answer.status, answer.error);
+    return answer.data === null ? { status: 204 } : this.#reply(answer.data);
   }
 
   #keyFacts(): object {

@@ -64,7 +64,7 @@ export async function outlives(
  */
 export async function runResident(t: Test, provider: string): Promise<Record<string, string>> {
   const program = compile(t, '../interop/resident.c');
-  const resident = '    resident: { prefix: "proof/", create: true, destroy: true }\n';
+  const resident = '    resident: { prefix: "proof-", create: true, destroy: true }\n';
   const instance = await startUnder(t, provider, resident);
   const { status, stdout, stderr } = instance.run(program, [MODULE, 'remote']);
   t.equal(status, 0, stderr);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { temporaryDirectory } from '../e2e/instance.ts';
 import { outages, ServiceProcess } from '../fakes/service-process.ts';
-import { makePair, outlives, startUnder } from './token-under.ts';
+import { makePair, outlives, PAIRS_OK, runResident, startUnder } from './token-under.ts';
 
 t.test('pkcs11-tool makes keys and signs on a token under Vault, which goes and comes back', async (t) => {
   const vault = new ServiceProcess(t, 'vault');
@@ -24,4 +24,20 @@ t.test('pkcs11-tool makes keys and signs on a token under Vault, which goes and 
   const made = makePair(instance);
   t.equal(made.status, 0, made.stdout + made.stderr + instance.log);
   for (const [name, outage] of outages(vault)) await outlives(t, instance, name, outage);
+});
+
+t.test('an unchanged program uses keys that live in Vault', async (t) => {
+  const vault = new ServiceProcess(t, 'vault');
+  await vault.start();
+  const token = join(temporaryDirectory(t), 'token');
+  writeFileSync(token, 'hvs.operator\n', { mode: 0o600 });
+  const said = await runResident(
+    t,
+    `    kind: vault
+    address: ${vault.url}
+    key: kek
+    auth: { method: token, token-file: ${token} }
+`,
+  );
+  t.same(said, { ...PAIRS_OK, 'generic secret': 'ok', SHA256_HMAC: 'ok', 'AES-256': 'not offered' });
 });

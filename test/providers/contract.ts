@@ -57,7 +57,8 @@ const CHECKS: Readonly<Record<string, Check>> = {
     await rejectsQuietly(t, service.unwrapDataKey(wrapped, ''), REFUSED, key);
   },
   'refuses a blob that was tampered with': async (t, { service }, wrapped, key) => {
-    for (const at of [0, 5, wrapped.length - 20, wrapped.length - 2]) {
+    // Not the last character of base64: some of its bits may mean nothing.
+    for (const at of [0, 5, wrapped.length - 20, wrapped.length - 3]) {
       const bad = Buffer.from(wrapped);
       bad[at] = (bad[at] ?? 0) ^ 1;
       await rejectsQuietly(t, service.unwrapDataKey(bad, PURPOSE), REFUSED, key);

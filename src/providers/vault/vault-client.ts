@@ -1,8 +1,10 @@
 /** Requests to a Vault or OpenBao server, and what its answers mean. Knows neither keys nor logins. */
+import { SidekeyError } from '../../errors.ts';
 import type { HttpReply, HttpRequest } from '../http/http-client.ts';
 import { jsonAt, parseJson } from '../http/json-secret.ts';
 import type { ServiceCaller, Verdict } from '../http/service-call.ts';
 
+type Method = 'GET' | 'POST' | 'DELETE';
 type Meaning = 'refused' | 'again' | 'reauthenticate';
 
 /**
@@ -28,6 +30,11 @@ function readErrors({ status, body }: HttpReply): string {
   return text === '' ? `status ${status}` : `status ${status}: ${text}`;
 }
 
+/** Whether a call was refused because a ciphertext does not open. */
+export function didNotOpen(error: unknown): error is SidekeyError {
+  return error instanceof SidekeyError && error.code === 'provider_refused' && NOT_OPENED.test(error.message);
+}
+
 /** `canLogIn`: whether a new token may change the answer. */
 export function judgeVault(reply: HttpReply, canLogIn: boolean): Verdict {
   const { status, headers } = reply;
@@ -47,9 +54,11 @@ export interface VaultTokens {
 
 export interface VaultCall {
   readonly what: string;
-  readonly method: 'GET' | 'POST';
-  /** Below /v1/. */
+  readonly method: Method;
+  /** Below /v1/, with its query. */
   readonly path: string;
+  /** Whether 404 is an answer, not a refusal. */
+  readonly mayBeAbsent?: boolean;
   readonly body?: Buffer;
   readonly tokens: VaultTokens | string | null;
 }
@@ -66,7 +75,7 @@ export class VaultClient {
   }
 
   /** Rejects with provider_refused or provider_unreachable. */
-  call({ what, method, path, body, tokens }: VaultCall): Promise<HttpReply> {
+  call({ what, method, path, body, tokens, mayBeAbsent = false }: VaultCall): Promise<HttpReply> {
     const source = typeof tokens === 'object' ? tokens : null;
     let used = typeof tokens === 'string' ? tokens : null;
     return this.#caller.call({
@@ -75,12 +84,13 @@ export class VaultClient {
         if (source) used = await source.token(signal);
         return this.request(method, path, body ?? null, used);
       },
-      judge: (reply) => judgeVault(reply, source !== null),
+      judge: (reply) =>
+        mayBeAbsent && reply.status === 404 ? { is: 'ok' } : judgeVault(reply, source !== null),
       reauthenticate: async () => source?.replace(used ?? ''),
     });
   }
 
-  request(method: 'GET' | 'POST', path: string, body: Buffer | null, token: string | null): HttpRequest {
+  request(method: Method, path: string, body: Buffer | null, token: string | null): HttpRequest {
     return {
       method,
       url: new URL(`v1/${path}`, this.#base),

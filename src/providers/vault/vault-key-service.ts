@@ -19,6 +19,7 @@ import {
 } from '../wrapped-key.ts';
 import { VaultClient } from './vault-client.ts';
 import { vaultSchema, type VaultOptions } from './vault-options.ts';
+import { VaultResidentKeys } from './vault-resident-keys.ts';
 import { VaultSession } from './vault-session.ts';
 
 const KIND = 'vault';
@@ -112,7 +113,9 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
     resolvePath,
   });
   const kek = new VaultKey(name, options, client, session);
+  const what = `provider "${name}", mount ${options.mount}`;
   return {
+    resident: new VaultResidentKeys({ what, options, client, tokens: session }),
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {
