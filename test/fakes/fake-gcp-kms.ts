@@ -10,9 +10,11 @@ import {
   randomBytes,
   verify,
 } from 'node:crypto';
+import { FakeGcpKeys } from './fake-gcp-keys.ts';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
 
 export const KEY = 'projects/p-1/locations/europe-west3/keyRings/ring/cryptoKeys/kek';
+export const RING = 'projects/p-1/locations/europe-west3/keyRings/ring';
 export const EMAIL = 'agent@p-1.iam.gserviceaccount.com';
 const AUDIENCE = /^https:\/\/(cloudkms\.googleapis\.com|127\.0\.0\.1)\/$/;
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
@@ -61,8 +63,20 @@ export class FakeGcpKms {
     corrupt: 0,
   };
 
+  /** What else is in the ring of the KEK. */
+  readonly keys = new FakeGcpKeys(RING, {
+    take: (fields, name) => this.#take(fields, name),
+    takeDigest: (fields, hash) => this.#takeDigest(fields, hash),
+    give: (name, bytes) => ({ [name]: bytes.toString('base64'), [`${name}Crc32c`]: this.#crc(bytes) }),
+    end: (fields) => this.#endOf(fields),
+    refuse: (status, name, message) => {
+      throw new Refusal(status, name, message);
+    },
+  });
+
   constructor(publicKey: string) {
     this.#publicKey = publicKey;
+    this.keys.add('kek', 'ENCRYPT_DECRYPT', 'GOOGLE_SYMMETRIC_ENCRYPTION');
   }
 
   readonly handle = (request: FakeRequest): FakeReply => {
@@ -123,6 +137,11 @@ export class FakeGcpKms {
     const search = decodeURIComponent(url.search).replace('?$alt=json;enum-encoding=int', '');
     const line = `${method} ${url.pathname}${search}`;
     if (line === `GET /v1/${KEY}`) return this.#describe();
+    if (url.pathname.startsWith(`/v1/${RING}/cryptoKeys`) && !url.pathname.startsWith(`/v1/${KEY}:`)) {
+      const fields = body.length === 0 ? {} : (JSON.parse(body.toString()) as Record<string, unknown>);
+      const path = decodeURIComponent(url.pathname.slice('/v1/'.length));
+      return this.keys.answer(method, path, url.searchParams, fields);
+    }
     if (!line.startsWith(`POST /v1/${KEY}:`)) throw new Refusal(404, 'NOT_FOUND', `${line} not found.`);
     if (headers['content-type'] !== 'application/json') bad('content type');
     const fields = JSON.parse(body.toString()) as Record<string, unknown>;
@@ -156,6 +175,19 @@ export class FakeGcpKms {
     delete fields[name];
     delete fields[`${name}Crc32c`];
     return bytes;
+  }
+
+  /** The digest of one hash, whose checksum is of its bytes. */
+  #takeDigest(fields: Record<string, unknown>, hash: string): Buffer {
+    const { [hash]: text, ...others } = fields['digest'] as Record<string, string>;
+    this.#endOf(others);
+    const digest = Buffer.from(text ?? '', 'base64');
+    if (digest.length !== createHash(hash).digest().length) bad(`digest.${hash} of ${digest.length} bytes`);
+    if (fields['digestCrc32c'] !== slowCrc32c(digest))
+      bad('The checksum in field digest_crc32c did not match');
+    delete fields['digest'];
+    delete fields['digestCrc32c'];
+    return digest;
   }
 
   #endOf(fields: object): void {

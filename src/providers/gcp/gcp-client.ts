@@ -1,4 +1,5 @@
 /** Requests to Google Cloud KMS (v1, REST), and what its answers mean. */
+import { SidekeyError } from '../../errors.ts';
 import type { HttpReply } from '../http/http-client.ts';
 import { jsonAt, parseJson, textAt } from '../http/json-secret.ts';
 import type { ServiceCaller, Verdict } from '../http/service-call.ts';
@@ -22,6 +23,10 @@ export function judgeGcp(reply: HttpReply): Verdict {
   return { is: isAgain ? 'again' : 'refused', reason };
 }
 
+function isBadArgument({ status, body }: HttpReply): boolean {
+  return status === 400 && textAt(parseJson(body), 'error', 'status') === 'INVALID_ARGUMENT';
+}
+
 export interface GcpCall {
   readonly what: string;
   /** Below /v1/: a resource's name, with ":verb". */
@@ -30,6 +35,8 @@ export interface GcpCall {
   readonly body: Buffer | null;
   /** What is wrong with a good answer: it is asked for again. */
   readonly check?: (body: Buffer) => string | null;
+  /** What INVALID_ARGUMENT means where the caller's data may be to blame; absent: a refusal. */
+  readonly badArgument?: 'encrypted_data_invalid';
 }
 
 export class GcpClient {
@@ -51,7 +58,7 @@ export class GcpClient {
   }
 
   /** Rejects with provider_refused or provider_unreachable. */
-  async call({ what, path, body, check }: GcpCall): Promise<Buffer> {
+  async call({ what, path, body, check, badArgument }: GcpCall): Promise<Buffer> {
     const reply = await this.#caller.call({
       what,
       prepare: async (signal) => ({
@@ -66,6 +73,8 @@ export class GcpClient {
       }),
       judge: (reply) => {
         const verdict = judgeGcp(reply);
+        if (badArgument !== undefined && verdict.is === 'refused' && isBadArgument(reply))
+          throw new SidekeyError(badArgument, `${what}: ${verdict.reason}`);
         const fault = verdict.is === 'ok' ? (check?.(reply.body) ?? null) : null;
         return fault === null ? verdict : { is: 'again', reason: fault };
       },

@@ -2,28 +2,23 @@
  * A KEK in Google Cloud KMS. The data key is made here and encrypted there, with the purpose as associated data; checksums are
  * sent and checked in both directions.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import { bindingOf, DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
-import { crc32c } from './crc32c.ts';
 import { GcpClient } from './gcp-client.ts';
+import { checksum, fieldsOf } from './gcp-fields.ts';
 import { gcpSchema, type GcpOptions } from './gcp-options.ts';
+import { GcpResidentKeys } from './gcp-resident-keys.ts';
 import { GoogleCredentials } from './google-credentials.ts';
 
 const KIND = 'gcp-kms';
 
-/** 64-bit numbers are strings in this JSON. */
-const checksum = (bytes: Buffer): string => String(crc32c(bytes));
-
 function associatedData(purpose: string): object {
-  const data = bindingOf(KIND, purpose);
-  return {
-    additionalAuthenticatedData: data.toString('base64'),
-    additionalAuthenticatedDataCrc32c: checksum(data),
-  };
+  return fieldsOf('additionalAuthenticatedData', bindingOf(KIND, purpose));
 }
 
 /** What is wrong with the answer to encrypt. */
@@ -67,11 +62,7 @@ class GcpKey {
 
   async decrypt(wrapped: Buffer, purpose: string): Promise<Buffer> {
     const { ciphertext } = parseWrappedKey(KIND, wrapped);
-    const request = {
-      ciphertext: ciphertext.toString('base64'),
-      ciphertextCrc32c: checksum(ciphertext),
-      ...associatedData(purpose),
-    };
+    const request = { ...fieldsOf('ciphertext', ciphertext), ...associatedData(purpose) };
     let plaintext: Buffer | null = null;
     const check = (body: Buffer): string | null => {
       plaintext = takeSecret(body, ['plaintext']);
@@ -99,7 +90,7 @@ class GcpKey {
 }
 
 export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
-  const { name, random, resolvePath } = deps;
+  const { name, random, clock, resolvePath } = deps;
   const { http, caller } = createTransport(options, deps);
   const file = options['credentials-file'];
   const credentials = new GoogleCredentials(
@@ -108,7 +99,17 @@ export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyServ
   );
   const client = new GcpClient(options.endpoint, options['quota-project'] ?? null, caller, credentials);
   const kek = new GcpKey(name, options.key, client);
+  const resident = new GcpResidentKeys({
+    what: `provider "${name}"`,
+    kek: options.key,
+    client,
+    protectionLevel: options['resident-protection'] === 'hsm' ? 'HSM' : 'SOFTWARE',
+    timeoutMs: options.timeout,
+    clock,
+    sleep,
+  });
   return {
+    resident,
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

@@ -14,6 +14,8 @@ export const gcpSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9:.-]+$/)
     .optional(),
+  // Of new resident keys.
+  'resident-protection': z.enum(['software', 'hsm']).default('software'),
   ...httpKeys,
 });
 
