@@ -3,19 +3,15 @@
 #include "call.h"
 #include "reply.h"
 
+#include <stdatomic.h>
 #include <stdlib.h>
 
 enum { REMEMBERED = 256 };
 
-struct row {
-    uint64_t generation, epoch, slot, key, mechanism, shape;
-    enum wire_operation operation;
-    struct sk_binding binding;
-};
-
 struct sk_bindings {
+    atomic_ullong era; /* grows when everything is forgotten */
     pthread_mutex_t lock;
-    struct row rows[REMEMBERED];
+    struct sk_bound rows[REMEMBERED];
 };
 
 struct sk_bindings *sk_bindings_new(void)
@@ -34,15 +30,9 @@ void sk_bindings_free(struct sk_bindings *all)
     free(all);
 }
 
-void sk_bindings_forget(struct sk_bindings *all)
-{
-    pthread_mutex_lock(&all->lock);
-    for (size_t i = 0; i < REMEMBERED; i++)
-        all->rows[i].generation = 0;
-    pthread_mutex_unlock(&all->lock);
-}
+void sk_bindings_forget(struct sk_bindings *all) { atomic_fetch_add(&all->era, 1); }
 
-static struct row *place_of(struct sk_bindings *all, const struct row *r)
+static struct sk_bound *place_of(struct sk_bindings *all, const struct sk_bound *r)
 {
     uint64_t mix = r->slot * 31 + r->key;
 
@@ -50,13 +40,13 @@ static struct row *place_of(struct sk_bindings *all, const struct row *r)
     return &all->rows[(mix * 0x9e3779b97f4a7c15u) >> 56];
 }
 
-static bool same(const struct row *a, const struct row *b)
+static bool same(const struct sk_bound *a, const struct sk_bound *b)
 {
-    return a->generation == b->generation && a->epoch == b->epoch && a->slot == b->slot && a->key == b->key &&
-           a->mechanism == b->mechanism && a->shape == b->shape && a->operation == b->operation;
+    return a->generation == b->generation && a->epoch == b->epoch && a->era == b->era && a->slot == b->slot &&
+           a->key == b->key && a->mechanism == b->mechanism && a->shape == b->shape && a->operation == b->operation;
 }
 
-static bool recall(struct sk_bindings *all, struct row *wanted)
+static bool recall(struct sk_bindings *all, struct sk_bound *wanted)
 {
     bool found;
 
@@ -70,14 +60,14 @@ static bool recall(struct sk_bindings *all, struct row *wanted)
     return found;
 }
 
-static void remember(struct sk_bindings *all, const struct row *r)
+static void remember(struct sk_bindings *all, const struct sk_bound *r)
 {
     pthread_mutex_lock(&all->lock);
     *place_of(all, r) = *r;
     pthread_mutex_unlock(&all->lock);
 }
 
-static CK_RV ask(const struct sk_entry *e, struct row *r, const struct sk_mechanism *m)
+static CK_RV ask(const struct sk_entry *e, struct sk_bound *r, const struct sk_mechanism *m)
 {
     struct sk_call c;
     CK_RV rv;
@@ -99,18 +89,22 @@ static CK_RV ask(const struct sk_entry *e, struct row *r, const struct sk_mechan
 }
 
 CK_RV sk_bind(const struct sk_entry *e, enum wire_operation operation, uint64_t key, const struct sk_mechanism *m,
-              struct sk_binding *out)
+              struct sk_bound *last)
 {
-    struct row r = {.slot = e->session->slot, .key = key, .mechanism = m->row->type, .shape = m->shape,
-                    .operation = operation};
+    struct sk_bindings *all = e->state->bindings;
+    struct sk_bound b = {.slot = e->session->slot, .key = key, .mechanism = m->row->type, .shape = m->shape,
+                         .operation = operation, .era = atomic_load_explicit(&all->era, memory_order_acquire)};
     CK_RV rv = CKR_OK;
 
-    r.generation = sk_link_generation(&e->state->link, &r.epoch);
-    if (!recall(e->state->bindings, &r)) {
-        rv = ask(e, &r, m);
+    b.generation = sk_link_generation(&e->state->link, &b.epoch);
+    if (b.generation && same(last, &b))
+        return CKR_OK;
+    if (!recall(all, &b)) {
+        rv = ask(e, &b, m);
         if (rv == CKR_OK)
-            remember(e->state->bindings, &r);
+            remember(all, &b);
     }
-    *out = r.binding;
+    if (rv == CKR_OK)
+        *last = b;
     return rv;
 }

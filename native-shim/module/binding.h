@@ -15,6 +15,13 @@ struct sk_binding {
     bool login_needed; /* CKA_ALWAYS_AUTHENTICATE */
 };
 
+/* What one C_XInit was told, and what it holds for. */
+struct sk_bound {
+    uint64_t generation, epoch, era, slot, key, mechanism, shape;
+    enum wire_operation operation;
+    struct sk_binding binding;
+};
+
 struct sk_entry;
 struct sk_bindings;
 
@@ -24,8 +31,8 @@ void sk_bindings_free(struct sk_bindings *all);
 /* After login and logout: what a peer may do has changed. */
 void sk_bindings_forget(struct sk_bindings *all);
 
-/* From memory or from the keeper. */
+/* From `last`, which is what it gave for this session and operation before, from memory, or from the keeper. */
 CK_RV sk_bind(const struct sk_entry *e, enum wire_operation operation, uint64_t key, const struct sk_mechanism *m,
-              struct sk_binding *out);
+              struct sk_bound *last);
 
 #endif

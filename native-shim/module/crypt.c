@@ -15,21 +15,27 @@ static const uint32_t can[WIRE_OPERATIONS] = {
 
 /* taking an operation for one thread */
 
+static bool enter_phase(struct sk_session *s, enum wire_operation kind, enum sk_phase from, enum sk_phase *seen)
+{
+    *seen = from;
+    return atomic_compare_exchange_strong_explicit(&s->phase[kind], seen, SK_BUSY, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static void leave_phase(struct sk_session *s, enum wire_operation kind, enum sk_phase to)
+{
+    atomic_store_explicit(&s->phase[kind], to, memory_order_release);
+}
+
 static CK_RV take(struct sk_session *s, enum wire_operation kind, struct sk_operation **out)
 {
-    struct sk_operation *op = &s->operations[kind];
-    CK_RV rv = CKR_OK;
+    enum sk_phase seen;
+    bool taken = enter_phase(s, kind, SK_READY, &seen);
 
-    pthread_mutex_lock(&s->lock);
-    if (!op->active)
-        rv = CKR_OPERATION_NOT_INITIALIZED;
-    else if (op->busy)
-        rv = CKR_OPERATION_ACTIVE;
-    else
-        op->busy = true;
-    pthread_mutex_unlock(&s->lock);
-    *out = rv == CKR_OK ? op : NULL;
-    return rv;
+    *out = taken ? &s->operations[kind] : NULL;
+    if (taken)
+        return CKR_OK;
+    return seen == SK_IDLE ? CKR_OPERATION_NOT_INITIALIZED : CKR_OPERATION_ACTIVE;
 }
 
 /* Gives the operation back. It lives on after success that left it `going`, and after CKR_BUFFER_TOO_SMALL. */
@@ -37,13 +43,11 @@ static CK_RV give_back(struct sk_entry *e, enum wire_operation kind, struct sk_o
 {
     const bool ended = rv == CKR_BUFFER_TOO_SMALL ? false : rv != CKR_OK || !going;
 
-    if (ended)
+    if (ended) {
         sk_stream_cancel(e, kind, op);
-    pthread_mutex_lock(&e->session->lock);
-    if (ended)
         sk_operation_clear(op);
-    op->busy = false;
-    pthread_mutex_unlock(&e->session->lock);
+    }
+    leave_phase(e->session, kind, ended ? SK_IDLE : SK_READY);
     return rv;
 }
 
@@ -138,69 +142,52 @@ static bool readable(const void *data, CK_ULONG length) { return data || !length
 
 /* the functions */
 
-static CK_RV install(struct sk_session *s, enum wire_operation kind, struct sk_operation *fresh)
-{
-    CK_RV rv = CKR_OK;
-
-    pthread_mutex_lock(&s->lock);
-    if (s->operations[kind].active)
-        rv = CKR_OPERATION_ACTIVE;
-    else
-        s->operations[kind] = *fresh;
-    pthread_mutex_unlock(&s->lock);
-    if (rv != CKR_OK)
-        sk_operation_clear(fresh);
-    return rv;
-}
-
 bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind)
 {
-    bool active;
-
-    pthread_mutex_lock(&s->lock);
-    active = s->operations[kind].active;
-    pthread_mutex_unlock(&s->lock);
-    return active;
+    return atomic_load_explicit(&s->phase[kind], memory_order_relaxed) != SK_IDLE;
 }
 
-/* An operation whose mechanism is packed. It is installed, or cleared. */
-static CK_RV bind(struct sk_entry *e, enum wire_operation kind, struct sk_operation *fresh)
+/* Of an operation whose phase is this thread's and whose mechanism is packed, or could not be: `rv`. */
+static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE key, CK_RV rv)
 {
-    CK_RV rv = kind != WIRE_DIGEST && !fresh->key ? CKR_KEY_HANDLE_INVALID : CKR_OK;
+    struct sk_operation *op = &e->session->operations[kind];
+    struct sk_bound *bound = &e->session->bound[kind];
 
+    if (rv == CKR_OK && kind != WIRE_DIGEST && !key)
+        rv = CKR_KEY_HANDLE_INVALID;
     if (rv == CKR_OK)
-        rv = sk_bind(e, kind, fresh->key, &fresh->mechanism, &fresh->binding);
-    if (rv != CKR_OK) {
-        sk_operation_clear(fresh);
-        return rv;
+        rv = sk_bind(e, kind, key, &op->mechanism, bound);
+    if (rv == CKR_OK) {
+        op->key = key;
+        op->binding = bound->binding;
+        op->login_waiting = op->binding.login_needed;
+    } else {
+        sk_operation_clear(op);
     }
-    fresh->login_waiting = fresh->binding.login_needed;
-    return install(e->session, kind, fresh);
+    leave_phase(e->session, kind, rv == CKR_OK ? SK_READY : SK_IDLE);
+    return rv;
 }
 
 CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
-    struct sk_operation fresh = {.active = true, .key = key};
-    CK_RV rv;
+    enum sk_phase seen;
 
     if (!m)
         return sk_crypt_is_active(e->session, kind) ? sk_crypt_cancel(e, kind) : CKR_ARGUMENTS_BAD;
-    if (sk_crypt_is_active(e->session, kind))
+    if (!enter_phase(e->session, kind, SK_IDLE, &seen))
         return CKR_OPERATION_ACTIVE;
-    rv = sk_mechanism_pack(m, can[kind], &fresh.mechanism);
-    return rv == CKR_OK ? bind(e, kind, &fresh) : rv;
+    return bind(e, kind, key, sk_mechanism_pack(m, can[kind], &e->session->operations[kind].mechanism));
 }
 
 CK_RV sk_crypt_init_packed(struct sk_entry *e, enum wire_operation kind, const struct sk_mechanism *m,
                            CK_OBJECT_HANDLE key)
 {
-    struct sk_operation fresh = {.active = true, .key = key};
+    struct sk_operation *op = &e->session->operations[kind];
+    enum sk_phase seen;
 
-    if (sk_crypt_is_active(e->session, kind))
+    if (!enter_phase(e->session, kind, SK_IDLE, &seen))
         return CKR_OPERATION_ACTIVE;
-    if (!sk_mechanism_copy(m, &fresh.mechanism))
-        return CKR_HOST_MEMORY;
-    return bind(e, kind, &fresh);
+    return bind(e, kind, key, sk_mechanism_copy(m, &op->mechanism) ? CKR_OK : CKR_HOST_MEMORY);
 }
 
 /* A whole operation. One that was interrupted between its pieces starts again once, unless its output has begun to
@@ -405,21 +392,24 @@ void sk_crypt_drop_all(struct sk_entry *e)
 
 uint64_t sk_crypt_login_waiting(struct sk_session *s)
 {
+    struct sk_operation *op;
     uint64_t key = 0;
 
-    pthread_mutex_lock(&s->lock);
-    for (int kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS && !key; kind++)
-        if (s->operations[kind].active && s->operations[kind].login_waiting)
-            key = s->operations[kind].key;
-    pthread_mutex_unlock(&s->lock);
+    for (enum wire_operation kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS && !key; kind++)
+        if (take(s, kind, &op) == CKR_OK) {
+            key = op->login_waiting ? op->key : 0;
+            leave_phase(s, kind, SK_READY);
+        }
     return key;
 }
 
 void sk_crypt_login_done(struct sk_session *s, uint64_t key)
 {
-    pthread_mutex_lock(&s->lock);
-    for (int kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS; kind++)
-        if (s->operations[kind].key == key)
-            s->operations[kind].login_waiting = false;
-    pthread_mutex_unlock(&s->lock);
+    struct sk_operation *op;
+
+    for (enum wire_operation kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS; kind++)
+        if (take(s, kind, &op) == CKR_OK) {
+            op->login_waiting = op->login_waiting && op->key != key;
+            leave_phase(s, kind, SK_READY);
+        }
 }

@@ -86,7 +86,7 @@ static void write_piece(struct flow *f, struct piece *p)
     p->in = f->in.length < f->most ? f->in.length : f->most;
     p->flags = f->final && p->in == f->in.length ? WIRE_FINAL : 0;
     if (!f->op->number) {
-        f->op->number = atomic_fetch_add_explicit(&f->e->state->next_operation, 1, memory_order_relaxed) + 1;
+        f->op->number = sk_session_number(f->e->session, f->kind);
         p->flags |= WIRE_BEGIN;
     }
     wire_writer_init(&w, p->turn.body, SK_RING_BODY_MAX);

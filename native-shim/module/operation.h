@@ -11,8 +11,6 @@
 enum sk_step { SK_STEP_NONE, SK_STEP_SINGLE, SK_STEP_UPDATE, SK_STEP_FINAL };
 
 struct sk_operation {
-    bool active;
-    bool busy;          /* a thread is at work on it */
     bool parts;         /* an Update came */
     bool asked;         /* a single-part call asked for a length: no Update may follow */
     bool login_waiting; /* until C_Login(CKU_CONTEXT_SPECIFIC) */

@@ -226,7 +226,7 @@ CK_RV sk_session_close(struct sk_entry *e)
 {
     struct sk_session *s = e->session;
 
-    if (!sk_sessions_remove(e->state->sessions, s))
+    if (!sk_session_end(s))
         return CKR_SESSION_HANDLE_INVALID;
     sk_crypt_drop_all(e);
     if (atomic_load(&s->has_objects))
@@ -242,9 +242,10 @@ CK_RV sk_session_close_all(struct sk_entry *e, CK_SLOT_ID slot)
 {
     struct sk_entry one = *e;
     CK_RV rv = CKR_OK;
+    size_t from = 0;
     uint64_t epoch;
 
-    while ((one.session = sk_sessions_any(e->state->sessions, slot))) {
+    while ((one.session = sk_sessions_next(e->state->sessions, slot, &from))) {
         sk_session_close(&one);
         sk_session_return(one.session);
     }

@@ -19,7 +19,6 @@ enum { GATE_ALIGNMENT = 65536 }; /* no page of any host is larger */
 
 struct gate {
     _Atomic(struct sk_state *) state;
-    atomic_uint looking; /* threads between reading `state` and counting themselves in it */
     atomic_flag opening;
     atomic_bool by_pid;
     atomic_int pid;
@@ -39,7 +38,6 @@ static struct gate *gate(void)
 
     if (atomic_load_explicit(&g->by_pid, memory_order_relaxed) && atomic_load(&g->pid) != getpid()) {
         atomic_store(&g->state, NULL);
-        atomic_store(&g->looking, 0);
         atomic_flag_clear(&g->opening);
         atomic_store(&g->pid, getpid());
     }
@@ -71,7 +69,27 @@ static void forget_parent(void)
     sk_descriptor_close(&old->trace);
 }
 
-static void free_state(struct sk_state *s)
+/* States are used again and never freed: a thread may have read the address and look whether it is live. One is enough, but
+ * where threads are still inside an old one when the host initialises anew, and in the child of a fork. */
+static struct sk_state first;
+
+static struct sk_state *find_free(void)
+{
+    struct sk_state *s;
+
+    for (s = &first; s; s = s->next)
+        if (!atomic_exchange(&s->used, true))
+            return s;
+    s = calloc(1, sizeof(*s));
+    if (s) {
+        atomic_store(&s->used, true);
+        s->next = first.next;
+        first.next = s;
+    }
+    return s;
+}
+
+static void empty(struct sk_state *s)
 {
     sk_sessions_free(s->sessions);
     sk_slots_free(s->slots);
@@ -79,27 +97,28 @@ static void free_state(struct sk_state *s)
     sk_bindings_free(s->bindings);
     sk_descriptor_close(&s->trace);
     sk_link_free(&s->link);
-    free(s);
+    atomic_store(&s->used, false);
 }
 
 static struct sk_state *new_state(void)
 {
-    struct sk_state *s = calloc(1, sizeof(*s));
+    struct sk_state *s = find_free();
 
     if (!s)
         return NULL;
-    atomic_init(&s->holders, 1);
     sk_link_init(&s->link);
+    atomic_store(&s->anew_seen, 0);
     s->trace.fd = -1;
     s->sessions = sk_sessions_new();
     s->slots = sk_slots_new();
     s->logins = sk_logins_new();
     s->bindings = sk_bindings_new();
     if (!s->sessions || !s->slots || !s->logins || !s->bindings) {
-        free_state(s);
+        empty(s);
         return NULL;
     }
     sk_trace_open(&s->trace);
+    sk_lifetime_begin(&s->inside);
     return s;
 }
 
@@ -138,14 +157,15 @@ CK_RV sk_process_close(void)
 
     while (atomic_flag_test_and_set(&g->opening))
         sched_yield();
-    s = atomic_exchange(&g->state, NULL);
-    if (s)
+    s = sk_process_hold();
+    if (s) {
+        atomic_store(&g->state, NULL);
+        sk_lifetime_end(&s->inside);
         inherited = NULL;
+    }
     atomic_flag_clear(&g->opening);
     if (!s)
         return CKR_CRYPTOKI_NOT_INITIALIZED;
-    while (atomic_load(&g->looking)) /* a few instructions of another thread */
-        sched_yield();
     sk_slots_end(s);
     sk_logins_end(s);
     sk_link_close(&s->link);
@@ -155,19 +175,18 @@ CK_RV sk_process_close(void)
 
 struct sk_state *sk_process_hold(void)
 {
-    struct gate *g = gate();
-    struct sk_state *s;
+    struct sk_state *s = atomic_load_explicit(&gate()->state, memory_order_acquire);
 
-    atomic_fetch_add(&g->looking, 1);
-    s = atomic_load(&g->state);
-    if (s)
-        atomic_fetch_add(&s->holders, 1);
-    atomic_fetch_sub(&g->looking, 1);
-    return s;
+    if (!s)
+        return NULL;
+    if (sk_lifetime_enter(&s->inside))
+        return s;
+    sk_process_release(s);
+    return NULL;
 }
 
 void sk_process_release(struct sk_state *s)
 {
-    if (atomic_fetch_sub(&s->holders, 1) == 1)
-        free_state(s);
+    if (sk_lifetime_leave(&s->inside))
+        empty(s);
 }

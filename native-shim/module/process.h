@@ -1,12 +1,13 @@
 /*
  * What this process has of the module: nothing before C_Initialize, one state after it, nothing after C_Finalize, and
- * nothing in the child of a fork. The state is counted: who is inside keeps it, the last to leave frees it.
+ * nothing in the child of a fork. Who is inside keeps the state, the last to leave empties it.
  */
 #ifndef SIDEKEY_MODULE_PROCESS_H
 #define SIDEKEY_MODULE_PROCESS_H
 
 #include "cryptoki3.h"
 #include "descriptor.h"
+#include "lifetime.h"
 #include "link.h"
 
 #include <stdatomic.h>
@@ -17,8 +18,9 @@ struct sk_logins;
 struct sk_bindings;
 
 struct sk_state {
-    atomic_uint holders;
-    atomic_ullong next_operation;
+    sk_lifetime inside;
+    struct sk_state *next; /* of those that were ever needed at once */
+    atomic_bool used;      /* until it is empty again */
     atomic_uint anew_seen; /* of link.anew */
     struct sk_link link;
     struct sk_sessions *sessions;

@@ -196,7 +196,7 @@ void sk_ring_post(struct sk_turn *t, uint16_t type, size_t length)
     struct ring_slot *s = &t->region->slot[t->slot];
     struct wire_header h = {.length = (uint32_t)length, .type = type};
 
-    t->id = h.id = atomic_fetch_add_explicit(&t->ring->ids, 1, memory_order_relaxed) + 1;
+    t->id = h.id = ++t->ring->ids[t->slot];
     t->header.type = type;
     wire_write_header(t->body - WIRE_HEADER_BYTES, &h);
     atomic_store_explicit(&s->length, (uint32_t)(WIRE_HEADER_BYTES + length), memory_order_relaxed);

@@ -27,7 +27,7 @@ struct sk_ring {
     bool bell_is_ours;                 /* when it died, the host had not closed our descriptors */
     uint64_t generation;
     atomic_bool given_up[RING_SLOTS];  /* at its deadline: to be taken back once it is done */
-    _Atomic uint64_t ids;
+    uint64_t ids[RING_SLOTS];          /* of the last request: whose slot it is counts on */
 };
 
 /* How long it is worth while to spin, and when a long answer is due, by what is asked for: learnt. */

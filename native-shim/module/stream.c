@@ -91,7 +91,7 @@ static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_
     CK_RV rv;
 
     if (!op->number) {
-        op->number = atomic_fetch_add(&e->state->next_operation, 1) + 1;
+        op->number = sk_session_number(e->session, kind);
         flags |= WIRE_BEGIN;
     }
     sk_call_begin(&c, e, message_of(op),

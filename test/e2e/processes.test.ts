@@ -133,8 +133,7 @@ t.test('a row that was edited in the database does not open', async (t) => {
 
 /** Flips CKA_EXTRACTABLE of the one secret key, as someone with a database editor would. */
 function tamper(sidekey: Instance): void {
-  const found = spawnSync('find', [sidekey.dir, '-name', '*.db'], { encoding: 'utf8' }).stdout.trim();
-  const database = new DatabaseSync(found);
+  const database = new DatabaseSync(join(sidekey.dir, 'store/sidekey.db'));
   const row = database.prepare('SELECT handle, attributes FROM object').get() as {
     handle: number;
     attributes: Uint8Array;
