@@ -17,7 +17,7 @@ import { KeeperClient } from './keeper/keeper-client.ts';
 import { KeeperLink } from './keeper/keeper-link.ts';
 import { startKeeper } from './keeper/keeper-process.ts';
 import type { Logger } from './log/logger.ts';
-import { SYSTEM_CLOCK } from './clock.ts';
+import { SYSTEM_CLOCK, SYSTEM_TIMER } from './clock.ts';
 import { createProvider } from './providers/create-provider.ts';
 import { agentStatus } from './status.ts';
 import { providerStatus, type ProviderStatus } from './metrics/provider-status.ts';
@@ -124,6 +124,7 @@ export class Domain {
       access: this.#access,
       audit: this.audit,
       clock: SYSTEM_CLOCK,
+      timer: SYSTEM_TIMER,
       random: randomBytes,
       boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
       readPeer: (pid, uid, gid, groups) => completePeer({ pid, uid, gid, groups }),
@@ -141,8 +142,11 @@ export class Domain {
       legacy,
       fips,
       get cache() {
-        const { anyMs, unusedMs, uses } = find()?.cache ?? DEFAULT_LIMITS;
-        return { anyMs, unusedMs, uses: uses === 0 ? null : uses };
+        const { anyMs, unusedMs, uses, offlineMs } = find()?.cache ?? DEFAULT_LIMITS;
+        return { anyMs, unusedMs, uses: uses === 0 ? null : uses, offlineMs };
+      },
+      get prewarm() {
+        return find()?.cache.prewarm ?? false;
       },
       get resident() {
         return find()?.resident ?? null;

@@ -1,10 +1,11 @@
 /**
- * Which keys stand open in cells of the keeper, so that a key is opened once however many requests wait for it. It holds
+ * Which objects' keys stand open in cells of the keeper, so that one is opened once however many requests wait for it. It holds
  * cell numbers, never keys. The keeper ends leases by its own clock; this index only follows.
  */
 import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../errors.ts';
 import type { CellId, Clock } from '../tokens/ports.ts';
+import { NO_OBSERVER, type CacheObserver, type LeaseEnd } from './cache-observer.ts';
 
 export interface CacheLimits {
   /** Longest life of a lease. */
@@ -13,6 +14,8 @@ export interface CacheLimits {
   readonly unusedMs: number;
   /** Operations per lease; null: any number. */
   readonly uses: number | null;
+  /** How much longer a lease may last while the key service cannot be reached; 0: not at all. */
+  readonly offlineMs: number;
 }
 
 export interface OpenCell {
@@ -21,40 +24,68 @@ export interface OpenCell {
   readonly endsAt: number | null;
 }
 
+/** A key, and the object and token that it belongs to: what is wiped together. */
+export interface CacheName {
+  readonly key: string;
+  readonly token: string;
+  readonly handle: number;
+}
+
+type Limits = Pick<CacheLimits, 'anyMs' | 'unusedMs'>;
+type Entry = OpenCell & CacheName;
+
 interface CacheOptions {
   readonly max: number;
   readonly clock: Clock;
   /** Wipes a cell that left the cache. Called at most once for each, never for one that ended by itself. */
   readonly drop: (cell: CellId) => void;
+  readonly observe?: CacheObserver;
 }
 
 export class DataKeyCache {
-  readonly #open: LRUCache<string, OpenCell>;
+  readonly #open: LRUCache<string, Entry>;
   readonly #keys = new Map<CellId, string>();
   readonly #opening = new Map<string, Promise<OpenCell>>();
   readonly #clock: Clock;
+  readonly #observe: CacheObserver;
   /** Changes when everything was forgotten: an opening that began before must not be kept. */
   #generation = 0;
-  /** Who is opening which key now; replaced or removed when that opening no longer counts. */
-  readonly #tickets = new Map<string, object>();
+  /** Who is opening which key now; removed when that opening no longer counts. */
+  readonly #tickets = new Map<string, CacheName>();
   readonly #drop: (cell: CellId) => void;
   /** Cells that ended in the keeper already: there is nothing to drop. */
   #ended: CellId | 'all' | null = null;
+  /** Why the entries are taken out that are being taken out now. */
+  #reason: LeaseEnd = 'changed';
 
-  constructor({ max, clock, drop }: CacheOptions) {
+  constructor({ max, clock, drop, observe }: CacheOptions) {
     this.#clock = clock;
     this.#drop = drop;
+    this.#observe = observe ?? NO_OBSERVER;
     this.#open = new LRUCache({
       max,
       ttl: 0,
       ttlResolution: 0,
       updateAgeOnGet: true,
       perf: { now: () => clock.monotonic() },
-      dispose: ({ cell }) => {
-        this.#keys.delete(cell);
-        if (this.#ended !== 'all' && this.#ended !== cell) drop(cell);
-      },
+      dispose: (entry, _key, why) => this.#dispose(entry, why),
     });
+  }
+
+  #dispose(entry: Entry, why: LRUCache.DisposeReason): void {
+    const { cell, token, handle } = entry;
+    this.#keys.delete(cell);
+    const hasEnded = this.#ended === 'all' || this.#ended === cell;
+    if (!hasEnded) this.#drop(cell);
+    const idle = this.#isGood(entry) ? 'unused' : 'expired';
+    const reasons = {
+      evict: 'room',
+      delete: this.#reason,
+      set: 'expired',
+      expire: idle,
+      fetch: idle,
+    } as const;
+    this.#observe({ is: 'lease-ended', token, handle, reason: hasEnded ? 'keeper' : reasons[why] });
   }
 
   get size(): number {
@@ -62,8 +93,8 @@ export class DataKeyCache {
   }
 
   /** Of what is open or being opened. */
-  keys(): string[] {
-    return [...this.#open.keys(), ...this.#tickets.keys()];
+  names(): CacheName[] {
+    return [...this.#open.values(), ...this.#tickets.values()];
   }
 
   /** The open cell, or null; asking is not using. */
@@ -81,15 +112,16 @@ export class DataKeyCache {
     this.#open.get(key);
   }
 
-  /** The cell of `key`, opened by `open` unless it is; all who ask meanwhile wait for the same opening. */
-  take(key: string, limits: CacheLimits, open: () => Promise<OpenCell>): Promise<OpenCell> {
+  /** The cell of a key, opened by `open` unless it is; all who ask meanwhile wait for the same opening. */
+  take(name: CacheName, limits: Limits, open: () => Promise<OpenCell>): Promise<OpenCell> {
+    const { key } = name;
     const found = this.#open.get(key);
     if (found !== undefined && this.#isGood(found)) return Promise.resolve(found);
     const waiting = this.#opening.get(key);
     if (waiting !== undefined) return waiting;
-    const ticket = {};
+    const ticket = { ...name };
     this.#tickets.set(key, ticket);
-    const opening = this.#fill(key, limits, open, ticket).finally(() => {
+    const opening = this.#fill(ticket, limits, open).finally(() => {
       if (this.#tickets.get(key) !== ticket) return;
       this.#tickets.delete(key);
       this.#opening.delete(key);
@@ -99,37 +131,36 @@ export class DataKeyCache {
   }
 
   /** An opening that was overtaken by forget() or clear() fails as if its cell were gone: who still wants it asks anew. */
-  async #fill(
-    key: string,
-    limits: CacheLimits,
-    open: () => Promise<OpenCell>,
-    ticket: object,
-  ): Promise<OpenCell> {
+  async #fill(ticket: CacheName, limits: Limits, open: () => Promise<OpenCell>): Promise<OpenCell> {
     const generation = this.#generation;
     const opened = await open();
-    const overtaken = this.#tickets.get(key) !== ticket;
+    const overtaken = this.#tickets.get(ticket.key) !== ticket;
     if (overtaken && generation === this.#generation) this.#drop(opened.cell);
     if (overtaken) throw new SidekeyError('cell_unknown', 'a key changed while it was being opened');
-    this.put(key, limits, opened);
+    this.put(ticket, limits, opened);
+    const leaseMs = (opened.endsAt ?? Infinity) - this.#clock.monotonic();
+    const { token, handle } = ticket;
+    this.#observe({ is: 'lease-granted', token, handle, reason: 'asked', leaseMs });
     return opened;
   }
 
-  put(key: string, limits: CacheLimits, opened: OpenCell): void {
-    this.#open.set(key, opened, { ttl: Math.max(1, Math.min(limits.anyMs, limits.unusedMs)) });
-    this.#keys.set(opened.cell, key);
+  put({ key, token, handle }: CacheName, limits: Limits, { cell, endsAt }: OpenCell): void {
+    const ttl = Math.max(1, Math.min(limits.anyMs, limits.unusedMs));
+    this.#open.set(key, { cell, endsAt, key, token, handle }, { ttl });
+    this.#keys.set(cell, key);
   }
 
-  /** Wipes the cell of `key`, and whatever is being opened for it is not kept for others. */
-  forget(key: string): void {
+  /** Wipes the cell of a key, and whatever is being opened for it is not kept for others. */
+  forget(key: string, reason: LeaseEnd = 'changed'): void {
     this.#tickets.delete(key);
     this.#opening.delete(key);
+    this.#reason = reason;
     this.#open.delete(key);
   }
 
-  /** Takes the cell out of the index without wiping it: its lease ends it. */
-  release(key: string): void {
-    const open = this.#open.peek(key);
-    if (open !== undefined) this.cellEnded(open.cell);
+  /** The same for all keys of a token. */
+  forgetToken(token: string, reason: LeaseEnd): void {
+    for (const name of this.names()) if (name.token === token) this.forget(name.key, reason);
   }
 
   /** The keeper says that a cell is gone. Answers whether it was one of these. */

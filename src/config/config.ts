@@ -12,6 +12,10 @@ export interface CacheConfig {
   readonly unusedMs: number;
   /** Operations per lease; 0: as many as there are. */
   readonly uses: number;
+  /** How much longer a lease may last while the key service cannot be reached. */
+  readonly offlineMs: number;
+  /** Whether the token's key is opened when the agent starts. */
+  readonly prewarm: boolean;
 }
 
 /** Keys of the provider's service as objects of a token. */
@@ -95,7 +99,7 @@ function toResident({
 
 function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
   const { label, provider, login, legacy, fips, cache, resident } = raw;
-  const { any, unused, uses } = cache;
+  const { any, unused, uses, offline, prewarm } = cache;
   return {
     label,
     provider,
@@ -103,7 +107,7 @@ function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
     legacy,
     fips,
     allow: raw.allow.map(toRule),
-    cache: { anyMs: any, unusedMs: unused, uses },
+    cache: { anyMs: any, unusedMs: unused, uses, offlineMs: offline, prewarm },
     resident: resident === undefined ? null : toResident(resident),
   };
 }

@@ -91,6 +91,8 @@ const cache = z.strictObject({
     .min(0)
     .max(2 ** 32)
     .default(0),
+  offline: duration.default(0),
+  prewarm: z.boolean().default(false),
 });
 
 const resident = z.strictObject({

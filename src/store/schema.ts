@@ -45,4 +45,17 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (process, serial)
   ) STRICT;
   `,
+  `
+  -- A token key may lie under several KEKs; the first by position is preferred, and is the token's provider.
+  CREATE TABLE token_kek (
+    token_id INTEGER NOT NULL REFERENCES token (id) ON DELETE CASCADE,
+    position INTEGER NOT NULL,
+    provider TEXT NOT NULL,
+    wrapped BLOB,
+    sealed BLOB,
+    PRIMARY KEY (token_id, provider)
+  ) STRICT;
+  INSERT INTO token_kek SELECT id, 0, provider, token_key, NULL FROM token;
+  ALTER TABLE token DROP COLUMN token_key;
+  `,
 ];

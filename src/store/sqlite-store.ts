@@ -6,6 +6,7 @@ import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
 import { SidekeyError } from '../errors.ts';
 import type {
+  KekRow,
   LoginRow,
   NewObjectRow,
   ObjectIndex,
@@ -19,7 +20,7 @@ import { MIGRATIONS } from './schema.ts';
 
 type Row = Record<string, SQLOutputValue>;
 
-const TOKEN_COLUMNS: Readonly<Record<keyof TokenRow, string>> = {
+const TOKEN_COLUMNS: Readonly<Record<Exclude<keyof TokenRow, 'keks'>, string>> = {
   id: 'id',
   name: 'name',
   label: 'label',
@@ -30,7 +31,6 @@ const TOKEN_COLUMNS: Readonly<Record<keyof TokenRow, string>> = {
   userPin: 'user_pin',
   soFailures: 'so_failures',
   userFailures: 'user_failures',
-  tokenKey: 'token_key',
   createdAt: 'created_at',
 };
 
@@ -42,7 +42,15 @@ function toText(value: SQLOutputValue | undefined): string | null {
   return typeof value === 'string' ? value : null;
 }
 
-function toTokenRow(row: Row): TokenRow {
+function toKekRow(row: Row): KekRow {
+  return {
+    provider: String(row['provider']),
+    wrapped: toBuffer(row['wrapped']),
+    sealed: toBuffer(row['sealed']),
+  };
+}
+
+function toTokenRow(row: Row, keks: readonly KekRow[]): TokenRow {
   return {
     id: Number(row['id']),
     name: String(row['name']),
@@ -54,7 +62,7 @@ function toTokenRow(row: Row): TokenRow {
     userPin: toText(row['user_pin']),
     soFailures: Number(row['so_failures']),
     userFailures: Number(row['user_failures']),
-    tokenKey: toBuffer(row['token_key']),
+    keks,
     createdAt: Number(row['created_at']),
   };
 }
@@ -172,19 +180,38 @@ export class SqliteStore implements TokenStore {
   }
 
   tokens(): TokenRow[] {
+    const sql = 'SELECT provider, wrapped, sealed FROM token_kek WHERE token_id = ? ORDER BY position';
     return guard('list tokens', () =>
-      this.#prepare('SELECT * FROM token ORDER BY slot').all().map(toTokenRow),
+      this.#prepare('SELECT * FROM token ORDER BY slot')
+        .all()
+        .map((row) => toTokenRow(row, this.#prepare(sql).all(Number(row['id'])).map(toKekRow))),
     );
   }
 
-  addToken(token: Omit<TokenRow, 'id'>): TokenRow {
+  addToken(token: Omit<TokenRow, 'id' | 'keks'>): TokenRow {
     const fields = Object.keys(token) as (keyof typeof token)[];
     const columns = fields.map((field) => TOKEN_COLUMNS[field]);
     const sql = `INSERT INTO token (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`;
-    return guard('add a token', () => {
-      const { lastInsertRowid } = this.#prepare(sql).run(...fields.map((field) => token[field]));
-      return { ...token, id: Number(lastInsertRowid) };
-    });
+    const keks = [{ provider: token.provider, wrapped: null, sealed: null }];
+    return guard('add a token', () =>
+      this.#transaction(() => {
+        const { lastInsertRowid } = this.#prepare(sql).run(...fields.map((field) => token[field]));
+        const id = Number(lastInsertRowid);
+        this.#setKeks(id, keks);
+        return { ...token, keks, id };
+      }),
+    );
+  }
+
+  #setKeks(id: number, keks: readonly KekRow[]): void {
+    this.#prepare('DELETE FROM token_kek WHERE token_id = ?').run(id);
+    const add = this.#prepare('INSERT INTO token_kek VALUES (?, ?, ?, ?, ?)');
+    keks.forEach(({ provider, wrapped, sealed }, i) => void add.run(id, i, provider, wrapped, sealed));
+    this.#prepare('UPDATE token SET provider = ? WHERE id = ?').run(keks[0]?.provider ?? '', id);
+  }
+
+  setKeks(id: number, keks: readonly KekRow[]): void {
+    guard('change the KEKs of a token', () => this.#transaction(() => this.#setKeks(id, keks)));
   }
 
   #updateToken(id: number, change: TokenChange): void {
@@ -202,6 +229,7 @@ export class SqliteStore implements TokenStore {
     guard('initialize a token', () =>
       this.#transaction(() => {
         this.#prepare('DELETE FROM object WHERE token_id = ?').run(id);
+        this.#prepare('UPDATE token_kek SET wrapped = NULL, sealed = NULL WHERE token_id = ?').run(id);
         this.#updateToken(id, change);
       }),
     );

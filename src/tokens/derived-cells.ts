@@ -34,7 +34,8 @@ export async function takeDerived(
   context: Buffer,
 ): Promise<CellId> {
   const digest = createHash('sha256').update(context).digest('base64');
-  const key = ObjectCells.derivedKey(object.handle, digest);
+  const { handle } = object;
+  const name = { key: ObjectCells.derivedKey(handle, digest), token: token.name, handle };
   const limits = domain.catalogue.limits(token);
   const derive = async () => {
     const base = await domain.cells.take(token, object);
@@ -47,7 +48,7 @@ export async function takeDerived(
     const length = readUlong(object.attributes, CKA.VALUE_LEN);
     return { cell: (await domain.keeper.derive(wanted, base, hkdf(context), length, null)).cell, endsAt };
   };
-  return (await domain.cache.take(key, limits, derive)).cell;
+  return (await domain.cache.take(name, limits, derive)).cell;
 }
 
 export function forgetDerived(domain: Domain, handle: number, context: Buffer): void {

@@ -1,5 +1,6 @@
 /** The parts that message handlers and the service work with, put together once from what `main` hands in. */
 import { LRUCache } from 'lru-cache';
+import { NO_OBSERVER, type CacheObserver, type LeaseEnd } from '../cache/cache-observer.ts';
 import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
@@ -7,12 +8,13 @@ import { ObjectCells } from './object-cells.ts';
 import { Objects } from './objects.ts';
 import { PinMemo } from './pin-memo.ts';
 import { DEFAULT_PIN_COST, type PinCost } from './pins.ts';
-import type { AccessPolicy, AuditSink, Clock, Keeper, Provider } from './ports.ts';
+import type { AccessPolicy, AuditSink, Clock, Keeper, Provider, Timer } from './ports.ts';
 import { SessionObjects } from './session-objects.ts';
 import { ResidentObjects } from './resident/resident-objects.ts';
 import { ResidentOperations } from './resident/operations.ts';
 import type { TokenStore } from './store-port.ts';
 import { TokenCatalogue, type TokenOptions } from './token-catalogue.ts';
+import { TokenKeks } from './token-keks.ts';
 import { TokenKeys } from './token-keys.ts';
 import type { TokenObject } from './token-object.ts';
 
@@ -23,6 +25,7 @@ export interface TokenServiceDeps {
   readonly access: AccessPolicy;
   readonly audit: AuditSink;
   readonly clock: Clock;
+  readonly timer: Timer;
   readonly random: (bytes: number) => Buffer;
   /** Tells this run of the kernel from others: pids and start times mean nothing beyond it. */
   readonly boot: string;
@@ -36,6 +39,7 @@ export interface TokenServiceDeps {
   readonly pinCost?: PinCost;
   /** Keys that stand open in the keeper at once; default 1000. */
   readonly openKeysMax?: number;
+  readonly observeCache?: CacheObserver;
 }
 
 export interface Domain {
@@ -49,6 +53,7 @@ export interface Domain {
   readonly objects: Objects;
   readonly resident: ResidentObjects;
   readonly residentOperations: ResidentOperations;
+  readonly keks: TokenKeks;
   readonly tokenKeys: TokenKeys;
   readonly cells: ObjectCells;
   readonly cache: DataKeyCache;
@@ -69,11 +74,16 @@ const OPEN_KEYS_MAX = 1000;
 const DENIALS_MAX = 1000;
 
 export function makeDomain(deps: TokenServiceDeps): Domain {
-  const { store, keeper, providers, clock, random, access } = deps;
+  const { store, keeper, providers, clock, timer, random, access } = deps;
+  const observe = deps.observeCache ?? NO_OBSERVER;
+  const fraction = (): number => random(4).readUInt32BE() / 2 ** 32;
   const drop = (cell: bigint): void => void keeper.drop(cell).catch(() => undefined);
-  const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop });
+  const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop, observe });
   const catalogue = new TokenCatalogue(deps);
-  const tokenKeys = new TokenKeys({ cache, catalogue, providers, clock, drop });
+  const outside = { keeper, clock, timer, random: fraction, observe };
+  const keks = new TokenKeks({ ...outside, providers });
+  const wipeObjects = (token: string, reason: LeaseEnd): void => cache.forgetToken(token, reason);
+  const tokenKeys = new TokenKeys({ ...outside, catalogue, keks, wipeObjects });
   const sessionObjects = new SessionObjects(random);
   const resident = new ResidentObjects({ catalogue, providers, clock });
   const listResident = (id: number): readonly TokenObject[] => {
@@ -83,7 +93,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   const clients = new Clients(deps.readPeer);
   clients.restore(store.takeLogins().filter(({ boot }) => boot === deps.boot));
   return {
-    ...{ store, keeper, clock, random, access, cache, catalogue, tokenKeys, sessionObjects },
+    ...{ store, keeper, clock, random, access, cache, catalogue, keks, tokenKeys, sessionObjects },
     clients,
     resident,
     residentOperations: new ResidentOperations(clock),

@@ -1,5 +1,6 @@
 /** The leases that stand open, as an administrator sees them and wipes them. What is wiped is opened anew by its next use. */
 import type { Peer } from '../access/peer.ts';
+import type { CacheName } from '../cache/data-key-cache.ts';
 import type { Domain } from './domain.ts';
 import type { LeaseSummary } from './service.ts';
 import type { TokenRow } from './store-port.ts';
@@ -10,47 +11,60 @@ function idOf(key: string): string {
   return key.replaceAll(' ', '-');
 }
 
-function describe(domain: Domain, key: string): Pick<LeaseSummary, 'token' | 'label' | 'handle'> {
-  const [kind = '', name = ''] = key.split(' ');
-  const tokenOf = (matches: (token: TokenRow) => boolean): string =>
-    domain.catalogue.all().find(matches)?.name ?? '';
-  if (kind !== 'object')
-    return { token: tokenOf(({ serial }) => serial === name), label: null, handle: null };
-  const handle = Number(name);
-  const row = domain.store.object(handle);
-  const token = tokenOf(({ id }) => id === row?.tokenId);
-  if (row === null) return { token, label: null, handle };
-  const object = domain.objects.get({ tokenId: row.tokenId, client: null, seesPrivate: true }, handle);
-  return { token, label: labelOf(object), handle };
+function idOfToken({ serial }: TokenRow): string {
+  return `token-${serial}`;
+}
+
+function labelIn(domain: Domain, { key, handle }: CacheName): string | null {
+  const row = key.startsWith('object ') ? domain.store.object(handle) : null;
+  if (row === null) return null;
+  return labelOf(domain.objects.get({ tokenId: row.tokenId, client: null, seesPrivate: true }, handle));
+}
+
+function uniqueNames(domain: Domain): CacheName[] {
+  return [...new Map(domain.cache.names().map((name) => [name.key, name])).values()];
 }
 
 export function listLeases(domain: Domain): LeaseSummary[] {
   const now = domain.clock.monotonic();
-  return [...new Set(domain.cache.keys())].flatMap((key) => {
-    const open = domain.cache.peek(key);
-    if (open === null) return [];
-    const leftMs = open.endsAt === null ? null : Math.max(0, Math.round(open.endsAt - now));
-    return [{ id: idOf(key), kind: key.split(' ')[0] ?? '', ...describe(domain, key), leftMs }];
+  const left = (endsAt: number): number => Math.max(0, Math.round(endsAt - now));
+  const tokens = domain.catalogue.all().flatMap((token) => {
+    const endsAt = domain.tokenKeys.endsAt(token);
+    if (endsAt === null) return [];
+    const id = idOfToken(token);
+    return [{ id, kind: 'token', token: token.name, label: null, handle: null, leftMs: left(endsAt) }];
   });
+  const keys = uniqueNames(domain).flatMap((name) => {
+    const open = domain.cache.peek(name.key);
+    if (open === null) return [];
+    const [kind = ''] = name.key.split(' ');
+    const what = { id: idOf(name.key), kind, token: name.token, label: labelIn(domain, name) };
+    const handle = kind === 'object' ? name.handle : null;
+    return [{ ...what, handle, leftMs: open.endsAt === null ? null : left(open.endsAt) }];
+  });
+  return [...tokens, ...keys];
 }
 
-/** Answers how many were wiped: 0 when there is no such lease. */
+/** With a token's key all objects that it opened are wiped. Answers how many were wiped: 0 when there is no such lease. */
 export function wipeLease(domain: Domain, peer: Peer, id: string): number {
-  const key = domain.cache.keys().find((each) => idOf(each) === id);
-  if (key === undefined) return 0;
-  const { token, label } = describe(domain, key);
-  domain.cache.forget(key);
-  domain.audit.event('lease-wiped', peer, { lease: id, token, label });
+  const lease = listLeases(domain).find((each) => each.id === id);
+  if (lease === undefined) return 0;
+  const token = domain.catalogue.byName(lease.token);
+  const name = domain.cache.names().find(({ key }) => idOf(key) === id);
+  if (name !== undefined) domain.cache.forget(name.key, 'revoked');
+  else if (token !== null) domain.tokenKeys.wipe(token, 'revoked');
+  domain.audit.event('lease-wiped', peer, { lease: id, token: lease.token, label: lease.label });
   return 1;
 }
 
-/** Also those that the index does not know: cells that outlived a restart of the agent, token keys that were renewed. */
+/** Also those that the index does not know: cells that outlived a restart of the agent. */
 export async function wipeLeases(domain: Domain, peer: Peer): Promise<number> {
-  const keys = [...new Set(domain.cache.keys())];
-  for (const key of keys) domain.cache.forget(key);
+  const leases = listLeases(domain).length;
+  for (const { key } of domain.cache.names()) domain.cache.forget(key, 'revoked');
+  for (const token of domain.catalogue.all()) domain.tokenKeys.wipe(token, 'revoked');
   const left = domain.keeper.pid === null ? [] : await domain.keeper.cells();
   const leased = left.filter(({ owner, leftMs }) => owner === null && leftMs !== null);
   await Promise.all(leased.map(({ cell }) => domain.keeper.drop(cell).catch(() => undefined)));
-  domain.audit.event('lease-wiped', peer, { lease: 'all', leases: keys.length });
-  return keys.length;
+  domain.audit.event('lease-wiped', peer, { lease: 'all', leases });
+  return leases;
 }

@@ -86,9 +86,10 @@ export class ObjectCells {
       if (object.session.cell !== null) return object.session.cell;
       throw new SidekeyError('key_handle_invalid', 'this object is no key');
     }
-    const key = ObjectCells.cacheKey(object.handle);
+    const { handle } = object;
+    const name = { key: ObjectCells.cacheKey(handle), token: token.name, handle };
     const limits = this.#catalogue.limits(token);
-    return (await this.#cache.take(key, limits, () => this.#open(token, object))).cell;
+    return (await this.#cache.take(name, limits, () => this.#open(token, object))).cell;
   }
 
   async #open(token: TokenRow, object: TokenObject): Promise<OpenCell> {
@@ -174,12 +175,7 @@ export class ObjectCells {
   forget(handle: number): void {
     this.#cache.forget(ObjectCells.cacheKey(handle));
     const derived = ObjectCells.derivedKey(handle, '');
-    for (const key of this.#cache.keys()) if (key.startsWith(derived)) this.#cache.forget(key);
-  }
-
-  /** A token was initialized: rare, so that all tokens' objects may be opened anew. */
-  forgetAll(): void {
-    for (const key of this.#cache.keys()) if (/^(object|derived) /.test(key)) this.#cache.forget(key);
+    for (const { key } of this.#cache.names()) if (key.startsWith(derived)) this.#cache.forget(key);
   }
 
   touch(handle: number): void {
@@ -187,10 +183,11 @@ export class ObjectCells {
   }
 
   /** After the agent's restart: a cell of the keeper with its note. */
-  adopt(cell: CellId, key: string, leftMs: number | null): void {
-    const limits = { anyMs: leftMs ?? 1, unusedMs: leftMs ?? 1, uses: null };
-    const isKnown = this.#cache.peek(key) !== null;
-    if (!isKnown) this.#cache.put(key, limits, { cell, endsAt: this.#clock.monotonic() + (leftMs ?? 0) });
+  adopt(cell: CellId, token: string, handle: number, leftMs: number | null): void {
+    const limits = { anyMs: leftMs ?? 1, unusedMs: leftMs ?? 1 };
+    const key = ObjectCells.cacheKey(handle);
+    const opened = { cell, endsAt: this.#clock.monotonic() + (leftMs ?? 0) };
+    if (this.#cache.peek(key) === null) this.#cache.put({ key, token, handle }, limits, opened);
   }
 
   /** Wipes a cell that nothing refers to. The keeper's absence wipes it as well. */

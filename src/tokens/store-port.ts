@@ -3,6 +3,16 @@
  * durable, and between two lines of the domain nothing else can have changed. Every call may throw store_failed.
  */
 
+/** One way to a token's key. */
+export interface KekRow {
+  /** Whose KEK it is. */
+  readonly provider: string;
+  /** A data key under the KEK: the token key itself, or what it is sealed by. null: not made yet. */
+  readonly wrapped: Buffer | null;
+  /** The token key, sealed by that data key; null: that data key is the token key. */
+  readonly sealed: Buffer | null;
+}
+
 export interface TokenRow {
   readonly id: number;
   /** What configuration and access rules call it: fixed when it is made. */
@@ -12,6 +22,7 @@ export interface TokenRow {
   /** 16 hex digits: also what seals are bound to; new with every C_InitToken. */
   readonly serial: string;
   readonly slot: number;
+  /** The preferred one: that of the first KEK. */
   readonly provider: string;
   /** As pins.ts writes them; null: none. */
   readonly soPin: string | null;
@@ -19,12 +30,12 @@ export interface TokenRow {
   /** Wrong PINs since the last right one. */
   readonly soFailures: number;
   readonly userFailures: number;
-  /** The token key, wrapped by the provider; null until the first object needs it. */
-  readonly tokenKey: Buffer | null;
+  /** In order of preference; one at least. None is wrapped until the first object needs a token key. */
+  readonly keks: readonly KekRow[];
   readonly createdAt: number;
 }
 
-export type TokenChange = Partial<Omit<TokenRow, 'id' | 'name' | 'slot' | 'createdAt'>>;
+export type TokenChange = Partial<Omit<TokenRow, 'id' | 'name' | 'slot' | 'createdAt' | 'provider' | 'keks'>>;
 
 export interface ObjectRow {
   readonly handle: number;
@@ -76,9 +87,12 @@ export interface TokenStore {
   /** Gives and removes them. */
   takeLogins(): LoginRow[];
   tokens(): TokenRow[];
-  addToken(token: Omit<TokenRow, 'id'>): TokenRow;
+  /** Under one KEK, that of `provider`. */
+  addToken(token: Omit<TokenRow, 'id' | 'keks'>): TokenRow;
   updateToken(id: number, change: TokenChange): void;
-  /** Removes the token's objects and changes its row, in one transaction. */
+  /** Replaces all, in one transaction. */
+  setKeks(id: number, keks: readonly KekRow[]): void;
+  /** Removes the token's objects and its key, and changes its row, in one transaction. */
   resetToken(id: number, change: TokenChange): void;
   countObjects(tokenId: number): number;
   /** One transaction; the handles in the same order. */

@@ -6,7 +6,7 @@ import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
 import type { CacheLimits } from '../cache/data-key-cache.ts';
 import type { AccessPolicy, MechanismRow } from './ports.ts';
-import type { TokenChange, TokenRow, TokenStore } from './store-port.ts';
+import type { KekRow, TokenChange, TokenRow, TokenStore } from './store-port.ts';
 
 /** How the keys of the provider's service appear on a token. */
 export interface ResidentOptions {
@@ -25,6 +25,8 @@ export interface TokenOptions {
   readonly label: string;
   readonly provider: string;
   readonly cache: CacheLimits;
+  /** Whether its key is opened when the agent starts. Default: false. */
+  readonly prewarm?: boolean;
   /** none: no PIN, whoever is admitted sees private objects. Default: pin. */
   readonly login?: 'pin' | 'none';
   /** Whether old mechanisms are offered as well. Default: false. */
@@ -35,7 +37,7 @@ export interface TokenOptions {
   readonly resident?: ResidentOptions | null;
 }
 
-export const DEFAULT_LIMITS: CacheLimits = { anyMs: 300_000, unusedMs: 300_000, uses: null };
+export const DEFAULT_LIMITS: CacheLimits = { anyMs: 300_000, unusedMs: 300_000, uses: null, offlineMs: 0 };
 
 export class TokenCatalogue {
   readonly #store: TokenStore;
@@ -74,6 +76,10 @@ export class TokenCatalogue {
 
   limits({ name }: TokenRow): CacheLimits {
     return this.#options.get(name)?.cache ?? DEFAULT_LIMITS;
+  }
+
+  isPrewarmed({ name }: TokenRow): boolean {
+    return this.#options.get(name)?.prewarm ?? false;
   }
 
   /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
@@ -125,7 +131,7 @@ export class TokenCatalogue {
   add(token: Pick<TokenRow, 'name' | 'provider' | 'soPin' | 'userPin' | 'createdAt'>): TokenRow {
     if (this.byName(token.name) !== null)
       throw new SidekeyError('arguments_bad', `there is a token named ${token.name} already`);
-    const fresh = { soFailures: 0, userFailures: 0, tokenKey: null };
+    const fresh = { soFailures: 0, userFailures: 0 };
     const place = { label: token.name, serial: this.newSerial(), slot: this.#nextSlot() };
     const row = this.#store.addToken({ ...token, ...fresh, ...place });
     this.#rows.set(row.id, row);
@@ -141,10 +147,17 @@ export class TokenCatalogue {
   /** The token's objects and its key are gone for good; `change` holds the new serial. */
   reset(id: number, change: TokenChange): TokenRow {
     this.#store.resetToken(id, change);
-    return this.#remember(id, change);
+    const keks = this.#rows.get(id)?.keks.map(({ provider }) => ({ provider, wrapped: null, sealed: null }));
+    return this.#remember(id, { ...change, keks: keks ?? [] });
   }
 
-  #remember(id: number, change: TokenChange): TokenRow {
+  /** Durable when it returns. In order of preference. */
+  setKeks(id: number, keks: readonly KekRow[]): TokenRow {
+    this.#store.setKeks(id, keks);
+    return this.#remember(id, { keks, provider: keks[0]?.provider ?? '' });
+  }
+
+  #remember(id: number, change: Partial<TokenRow>): TokenRow {
     const before = this.#rows.get(id);
     if (before === undefined) throw new SidekeyError('internal', `token ${id} is not in the catalogue`);
     const after = { ...before, ...change };

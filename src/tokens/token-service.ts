@@ -50,18 +50,27 @@ function isCellGone(error: unknown): boolean {
 }
 
 /** A cell that the keeper kept while the agent was away. What its note does not explain is left to its lease. */
-function adopt(domain: Domain, { cell, owner, leftMs, note }: CellSeen): void {
-  if (note === null || note.length === 0) return;
+function adopt(domain: Domain, seen: CellSeen): void {
+  const { cell, owner, leftMs, note } = seen;
+  if (note === null || note.length === 0 || domain.tokenKeys.adopt(seen)) return;
   const text = note.toString('latin1');
-  if (owner === null && /^object \d+$/.test(text)) return domain.cells.adopt(cell, text, leftMs);
+  const [, handle] = /^object (\d{1,15})$/.exec(text) ?? [];
+  if (owner === null && handle !== undefined) return adoptObject(domain, cell, Number(handle), leftMs);
   const object = owner === null ? null : readSessionNote(note, owner, cell);
   if (object !== null && !domain.sessionObjects.has(object.handle)) domain.sessionObjects.put(object);
+}
+
+function adoptObject(domain: Domain, cell: bigint, handle: number, leftMs: number | null): void {
+  const token = domain.catalogue.get(domain.store.object(handle)?.tokenId ?? 0);
+  if (token === null) return domain.cells.drop(cell);
+  domain.cells.adopt(cell, token.name, handle, leftMs);
 }
 
 /** Bindings that were taken away while the keeper was out of reach still stand there: all are made anew. */
 async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null): Promise<void> {
   if (boot !== previousBoot) {
     domain.cache.clear();
+    domain.tokenKeys.keeperChanged();
     domain.sessionObjects.clear();
   }
   const seen = await domain.keeper.clients();
@@ -70,6 +79,7 @@ async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null)
   for (const id of domain.clients.ids()) if (!present.has(id)) await closeClient(domain, id);
   for (const cell of await domain.keeper.cells()) adopt(domain, cell);
   for (const { slot } of domain.catalogue.all()) await revoke(domain, slot);
+  domain.tokenKeys.prewarm();
 }
 
 async function closeClient(domain: Domain, id: ClientId): Promise<void> {
@@ -180,6 +190,8 @@ async function flushUsage(domain: Domain): Promise<void> {
   const uses = [...(await domain.keeper.usage()), ...domain.residentOperations.takeUses()];
   for (const { client, uid, slot, handle, operation, times, bytes } of uses) {
     domain.cells.touch(handle);
+    const token = domain.catalogue.all().find((each) => each.slot === slot);
+    if (token !== undefined) domain.tokenKeys.touch(token);
     domain.audit.event('key-used', null, {
       ...{ client: Number(client), uid, slot, handle },
       ...nameOfUsed(domain, slot, handle),
@@ -198,7 +210,8 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     clientOpened: (seen) => domain.clients.open(seen),
     clientClosed: (client) => void closeClient(domain, client).catch(() => undefined),
     cellEnded: (cell) => {
-      if (!domain.cache.cellEnded(cell)) domain.sessionObjects.removeCell(cell);
+      if (!domain.cache.cellEnded(cell) && !domain.tokenKeys.cellEnded(cell))
+        domain.sessionObjects.removeCell(cell);
     },
     keeperAttached: async (boot) => {
       await attach(domain, boot, knownBoot);
@@ -229,6 +242,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     flushUsage: () => flushUsage(domain),
     close: async () => {
       await flushUsage(domain).catch(() => undefined);
+      domain.tokenKeys.close();
       domain.store.close();
     },
   };

@@ -1,8 +1,11 @@
 // The cache by a clock of its own: what it forgets, what it wipes, and how often it opens.
 import { test } from 'tap';
-import { DataKeyCache, type OpenCell } from '../../src/cache/data-key-cache.ts';
+import { DataKeyCache, type CacheName, type OpenCell } from '../../src/cache/data-key-cache.ts';
 
-const LIMITS = { anyMs: 1000, unusedMs: 300, uses: null };
+const LIMITS = { anyMs: 1000, unusedMs: 300 };
+function nameOf(key: string): CacheName {
+  return { key, token: 'alpha', handle: key.charCodeAt(0) };
+}
 
 function makeCache(max = 10) {
   const time = { now: 1000 };
@@ -16,14 +19,14 @@ function makeCache(max = 10) {
     await Promise.resolve();
     return { cell: ++next, endsAt: time.now + LIMITS.anyMs };
   };
-  const take = async (key: string): Promise<bigint> => (await cache.take(key, LIMITS, open)).cell;
+  const take = async (key: string): Promise<bigint> => (await cache.take(nameOf(key), LIMITS, open)).cell;
   return { time, dropped, cache, open, opens, take };
 }
 
 test('a failed opening fails all who wait, and is not remembered', async (t) => {
   const { cache, take } = makeCache();
   const fail = () => Promise.reject(new Error('no'));
-  const asked = [1, 2, 3].map(() => cache.take('k', LIMITS, fail));
+  const asked = [1, 2, 3].map(() => cache.take(nameOf('k'), LIMITS, fail));
   for (const one of asked) await t.rejects(one, { message: 'no' });
   t.equal(await take('k'), 1n);
 });

@@ -6,7 +6,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { test } from 'tap';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
 
-const NOTHING = { soPin: null, userPin: null, soFailures: 0, userFailures: 0, tokenKey: null };
+const NOTHING = { soPin: null, userPin: null, soFailures: 0, userFailures: 0 };
 const TOKEN = { ...NOTHING, name: 'a', label: 'a', serial: '01', slot: 0, provider: 'p', createdAt: 1 };
 
 function objectOf(tokenId: number, uniqueId: string, label = 'l') {

@@ -85,7 +85,7 @@ export async function makeRig(
   const keeper = new FakeKeeper();
   const provider = new FakeProvider(keeper);
   provider.resident = shown?.keys ?? null;
-  const limits = { anyMs: 1000, unusedMs: 1000, uses: null };
+  const limits = { anyMs: 1000, unusedMs: 1000, uses: null, offlineMs: 0 };
   const resident = shown?.options ?? null;
   const store = new SqliteStore(path);
   const records: Rig['records'] = [];
@@ -100,6 +100,7 @@ export async function makeRig(
     },
     audit: { record: (event, fields) => void records.push({ event, fields }) },
     clock: { now: () => Date.now(), monotonic: () => rig.now },
+    timer: () => () => undefined,
     readPeer: (pid, uid) => peerOf(pid, uid),
     tokens: [{ label: 'alpha', provider: 'embedded', login, cache: limits, resident }],
     pinCost: { memoryKiB: 8, passes: 1, parallelism: 1 },

@@ -169,9 +169,8 @@ async function resetToken(
   checkPinLength(pin);
   if (token.soPin !== null) await checkPin(domain, client.peer, token.id, 'so', pin);
   const soPin = token.soPin ?? (await hashPin(pin, domain.random, domain.pinCost));
-  const clean = { userPin: null, userFailures: 0, soFailures: 0, tokenKey: null };
-  domain.cells.forgetAll();
-  domain.cache.forget(`token ${token.serial}`);
+  const clean = { userPin: null, userFailures: 0, soFailures: 0 };
+  domain.tokenKeys.forget(token);
   for (const id of domain.clients.ids()) destroySessionObjects(domain, id, token, null);
   domain.clients.logoutEverybody(token.serial);
   domain.catalogue.reset(token.id, { ...clean, soPin, label, serial: domain.catalogue.newSerial() });
