@@ -4,6 +4,7 @@
  */
 import type { Peer } from '../access/peer.ts';
 import type { Certificate } from './certificate.ts';
+import type { KekSummary } from './kek-changes.ts';
 import type { Attribute, ClientId, ClientSeen, Operation } from './ports.ts';
 
 /** A frame that the keeper routed from a module, or its own `resolve`. */
@@ -42,6 +43,8 @@ export interface TokenSummary {
   readonly userPinLocked: boolean;
   readonly objects: number;
   readonly tokenKeyOpen: boolean;
+  /** In order of preference. */
+  readonly keks: readonly KekSummary[];
 }
 
 /** What holds for all versions of a named key. Numbers of versions; Vault's words for them. */
@@ -136,6 +139,12 @@ export interface TokenService {
   }): Promise<TokenSummary>;
   keys(token?: string): KeySummary[];
   keyAttributes(token: string, handle: number): Attribute[];
+  /** Admin: under which KEKs a token's key lies (kek-changes.ts). Answer the token as it is then. */
+  addKek(peer: Peer, token: string, provider: string, isFirst: boolean): Promise<TokenSummary>;
+  removeKek(peer: Peer, token: string, provider: string): Promise<TokenSummary>;
+  rotateKeks(peer: Peer, token: string): Promise<TokenSummary>;
+  /** Admin, or an event of the key service: the token's key and all it opened are wiped now; the next use asks the service. */
+  wipeToken(peer: Peer | null, token: string): TokenSummary;
   leases(): LeaseSummary[];
   /** Both are recorded as acts of `peer`, and answer how many were wiped. */
   wipeLease(peer: Peer, id: string): number;

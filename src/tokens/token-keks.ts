@@ -113,6 +113,11 @@ export class TokenKeks {
     this.#drop(await this.#openBy(token, kek, PASSING_LEASE_MS));
   }
 
+  /** Rejects unless one of the token's KEKs does. */
+  async proveAny(token: TokenRow): Promise<void> {
+    this.#drop(await this.open(token, PASSING_LEASE_MS));
+  }
+
   #first<T>(
     token: TokenRow,
     keks: readonly KekRow[],

@@ -1,9 +1,11 @@
 /** The domain's front: what the keeper's connection, the HTTP API and the command line call (service.ts). */
+import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
 import { WireReader } from '../wire/buffer.ts';
 import type { MessageName } from '../wire/tables.ts';
 import { CKA } from './cryptoki.ts';
 import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
+import { addKek, listKeks, removeKek, rotateKeks } from './kek-changes.ts';
 import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
 import { kindOfKey, sizeBitsOf } from './named-key-family.ts';
@@ -99,6 +101,7 @@ function summarizeToken(domain: Domain, token: TokenRow): TokenSummary {
     userPinLocked: token.userFailures >= PIN_TRIES,
     objects: domain.store.countObjects(token.id),
     tokenKeyOpen: domain.tokenKeys.isOpen(token),
+    keks: listKeks(domain, token),
   };
 }
 
@@ -201,6 +204,22 @@ async function flushUsage(domain: Domain): Promise<void> {
   domain.cache.sweep();
 }
 
+async function onToken(
+  domain: Domain,
+  name: string,
+  work: (token: TokenRow) => Promise<void>,
+): Promise<TokenSummary> {
+  await work(demandToken(domain, name));
+  return summarizeToken(domain, demandToken(domain, name));
+}
+
+function wipeToken(domain: Domain, peer: Peer | null, name: string): TokenSummary {
+  const token = demandToken(domain, name);
+  domain.tokenKeys.wipe(token, 'revoked');
+  domain.audit.token('lease-wiped', peer, token);
+  return summarizeToken(domain, token);
+}
+
 export function createTokenService(deps: TokenServiceDeps): TokenService {
   const domain = makeDomain(deps);
   const named = new NamedKeys(domain);
@@ -227,6 +246,12 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       listKeys(domain, name === undefined ? domain.catalogue.all() : [demandToken(domain, name)]),
     keyAttributes: (name, handleNumber) => readAttributes(domain, name, handleNumber),
     leases: () => listLeases(domain),
+    addKek: (peer, name, provider, isFirst) =>
+      onToken(domain, name, (token) => addKek(domain, peer, token, provider, isFirst)),
+    removeKek: (peer, name, provider) =>
+      onToken(domain, name, (token) => removeKek(domain, peer, token, provider)),
+    rotateKeks: (peer, name) => onToken(domain, name, (token) => rotateKeks(domain, peer, token)),
+    wipeToken: (peer, name) => wipeToken(domain, peer, name),
     wipeLease: (peer, id) => wipeLease(domain, peer, id),
     wipeLeases: (peer) => wipeLeases(domain, peer),
     listNamedKeys: (peer, token) => named.list(peer, token),

@@ -270,6 +270,7 @@ export function createTokenDouble(): TokenDouble {
       LABELS.map((label, slot) => ({
         ...{ label, slot, serial: '01', provider: 'embedded', initialized: true, userPinSet: false },
         ...{ userPinLocked: false, objects: 0, tokenKeyOpen: true },
+        keks: [{ provider: 'embedded', wrapped: true, service: 'closed' as const }],
       })),
     keys: (token) =>
       [...held.values()]
@@ -290,6 +291,10 @@ export function createTokenDouble(): TokenDouble {
     },
     leases: () =>
       leases.map((id) => ({ id, kind: 'object', token: 'main', label: 'k', handle: 1, leftMs: 5 })),
+    addKek: notUsed,
+    removeKek: notUsed,
+    rotateKeks: notUsed,
+    wipeToken: notUsed,
     wipeLease: (_peer, id) => {
       const at = leases.indexOf(id);
       return at < 0 ? 0 : leases.splice(at, 1).length;

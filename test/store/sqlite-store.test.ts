@@ -4,6 +4,7 @@ import { chmodSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'tap';
+import { MIGRATIONS } from '../../src/store/schema.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
 
 const NOTHING = { soPin: null, userPin: null, soFailures: 0, userFailures: 0 };
@@ -34,6 +35,42 @@ test('file and journal are the owner’s alone, even when the file was open to a
   const store = new SqliteStore(path);
   store.addToken(TOKEN);
   for (const file of [path, `${path}-wal`]) t.equal(statSync(file).mode & 0o777, 0o600, file);
+  store.close();
+  t.end();
+});
+
+test('a store from before there were several KEKs keeps its token key', (t) => {
+  const path = join(t.testdir(), 'store.db');
+  const db = new DatabaseSync(path);
+  db.exec('CREATE TABLE migration (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT');
+  for (const sql of MIGRATIONS.slice(0, 2)) db.exec(sql);
+  db.exec(`INSERT INTO migration VALUES (2, 0);
+    INSERT INTO token VALUES (1, 'a', 'a', '01', 0, 'p', NULL, NULL, 0, 0, x'0102', 1);
+    INSERT INTO token VALUES (2, 'b', 'b', '02', 1, 'q', NULL, NULL, 0, 0, NULL, 1);`);
+  db.close();
+  const store = new SqliteStore(path);
+  const keks = store.tokens().map((token) => token.keks);
+  t.same(keks[0], [{ provider: 'p', wrapped: Buffer.of(1, 2), sealed: null }]);
+  t.same(keks[1], [{ provider: 'q', wrapped: null, sealed: null }]);
+  store.close();
+  t.end();
+});
+
+test('the KEKs of a token keep their order, and C_InitToken leaves which they are', (t) => {
+  const store = new SqliteStore(':memory:');
+  const { id } = store.addToken(TOKEN);
+  const [p, q] = ['p', 'q'].map((provider) => ({ provider, wrapped: Buffer.of(1), sealed: Buffer.of(2) }));
+  if (!p || !q) throw new Error('two');
+  store.setKeks(id, [q, p]);
+  t.match(store.tokens()[0], { provider: 'q', keks: [q, p] });
+  t.throws(() => store.setKeks(id, [p, p]), { code: 'store_failed' });
+  t.match(store.tokens()[0], { keks: [q, p] }, 'half a change is none');
+  store.resetToken(id, { serial: '02' });
+  const none = { wrapped: null, sealed: null };
+  t.same(store.tokens()[0]?.keks, [
+    { provider: 'q', ...none },
+    { provider: 'p', ...none },
+  ]);
   store.close();
   t.end();
 });
