@@ -10,7 +10,7 @@ export function trackPeers(
   server: Server,
   readPeerOf: (socket: Socket) => Peer,
   logger: Logger,
-): (request: IncomingMessage) => Peer {
+): { readonly peerOf: (request: IncomingMessage) => Peer; readonly find: (socket: Socket) => Peer | null } {
   const peers = new WeakMap<Socket, Peer>();
   server.prependListener('connection', (socket: Socket) => {
     try {
@@ -20,9 +20,11 @@ export function trackPeers(
       socket.destroy();
     }
   });
-  return (request) => {
-    const peer = peers.get(request.socket);
-    if (peer === undefined) throw new Refusal(403, 'permission denied');
+  const find = (socket: Socket): Peer | null => peers.get(socket) ?? null;
+  const peerOf = (request: IncomingMessage): Peer => {
+    const peer = find(request.socket);
+    if (peer === null) throw new Refusal(403, 'permission denied');
     return peer;
   };
+  return { peerOf, find };
 }

@@ -15,6 +15,15 @@ export const API_LIMITS = {
   /** How often Node looks for connections that are over their time. */
   timeoutCheckMs: 1_000,
   connections: 1024,
+  /** Of the connections of all: one uid leaves some for others. */
+  uidConnections: 768,
+  /** Of one process, as the next three. */
+  peerConnections: 256,
+  peerInFlight: 128,
+  /** Bodies of requests in flight; one whose length is not announced counts as the longest. */
+  peerBodyBytes: 512 * 1024 * 1024,
+  /** Requests in a second. */
+  peerRate: 20_000,
   /** In-flight requests get this long when the API closes. */
   closeMs: 5_000,
   /** Whoever answers a probe of the socket's path is alive; who has not accepted within this time is taken for alive too. */

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
+import { SYSTEM_CLOCK } from '../clock.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { authRoutes } from './auth-routes.ts';
 import { trackPeers } from './connection-peer.ts';
@@ -14,6 +15,7 @@ import { isEventsRequest, serveEvents, type EventSocketDeps } from './event-sock
 import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
+import { limitPeers } from './peer-limits.ts';
 import { acceptListMethod } from './list-method.ts';
 import { registerRoutes } from './route.ts';
 import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
@@ -100,7 +102,8 @@ export function createApi(deps: ApiDeps): Api {
   const app = createApp(limits, deps.logger);
   app.server.maxConnections = limits.connections;
   app.server.headersTimeout = limits.headersTimeoutMs;
-  const peerOfMessage = trackPeers(app.server, deps.peerOf, deps.logger);
+  const { peerOf: peerOfMessage, find } = trackPeers(app.server, deps.peerOf, deps.logger);
+  limitPeers(app, find, { bounds: limits, metrics: deps.metrics, clock: SYSTEM_CLOCK });
   acceptListMethod(app.server);
   const peerOf = (request: FastifyRequest) => peerOfMessage(request.raw);
   app.removeAllContentTypeParsers();

@@ -1,0 +1,148 @@
+/**
+ * What one process may take of the API: connections, requests at once, bytes of their bodies, requests per second; and one uid of the
+ * connections of all. Who exceeds a bound is refused and hurts only itself.
+ */
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { LRUCache } from 'lru-cache';
+import type { Peer } from '../access/peer.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Clock } from '../tokens/ports.ts';
+import { Refusal } from './fault.ts';
+import type { ApiLimits } from './limits.ts';
+
+export type PeerBounds = Pick<
+  ApiLimits,
+  'peerConnections' | 'uidConnections' | 'peerInFlight' | 'peerBodyBytes' | 'peerRate' | 'bodyBytes'
+>;
+
+type Bound = 'connections' | 'in_flight' | 'rate';
+
+/** Of one process. Kept a while after its last connection, so that connecting anew does not begin a new second. */
+interface Taken {
+  connections: number;
+  inFlight: number;
+  bytes: number;
+  /** A bucket that fills with peerRate in a second. */
+  tokens: number;
+  filledAt: number;
+}
+
+const PROCESSES_MAX = 8192;
+const TOO_MANY = 429;
+
+function processOf({ pid, startTime, uid }: Peer): string {
+  return `${uid} ${pid} ${startTime}`;
+}
+
+export class PeerLimits {
+  readonly #bounds: PeerBounds;
+  readonly #now: () => number;
+  readonly #refused: (bound: Bound) => void;
+  readonly #processes = new LRUCache<string, Taken>({ max: PROCESSES_MAX });
+  readonly #uids = new Map<number, number>();
+
+  /** `now`: milliseconds that only grow. */
+  constructor(bounds: PeerBounds, now: () => number, refused: (bound: Bound) => void) {
+    this.#bounds = bounds;
+    this.#now = now;
+    this.#refused = refused;
+  }
+
+  #taken(peer: Peer): Taken {
+    const known = this.#processes.get(processOf(peer));
+    if (known !== undefined) return known;
+    const fresh = {
+      connections: 0,
+      inFlight: 0,
+      bytes: 0,
+      tokens: this.#bounds.peerRate,
+      filledAt: this.#now(),
+    };
+    this.#processes.set(processOf(peer), fresh);
+    return fresh;
+  }
+
+  /** Answers what gives the place back; null: there is none for this peer. */
+  connect(peer: Peer): (() => void) | null {
+    const taken = this.#taken(peer);
+    const ofUid = this.#uids.get(peer.uid) ?? 0;
+    if (taken.connections >= this.#bounds.peerConnections || ofUid >= this.#bounds.uidConnections) {
+      this.#refused('connections');
+      return null;
+    }
+    taken.connections += 1;
+    this.#uids.set(peer.uid, ofUid + 1);
+    return () => {
+      taken.connections -= 1;
+      const left = (this.#uids.get(peer.uid) ?? 1) - 1;
+      if (left === 0) this.#uids.delete(peer.uid);
+      else this.#uids.set(peer.uid, left);
+    };
+  }
+
+  /** Answers what gives the place back; throws 429. `bytes` null: the length is not announced. */
+  begin(peer: Peer, bytes: number | null): () => void {
+    const taken = this.#taken(peer);
+    const { peerInFlight, peerBodyBytes, bodyBytes } = this.#bounds;
+    const size = Math.min(bytes ?? bodyBytes, bodyBytes);
+    if (!this.#takeToken(taken)) return this.#refuse('rate');
+    if (taken.inFlight >= peerInFlight || taken.bytes + size > peerBodyBytes)
+      return this.#refuse('in_flight');
+    taken.inFlight += 1;
+    taken.bytes += size;
+    return () => {
+      taken.inFlight -= 1;
+      taken.bytes -= size;
+    };
+  }
+
+  #takeToken(taken: Taken): boolean {
+    const now = this.#now();
+    const { peerRate } = this.#bounds;
+    taken.tokens = Math.min(peerRate, taken.tokens + ((now - taken.filledAt) * peerRate) / 1000);
+    taken.filledAt = now;
+    if (taken.tokens < 1) return false;
+    taken.tokens -= 1;
+    return true;
+  }
+
+  #refuse(bound: Bound): never {
+    this.#refused(bound);
+    throw new Refusal(TOO_MANY, 'too many requests of this process');
+  }
+}
+
+function announcedBytes({ headers }: FastifyRequest): number | null {
+  if (headers['transfer-encoding'] !== undefined) return null;
+  return Number(headers['content-length'] ?? 0);
+}
+
+/** Before the server listens, and after trackPeers. */
+export function limitPeers(
+  app: FastifyInstance,
+  peerOf: (socket: Socket) => Peer | null,
+  options: {
+    readonly bounds: PeerBounds;
+    readonly metrics: Metrics;
+    readonly clock: Pick<Clock, 'monotonic'>;
+  },
+): void {
+  const { bounds, metrics, clock } = options;
+  const refused = (bound: Bound): void => metrics.count('sidekey_http_refused_total', { bound });
+  const limits = new PeerLimits(bounds, () => clock.monotonic(), refused);
+  const server: Server = app.server;
+  server.on('connection', (socket: Socket) => {
+    const peer = peerOf(socket);
+    if (peer === null) return;
+    const leave = limits.connect(peer);
+    if (leave === null) socket.destroy();
+    else socket.once('close', leave);
+  });
+  app.addHook('onRequest', async (request, reply) => {
+    const peer = peerOf(request.raw.socket);
+    // The answer's end, or the connection's: a client that goes away gives its place back.
+    if (peer !== null) reply.raw.once('close', limits.begin(peer, announcedBytes(request)));
+  });
+}
