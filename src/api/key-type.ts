@@ -31,6 +31,16 @@ export function newKindOf(type: string, keySizeBytes: number | undefined): NewNa
   return kind;
 }
 
+/** Of an imported key: one of type hmac has the size that it has. */
+export function kindOfImport(type: string): NewNamedKeyKind {
+  return newKindOf(type, undefined);
+}
+
+/** As the latest version is. */
+export function nextKindOf(key: NamedKey): NewNamedKeyKind {
+  return kindOfImport(typeNameOf(key));
+}
+
 function newHmacKind(bytes: number): NewNamedKeyKind {
   const { min, max } = HMAC_KEY_BYTES;
   if (bytes < min || bytes > max) throw new Refusal(400, `key_size must be ${min} to ${max} bytes`);
@@ -71,6 +81,12 @@ const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
   ed25519: (_key, der) => ({ name: 'ed25519', public_key: writeRaw(der) }),
   x25519: (_key, der) => ({ name: 'x25519', public_key: writeRaw(der) }),
 };
+
+/** Of a pair, in the form of its kind; empty when it is not known. */
+export function describePublicKey(key: NamedKey, { publicKeyInfo }: NamedKeyVersion): string {
+  const form = PUBLIC_FORMS[key.kind];
+  return form === undefined || publicKeyInfo === null ? '' : form(key, publicKeyInfo).public_key;
+}
 
 /** Unix seconds for secret keys, an object with the public key for pairs. */
 function describeVersion(

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
 import { Refusal } from './fault.ts';
+import { joinAndWipe } from './secret-text.ts';
 
 export type Method = 'GET' | 'LIST' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -17,11 +18,13 @@ export interface Call {
   readonly query: Readonly<Record<string, string | undefined>>;
 }
 
-/** `data` goes into the envelope, `plain` is the whole body as JSON, `text` as it is; `empty` has none (status 204). */
+/** `data` goes into the envelope, `plain` is the whole body as JSON, `text` as it is; `secret` is the text of
+ * `data`, wiped once it is sent; `empty` has none (status 204). */
 export type Reply = { readonly status?: number } & (
   | { readonly data: object; readonly warnings?: readonly string[] }
   | { readonly plain: object }
   | { readonly text: string; readonly type: string }
+  | { readonly secret: Buffer }
   | { readonly empty: true }
 );
 
@@ -82,9 +85,22 @@ function parseWith<Body>(schema: z.ZodType<Body>, given: unknown, what: 'field' 
 
 /** Vault's success envelope, as text: the same but for three fields. `requestId` is our own. */
 function wrap(requestId: string, data: object, warnings: readonly string[] | undefined): string {
-  const head = `{"request_id":"${requestId}","lease_id":"","renewable":false,"lease_duration":0,"data":`;
-  const notes = warnings === undefined ? 'null' : JSON.stringify(warnings);
-  return `${head}${JSON.stringify(data)},"wrap_info":null,"warnings":${notes},"auth":null}`;
+  return `${envelopeHead(requestId)}${JSON.stringify(data)}${envelopeTail(warnings)}`;
+}
+
+function envelopeHead(requestId: string): string {
+  return `{"request_id":"${requestId}","lease_id":"","renewable":false,"lease_duration":0,"data":`;
+}
+
+function envelopeTail(warnings: readonly string[] | undefined): string {
+  return `,"wrap_info":null,"warnings":${warnings === undefined ? 'null' : JSON.stringify(warnings)},"auth":null}`;
+}
+
+function sendSecret({ id }: FastifyRequest, reply: FastifyReply, secret: Buffer): FastifyReply {
+  const parts = [Buffer.from(envelopeHead(id)), secret, Buffer.from(envelopeTail(undefined))];
+  const body = joinAndWipe(parts);
+  reply.raw.once('close', () => body.fill(0));
+  return reply.code(200).type('application/json').send(body);
 }
 
 /** The agent's own tables have 64-bit numbers, which JSON has not: as text. */
@@ -92,7 +108,7 @@ function writeBigint(_name: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
 
-function writeBody(requestId: string, answer: Exclude<Reply, { empty: true }>): string {
+function writeBody(requestId: string, answer: Exclude<Reply, { empty: true } | { secret: Buffer }>): string {
   if ('text' in answer) return answer.text;
   if ('plain' in answer) return JSON.stringify(answer.plain, writeBigint);
   return wrap(requestId, answer.data, answer.warnings);
@@ -101,6 +117,7 @@ function writeBody(requestId: string, answer: Exclude<Reply, { empty: true }>): 
 function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
   reply.header('cache-control', 'no-store');
   if ('empty' in answer) return reply.code(answer.status ?? 204).send();
+  if ('secret' in answer) return sendSecret(request, reply, answer.secret);
   return reply
     .code(answer.status ?? 200)
     .type('type' in answer ? answer.type : 'application/json')

@@ -25,8 +25,10 @@ import type { TransitDeps } from './transit-call.ts';
 import { CERTIFICATE_ROUTES } from './transit-certificate.ts';
 import { CIPHER_ROUTES } from './transit-cipher.ts';
 import { DATAKEY_ROUTES } from './transit-datakey.ts';
+import { EXPORT_ROUTES } from './transit-export.ts';
 import { HASH_ROUTES } from './transit-hash.ts';
 import { HMAC_ROUTES } from './transit-hmac.ts';
+import { IMPORT_ROUTES } from './transit-import.ts';
 import { KEY_POLICY_ROUTES } from './transit-key-policy.ts';
 import { KEY_ROUTES } from './transit-keys.ts';
 import { RANDOM_ROUTES } from './transit-random.ts';
@@ -52,6 +54,7 @@ export interface Api {
 
 const TRANSIT_ROUTES = [
   ...[...KEY_ROUTES, ...KEY_POLICY_ROUTES, ...CERTIFICATE_ROUTES],
+  ...[...IMPORT_ROUTES, ...EXPORT_ROUTES],
   ...[...CIPHER_ROUTES, ...DATAKEY_ROUTES, ...SIGN_ROUTES, ...HMAC_ROUTES],
   ...[...HASH_ROUTES, ...RANDOM_ROUTES],
 ];

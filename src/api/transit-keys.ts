@@ -17,12 +17,12 @@ const creation = z.object({
 });
 
 /** Vault's rule for names of new keys. Keys that PKCS#11 programs made are found whatever their label. */
-const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
+export const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
 
 const DERIVABLE: readonly string[] = ['aes128-gcm96', DEFAULT_KEY_TYPE];
 
 /** Options that Vault has and Sidekey cannot honour are errors, not silence. */
-function refuseUnsupported(body: z.output<typeof creation>): void {
+export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_size'>): void {
   for (const name of ['convergent_encryption', 'allow_plaintext_backup'] as const) {
     if (body[name] === true) throw new Refusal(400, `field "${name}": not supported`);
   }

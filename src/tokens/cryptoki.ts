@@ -111,6 +111,7 @@ export const CKA = {
 /** CKM_: those that the domain itself asks for; all others it knows by the keeper's table. */
 export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x00,
+  RSA_AES_KEY_WRAP: 0x1054,
   SHA_1: 0x220,
   SHA_1_HMAC: 0x221,
   SHA256: 0x250,
@@ -132,6 +133,7 @@ export const CKM = {
   EC_EDWARDS_KEY_PAIR_GEN: 0x1055,
   AES_KEY_GEN: 0x1080,
   AES_GCM: 0x1087,
+  AES_KEY_WRAP_KWP: 0x210b,
   HKDF_DERIVE: 0x402a,
   HKDF_KEY_GEN: 0x402c,
 } as const;

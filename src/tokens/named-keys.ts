@@ -23,11 +23,13 @@ import {
   type KeyFamily,
   type KeyVersion,
 } from './named-key-family.ts';
+import { exportMaterial } from './named-key-export.ts';
+import { findWrappingKey, importVersion, makeWrappingKey, WRAPPING_KEY } from './named-key-import.ts';
 import { makeVersion, type NewVersion } from './named-key-maker.ts';
 import { kindOfNext } from './named-key-recipes.ts';
 import type { View } from './objects.ts';
 import type { CellId } from './ports.ts';
-import type { KeyPolicy, NamedKey, NamedKeyUse, NewNamedKey } from './service.ts';
+import type { KeyPolicy, NamedKey, NamedKeyUse, NewNamedKey, WrappedNamedKey } from './service.ts';
 import type { TokenRow } from './store-port.ts';
 import { classOf, has, type TokenObject } from './token-object.ts';
 
@@ -71,9 +73,9 @@ export class NamedKeys {
 
   list(peer: Peer, tokenName: string): string[] {
     const token = this.#token(peer, tokenName);
-    return findNames(this.#domain.objects, this.#view(token)).filter(
-      (name) => !name.endsWith('/hmac') && this.#domain.access.sees(peer, tokenName, name),
-    );
+    const names = findNames(this.#domain.objects, this.#view(token));
+    const own = names.filter((name) => !name.endsWith(hmacNameOf('')) && name !== WRAPPING_KEY);
+    return own.filter((name) => this.#domain.access.sees(peer, tokenName, name));
   }
 
   #find(token: TokenRow, name: string): Found | null {
@@ -182,6 +184,7 @@ export class NamedKeys {
     change: Partial<KeyPolicy>,
   ): Promise<NamedKey> {
     const token = this.#permitted(peer, tokenName, name, 'administer');
+    if (change.minAvailableVersion !== undefined) this.#permitted(peer, tokenName, name, 'destroy');
     await this.#inTurn(token, name, async () => {
       const { family } = this.#demand(token, name);
       const policy = { ...family.policy, ...change };
@@ -234,6 +237,50 @@ export class NamedKeys {
       await revoke(this.#domain, token.slot, object.handle);
       audit.object('object-destroyed', peer, token, object);
     }
+  }
+
+  async #wrappingKey(peer: Peer, token: TokenRow): Promise<KeyVersion> {
+    await this.#inTurn(token, WRAPPING_KEY, async () => {
+      if (findWrappingKey(this.#domain, token) !== null) return;
+      for (const object of await makeWrappingKey(this.#domain, token))
+        this.#domain.audit.object('key-generated', peer, token, object);
+    });
+    const found = findWrappingKey(this.#domain, token);
+    if (found === null) throw new SidekeyError('internal', 'the wrapping key is gone');
+    return found.latest;
+  }
+
+  async wrappingKey(peer: Peer, tokenName: string): Promise<Buffer> {
+    return publicKeyInfoOf(await this.#wrappingKey(peer, this.#token(peer, tokenName))) ?? EMPTY;
+  }
+
+  async import(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    wanted: WrappedNamedKey,
+    next: boolean,
+  ): Promise<NamedKey> {
+    const token = this.#permitted(peer, tokenName, name, next ? 'rotate' : 'create');
+    const wrapping = await this.#wrappingKey(peer, token);
+    await this.#inTurn(token, name, async () => {
+      const like = this.#find(token, name)?.family ?? null;
+      if ((like !== null) !== next)
+        throw new SidekeyError('action_prohibited', `key ${name} is ${next ? 'not ' : ''}there`);
+      const by = await this.#domain.cells.take(token, wrapping.main);
+      const version = (like?.latest.version ?? 0) + 1;
+      for (const object of await importVersion(this.#domain, token, by, { ...wanted, name, version, like }))
+        this.#domain.audit.object('key-unwrapped', peer, token, object, { by: wrapping.main.uniqueId });
+    });
+    return this.#demand(token, name).described;
+  }
+
+  async export(peer: Peer, tokenName: string, name: string, number: number): Promise<Buffer> {
+    const token = this.#permitted(peer, tokenName, name, 'export');
+    const { main } = this.#version(token, name, number);
+    const material = await exportMaterial(this.#domain, token, main);
+    this.#domain.audit.object('key-exported', peer, token, main, { version: number });
+    return material;
   }
 
   async operate(

@@ -96,6 +96,18 @@ export interface NewNamedKey {
   readonly derived: boolean;
 }
 
+/** The hash of RSA-OAEP, and of its mask generation, by their numbers in PKCS#11 (CKM_, CKG_). */
+export interface OaepHash {
+  readonly hash: number;
+  readonly mgf: number;
+}
+
+export interface WrappedNamedKey extends NewNamedKey {
+  /** RSA-OAEP of an AES-256 key under the token's wrapping key, and AES-KWP of the key under that. */
+  readonly wrapped: Buffer;
+  readonly hash: OaepHash;
+}
+
 /** One use of one version of a named key. */
 export interface NamedKeyUse {
   readonly operation: Operation;
@@ -158,6 +170,18 @@ export interface TokenService {
   /** A greater minAvailableVersion destroys what is older. The caller has checked that the numbers fit each other. */
   configureNamedKey(peer: Peer, token: string, name: string, change: Partial<KeyPolicy>): Promise<NamedKey>;
   deleteNamedKey(peer: Peer, token: string, name: string): Promise<void>;
+  /** SubjectPublicKeyInfo, DER, of the RSA key that keys are wrapped with for importNamedKey. Made when it is first asked for. */
+  wrappingKey(peer: Peer, token: string): Promise<Buffer>;
+  /** The first version of a new name (`next` false; action_prohibited when it is taken), or the next one of a key that is there. */
+  importNamedKey(
+    peer: Peer,
+    token: string,
+    name: string,
+    wanted: WrappedNamedKey,
+    next: boolean,
+  ): Promise<NamedKey>;
+  /** The bytes of a secret key, or PKCS#8: the caller wipes them. key_unextractable unless the key was made to leave. */
+  exportNamedKey(peer: Peer, token: string, name: string, version: number): Promise<Buffer>;
   /** The first certificate is the key's own: the caller has compared the public keys. The others are its issuers'. */
   setNamedKeyCertificates(
     peer: Peer,

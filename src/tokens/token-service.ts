@@ -260,6 +260,9 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     rotateNamedKey: (...asked) => named.rotate(...asked),
     configureNamedKey: (...asked) => named.configure(...asked),
     deleteNamedKey: (...asked) => named.delete(...asked),
+    wrappingKey: (...asked) => named.wrappingKey(...asked),
+    importNamedKey: (...asked) => named.import(...asked),
+    exportNamedKey: (...asked) => named.export(...asked),
     setNamedKeyCertificates: (...asked) => named.setCertificates(...asked),
     operateNamedKey: (...asked) => named.operate(...asked),
     saveLogins: () =>

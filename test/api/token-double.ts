@@ -339,6 +339,9 @@ export function createTokenDouble(): TokenDouble {
     rotateNamedKey: notUsed,
     configureNamedKey: notUsed,
     deleteNamedKey: notUsed,
+    wrappingKey: notUsed,
+    importNamedKey: notUsed,
+    exportNamedKey: notUsed,
     setNamedKeyCertificates: notUsed,
     operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
       admit(peer, token);
