@@ -184,10 +184,11 @@ export class NamedKeys {
     change: Partial<KeyPolicy>,
   ): Promise<NamedKey> {
     const token = this.#permitted(peer, tokenName, name, 'administer');
-    if (change.minAvailableVersion !== undefined) this.#permitted(peer, tokenName, name, 'destroy');
     await this.#inTurn(token, name, async () => {
       const { family } = this.#demand(token, name);
       const policy = { ...family.policy, ...change };
+      if (policy.minAvailableVersion > family.policy.minAvailableVersion)
+        demandAccess(this.#domain, peer, token, name, 'destroy');
       const { main } = family.latest;
       const attributes = new Map([...main.attributes, ...writePolicy(policy)]);
       this.#domain.objects.replace({ ...main, attributes });
