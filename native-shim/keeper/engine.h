@@ -90,7 +90,7 @@ size_t kp_out_max(const struct wire_writer *out);
 /* For kp_derive: one engine each. */
 typedef int kp_derive_function(const struct kp_derivation *d, struct wire_writer *out);
 kp_derive_function kp_ecdh, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key, kp_tls_master, kp_tls_keys,
-    kp_tls_kdf;
+    kp_tls_kdf, kp_kbkdf;
 
 /* The PRF of TLS 1.2 (RFC 5246, 5) over label and up to three more pieces of seed: `length` bytes to `out`. */
 int kp_tls_prf(uint64_t hash, struct wire_bytes secret, struct wire_bytes label, const struct wire_bytes seed[3],

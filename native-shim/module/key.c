@@ -1,6 +1,7 @@
 #include "key.h"
 
 #include "call.h"
+#include "kbkdf.h"
 #include "mechanism.h"
 #include "object.h"
 #include "template.h"
@@ -175,6 +176,8 @@ CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
         return CKR_ARGUMENTS_BAD;
     if (row && row->layout == LAYOUT_tls_master)
         return sk_tls_master(e, m, base, attributes, count, out);
+    if (row && row->layout == LAYOUT_kbkdf)
+        return sk_kbkdf(e, m, base, attributes, count, out);
     rv = sk_mechanism_pack(m, CAN_DERIVE, &packed);
     if (rv != CKR_OK)
         return rv;

@@ -116,10 +116,11 @@ static bool read_mac_length(const CK_MECHANISM *m, struct wire_params *p)
     return true;
 }
 
-/* Structures that hold an initial value themselves: `p` then points into one. */
+/* What is no view into the caller's memory: `p` then points into one. */
 union held {
     CK_AES_CTR_PARAMS ctr;
     CK_AES_CBC_ENCRYPT_DATA_PARAMS iv_data;
+    uint8_t fields[SK_FIELDS_BYTES];
 };
 
 static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union held *held, struct wire_params *p)
@@ -173,6 +174,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_tls_kdf(m, p);
     case LAYOUT_tls_mac:
         return sk_read_tls_mac(m, p);
+    case LAYOUT_kbkdf:
+        return sk_read_kbkdf(m, held->fields, p);
     }
     return false;
 }

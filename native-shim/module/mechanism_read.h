@@ -32,4 +32,8 @@ bool sk_read_tls_keys(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_tls_kdf(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_tls_mac(const CK_MECHANISM *m, struct wire_params *p);
 
+/* `fields` is the place of the packed fields, which `p` then points to. */
+enum { SK_FIELDS_BYTES = 2048 };
+bool sk_read_kbkdf(const CK_MECHANISM *m, uint8_t fields[SK_FIELDS_BYTES], struct wire_params *p);
+
 #endif

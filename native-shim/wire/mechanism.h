@@ -56,9 +56,10 @@ enum wire_layout {
     LAYOUT_tls_master,
     LAYOUT_tls_keys,
     LAYOUT_tls_kdf,
-    LAYOUT_tls_mac
+    LAYOUT_tls_mac,
+    LAYOUT_kbkdf
 };
-enum { WIRE_LAYOUTS = LAYOUT_tls_mac + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_kbkdf + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -97,7 +98,8 @@ enum wire_engine {
     ENGINE_tls_master,
     ENGINE_tls_keys,
     ENGINE_tls_kdf,
-    ENGINE_tls_mac
+    ENGINE_tls_mac,
+    ENGINE_kbkdf
 };
 
 struct wire_mechanism {

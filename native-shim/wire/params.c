@@ -46,6 +46,8 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->part == TLS_MASTER || p->part == TLS_VERSION;
     case LAYOUT_tls_keys:
         return p->part <= TLS_SERVER_IV && p->sizes[0] <= MAC_MAX && p->sizes[1] <= MAC_MAX && p->sizes[2] <= 16;
+    case LAYOUT_kbkdf:
+        return p->sizes[0] <= p->sizes[1] && p->sizes[1] <= WIRE_COMPONENT_MAX;
     case LAYOUT_tls_mac:
         return p->bits >= 1 && p->bits <= MAC_MAX && (p->part == 1 || p->part == 2);
     case LAYOUT_mac_length:
@@ -170,6 +172,13 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->present = wire_read_u8(&r) != 0;
         out->context = wire_read_bytes(&r, UINT16_MAX);
         break;
+    case LAYOUT_kbkdf:
+        out->sizes[0] = wire_read_u32(&r);
+        out->sizes[1] = wire_read_u32(&r);
+        out->hash = wire_read_u64(&r);
+        out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
     case LAYOUT_tls_mac:
         out->hash = wire_read_u64(&r);
         out->bits = wire_read_u32(&r);
@@ -281,6 +290,13 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_bytes(w, p->aad.data, p->aad.length);
         wire_write_u8(w, p->present);
         wire_write_bytes(w, p->context.data, p->context.length);
+        break;
+    case LAYOUT_kbkdf:
+        wire_write_u32(w, p->sizes[0]);
+        wire_write_u32(w, p->sizes[1]);
+        wire_write_u64(w, p->hash);
+        wire_write_bytes(w, p->iv.data, p->iv.length);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
         break;
     case LAYOUT_tls_mac:
         wire_write_u64(w, p->hash);

@@ -13,6 +13,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'derivations.py': {},
   'des.py': LEGACY,
   'functions.py': {},
+  'kbkdf.py': {},
   'secrets.py': LEGACY,
   'tls.py': {},
 };
