@@ -14,6 +14,7 @@ import {
   X509Certificate,
   type KeyObject,
 } from 'node:crypto';
+import { FakeAzureKeys } from './fake-azure-keys.ts';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
 
 export const VERSION = '0123456789abcdef0123456789abcdef';
@@ -74,6 +75,9 @@ export class FakeAzure {
     resource: 'https://vault.azure.net',
   };
 
+  /** What else is in the vault. */
+  readonly keys = new FakeAzureKeys(refuse);
+
   constructor(privateKey: string) {
     this.#private = createPrivateKey(privateKey);
   }
@@ -100,10 +104,18 @@ export class FakeAzure {
     if (line === 'GET /metadata/identity/oauth2/token') return this.#metadata(request, '2018-02-01');
     if (line === 'GET /msi/token') return this.#metadata(request, '2019-08-01');
     this.#checkToken(request);
-    if (url.search !== '?api-version=7.4') refuse(400, 'BadParameter', `api-version ${url.search}`);
+    if (url.searchParams.get('api-version') !== '7.4')
+      refuse(400, 'BadParameter', `api-version ${url.search}`);
     const { version, enabled, allows } = this.behaviour;
     if (!allows) refuse(403, 'Forbidden', 'Caller is not authorized to perform action', 'ForbiddenByRbac');
     if (line === 'GET /keys/kek') return this.#bundle(request);
+    if (/^\/keys(\/|$)/.test(url.pathname) && !url.pathname.startsWith('/keys/kek/')) {
+      const { body, headers } = request;
+      if (body.length > 0 && headers['content-type'] !== 'application/json')
+        refuse(400, 'BadParameter', 'content type');
+      const fields = body.length === 0 ? null : (JSON.parse(body.toString()) as Record<string, unknown>);
+      return this.keys.answer(method, url, fields);
+    }
     const [, used, operation] =
       /^POST \/keys\/kek\/([0-9a-f]{32})\/(wrapkey|unwrapkey)$/.exec(line) ??
       refuse(404, 'KeyNotFound', `A key with (name/id) ${url.pathname} was not found in this key vault.`);

@@ -1,4 +1,5 @@
 /** Requests to Azure Key Vault or Managed HSM, and what its answers mean. */
+import { SidekeyError } from '../../errors.ts';
 import type { HttpReply } from '../http/http-client.ts';
 import { parseJson, textAt } from '../http/json-secret.ts';
 import type { ServiceCaller, Verdict } from '../http/service-call.ts';
@@ -23,6 +24,20 @@ export function judgeAzure(reply: HttpReply): Verdict {
   return { is: status === 408 || status === 429 || status >= 500 ? 'again' : 'refused', reason };
 }
 
+export interface AzureCallOptions {
+  /** Absent: POST with a body, GET without. */
+  readonly method?: 'DELETE';
+  readonly query?: Readonly<Record<string, string>>;
+  /** A status that is an answer as well. */
+  readonly accepts?: number;
+  /** What BadParameter means where the caller's data may be to blame; absent: a refusal. */
+  readonly badParameter?: 'encrypted_data_invalid';
+}
+
+function isBadParameter({ status, body }: HttpReply): boolean {
+  return status === 400 && textAt(parseJson(body), 'error', 'code') === 'BadParameter';
+}
+
 export class AzureClient {
   readonly #vault: URL;
   readonly #caller: ServiceCaller;
@@ -38,16 +53,25 @@ export class AzureClient {
   }
 
   /** Rejects with provider_refused or provider_unreachable. `body` null: GET. */
-  async call(what: string, path: string, body: Buffer | null): Promise<HttpReply> {
+  async call(
+    what: string,
+    path: string,
+    body: Buffer | null,
+    options: AzureCallOptions = {},
+  ): Promise<HttpReply> {
     const resource = (this.#resource ??= await this.#askResource(what, path));
     let claims: string | null = null;
     return this.#caller.call({
       what,
       prepare: async (signal) =>
-        this.#request(path, body, `Bearer ${await this.#tokens.get(resource, signal)}`),
+        this.#request(path, body, `Bearer ${await this.#tokens.get(resource, signal)}`, options),
       judge: (reply) => {
         claims = parseChallenge(reply.headers['www-authenticate']).claims;
-        return judgeAzure(reply);
+        if (reply.status === options.accepts) return { is: 'ok' };
+        const verdict = judgeAzure(reply);
+        if (options.badParameter !== undefined && verdict.is === 'refused' && isBadParameter(reply))
+          throw new SidekeyError(options.badParameter, `${what}: ${verdict.reason}`);
+        return verdict;
       },
       reauthenticate: () => this.#tokens.drop(claims),
     });
@@ -64,12 +88,19 @@ export class AzureClient {
     return checkResource(what, this.#vault, parseChallenge(reply.headers['www-authenticate']).resource);
   }
 
-  #request(path: string, body: Buffer | null, authorization: string | null) {
+  #request(
+    path: string,
+    body: Buffer | null,
+    authorization: string | null,
+    { method, query }: AzureCallOptions = {},
+  ) {
     const headers = {
       ...(authorization === null ? {} : { authorization }),
       ...(body ? { 'content-type': 'application/json' } : {}),
     };
-    const url = new URL(`/${path}?api-version=${API_VERSION}`, this.#vault);
-    return { method: body ? ('POST' as const) : ('GET' as const), url, headers, body };
+    const url = new URL(`/${path}`, this.#vault);
+    for (const [name, value] of Object.entries({ ...query, 'api-version': API_VERSION }))
+      url.searchParams.set(name, value);
+    return { method: method ?? (body ? ('POST' as const) : ('GET' as const)), url, headers, body };
   }
 }

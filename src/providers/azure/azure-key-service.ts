@@ -20,6 +20,7 @@ import {
 } from '../wrapped-key.ts';
 import { AzureClient } from './azure-client.ts';
 import { azureSchema, type AzureOptions } from './azure-options.ts';
+import { AzureResidentKeys } from './azure-resident-keys.ts';
 import { AzureTokens } from './azure-tokens.ts';
 
 const KIND = 'azure-key-vault';
@@ -119,7 +120,16 @@ export function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeySer
   });
   const client = new AzureClient(new URL(options.vault), options.resource ?? null, vault.caller, tokens);
   const kek = new AzureKey(name, options.key, client);
+  const resident = new AzureResidentKeys({
+    what: `provider "${name}"`,
+    kek: options.key,
+    client,
+    isHsm: options['resident-protection'] === 'hsm',
+    timeoutMs: options.timeout,
+    clock,
+  });
   return {
+    resident,
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

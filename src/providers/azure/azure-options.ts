@@ -35,6 +35,8 @@ export const azureSchema = z.strictObject({
   auth,
   authority: serviceUrl.optional(),
   resource: z.url().optional(),
+  // Of new resident keys; a managed HSM has no other than `hsm`.
+  'resident-protection': z.enum(['software', 'hsm']).default('software'),
   ...httpKeys,
 });
 

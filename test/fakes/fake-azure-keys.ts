@@ -1,0 +1,191 @@
+/** The other keys of the strict Azure vault: made, listed in pages, in versions, used by real cryptography, and deleted as a whole. */
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  privateDecrypt,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
+import { decodeDer } from '../../src/wire/ecdsa-signature.ts';
+import { signDigest } from './sign-digest.ts';
+
+export type AzureRefusal = (status: number, code: string, message: string, inner?: string) => never;
+
+interface Version {
+  readonly version: string;
+  readonly kty: string;
+  readonly crv: string | null;
+  readonly operations: readonly string[];
+  readonly created: number;
+  readonly privateKey: KeyObject;
+  enabled: boolean;
+}
+
+const CURVES: Readonly<Record<string, { name: string; bits: number }>> = {
+  'P-256': { name: 'P-256', bits: 256 },
+  'P-384': { name: 'P-384', bits: 384 },
+  'P-521': { name: 'P-521', bits: 521 },
+  'P-256K': { name: 'secp256k1', bits: 256 },
+};
+const EC_ALGORITHM: Readonly<Record<string, string>> = {
+  'P-256': 'ES256',
+  'P-384': 'ES384',
+  'P-521': 'ES512',
+  'P-256K': 'ES256K',
+};
+const HASHES: Readonly<Record<string, string>> = { 256: 'sha256', 384: 'sha384', 512: 'sha512' };
+const OPENINGS: Readonly<Record<string, { padding: number; oaepHash?: string }>> = {
+  'RSA-OAEP-256': { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' },
+  'RSA-OAEP': { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
+  RSA1_5: { padding: constants.RSA_PKCS1_PADDING },
+};
+const OPERATIONS = ['sign', 'verify', 'encrypt', 'decrypt', 'wrapKey', 'unwrapKey'];
+
+export class FakeAzureKeys {
+  readonly #refuse: AzureRefusal;
+  readonly #keys = new Map<string, Version[]>();
+  readonly #deleted = new Set<string>();
+  /** Most entries of a page. */
+  page = 2;
+
+  constructor(refuse: AzureRefusal) {
+    this.#refuse = refuse;
+  }
+
+  /** A further version of a key. */
+  add(name: string, kty: string, crv: string | null, bits: number, operations: readonly string[]): Version {
+    const privateKey = kty.startsWith('RSA')
+      ? generateKeyPairSync('rsa', { modulusLength: bits }).privateKey
+      : generateKeyPairSync('ec', { namedCurve: CURVES[crv ?? '']?.name ?? '' }).privateKey;
+    const made: Version = {
+      ...{ version: randomBytes(16).toString('hex'), kty, crv, operations, privateKey, enabled: true },
+      created: Math.floor(Date.now() / 1000),
+    };
+    this.#keys.set(name, [...(this.#keys.get(name) ?? []), made]);
+    return made;
+  }
+
+  /** `fields`: null without a body. */
+  answer(method: string, url: URL, fields: Record<string, unknown> | null): object {
+    const [, name = '', part = '', verb = ''] = url.pathname.split('/').slice(1);
+    if ((method === 'POST') !== (fields !== null)) this.#refuse(400, 'BadParameter', 'a body');
+    if (method === 'GET' && name === '') return this.#listKeys(url);
+    if (method === 'POST' && part === 'create') return this.#create(name, fields ?? {});
+    const versions = this.#versions(name);
+    if (method === 'DELETE' && part === '') return this.#delete(name, versions);
+    if (method === 'GET' && part === 'versions') return this.#listVersions(name, versions, url);
+    const version = part === '' ? versions.at(-1) : versions.find((each) => each.version === part);
+    if (!version) return this.#refuse(404, 'KeyNotFound', `${name}/${part} was not found`);
+    if (method === 'GET') return this.#bundle(name, version);
+    if (!version.enabled) this.#refuse(403, 'Forbidden', `${verb} on a disabled key`, 'KeyDisabled');
+    if (!version.operations.includes(verb))
+      this.#refuse(403, 'Forbidden', `Operation ${verb} is not permitted on this key.`);
+    return this.#use(name, version, verb, fields ?? {});
+  }
+
+  #versions(name: string): Version[] {
+    return (
+      this.#keys.get(name) ?? this.#refuse(404, 'KeyNotFound', `${name} was not found in this key vault.`)
+    );
+  }
+
+  /** Its ids name another host, as those of emulators do. */
+  #kid(name: string, version = ''): string {
+    return `https://name.vault.azure.net/keys/${name}${version && `/${version}`}`;
+  }
+
+  #bundle(name: string, { version, kty, crv, operations, created, privateKey, enabled }: Version): object {
+    const { n, e, x, y } = createPublicKey(privateKey).export({ format: 'jwk' });
+    const numbers = crv === null ? { n, e } : { crv, x, y };
+    const key = { kid: this.#kid(name, version), kty, key_ops: operations, ...numbers };
+    return { key, attributes: { enabled, created, updated: created, recoverableDays: 90 } };
+  }
+
+  #paged(url: URL, entries: readonly object[]): object {
+    const size = Number(url.searchParams.get('maxresults'));
+    if (!(size >= 1 && size <= 25)) this.#refuse(400, 'BadParameter', 'maxresults');
+    const from = Number(url.searchParams.get('$skiptoken') ?? 0);
+    const to = from + Math.min(size, this.page);
+    const next = `https://name.vault.azure.net${url.pathname}?api-version=7.4&$skiptoken=${to}&maxresults=${size}`;
+    return { value: entries.slice(from, to), nextLink: to < entries.length ? next : null };
+  }
+
+  #listKeys(url: URL): object {
+    const entries = [...this.#keys].map(([name, versions]) => ({
+      ...{ kid: this.#kid(name), attributes: { enabled: versions.at(-1)?.enabled } },
+    }));
+    return this.#paged(url, entries);
+  }
+
+  #listVersions(name: string, versions: readonly Version[], url: URL): object {
+    const entries = versions.map(({ version, enabled, created }) => ({
+      ...{ kid: this.#kid(name, version), attributes: { enabled, created } },
+    }));
+    return this.#paged(url, entries);
+  }
+
+  #create(
+    name: string,
+    { kty, key_size: bits, crv, key_ops: operations, ...others }: Record<string, unknown>,
+  ): object {
+    const isKey =
+      (/^RSA(-HSM)?$/.test(String(kty)) && [2048, 3072, 4096].includes(Number(bits)) && crv === undefined) ||
+      (/^EC(-HSM)?$/.test(String(kty)) && CURVES[String(crv)] !== undefined && bits === undefined);
+    const isUsed = Array.isArray(operations) && operations.every((each) => OPERATIONS.includes(String(each)));
+    if (!isKey || !isUsed || Object.keys(others).length > 0 || !/^[0-9A-Za-z-]{1,127}$/.test(name))
+      return this.#refuse(400, 'BadParameter', 'create');
+    if (this.#deleted.has(name))
+      this.#refuse(409, 'Conflict', `${name} is deleted`, 'ObjectIsDeletedButRecoverable');
+    const curve = crv === undefined ? null : String(crv);
+    return this.#bundle(name, this.add(name, String(kty), curve, Number(bits), operations));
+  }
+
+  #delete(name: string, versions: readonly Version[]): object {
+    this.#keys.delete(name);
+    this.#deleted.add(name);
+    const deletedDate = Math.floor(Date.now() / 1000);
+    const [last] = versions.slice(-1);
+    const recovery = { recoveryId: `https://name.vault.azure.net/deletedkeys/${name}`, deletedDate };
+    const bundle = last ? this.#bundle(name, last) : {};
+    return { ...bundle, ...recovery, scheduledPurgeDate: deletedDate + 90 * 86_400 };
+  }
+
+  #use(
+    name: string,
+    version: Version,
+    verb: string,
+    { alg, value, ...others }: Record<string, unknown>,
+  ): object {
+    if (Object.keys(others).length > 0) this.#refuse(400, 'BadParameter', 'fields');
+    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value))
+      return this.#refuse(400, 'BadParameter', 'value');
+    const bytes = Buffer.from(value, 'base64url');
+    const result =
+      verb === 'sign' ? this.#sign(version, String(alg), bytes) : this.#open(version, String(alg), bytes);
+    return { kid: this.#kid(name, version.version), value: result.toString('base64url') };
+  }
+
+  #sign({ crv, privateKey }: Version, alg: string, digest: Buffer): Buffer {
+    const hash = HASHES[/\d+/.exec(alg)?.[0] ?? ''] ?? '';
+    const isKnown = crv === null ? /^[RP]S(256|384|512)$/.test(alg) : alg === EC_ALGORITHM[crv];
+    if (!isKnown || digest.length !== createHash(hash).digest().length)
+      return this.#refuse(400, 'BadParameter', `${alg} of ${digest.length} bytes`);
+    if (crv === null) {
+      const scheme = alg.startsWith('P') ? 'rsa-pss' : 'rsa-pkcs1';
+      return signDigest(privateKey, { scheme, hash }, digest);
+    }
+    const der = signDigest(privateKey, { scheme: 'ecdsa', hash }, digest);
+    return decodeDer(der, CURVES[crv]?.bits ?? 0) ?? this.#refuse(500, 'InternalError', 'ecdsa');
+  }
+
+  #open({ privateKey }: Version, alg: string, ciphertext: Buffer): Buffer {
+    const how = OPENINGS[alg] ?? this.#refuse(400, 'BadParameter', alg);
+    try {
+      return privateDecrypt({ key: privateKey, ...how }, ciphertext);
+    } catch {
+      return this.#refuse(400, 'BadParameter', 'The parameter is incorrect.');
+    }
+  }
+}
