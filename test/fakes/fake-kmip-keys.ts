@@ -1,0 +1,376 @@
+/**
+ * What PyKMIP does not do of a KMIP server, as a script for FakeKmip: links, digests, salts, elliptic curves, decryption by RSA, AES without
+ * padding, keys for HMAC, and state rules. Strict: fields in the specification's order and no others. Its cryptography is real.
+ */
+import {
+  constants,
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createPublicKey,
+  generateKeyPairSync,
+  privateDecrypt,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
+import { decodeAttributes, encodeFilter } from '../../src/providers/kmip/attributes.ts';
+import * as message from '../../src/providers/kmip/message.ts';
+import type { KmipVersion, Payload } from '../../src/providers/kmip/message.ts';
+import * as tables from '../../src/providers/kmip/tables.ts';
+import { decodeTtlv, encodeTtlv, type TtlvItem } from '../../src/providers/kmip/ttlv.ts';
+import { decodeDer } from '../../src/wire/ecdsa-signature.ts';
+import type { KmipScript } from './fake-kmip.ts';
+import { signDigest } from './sign-digest.ts';
+
+const { bytes, enumeration, findBytes, findNumber, findStructure, findText, integer, structure, text } =
+  message;
+const { TAG, OLD_TAG, OPERATION, STATE, USAGE, OBJECT_TYPE, CRYPTOGRAPHIC_ALGORITHM: ALGORITHM } = tables;
+const { PADDING_METHOD: PADDING, BLOCK_CIPHER_MODE: MODE, HASHING_ALGORITHM: HASHING } = tables;
+const { RECOMMENDED_CURVE: CURVE, KEY_FORMAT_TYPE: FORMAT } = tables;
+
+const CRYPT = [
+  TAG.UniqueIdentifier,
+  TAG.CryptographicParameters,
+  TAG.Data,
+  TAG.IVCounterNonce,
+  TAG.AuthenticatedEncryptionAdditionalData,
+  TAG.AuthenticatedEncryptionTag,
+];
+/** Every field that an operation may have here, in order. */
+const FIELDS: Readonly<Record<number, readonly number[]>> = {
+  [OPERATION.Query]: [TAG.QueryFunction],
+  [OPERATION.Locate]: [TAG.MaximumItems, TAG.Attribute, TAG.Attributes],
+  [OPERATION.GetAttributes]: [TAG.UniqueIdentifier, TAG.AttributeName, TAG.AttributeReference],
+  [OPERATION.Create]: [TAG.ObjectType, OLD_TAG.TemplateAttribute, TAG.Attributes],
+  [OPERATION.CreateKeyPair]: [
+    OLD_TAG.CommonTemplateAttribute,
+    TAG.CommonAttributes,
+    OLD_TAG.PrivateKeyTemplateAttribute,
+    TAG.PrivateKeyAttributes,
+    OLD_TAG.PublicKeyTemplateAttribute,
+    TAG.PublicKeyAttributes,
+  ],
+  [OPERATION.Activate]: [TAG.UniqueIdentifier],
+  [OPERATION.Revoke]: [TAG.UniqueIdentifier, TAG.RevocationReason],
+  [OPERATION.Destroy]: [TAG.UniqueIdentifier],
+  [OPERATION.Get]: [TAG.UniqueIdentifier, TAG.KeyFormatType],
+  [OPERATION.Sign]: [TAG.UniqueIdentifier, TAG.CryptographicParameters, TAG.Data, TAG.DigestedData],
+  [OPERATION.MAC]: [TAG.UniqueIdentifier, TAG.CryptographicParameters, TAG.Data],
+  [OPERATION.Encrypt]: CRYPT,
+  [OPERATION.Decrypt]: CRYPT,
+};
+const CURVES: Readonly<Record<number, { name: string; bits: number }>> = {
+  [CURVE.P256]: { name: 'P-256', bits: 256 },
+  [CURVE.P384]: { name: 'P-384', bits: 384 },
+  [CURVE.P521]: { name: 'P-521', bits: 521 },
+  [CURVE.SECP256K1]: { name: 'secp256k1', bits: 256 },
+};
+const TRANSPARENT_EC = 0x15;
+
+interface Held {
+  readonly id: string;
+  readonly attributes: TtlvItem[];
+  readonly key: KeyObject | null;
+  readonly secret: Buffer;
+  state: number;
+}
+
+class No extends Error {
+  readonly reason: number;
+
+  constructor(reason: number, message: string) {
+    super(message);
+    this.reason = reason;
+  }
+}
+
+function refuse(reason: keyof typeof tables.RESULT_REASON, why: string): never {
+  throw new No(tables.RESULT_REASON[reason], why);
+}
+
+function hashName(number: number | null): string {
+  const name = Object.entries(HASHING).find(([, each]) => each === number)?.[0];
+  return name?.toLowerCase() ?? refuse('InvalidMessage', `hash ${number}`);
+}
+
+export class FakeKmipKeys {
+  readonly #version: KmipVersion;
+  readonly #held = new Map<string, Held>();
+  #next = 1;
+
+  constructor(version: KmipVersion) {
+    this.#version = version;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  readonly script: KmipScript = (socket, request) => {
+    const top = decodeTtlv(request);
+    const all = top.type === 'structure' ? top.value : [];
+    const item = findStructure(all, TAG.BatchItem);
+    const operation = findNumber(item, TAG.Operation) ?? 0;
+    socket.write(this.#answer(operation, findStructure(item, TAG.RequestPayload)));
+  };
+
+  #answer(operation: number, payload: Payload): Buffer {
+    const header = structure(
+      TAG.ResponseHeader,
+      message.encodeVersion(this.#version),
+      integer(TAG.BatchCount, 1),
+    );
+    const item = [enumeration(TAG.Operation, operation)];
+    try {
+      const answer = structure(TAG.ResponsePayload, ...this.#do(operation, payload));
+      item.push(enumeration(TAG.ResultStatus, 0), answer);
+    } catch (error) {
+      if (!(error instanceof No)) throw error;
+      item.push(enumeration(TAG.ResultStatus, 1), enumeration(TAG.ResultReason, error.reason));
+      item.push(text(TAG.ResultMessage, error.message));
+    }
+    return encodeTtlv(structure(TAG.ResponseMessage, header, structure(TAG.BatchItem, ...item)));
+  }
+
+  #do(operation: number, payload: Payload): Payload {
+    if (operation === OPERATION.DiscoverVersions) return [message.encodeVersion(this.#version)];
+    const order = FIELDS[operation] ?? refuse('OperationNotSupported', `${operation}`);
+    const places = payload.map(({ tag }) => order.indexOf(tag));
+    if (places.includes(-1) || places.some((place, at) => place < (places[at - 1] ?? 0)))
+      refuse('InvalidMessage', `fields ${payload.map(({ tag }) => tag.toString(16)).join()}`);
+    if (operation === OPERATION.Query)
+      return Object.keys(FIELDS).map((each) => enumeration(TAG.Operation, Number(each)));
+    if (operation === OPERATION.Locate) return this.#locate(payload);
+    if (operation === OPERATION.Create) return this.#create(payload);
+    if (operation === OPERATION.CreateKeyPair) return this.#createPair(payload);
+    const id = findText(payload, TAG.UniqueIdentifier) ?? '';
+    const held = this.#held.get(id) ?? refuse('ObjectNotFound', id);
+    return [text(TAG.UniqueIdentifier, id), ...this.#use(operation, held, payload)];
+  }
+
+  #use(operation: number, held: Held, payload: Payload): Payload {
+    if (operation === OPERATION.GetAttributes) return this.#attributes(held);
+    if (operation === OPERATION.Get) return this.#get(held, payload);
+    if (operation === OPERATION.Activate) {
+      if (held.state !== STATE.PreActive) refuse('WrongKeyLifecycleState', 'not pre-active');
+      held.state = STATE.Active;
+      return [];
+    }
+    if (operation === OPERATION.Revoke) {
+      held.state = STATE.Deactivated;
+      return [];
+    }
+    if (operation === OPERATION.Destroy) {
+      if (held.state === STATE.Active) refuse('WrongKeyLifecycleState', 'active');
+      this.#held.delete(held.id);
+      return [];
+    }
+    if (held.state !== STATE.Active) refuse('WrongKeyLifecycleState', 'not active');
+    const data = findBytes(payload, TAG.Data);
+    const parameters = findStructure(payload, TAG.CryptographicParameters);
+    if (operation === OPERATION.Sign)
+      return this.#sign(held, parameters, data, findBytes(payload, TAG.DigestedData));
+    if (operation === OPERATION.MAC) return this.#mac(held, parameters, data ?? Buffer.alloc(0));
+    return this.#crypt(operation, held, parameters, payload);
+  }
+
+  #locate(payload: Payload): Payload {
+    const wanted = decodeAttributes(payload);
+    const hits = [...this.#held.values()].filter((held) =>
+      wanted.every((attribute) =>
+        this.#described(held).some((each) => encodeTtlv(each).equals(encodeTtlv(attribute))),
+      ),
+    );
+    const max = findNumber(payload, TAG.MaximumItems) ?? hits.length;
+    return hits.slice(0, max).map(({ id }) => text(TAG.UniqueIdentifier, id));
+  }
+
+  #described({ attributes, state }: Held): TtlvItem[] {
+    return [...attributes, enumeration(TAG.State, state)];
+  }
+
+  #attributes(held: Held): Payload {
+    return encodeFilter(this.#version, this.#described(held));
+  }
+
+  #hold(type: number, given: readonly TtlvItem[], key: KeyObject | null, secret: Buffer): Held {
+    const taken = given.filter(({ tag }) => tag === TAG.Name).map((name) => encodeTtlv(name));
+    for (const other of this.#held.values())
+      if (other.attributes.some((each) => taken.some((name) => encodeTtlv(each).equals(name))))
+        refuse('PermissionDenied', 'the name is taken');
+    const now: TtlvItem = {
+      tag: TAG.InitialDate,
+      type: 'dateTime',
+      value: BigInt(Math.floor(Date.now() / 1000)),
+    };
+    const attributes = [enumeration(TAG.ObjectType, type), ...given, now];
+    const held = { id: `id-${this.#next++}`, attributes, key, secret, state: STATE.PreActive };
+    this.#held.set(held.id, held);
+    return held;
+  }
+
+  /** Of a template (1.x) or a structure of attributes (2.x). */
+  #given(payload: Payload, old: number, recent: number): TtlvItem[] {
+    const isRecent = this.#version.major >= 2;
+    const parts = findStructure(payload, isRecent ? recent : old);
+    return isRecent ? [...parts] : decodeAttributes(parts);
+  }
+
+  #create(payload: Payload): Payload {
+    const given = this.#given(payload, OLD_TAG.TemplateAttribute, TAG.Attributes);
+    const bits = findNumber(given, TAG.CryptographicLength) ?? 0;
+    const algorithm = findNumber(given, TAG.CryptographicAlgorithm);
+    const isAes = algorithm === ALGORITHM.AES && [128, 192, 256].includes(bits);
+    if (!isAes && !(algorithm === ALGORITHM.HMACSHA256 && bits % 8 === 0 && bits > 0))
+      refuse('InvalidMessage', `algorithm ${algorithm} of ${bits}`);
+    const held = this.#hold(OBJECT_TYPE.SymmetricKey, given, null, randomBytes(bits / 8));
+    return [enumeration(TAG.ObjectType, OBJECT_TYPE.SymmetricKey), text(TAG.UniqueIdentifier, held.id)];
+  }
+
+  #createPair(payload: Payload): Payload {
+    const common = this.#given(payload, OLD_TAG.CommonTemplateAttribute, TAG.CommonAttributes);
+    const bits = findNumber(common, TAG.CryptographicLength) ?? 0;
+    const domain = findStructure(common, TAG.CryptographicDomainParameters);
+    const curve = CURVES[findNumber(domain, TAG.RecommendedCurve) ?? 0];
+    const isRsa = findNumber(common, TAG.CryptographicAlgorithm) === ALGORITHM.RSA;
+    if (isRsa ? bits < 2048 : curve?.bits !== bits) refuse('InvalidMessage', `${bits} bits`);
+    const { privateKey, publicKey } = isRsa
+      ? generateKeyPairSync('rsa', { modulusLength: bits })
+      : generateKeyPairSync('ec', { namedCurve: curve?.name ?? '' });
+    const half = (old: number, recent: number) => [...common, ...this.#given(payload, old, recent)];
+    const shown = half(OLD_TAG.PublicKeyTemplateAttribute, TAG.PublicKeyAttributes);
+    const open = this.#hold(OBJECT_TYPE.PublicKey, shown, publicKey, Buffer.alloc(0));
+    const link = structure(
+      TAG.Link,
+      enumeration(TAG.LinkType, tables.LINK_TYPE.PublicKeyLink),
+      text(TAG.LinkedObjectIdentifier, open.id),
+    );
+    const kept = [...half(OLD_TAG.PrivateKeyTemplateAttribute, TAG.PrivateKeyAttributes), link];
+    const secret = this.#hold(OBJECT_TYPE.PrivateKey, kept, privateKey, Buffer.alloc(0));
+    return [text(TAG.PrivateKeyUniqueIdentifier, secret.id), text(TAG.PublicKeyUniqueIdentifier, open.id)];
+  }
+
+  /** Keys of curves come in a structure that nobody here reads, unless X.509 is asked for. */
+  #get({ key, attributes }: Held, payload: Payload): Payload {
+    const isPublic = findNumber(attributes, TAG.ObjectType) === OBJECT_TYPE.PublicKey;
+    if (!key || !isPublic) return refuse('PermissionDenied', 'what is secret stays here');
+    const isX509 = findNumber(payload, TAG.KeyFormatType) === FORMAT.X509;
+    const isRsa = key.asymmetricKeyType === 'rsa';
+    const format = isX509 ? FORMAT.X509 : isRsa ? FORMAT.PKCS1 : TRANSPARENT_EC;
+    const type = format === FORMAT.PKCS1 ? 'pkcs1' : 'spki';
+    const material =
+      format === TRANSPARENT_EC
+        ? structure(TAG.KeyMaterial)
+        : bytes(
+            TAG.KeyMaterial,
+            createPublicKey(key.export({ format: 'pem', type: 'spki' })).export({ format: 'der', type }),
+          );
+    const block = structure(
+      TAG.KeyBlock,
+      enumeration(TAG.KeyFormatType, format),
+      structure(TAG.KeyValue, material),
+    );
+    return [structure(TAG.PublicKey, block)];
+  }
+
+  #demand({ attributes }: Held, bit: number): void {
+    const usage = findNumber(attributes, TAG.CryptographicUsageMask) ?? 0;
+    if ((usage & bit) === 0) refuse('PermissionDenied', `usage ${usage}`);
+  }
+
+  #sign(held: Held, parameters: Payload, data: Buffer | null, given: Buffer | null): Payload {
+    this.#demand(held, USAGE.Sign);
+    const hash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
+    if ((data === null) === (given === null)) refuse('InvalidMessage', 'data or digest');
+    const digest =
+      given ??
+      createHash(hash)
+        .update(data ?? '')
+        .digest();
+    if (digest.length !== createHash(hash).digest().length) refuse('InvalidMessage', 'digest');
+    const { key } = held;
+    if (!key) return refuse('PermissionDenied', 'no private key');
+    const domain = findStructure(held.attributes, TAG.CryptographicDomainParameters);
+    const curve = CURVES[findNumber(domain, TAG.RecommendedCurve) ?? 0];
+    if (curve) {
+      const der = signDigest(key, { scheme: 'ecdsa', hash }, digest);
+      // Both forms are found among servers.
+      const form = this.#version.major >= 2 ? decodeDer(der, curve.bits) : der;
+      return [bytes(TAG.SignatureData, form ?? der)];
+    }
+    const padding = findNumber(parameters, TAG.PaddingMethod);
+    const saltBytes = findNumber(parameters, TAG.SaltLength);
+    if (padding === PADDING.PKCS1v15)
+      return [bytes(TAG.SignatureData, signDigest(key, { scheme: 'rsa-pkcs1', hash }, digest))];
+    if (padding !== PADDING.PSS || saltBytes === null) return refuse('InvalidMessage', 'padding or salt');
+    this.#checkMask(parameters, hash);
+    return [bytes(TAG.SignatureData, signDigest(key, { scheme: 'rsa-pss', hash, saltBytes }, digest))];
+  }
+
+  #checkMask(parameters: Payload, hash: string): void {
+    const mask = findNumber(parameters, TAG.MaskGeneratorHashingAlgorithm);
+    if (findNumber(parameters, TAG.MaskGenerator) !== 1 || hashName(mask) !== hash)
+      refuse('InvalidMessage', 'mask generator');
+  }
+
+  #mac(held: Held, parameters: Payload, data: Buffer): Payload {
+    this.#demand(held, USAGE.MACGenerate);
+    if (findNumber(parameters, TAG.CryptographicAlgorithm) !== ALGORITHM.HMACSHA256)
+      refuse('InvalidMessage', 'algorithm');
+    return [bytes(TAG.MACData, createHmac('sha256', held.secret).update(data).digest())];
+  }
+
+  #crypt(operation: number, held: Held, parameters: Payload, payload: Payload): Payload {
+    const isEncrypt = operation === OPERATION.Encrypt;
+    this.#demand(held, isEncrypt ? USAGE.Encrypt : USAGE.Decrypt);
+    try {
+      return held.key
+        ? this.#open(held.key, parameters, payload)
+        : this.#aes(isEncrypt, held, parameters, payload);
+    } catch (error) {
+      if (error instanceof No) throw error;
+      return refuse('CryptographicFailure', 'it does not open');
+    }
+  }
+
+  #open(key: KeyObject, parameters: Payload, payload: Payload): Payload {
+    const data = findBytes(payload, TAG.Data) ?? Buffer.alloc(0);
+    if (findNumber(parameters, TAG.PaddingMethod) === PADDING.PKCS1v15)
+      return [bytes(TAG.Data, privateDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, data))];
+    const oaepHash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
+    this.#checkMask(parameters, oaepHash);
+    const oaepLabel = findBytes(parameters, TAG.PSource);
+    const padding = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash };
+    return [bytes(TAG.Data, privateDecrypt({ key, ...padding, ...(oaepLabel ? { oaepLabel } : {}) }, data))];
+  }
+
+  #aes(isEncrypt: boolean, { secret }: Held, parameters: Payload, payload: Payload): Payload {
+    const data = findBytes(payload, TAG.Data) ?? Buffer.alloc(0);
+    const iv = findBytes(payload, TAG.IVCounterNonce);
+    const mode = findNumber(parameters, TAG.BlockCipherMode);
+    const bits = secret.length * 8;
+    if (mode === MODE.GCM) return this.#gcm(isEncrypt, secret, iv ?? Buffer.alloc(0), parameters, payload);
+    const name = mode === MODE.CBC ? 'cbc' : mode === MODE.ECB ? 'ecb' : refuse('InvalidMessage', 'mode');
+    const padding = findNumber(parameters, TAG.PaddingMethod);
+    if (padding !== PADDING.PKCS5 && padding !== PADDING.None) refuse('InvalidMessage', 'padding');
+    const make = isEncrypt ? createCipheriv : createDecipheriv;
+    const cipher = make(`aes-${bits}-${name}`, secret, iv).setAutoPadding(padding === PADDING.PKCS5);
+    return [bytes(TAG.Data, Buffer.concat([cipher.update(data), cipher.final()]))];
+  }
+
+  #gcm(isEncrypt: boolean, secret: Buffer, iv: Buffer, parameters: Payload, payload: Payload): Payload {
+    const data = findBytes(payload, TAG.Data) ?? Buffer.alloc(0);
+    const aad = findBytes(payload, TAG.AuthenticatedEncryptionAdditionalData) ?? Buffer.alloc(0);
+    const authTagLength = findNumber(parameters, TAG.TagLength) ?? refuse('InvalidMessage', 'tag length');
+    const name = `aes-${secret.length * 8}-gcm` as 'aes-256-gcm';
+    if (isEncrypt) {
+      const cipher = createCipheriv(name, secret, iv, { authTagLength }).setAAD(aad);
+      const body = Buffer.concat([cipher.update(data), cipher.final()]);
+      return [bytes(TAG.Data, body), bytes(TAG.AuthenticatedEncryptionTag, cipher.getAuthTag())];
+    }
+    const tag = findBytes(payload, TAG.AuthenticatedEncryptionTag) ?? Buffer.alloc(0);
+    const decipher = createDecipheriv(name, secret, iv, { authTagLength }).setAAD(aad).setAuthTag(tag);
+    return [bytes(TAG.Data, Buffer.concat([decipher.update(data), decipher.final()]))];
+  }
+}
