@@ -2,6 +2,7 @@
 import { accessExplainCommand } from './access-command.ts';
 import { agentCommand } from './agent-command.ts';
 import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
+import { cacheListCommand, cacheWipeCommand } from './cache-commands.ts';
 import { keysCertCommand, keysCsrCommand } from './certificate-commands.ts';
 import type { Command } from './command.ts';
 import { decryptCommand, encryptCommand } from './crypt-commands.ts';
@@ -17,10 +18,12 @@ import { completionCommand } from './completion-command.ts';
 import { configCheckCommand } from './config-command.ts';
 import { datakeyCommand } from './datakey-command.ts';
 import { doctorCommand } from './doctor-command.ts';
+import { eventsCommand } from './events-command.ts';
 import { explainCommand } from './explain-command.ts';
 import { initCommand } from './init-command.ts';
 import { keysListCommand, keysShowCommand } from './keys-command.ts';
 import { statusCommand } from './status-command.ts';
+import { usageCommand } from './usage-command.ts';
 
 export const COMMANDS: readonly Command[] = [
   initCommand,
@@ -42,6 +45,10 @@ export const COMMANDS: readonly Command[] = [
   keysExportPublicCommand,
   keysCsrCommand,
   keysCertCommand,
+  cacheListCommand,
+  cacheWipeCommand,
+  eventsCommand,
+  usageCommand,
   accessExplainCommand,
   auditTailCommand,
   auditVerifyCommand,
