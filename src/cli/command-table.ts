@@ -20,6 +20,7 @@ import { datakeyCommand } from './datakey-command.ts';
 import { doctorCommand } from './doctor-command.ts';
 import { eventsCommand } from './events-command.ts';
 import { explainCommand } from './explain-command.ts';
+import { keysImportCommand } from './import-command.ts';
 import { initCommand } from './init-command.ts';
 import { keysListCommand, keysShowCommand } from './keys-command.ts';
 import { statusCommand } from './status-command.ts';
@@ -42,6 +43,7 @@ export const COMMANDS: readonly Command[] = [
   keysCreateCommand,
   keysRotateCommand,
   keysDestroyCommand,
+  keysImportCommand,
   keysExportPublicCommand,
   keysCsrCommand,
   keysCertCommand,
