@@ -17,7 +17,9 @@ export interface AgentStatus {
   /** Keys that are open now, under a lease. */
   readonly leases: number;
   readonly lockedBytes: number;
-  /** Connected processes that go by their socket, more slowly, for want of shared memory with the keeper. */
+  /** Connected processes, as the kernel and they themselves name them. */
+  readonly processes: readonly { readonly pid: number; readonly uid: number; readonly program: string }[];
+  /** Those of them that go by their socket, more slowly, for want of shared memory with the keeper. */
   readonly withoutRing: readonly RinglessProcess[];
 }
 
@@ -68,6 +70,7 @@ export async function agentStatus(sources: StatusSources): Promise<AgentStatus> 
   const leases = keeper
     ? (await sources.keeper.cells().catch(() => [])).filter(({ leftMs }) => leftMs !== null)
     : [];
+  const clients = keeper ? await sources.keeper.clients().catch(() => []) : [];
   return {
     version: sources.version,
     ready: keeper !== null,
@@ -78,6 +81,7 @@ export async function agentStatus(sources: StatusSources): Promise<AgentStatus> 
     tokens: sources.tokens.tokens(),
     leases: leases.length,
     lockedBytes: keeper?.lockedBytes ?? 0,
-    withoutRing: keeper ? ringless(await sources.keeper.clients().catch(() => [])) : [],
+    processes: clients.map(({ pid, uid, program }) => ({ pid, uid, program })),
+    withoutRing: ringless(clients),
   };
 }

@@ -24,6 +24,7 @@ import { keysImportCommand } from './import-command.ts';
 import { initCommand } from './init-command.ts';
 import { keysListCommand, keysShowCommand } from './keys-command.ts';
 import { statusCommand } from './status-command.ts';
+import { topCommand } from './top-command.ts';
 import { usageCommand } from './usage-command.ts';
 
 export const COMMANDS: readonly Command[] = [
@@ -51,6 +52,7 @@ export const COMMANDS: readonly Command[] = [
   cacheWipeCommand,
   eventsCommand,
   usageCommand,
+  topCommand,
   accessExplainCommand,
   auditTailCommand,
   auditVerifyCommand,
