@@ -20,6 +20,7 @@ import { acceptListMethod } from './list-method.ts';
 import { registerRoutes } from './route.ts';
 import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
 import { clearStaleSocket, listenOnPath } from './socket-path.ts';
+import { registerStreams } from './stream-routes.ts';
 import { sysRoutes, type SysDeps } from './sys-routes.ts';
 import type { TransitDeps } from './transit-call.ts';
 import { CERTIFICATE_ROUTES } from './transit-certificate.ts';
@@ -127,6 +128,7 @@ export function createApi(deps: ApiDeps): Api {
     ...TRANSIT_ROUTES.map((make) => make(deps)),
   ];
   registerRoutes(app, routes, peerOf, limits.handlerTimeoutMs);
+  registerStreams(app, deps, peerOf);
   return {
     listen: (path, mode) => listen(app, limits, path, mode),
     close: () => {

@@ -29,7 +29,8 @@ import { makeVersion, type NewVersion } from './named-key-maker.ts';
 import { kindOfNext } from './named-key-recipes.ts';
 import type { View } from './objects.ts';
 import type { CellId } from './ports.ts';
-import type { KeyPolicy, NamedKey, NamedKeyUse, NewNamedKey, WrappedNamedKey } from './service.ts';
+import type { KeyPolicy, NamedKey, NamedKeyUse, NewNamedKey, StreamKey, WrappedNamedKey } from './service.ts';
+import { checkStreams, makeStreamKey, openStreamKey } from './stream-keys.ts';
 import type { TokenRow } from './store-port.ts';
 import { classOf, has, type TokenObject } from './token-object.ts';
 
@@ -282,6 +283,43 @@ export class NamedKeys {
     const material = await exportMaterial(this.#domain, token, main);
     this.#domain.audit.object('key-exported', peer, token, main, { version: number });
     return material;
+  }
+
+  /** The key that wraps a stream's key, if this peer may `use` it so. */
+  #forStream(
+    token: TokenRow,
+    peer: Peer,
+    name: string,
+    version: number,
+    use: 'wrap' | 'unwrap',
+  ): TokenObject {
+    const { main } = this.#version(token, name, version);
+    demandAccess(this.#domain, peer, token, name, accessWordOf(main, use));
+    checkStreams(main);
+    checkUse(this.#domain, main, use, CKM.AES_GCM, this.#domain.clock.now());
+    return main;
+  }
+
+  async makeStreamKey(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    wanted: { readonly version: number; readonly aad: Buffer },
+  ): Promise<StreamKey> {
+    const token = this.#token(peer, tokenName);
+    const object = this.#forStream(token, peer, name, wanted.version, 'wrap');
+    return makeStreamKey(this.#domain, token, { ...wanted, object });
+  }
+
+  async openStreamKey(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
+  ): Promise<StreamKey> {
+    const token = this.#token(peer, tokenName);
+    const object = this.#forStream(token, peer, name, wanted.version, 'unwrap');
+    return openStreamKey(this.#domain, token, { ...wanted, object });
   }
 
   async operate(

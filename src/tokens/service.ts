@@ -108,6 +108,18 @@ export interface WrappedNamedKey extends NewNamedKey {
   readonly hash: OaepHash;
 }
 
+/** A key that is for one stream, in a cell of its own. */
+export interface StreamKey {
+  /** Of the named key that wrapped it. */
+  readonly version: number;
+  /** 12 bytes nonce, 32 ciphertext, 16 tag: AES-GCM. */
+  readonly wrapped: Buffer;
+  /** AES-256-GCM without associated data; the tag is at the end. */
+  operate(operation: 'encrypt' | 'decrypt', nonce: Buffer, data: Buffer): Promise<Buffer>;
+  /** Wipes it. */
+  close(): void;
+}
+
 /** One use of one version of a named key. */
 export interface NamedKeyUse {
   readonly operation: Operation;
@@ -180,6 +192,20 @@ export interface TokenService {
     wanted: WrappedNamedKey,
     next: boolean,
   ): Promise<NamedKey>;
+  /** A fresh key, wrapped by an AES key and bound to `aad`. The caller closes it. */
+  makeStreamKey(
+    peer: Peer,
+    token: string,
+    name: string,
+    wanted: { readonly version: number; readonly aad: Buffer },
+  ): Promise<StreamKey>;
+  /** wrapped_key_invalid when it was not wrapped by this version with this `aad`. The caller closes it. */
+  openStreamKey(
+    peer: Peer,
+    token: string,
+    name: string,
+    wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
+  ): Promise<StreamKey>;
   /** The bytes of a secret key, or PKCS#8: the caller wipes them. key_unextractable unless the key was made to leave. */
   exportNamedKey(peer: Peer, token: string, name: string, version: number): Promise<Buffer>;
   /** The first certificate is the key's own: the caller has compared the public keys. The others are its issuers'. */

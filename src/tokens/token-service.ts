@@ -263,6 +263,8 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     wrappingKey: (...asked) => named.wrappingKey(...asked),
     importNamedKey: (...asked) => named.import(...asked),
     exportNamedKey: (...asked) => named.export(...asked),
+    makeStreamKey: (...asked) => named.makeStreamKey(...asked),
+    openStreamKey: (...asked) => named.openStreamKey(...asked),
     setNamedKeyCertificates: (...asked) => named.setCertificates(...asked),
     operateNamedKey: (...asked) => named.operate(...asked),
     saveLogins: () =>

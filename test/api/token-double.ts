@@ -342,6 +342,8 @@ export function createTokenDouble(): TokenDouble {
     wrappingKey: notUsed,
     importNamedKey: notUsed,
     exportNamedKey: notUsed,
+    makeStreamKey: notUsed,
+    openStreamKey: notUsed,
     setNamedKeyCertificates: notUsed,
     operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
       admit(peer, token);
