@@ -1,5 +1,5 @@
 /** The Transit dialect over real keys: agent, keeper and the HTTP socket as real processes. */
-import { createHmac } from 'node:crypto';
+import { createHmac, randomBytes } from 'node:crypto';
 import { test } from 'tap';
 import { PIN, startInstance } from './instance.ts';
 import { transitClient } from './transit-client.ts';
@@ -157,4 +157,19 @@ test('hmac of any key, with its versions; data keys; hash; who asks', async (t) 
     ttl: 0,
     meta: { pid: String(process.pid), uid: String(process.getuid?.()) },
   });
+});
+
+test('a body may have 32 MiB, and no more', async (t) => {
+  const call = transitClient(await startInstance(t));
+  await call('POST', '/transit/keys/large');
+  const large = randomBytes(23 * 1024 * 1024).toString('base64');
+  const sealed = await call('POST', '/transit/encrypt/large', { plaintext: large });
+  t.equal(sealed.status, 200);
+  const opened = await call('POST', '/transit/decrypt/large', { ciphertext: sealed.data['ciphertext'] });
+  t.ok(opened.data['plaintext'] === large, 'it comes back');
+  const over = randomBytes(25 * 1024 * 1024).toString('base64');
+  // What is over the bound may be refused while it is still sent: then the connection ends.
+  const refused = await call('POST', '/transit/encrypt/large', { plaintext: over }).catch(() => null);
+  if (refused !== null) t.same([refused.status, refused.errors], [413, ['request body too large']]);
+  t.equal((await call('GET', '/transit/keys/large')).status, 200, 'and hurts nobody else');
 });

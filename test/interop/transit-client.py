@@ -83,6 +83,9 @@ seen["jws"] = transit.verify_signed_data(
 )["data"]["valid"]
 seen["random"] = len(base64.b64decode(transit.generate_random_bytes(n_bytes=24)["data"]["random_bytes"]))
 seen["hash"] = transit.hash_data(hash_input=b64(b"abc"), algorithm="sha2-256")["data"]["sum"]
+transit.create_key(name="open", exportable=True)
+exported = transit.export_key(name="open", key_type="encryption-key")["data"]["keys"]["1"]
+seen["exported"] = len(base64.b64decode(exported))
 transit.delete_key(name="orders")
 seen["keys"] = transit.list_keys()["data"]["keys"]
 print(json.dumps(seen))

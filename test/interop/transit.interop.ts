@@ -21,7 +21,8 @@ t.test('hvac, of PyPI', async (t) => {
     ...{
       random: 24,
       hash: /^ba7816bf/,
-      keys: ['ecdsa-p256', 'ecdsa-p384', 'ed25519', 'rsa-2048', 'tenants'],
+      keys: ['ecdsa-p256', 'ecdsa-p384', 'ed25519', 'open', 'rsa-2048', 'tenants'],
+      exported: 32,
     },
   });
 });
