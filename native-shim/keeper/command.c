@@ -189,15 +189,34 @@ static int key_of_bytes(const struct new_key *n, const struct wire_writer *plain
     return status == STATUS_key_size_range ? STATUS_wrapped_key_len_range : status;
 }
 
+/* Mechanisms that wrap and do nothing else; all others wrap as they encrypt. */
+static const struct wrapper {
+    enum wire_engine engine;
+    int (*wrap)(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
+    int (*unwrap)(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);
+} wrappers[] = {
+    {ENGINE_rsa_aes, kp_rsa_aes_wrap, kp_rsa_aes_unwrap},
+    {ENGINE_ecdh_aes, kp_ecdh_aes_wrap, kp_ecdh_aes_unwrap},
+};
+
+static const struct wrapper *find_wrapper(enum wire_engine engine)
+{
+    for (size_t i = 0; i < sizeof(wrappers) / sizeof(wrappers[0]); i++)
+        if (wrappers[i].engine == engine)
+            return &wrappers[i];
+    return NULL;
+}
+
 static int unwrap(struct kp_key *by, uint64_t mechanism, struct wire_bytes params, struct wire_bytes wrapped,
                   struct wire_writer *plain)
 {
     const struct wire_mechanism *m = wire_mechanism_find(mechanism);
+    const struct wrapper *own = m ? find_wrapper(m->engine) : NULL;
 
     if (!m || !(m->flags & CAN_UNWRAP))
         return STATUS_mechanism_invalid;
-    if (m->engine == ENGINE_rsa_aes)
-        return unwrapping_status(kp_rsa_aes_unwrap(by, params, wrapped, plain));
+    if (own)
+        return unwrapping_status(own->unwrap(by, params, wrapped, plain));
     return unwrapping_status(kp_op_once(mechanism, WIRE_DECRYPT, by, params, wrapped, plain));
 }
 
@@ -343,6 +362,7 @@ static int wrap(const struct kp_key *key, struct kp_key *by, uint64_t mechanism,
                 struct wire_writer *out)
 {
     const struct wire_mechanism *m = wire_mechanism_find(mechanism);
+    const struct wrapper *own = m ? find_wrapper(m->engine) : NULL;
     struct wire_writer plain;
     uint8_t *buffer;
     int status;
@@ -354,8 +374,8 @@ static int wrap(const struct kp_key *key, struct kp_key *by, uint64_t mechanism,
         return STATUS_memory;
     wire_writer_init(&plain, buffer, WIRE_MATERIAL_MAX);
     status = wrappable(key, m, &plain);
-    if (status == STATUS_ok && m->engine == ENGINE_rsa_aes)
-        status = wrapping_status(kp_rsa_aes_wrap(by, params, (struct wire_bytes){buffer, wire_written(&plain)}, out));
+    if (status == STATUS_ok && own)
+        status = wrapping_status(own->wrap(by, params, (struct wire_bytes){buffer, wire_written(&plain)}, out));
     else if (status == STATUS_ok)
         status = wrapping_status(kp_op_once(mechanism, WIRE_ENCRYPT, by, params,
                                             (struct wire_bytes){buffer, wire_written(&plain)}, out));

@@ -103,6 +103,10 @@ int kp_rsa_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_b
 /* Of a block cipher in a mode that takes whole blocks. */
 size_t kp_block_bytes(const struct wire_mechanism *m);
 
+/* CKM_ECDH_AES_KEY_WRAP likewise. */
+int kp_ecdh_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
+int kp_ecdh_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);
+
 /* For engines: room for `length` bytes of output, or NULL. */
 uint8_t *kp_out_room(const struct wire_writer *out, size_t length);
 

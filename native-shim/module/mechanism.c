@@ -174,6 +174,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_tls_kdf(m, p);
     case LAYOUT_tls_mac:
         return sk_read_tls_mac(m, p);
+    case LAYOUT_ecdh_aes:
+        return sk_read_ecdh_aes(m, p);
     case LAYOUT_kbkdf:
         return sk_read_kbkdf(m, held->fields, p);
     }

@@ -1,4 +1,5 @@
-/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.33, 6.43, 6.62) and of RSA_AES_KEY_WRAP (6.1.22). */
+/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.33, 6.43, 6.62) and of RSA_AES_KEY_WRAP (6.1.22) and ECDH_AES_KEY_WRAP
+ * (6.3.20). */
 #include "mechanism.h"
 #include "mechanism_read.h"
 
@@ -114,4 +115,22 @@ bool sk_read_rsa_aes(const CK_MECHANISM *m, struct wire_params *p)
     oaep = (CK_MECHANISM){CKM_RSA_PKCS_OAEP, from.oaep, from.oaep ? sizeof(*from.oaep) : 0};
     p->bits = from.aes_bits <= 256 ? (uint32_t)from.aes_bits : 0;
     return sk_read_oaep(&oaep, p);
+}
+
+struct ecdh_aes_params {
+    CK_ULONG aes_bits;
+    CK_ULONG kdf;
+    CK_ULONG shared_len;
+    CK_BYTE *shared;
+};
+
+bool sk_read_ecdh_aes(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct ecdh_aes_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    p->bits = from.aes_bits <= 256 ? (uint32_t)from.aes_bits : 0;
+    p->hash = from.kdf;
+    return sk_read_view(&p->aad, from.shared, from.shared_len);
 }

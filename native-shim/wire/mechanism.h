@@ -57,9 +57,10 @@ enum wire_layout {
     LAYOUT_tls_keys,
     LAYOUT_tls_kdf,
     LAYOUT_tls_mac,
-    LAYOUT_kbkdf
+    LAYOUT_kbkdf,
+    LAYOUT_ecdh_aes
 };
-enum { WIRE_LAYOUTS = LAYOUT_kbkdf + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_ecdh_aes + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -99,7 +100,8 @@ enum wire_engine {
     ENGINE_tls_keys,
     ENGINE_tls_kdf,
     ENGINE_tls_mac,
-    ENGINE_kbkdf
+    ENGINE_kbkdf,
+    ENGINE_ecdh_aes
 };
 
 struct wire_mechanism {

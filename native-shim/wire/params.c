@@ -40,6 +40,7 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->key != 0;
     case LAYOUT_pbkdf2:
         return p->count >= 1 && p->count <= ITERATIONS_MAX;
+    case LAYOUT_ecdh_aes:
     case LAYOUT_rsa_aes:
         return p->bits == 128 || p->bits == 192 || p->bits == 256;
     case LAYOUT_tls_master:
@@ -118,6 +119,11 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
     case LAYOUT_oaep:
         out->hash = wire_read_u64(&r);
         out->mgf = wire_read_u64(&r);
+        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+        break;
+    case LAYOUT_ecdh_aes:
+        out->bits = wire_read_u32(&r);
+        out->hash = wire_read_u64(&r);
         out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
         break;
     case LAYOUT_ecdh1:
@@ -237,6 +243,11 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
     case LAYOUT_oaep:
         wire_write_u64(w, p->hash);
         wire_write_u64(w, p->mgf);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
+        break;
+    case LAYOUT_ecdh_aes:
+        wire_write_u32(w, p->bits);
+        wire_write_u64(w, p->hash);
         wire_write_bytes(w, p->aad.data, p->aad.length);
         break;
     case LAYOUT_ecdh1:

@@ -19,6 +19,7 @@
  *   key       u64 handle of a second key
  *   hkdf      u64 handle of the key that is the salt (0: none), u32 steps (1 extract, 2 expand, 3 both), u64 hash (CKM_), bytes salt, bytes info
  *   rsa_aes   u32 bits of the AES key, then as oaep
+ *   ecdh_aes  u32 bits of the AES key, u64 kdf (CKD_), bytes shared data
  *   pbkdf2    u64 prf (CKP_), u64 iterations, bytes salt; the password travels beside it, as material
  *   version   the bytes major, minor
  *   tls_master  u8 part (enum wire_tls_part: master or version), u64 hash, bytes client random, bytes server random
@@ -55,7 +56,7 @@ struct wire_params {
     uint64_t data_length;      /* ccm */
     uint64_t count;            /* pbkdf2's iterations */
     uint64_t key;              /* handle of a second key: key, hkdf */
-    uint32_t bits;             /* tag of gcm, ccm; ctr's counter; mac_length's bytes; hkdf's steps; rsa_aes */
+    uint32_t bits;             /* of the AES key of ecdh_aes; tag of gcm, ccm; ctr's counter; mac_length's bytes; hkdf's steps; rsa_aes */
     bool present, prehash;     /* eddsa; tls_kdf's context */
     struct wire_bytes context; /* tls_kdf */
     uint32_t sizes[3];         /* tls_keys: bytes of a MAC secret, of a key, of an IV; kbkdf: bytes before, of all */

@@ -50,6 +50,8 @@ far less than 32 GiB (SP 800-67).
 A derived key has at most 4096 bytes. PBKDF2 takes a password of 1 to 4096 bytes and as many iterations as make 10 million runs of its PRF.
 The PRF of TLS 1.2 takes SHA-1, SHA-2 and SHA-3, and about 1000 bytes of label, randoms and context; that of TLS 1.0 and 1.1 is not there. CKM_TLS_MAC takes up to 512 bytes.
 SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fields of 2 KiB in all and 15 keys beside the first.
+RSA keys of up to 8192 bits are imported and used; those that are made here have at most 4096. What CKM_ECDH_AES_KEY_WRAP makes begins with an uncompressed point, without the
+head of an OCTET STRING.
 Of BLAKE2b there is the form with 512 bits (OpenSSL 3.0 has no other).
 Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
 CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.

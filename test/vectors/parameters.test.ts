@@ -16,6 +16,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'kbkdf.py': {},
   'secrets.py': LEGACY,
   'tls.py': {},
+  'wraps.py': {},
 };
 
 for (const [program, options] of Object.entries(PROGRAMS))
