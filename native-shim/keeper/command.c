@@ -268,6 +268,18 @@ static int take_base(uint64_t cell, uint64_t routed, struct kp_key **out)
     return status;
 }
 
+/* `made` of what is no key: the agent gets it, for a data object. CKM_HKDF_DATA alone has such a result. */
+static void write_data(struct wire_writer *w, const struct wire_writer *data)
+{
+    size_t mark;
+
+    wire_write_u64(w, 0);
+    mark = wire_begin_template(w);
+    wire_write_attribute(w, CKA_VALUE, data->start, wire_written(data));
+    wire_end_template(w, mark, 1);
+    wire_write_absent(w);
+}
+
 int kp_on_cell_derive(struct kp_request *r)
 {
     struct new_key n;
@@ -286,7 +298,7 @@ int kp_on_cell_derive(struct kp_request *r)
     routed = wire_read_u64(&r->body);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    if (n.object_class != CKO_SECRET_KEY)
+    if (n.object_class != (mechanism == CKM_HKDF_DATA ? CKO_DATA : CKO_SECRET_KEY))
         return STATUS_template_inconsistent;
     buffer = kp_alloc(WIRE_COMPONENT_MAX);
     if (!buffer)
@@ -297,12 +309,14 @@ int kp_on_cell_derive(struct kp_request *r)
         status = take_key(other_id, false, &other);
     if (status == STATUS_ok)
         status = kp_derive(mechanism, base, other, params, length, &secret);
-    if (status == STATUS_ok)
+    if (status == STATUS_ok && n.object_class == CKO_DATA)
+        write_data(r->reply, &secret);
+    else if (status == STATUS_ok)
         status = kp_key_fresh(n.type, buffer, wire_written(&secret), &key);
     kp_free(buffer);
     kp_key_drop(base);
     kp_key_drop(other);
-    return status == STATUS_ok ? make(r, &n, key) : status;
+    return key ? make(r, &n, key) : status;
 }
 
 /* A key is immutable: the copy shares it. */

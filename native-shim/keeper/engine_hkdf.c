@@ -1,4 +1,4 @@
-/* CKM_HKDF_DERIVE (PKCS#11 3.1, 6.62; RFC 5869): either step or both, with data or a second key as salt. */
+/* CKM_HKDF_DERIVE and CKM_HKDF_DATA (PKCS#11 3.1, 6.62; RFC 5869): either step or both, with data or a second key as salt. */
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>

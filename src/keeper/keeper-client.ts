@@ -41,6 +41,11 @@ const CKA_PRIVATE_EXPONENT = 0x123;
 const CKA_COEFFICIENT = 0x128;
 const CKM_AES_GCM = 0x1087;
 
+/** new-key of a derivation whose result is data (CKO_DATA). */
+const NO_KEY: NewKey = {
+  ...{ objectClass: 0, keyType: 0, owner: null, leaseMs: null, uses: null, note: null, seal: null },
+};
+
 function isSecret(objectClass: number, { type }: Attribute): boolean {
   if (objectClass === CKO_SECRET_KEY) return type === CKA_VALUE;
   if (objectClass !== CKO_PRIVATE_KEY) return false;
@@ -226,6 +231,21 @@ export class KeeperClient implements Keeper {
     other: CellId | null,
   ): Promise<MadeKey> {
     return this.#make('cell_derive', bodies.writeDerive(key, { base, mechanism, lengthBytes, other }));
+  }
+
+  async deriveData(
+    base: CellId,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+    other: CellId | null,
+  ): Promise<Buffer> {
+    const { components } = await this.#make(
+      'cell_derive',
+      bodies.writeDerive(NO_KEY, { base, mechanism, lengthBytes, other }),
+    );
+    const data = components[0];
+    if (data === undefined) throw new SidekeyError('wire_malformed', 'a derivation without a result');
+    return data.value;
   }
 
   derivePassword(

@@ -135,6 +135,7 @@ export const CKM = {
   AES_GCM: 0x1087,
   AES_KEY_WRAP_KWP: 0x210b,
   HKDF_DERIVE: 0x402a,
+  HKDF_DATA: 0x402b,
   HKDF_KEY_GEN: 0x402c,
 } as const;
 

@@ -42,7 +42,7 @@ const ROWS: readonly SecretKeyType[] = [
   { type: CKK.DES3, lengthsBytes: [24] },
   { type: CKK.CHACHA20, lengthsBytes: [32] },
   { type: CKK.POLY1305, lengthsBytes: [32] },
-  { type: CKK.HKDF, cellType: CKK.GENERIC_SECRET, mechanisms: [0x402a], generatedBy: 0x402c },
+  { type: CKK.HKDF, cellType: CKK.GENERIC_SECRET, mechanisms: [0x402a, 0x402b], generatedBy: 0x402c },
   hmac(CKK.SHA_1_HMAC, CKM.SHA_1_HMAC, 0x222, 0x4003),
   hmac(CKK.SHA224_HMAC, CKM.SHA224_HMAC, 0x257, 0x4004),
   hmac(CKK.SHA256_HMAC, CKM.SHA256_HMAC, 0x252, 0x4005),

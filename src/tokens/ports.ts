@@ -152,6 +152,13 @@ export interface Keeper {
     lengthBytes: number | null,
     other: CellId | null,
   ): Promise<MadeKey>;
+  /** CKM_HKDF_DATA: what is derived is no key, and the agent's to keep. */
+  deriveData(
+    base: CellId,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+    other: CellId | null,
+  ): Promise<Buffer>;
   /** A key of the password that a routed password_key brought. */
   derivePassword(
     key: NewKey,

@@ -188,6 +188,10 @@ export class FakeKeeper implements Keeper {
     const value = createHmac('sha256', this.secret(base)).update(mechanism.params).digest();
     return this.#make(key, new Map([[CKA.VALUE, value.subarray(0, length ?? 32)]]));
   }
+  async deriveData(base: CellId, mechanism: Mechanism, length: number | null): Promise<Buffer> {
+    const value = createHmac('sha256', this.secret(base)).update(mechanism.params).digest();
+    return value.subarray(0, length ?? 32);
+  }
   derivePassword(key: NewKey, routedId: bigint, mechanism: Mechanism): Promise<MadeKey> {
     const value = createHmac('sha256', String(routedId)).update(mechanism.params).digest();
     return this.#make(key, new Map([[CKA.VALUE, value]]));

@@ -59,6 +59,20 @@ salted = mechanism(HKDF, struct((BYTE, True), (BYTE, True), 0x250, 4, b'', s.sec
 same(s.value(s.derive(salted, s.secret(HKDF_KEY, b'\x0b' * 22), {VALUE_LEN: 42})),
      h('3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865'), 'HKDF: RFC 5869, A.1, the salt a key')
 
+# the same as data
+okm, data_key = h('3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865'), s.secret(HKDF_KEY, b'\x0b' * 22)
+as_data = mechanism(0x402b, struct((BYTE, True), (BYTE, True), 0x250, 2, bytes(range(13)), 0, h('f0f1f2f3f4f5f6f7f8f9')))
+DATA = {CLASS: 0, KEY_TYPE: None, SENSITIVE: None, EXTRACTABLE: None}
+made = s.derive(as_data, data_key, {**DATA, VALUE_LEN: 42, 3: b'derived'})
+same([s.value(made), s.value(made, CLASS), s.value(made, 3)], [okm, bytes(8), b'derived'], 'HKDF_DATA: RFC 5869, A.1')
+same(s.value(s.derive(as_data, data_key, {**DATA, CLASS: None})), okm[:32], 'as long as the hash')
+stored = s.derive(as_data, data_key, {**DATA, VALUE_LEN: 42, TOKEN: True, 2: True})
+same(s.value(stored), okm, 'a private object of the token')
+s('DestroyObject', UL(stored))
+refuses(INCONSISTENT, lambda: s.derive(as_data, data_key, {CLASS: SECRET}), 'HKDF_DATA makes no key')
+refuses(INCONSISTENT, lambda: s.derive(as_data, data_key, {**DATA, VALUE: b'mine'}), 'of a value that is given')
+refuses(SIZE, lambda: s.derive(as_data, data_key, {**DATA, VALUE_LEN: 4097}), 'too much')
+
 # FIPS 180-4 and 202, RFC 7693: the hash of "abc"
 abc = s.secret(GENERIC, b'abc')
 HASHES = {0x392: 'sha1', 0x396: 'sha224', 0x393: 'sha256', 0x394: 'sha384', 0x395: 'sha512', 0x4b: 'sha512_224', 0x4f: 'sha512_256',

@@ -3,7 +3,7 @@ import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
-import { decodeTemplate, encodeBool, readUlong } from '../attribute-value.ts';
+import { decodeTemplate, encodeBool, encodeUlong, readUlong } from '../attribute-value.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
@@ -12,7 +12,7 @@ import { checkCreation, demandUse } from '../key-access.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateKey, generatePair } from '../key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../object-template.ts';
-import { draftKey, keep, type Make, type Provenance } from '../object-maker.ts';
+import { draftKey, draftPlain, keep, type Make, type Provenance } from '../object-maker.ts';
 import type { Mechanism } from '../ports.ts';
 import { classOf, has, isKey, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
@@ -187,7 +187,7 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
 };
 
 /** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf). */
-const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERIVE];
+const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERIVE, CKM.HKDF_DATA];
 
 function findOther(domain: Domain, caller: Caller, { type, params }: Mechanism): TokenObject | null {
   if (!TWO_KEYS.includes(type)) return null;
@@ -242,6 +242,28 @@ function copySecrecy(base: TokenObject, template: Map<number, Buffer>): void {
     template.set(attribute, encodeBool(has(base, attribute)));
 }
 
+/** A data object of what was derived. CKA_VALUE_LEN is none of its attributes, but where a template says how much is wanted. */
+async function makeData(
+  domain: Domain,
+  caller: Caller,
+  template: Map<number, Buffer>,
+  derive: (lengthBytes: number | null) => Promise<Buffer>,
+): Promise<TokenObject> {
+  const { objectClass } = identify(template, { objectClass: CKO.DATA });
+  if (template.has(CKA.VALUE))
+    throw new SidekeyError('template_inconsistent', 'CKA_VALUE is what the derivation gives');
+  template.set(CKA.CLASS, encodeUlong(objectClass));
+  const lengthBytes = readUlong(template, CKA.VALUE_LEN);
+  template.delete(CKA.VALUE_LEN);
+  const attributes = buildAttributes({ origin: 'derive', objectClass, keyType: null, template });
+  checkCreation(domain, caller, attributes);
+  attributes.set(CKA.VALUE, await derive(lengthBytes));
+  const draft = await draftPlain(domain, makerOf(caller), attributes, { origin: 'derive' });
+  const [object] = await keep(domain, makerOf(caller), [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
+  return object;
+}
+
 export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const mechanism = readMechanism(reader);
@@ -262,6 +284,13 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   if (isTlsKey(mechanism)) copySecrecy(base, template);
   const cell = await domain.cells.take(caller.token, base);
   const otherCell = other === null ? null : await domain.cells.take(caller.token, other);
+  if (mechanism.type === CKM.HKDF_DATA) {
+    const data = await makeData(domain, caller, template, (lengthBytes) =>
+      domain.keeper.deriveData(cell, mechanism, lengthBytes, otherCell),
+    );
+    domain.audit.object('data-derived', caller.client.peer, caller.token, data, { of: base.uniqueId });
+    return replyHandle(data);
+  }
   const from = { origin: 'derive', bases: bases.map(({ attributes }) => attributes) } as const;
   const object = await makeFrom(
     domain,
