@@ -6,7 +6,7 @@
 import { CKA, CKK, CKM } from './cryptoki.ts';
 
 export type ValueKind = 'bool' | 'ulong' | 'bytes' | 'date' | 'mechanisms' | 'template';
-export type ObjectKind = 'data' | 'certificate' | 'public' | 'private' | 'secret';
+export type ObjectKind = 'data' | 'certificate' | 'public' | 'private' | 'secret' | 'mechanism' | 'profile';
 /** How an object comes to be. Both templates of a pair are `generate`. */
 export type Origin = 'create' | 'generate' | 'unwrap' | 'derive';
 /**
@@ -41,6 +41,7 @@ const ALL: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 
 const KEYS: readonly ObjectKind[] = ['public', 'private', 'secret'];
 const HIDDEN: readonly ObjectKind[] = ['private', 'secret'];
 const ASYMMETRIC: readonly ObjectKind[] = ['public', 'private'];
+const FACTS: readonly ObjectKind[] = ['mechanism', 'profile'];
 const RSA = [CKK.RSA];
 const CURVES = [CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
 
@@ -71,6 +72,13 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   row('DESTROYABLE', 'bool', ALL, { default: true, change: 'copy' }),
   row('LABEL', 'bytes', ALL, { default: 'empty', change: 'free', unsealed: true }),
   row('UNIQUE_ID', 'bytes', ALL, { set: NONE }),
+
+  row('CLASS', 'ulong', FACTS, { set: NONE }),
+  ...(['TOKEN', 'PRIVATE', 'MODIFIABLE', 'COPYABLE', 'DESTROYABLE'] as const).map((name) =>
+    row(name, 'bool', FACTS, { set: NONE }),
+  ),
+  row('MECHANISM_TYPE', 'ulong', ['mechanism'], { set: NONE }),
+  row('PROFILE_ID', 'ulong', ['profile'], { set: NONE }),
 
   row('APPLICATION', 'bytes', ['data'], { default: 'empty', change: 'free', unsealed: true }),
   row('OBJECT_ID', 'bytes', ['data'], { default: 'empty', change: 'free', unsealed: true }),

@@ -6,6 +6,7 @@ import { readBool } from './attribute-value.ts';
 import type { Client, Role } from './clients.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
+import { getFact, isFact } from './facts.ts';
 import type { View } from './objects.ts';
 import type { ClientId } from './ports.ts';
 import type { TokenRow } from './store-port.ts';
@@ -73,6 +74,7 @@ function recordDenial(domain: Domain, client: Client, slot: number): void {
 }
 
 export function getObject(domain: Domain, caller: Caller, handle: number, code?: ErrorCode): TokenObject {
+  if (isFact(handle)) return getFact(domain, caller.token.id, handle, code ?? 'object_handle_invalid');
   return domain.objects.get(caller.view, handle, code);
 }
 

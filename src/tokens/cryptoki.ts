@@ -7,6 +7,16 @@ export const CKO = {
   PUBLIC_KEY: 2,
   PRIVATE_KEY: 3,
   SECRET_KEY: 4,
+  MECHANISM: 7,
+  PROFILE: 9,
+} as const;
+
+/** CKP_: the profiles that tokens conform to. */
+export const CKP = {
+  BASELINE_PROVIDER: 1,
+  EXTENDED_PROVIDER: 2,
+  AUTHENTICATION_TOKEN: 3,
+  PUBLIC_CERTIFICATES_TOKEN: 4,
 } as const;
 
 /** CKK_ */
@@ -95,6 +105,8 @@ export const CKA = {
   EC_POINT: 0x181,
   ALWAYS_AUTHENTICATE: 0x202,
   WRAP_WITH_TRUSTED: 0x210,
+  MECHANISM_TYPE: 0x500,
+  PROFILE_ID: 0x601,
   WRAP_TEMPLATE: 0x40000211,
   UNWRAP_TEMPLATE: 0x40000212,
   DERIVE_TEMPLATE: 0x40000213,

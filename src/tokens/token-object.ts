@@ -35,6 +35,12 @@ export const FIRST_PUBLIC_HANDLE = 2 ** 51;
 
 const KINDS: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 'secret'];
 
+/** Of objects that nobody makes: see facts.ts. */
+const FACTS: Readonly<Record<number, ObjectKind>> = {
+  [CKO.MECHANISM]: 'mechanism',
+  [CKO.PROFILE]: 'profile',
+};
+
 /** The kind of a CKO_ number; null: a class that Sidekey does not keep. */
 export function kindOfClass(objectClass: number): ObjectKind | null {
   return KINDS[objectClass] ?? null;
@@ -45,7 +51,8 @@ export function classOf(object: Pick<TokenObject, 'attributes'>): number {
 }
 
 export function kindOf(object: Pick<TokenObject, 'attributes'>): ObjectKind {
-  return kindOfClass(classOf(object)) ?? 'data';
+  const objectClass = classOf(object);
+  return kindOfClass(objectClass) ?? FACTS[objectClass] ?? 'data';
 }
 
 export function keyTypeOf(object: Pick<TokenObject, 'attributes'>): number | null {
@@ -53,7 +60,8 @@ export function keyTypeOf(object: Pick<TokenObject, 'attributes'>): number | nul
 }
 
 export function isKey(object: Pick<TokenObject, 'attributes'>): boolean {
-  return classOf(object) >= CKO.PUBLIC_KEY;
+  const objectClass = classOf(object);
+  return objectClass >= CKO.PUBLIC_KEY && objectClass <= CKO.SECRET_KEY;
 }
 
 export function has(object: Pick<TokenObject, 'attributes'>, flag: number): boolean {

@@ -34,6 +34,7 @@ import {
   type Maker,
 } from '../object-maker.ts';
 import { destroyResident } from '../resident/generation.ts';
+import { findFacts } from '../facts.ts';
 import { changesSeal } from '../sealing.ts';
 import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../token-object.ts';
@@ -57,7 +58,8 @@ export const handleFind: Handler = async (domain, request, reader) => {
   if (after === 0) await domain.resident.refresh(token);
   const found: number[] = [];
   let more = false;
-  for (const { handle } of domain.objects.find(view, template, after)) {
+  const facts = findFacts(domain, token.id, template, after);
+  for (const { handle } of facts ?? domain.objects.find(view, template, after)) {
     more = found.length === LIMITS.findMax;
     if (more) break;
     found.push(handle);
