@@ -45,10 +45,15 @@ export async function bindObject(
 ): Promise<void> {
   const { slot } = caller.place;
   for (let tries = 0; tries < TRIES; tries++) {
-    const now = await findCaller(domain, caller.client.id, caller.place);
-    const object = getObject(domain, now, handle, 'key_handle_invalid');
-    const before = domain.revocations.get(slot);
-    if ((await tryBind(domain, now, object, credits)) && domain.revocations.get(slot) === before) return;
+    const bind = { slot, handle, revoked: false };
+    domain.binds.add(bind);
+    try {
+      const now = await findCaller(domain, caller.client.id, caller.place);
+      const object = getObject(domain, now, handle, 'key_handle_invalid');
+      if ((await tryBind(domain, now, object, credits)) && !bind.revoked) return;
+    } finally {
+      domain.binds.delete(bind);
+    }
     await domain.keeper.unbind(caller.client.id, slot, handle);
   }
   throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);

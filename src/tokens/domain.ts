@@ -42,6 +42,13 @@ export interface TokenServiceDeps {
   readonly observeCache?: CacheObserver;
 }
 
+/** A key that is being bound: whatever takes the permission away meanwhile says so. */
+export interface BindUnderWay {
+  readonly slot: number;
+  readonly handle: number;
+  revoked: boolean;
+}
+
 export interface Domain {
   readonly keeper: Keeper;
   readonly store: TokenStore;
@@ -66,8 +73,7 @@ export interface Domain {
   readonly createProvider: string;
   /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
   readonly denials: LRUCache<string, true>;
-  /** Counts whatever takes a permission away, per slot: who binds looks whether it changed meanwhile. */
-  readonly revocations: Map<number, number>;
+  readonly binds: Set<BindUnderWay>;
 }
 
 const OPEN_KEYS_MAX = 1000;
@@ -105,7 +111,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     pinTurns: new Map(),
     createProvider: deps.createProvider ?? [...providers.keys()][0] ?? '',
     denials: new LRUCache({ max: DENIALS_MAX }),
-    revocations: new Map(),
+    binds: new Set(),
   };
 }
 
@@ -119,6 +125,7 @@ export async function revoke(
   handle: number | null = null,
   client: bigint | null = null,
 ): Promise<void> {
-  domain.revocations.set(slot, (domain.revocations.get(slot) ?? 0) + 1);
+  for (const bind of domain.binds)
+    if (bind.slot === slot && (handle === null || bind.handle === handle)) bind.revoked = true;
   await domain.keeper.unbind(client, slot, handle).catch(() => undefined);
 }
