@@ -10,6 +10,7 @@ import {
   randomBytes,
   randomUUID,
 } from 'node:crypto';
+import { FakeAwsKeys } from './fake-aws-keys.ts';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
 
 const ALGORITHM = 'AWS4-HMAC-SHA256';
@@ -47,6 +48,8 @@ function equals(actual: unknown, expected: unknown, what: string): void {
 
 export class FakeAwsKms {
   readonly keyId: string;
+  /** Beside the KEK. */
+  readonly keys = new FakeAwsKeys(() => this.behaviour.region);
   behaviour: AwsBehaviour;
 
   /** A multi-Region key is the same in each region that has it. */
@@ -120,7 +123,10 @@ export class FakeAwsKms {
         'AccessDeniedException',
         'User: arn:aws:iam::111122223333:user/app is not authorized',
       );
-    const operation = headers['x-amz-target'];
+    const operation = headers['x-amz-target'] ?? '';
+    const answer = this.keys.answer(operation.replace('TrentService.', ''), fields);
+    if (answer !== null && 'refused' in answer) throw new Refusal(answer.refused);
+    if (answer !== null) return answer;
     if (operation === 'TrentService.DescribeKey') return this.#describe(fields);
     if (operation === 'TrentService.GenerateDataKey') return this.#generate(fields);
     if (operation === 'TrentService.Decrypt') return this.#decrypt(fields);

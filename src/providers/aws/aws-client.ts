@@ -62,6 +62,13 @@ export function judgeAws(reply: HttpReply): Verdict {
   return { is: 'refused', reason };
 }
 
+/** Whether the service refused with this error: its name stands in the message that judgeAws made. */
+export function isNamed(error: unknown, name: string): boolean {
+  return (
+    error instanceof SidekeyError && error.code === 'provider_refused' && error.message.includes(`: ${name}`)
+  );
+}
+
 export interface AwsRegion {
   readonly region: string;
   readonly endpoint: URL;

@@ -10,6 +10,7 @@ import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service
 import { DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { AwsClient, keyArn } from './aws-client.ts';
 import { AwsCredentials } from './aws-credentials.ts';
+import { AwsResidentKeys } from './aws-resident-keys.ts';
 import { awsSchema, endpointOf, type AwsOptions, type AwsPlace } from './aws-options.ts';
 
 const KIND = 'aws-kms';
@@ -139,8 +140,11 @@ export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyServ
     const keyId = place['key-id'];
     return { what: `provider "${name}", key ${keyId} in ${place.region}`, keyId, client, avoidUntil: 0 };
   });
+  const [first] = regions;
+  if (first === undefined) throw new SidekeyError('internal', 'a provider has a region');
   const kek = new AwsKey(regions, options, at(options['grant-tokens-file']), () => clock.monotonic());
   return {
+    resident: new AwsResidentKeys(`provider "${name}", ${options.region}`, first.client),
     generateDataKey: (purpose) => kek.generate(purpose),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
     async health() {
