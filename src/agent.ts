@@ -22,7 +22,7 @@ import { createProvider } from './providers/create-provider.ts';
 import { agentStatus } from './status.ts';
 import { providerStatus, type ProviderStatus } from './metrics/provider-status.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
-import { collectState, Observation } from './observation.ts';
+import { Observation } from './observation.ts';
 import type { AuditSink, Keeper, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
 import { DEFAULT_LIMITS, type TokenOptions } from './tokens/token-catalogue.ts';
@@ -119,6 +119,7 @@ export class Domain {
   #createTokens(store: SqliteStore): TokenService {
     return createTokenService({
       keeper: this.keeper,
+      observeCache: this.observation.cache,
       store,
       providers: this.#providers,
       access: this.#access,
@@ -290,9 +291,7 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
   const own = ownUid();
   const mayAdminister = (peer: Peer): boolean =>
     isAdministrator(peer, own, domain.config.access.administrators);
-  collectState(observation.metrics, keeper, observation.providers, () =>
-    domain.flushUsage().catch(() => undefined),
-  );
+  observation.collectFrom(keeper, () => domain.flushUsage().catch(() => undefined));
   const sources = {
     version,
     startedAt: new Date().toISOString(),

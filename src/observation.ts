@@ -2,12 +2,13 @@
 import { randomBytes } from 'node:crypto';
 import type { AuditFields } from './audit/audit-line.ts';
 import { eventTypeOf, teeAudit } from './events/audit-events.ts';
-import { EventRing } from './events/event-ring.ts';
+import type { BreakerState, CacheEvent, CacheObserver } from './cache/cache-observer.ts';
+import { EventRing, type EventType } from './events/event-ring.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { observeProvider, type ProviderCall, type ProviderRecord } from './metrics/observed-provider.ts';
 import { observeMisses, observeNamedKeys } from './metrics/observed-tokens.ts';
 import type { OperationSeen, PeerKind } from './metrics/operation-seen.ts';
-import type { AuditSink, Clock, Keeper, Provider } from './tokens/ports.ts';
+import type { AuditSink, Clock, Keeper, KeeperState, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
 import type { UsageLedger } from './usage/usage-ledger.ts';
 
@@ -21,12 +22,24 @@ function number(value: AuditFields[string] | undefined): number {
   return typeof value === 'number' ? value : 0;
 }
 
+const BREAKER_STATES: Readonly<Record<BreakerState, number>> = { closed: 0, probing: 1, open: 2 };
+const TAKEN_AWAY: readonly string[] = ['revoked', 'refused', 'changed'];
+
+function leaseEventOf(seen: CacheEvent): EventType | null {
+  if (seen.is === 'lease-granted')
+    return seen.reason === 'refresh' || seen.reason === 'offline' ? 'lease-refreshed' : 'lease-granted';
+  if (seen.is !== 'lease-ended') return null;
+  return TAKEN_AWAY.includes(seen.reason) ? 'lease-revoked' : 'lease-expired';
+}
+
 export class Observation {
   readonly metrics = new Metrics();
   readonly events: EventRing;
   readonly providers: ProviderRecord[] = [];
   readonly #clock: Clock;
   readonly #ledger: UsageLedger;
+  /** Uses by HTTP and KMS, and keys that had to be opened for somebody. */
+  readonly #agent = { uses: 0, misses: 0 };
 
   constructor(options: { readonly clock: Clock; readonly version: string; readonly ledger: UsageLedger }) {
     const { clock, version, ledger } = options;
@@ -70,6 +83,48 @@ export class Observation {
     return observeMisses(tokens, observe, this.#clock);
   }
 
+  /** What becomes of leases, and of the breakers before key services. */
+  readonly cache: CacheObserver = (seen) => {
+    if (seen.is === 'breaker-changed')
+      this.metrics.set(
+        'sidekey_provider_breaker_state',
+        { provider: seen.provider },
+        BREAKER_STATES[seen.state],
+      );
+    if (seen.is === 'lease-granted' && seen.reason === 'asked') this.#agent.misses += 1;
+    const type = leaseEventOf(seen);
+    if (type === null || !('handle' in seen)) return;
+    const { token, handle, reason } = seen;
+    this.events.publish(type, { token, handle, reason });
+  };
+
+  /** What the keeper is asked for at each scrape. `flush` brings its counters of uses in. */
+  collectFrom(keeper: Keeper, flush: () => Promise<void>): void {
+    const { metrics } = this;
+    metrics.onScrape(async () => {
+      for (const { name, up } of this.providers)
+        if (up !== null) metrics.set('sidekey_provider_up', { provider: name }, Number(up));
+      metrics.set('sidekey_keeper_up', {}, Number(keeper.pid !== null));
+      await flush();
+      const asked = Promise.all([keeper.state(), keeper.cells()]);
+      const [state, cells] = await asked.catch(() => [null, []] as const);
+      const left = cells.map(({ leftMs }) => leftMs).filter((leftMs) => leftMs !== null);
+      collectLeases(metrics, left);
+      this.#collectHits(state);
+      if (state !== null) collectKeeper(metrics, state);
+    });
+  }
+
+  #collectHits(state: KeeperState | null): void {
+    const { uses, misses } = this.#agent;
+    this.metrics.reset('sidekey_cache_hits_total');
+    this.metrics.count('sidekey_cache_hits_total', { by: 'agent' }, Math.max(0, uses - misses));
+    this.metrics.count('sidekey_cache_hits_total', { by: 'keeper' }, state?.hotOperations ?? 0);
+    this.metrics.reset('sidekey_cache_misses_total');
+    this.metrics.count('sidekey_cache_misses_total', { by: 'agent' }, misses);
+    this.metrics.count('sidekey_cache_misses_total', { by: 'keeper' }, state?.misses ?? 0);
+  }
+
   #called(seen: ProviderCall): void {
     const { provider, call, result, seconds } = seen;
     this.#ledger.called(seen);
@@ -81,6 +136,7 @@ export class Observation {
     const { peer, token, operation, result, times, bytes, seconds } = seen;
     this.metrics.count('sidekey_operations_total', { peer, token, operation, result }, times);
     this.#ledger.operated(seen);
+    if (peer !== 'pkcs11') this.#agent.uses += times;
     this.metrics.count('sidekey_operation_bytes_total', { peer, token, operation }, bytes);
     if (seconds !== null)
       this.metrics.observe('sidekey_operation_seconds', { peer, path: 'operate' }, seconds);
@@ -109,37 +165,13 @@ function usedBy(fields: AuditFields): OperationSeen {
   };
 }
 
-/** What the keeper and the catalogue are asked for at each scrape. `flush` brings the keeper's counters in. */
-export function collectState(
-  metrics: Metrics,
-  keeper: Keeper,
-  records: readonly ProviderRecord[],
-  flush: () => Promise<void>,
-): void {
-  metrics.onScrape(async () => {
-    for (const { name, up } of records)
-      if (up !== null) metrics.set('sidekey_provider_up', { provider: name }, Number(up));
-    metrics.set('sidekey_keeper_up', {}, Number(keeper.pid !== null));
-    await flush();
-    const [state, cells] = await Promise.all([keeper.state(), keeper.cells()]).catch(
-      () => [null, []] as const,
-    );
-    collectLeases(
-      metrics,
-      cells.map(({ leftMs }) => leftMs).filter((left) => left !== null),
-    );
-    if (state === null) return;
-    metrics.set('sidekey_keeper_locked_bytes', { of: 'all' }, state.lockedBytes);
-    metrics.set('sidekey_keeper_locked_bytes', { of: 'used' }, state.usedBytes);
-    metrics.set('sidekey_keeper_cells', {}, state.cells);
-    metrics.set('sidekey_keeper_clients', {}, state.clients);
-    metrics.set('sidekey_keeper_bindings', {}, state.bindings);
-    metrics.set('sidekey_keeper_parked', {}, state.parked);
-    metrics.reset('sidekey_cache_hits_total');
-    metrics.count('sidekey_cache_hits_total', { by: 'keeper' }, state.hotOperations);
-    metrics.reset('sidekey_cache_misses_total');
-    metrics.count('sidekey_cache_misses_total', { by: 'keeper' }, state.misses);
-  });
+function collectKeeper(metrics: Metrics, state: KeeperState): void {
+  metrics.set('sidekey_keeper_locked_bytes', { of: 'all' }, state.lockedBytes);
+  metrics.set('sidekey_keeper_locked_bytes', { of: 'used' }, state.usedBytes);
+  metrics.set('sidekey_keeper_cells', {}, state.cells);
+  metrics.set('sidekey_keeper_clients', {}, state.clients);
+  metrics.set('sidekey_keeper_bindings', {}, state.bindings);
+  metrics.set('sidekey_keeper_parked', {}, state.parked);
 }
 
 function collectLeases(metrics: Metrics, leftMs: readonly number[]): void {

@@ -65,12 +65,12 @@ export const METRICS = {
   },
   sidekey_cache_hits_total: {
     type: 'counter',
-    help: 'Operations that found their key open: those of the keeper and those of the agent.',
+    help: 'Uses that found their key open. by: keeper (PKCS#11), since it started; agent (HTTP, KMS).',
     labels: ['by'],
   },
   sidekey_cache_misses_total: {
     type: 'counter',
-    help: 'Operations whose key had to be opened first.',
+    help: 'Uses whose key had to be bound or opened first. by: keeper, agent (keys that were opened because somebody asked).',
     labels: ['by'],
   },
   sidekey_provider_calls_total: {
@@ -91,7 +91,7 @@ export const METRICS = {
   },
   sidekey_provider_breaker_state: {
     type: 'gauge',
-    help: 'Circuit breaker. 0: closed, 1: half open, 2: open.',
+    help: 'Circuit breaker. 0: closed, 1: probing, 2: open.',
     labels: ['provider'],
   },
   sidekey_provider_credential_seconds_left: {

@@ -133,3 +133,20 @@ t.test('who is not admitted reads no metrics', async (t) => {
   });
   t.equal((await welcome.request('GET', '/metrics')).status, 200);
 });
+
+t.test('leases that are granted, renewed and end are events, and breakers a gauge', async (t) => {
+  const { observation } = makeObservation();
+  const types: string[] = [];
+  observation.events.subscribe(({ type }) => types.push(type));
+  const lease = { token: 'a', handle: 7 } as const;
+  for (const reason of ['asked', 'prewarm', 'refresh', 'offline'] as const)
+    observation.cache({ is: 'lease-granted', ...lease, reason, leaseMs: 5 });
+  for (const reason of ['expired', 'unused', 'revoked', 'refused'] as const)
+    observation.cache({ is: 'lease-ended', ...lease, reason });
+  t.same(types, [
+    ...['lease-granted', 'lease-granted', 'lease-refreshed', 'lease-refreshed'],
+    ...['lease-expired', 'lease-expired', 'lease-revoked', 'lease-revoked'],
+  ]);
+  observation.cache({ is: 'breaker-changed', provider: 'aws', state: 'open' });
+  t.match(await observation.metrics.text(), 'sidekey_provider_breaker_state{provider="aws"} 2');
+});
