@@ -13,6 +13,8 @@ import { AuditLog } from './audit/audit-log.ts';
 import type { Config, TokenConfig } from './config/config.ts';
 import { checkReload } from './config/reload.ts';
 import { SidekeyError } from './errors.ts';
+import { KmsKey } from './kms/kms-key.ts';
+import { createKmsServer, type KmsServer } from './kms/kms-server.ts';
 import { KeeperClient } from './keeper/keeper-client.ts';
 import { KeeperLink } from './keeper/keeper-link.ts';
 import { startKeeper } from './keeper/keeper-process.ts';
@@ -208,6 +210,7 @@ export class Agent {
   readonly #domain: Domain;
   readonly #link: KeeperLink;
   readonly #api: Api;
+  readonly #kms: KmsServer;
   readonly #log: Logger;
   #usage: NodeJS.Timeout | null = null;
 
@@ -216,6 +219,7 @@ export class Agent {
     this.#domain = new Domain(options);
     this.#link = createLink(options, this.#domain.keeper);
     this.#api = createAgentApi(options, this.#domain);
+    this.#kms = createAgentKms(options, this.#domain);
   }
 
   /** Resolves when the sockets of this process are there; a keeper may come later. */
@@ -229,6 +233,7 @@ export class Agent {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new SidekeyError('socket_refused', `${config.sockets.api}: ${reason}`, { cause });
     });
+    if (config.kms) await this.#kms.listen(config.kms.socket, config.kms.mode);
     this.#usage = setInterval(() => void this.#flushUsage(), USAGE_FLUSH_MS);
   }
 
@@ -251,7 +256,7 @@ export class Agent {
 
   async stop(): Promise<void> {
     if (this.#usage) clearInterval(this.#usage);
-    await this.#api.close();
+    await Promise.all([this.#api.close(), this.#kms.close()]);
     await this.#flushUsage();
     const { config, audit, tokens } = this.#domain;
     tokens.saveLogins();
@@ -317,4 +322,15 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
     health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),
     defaultToken: () => domain.defaultToken,
   });
+}
+
+function createAgentKms({ config: { kms }, log }: AgentOptions, domain: Domain): KmsServer {
+  const { keeper, tokens, observation } = domain;
+  const key = new KmsKey({
+    tokens: observation.door(tokens, 'kms'),
+    token: kms?.token ?? domain.defaultToken,
+    key: kms?.key ?? '',
+    random: randomBytes,
+  });
+  return createKmsServer({ key, isReady: () => keeper.pid !== null, peerOf: readPeer, logger: log });
 }

@@ -71,6 +71,13 @@ export interface Config {
     readonly apiMode: number;
     readonly control: string;
   };
+  /** Kubernetes KMS v2; null: not served. `token` null: the first. */
+  readonly kms: {
+    readonly socket: string;
+    readonly mode: number;
+    readonly token: string | null;
+    readonly key: string;
+  } | null;
   readonly keeper: { readonly start: boolean; readonly path: string | null };
   readonly audit: { readonly path: string };
   readonly usage: PriceList;
@@ -157,6 +164,8 @@ export function toConfig(file: string, raw: RawConfig): Config {
       apiMode: sockets['api-mode'],
       control: at(sockets.control),
     },
+    kms:
+      raw.kms === undefined ? null : { ...raw.kms, socket: at(raw.kms.socket), token: raw.kms.token ?? null },
     keeper: { start: keeper.start, path: keeper.path ?? null },
     audit: { path: at(raw.audit.path) },
     usage: raw.usage,

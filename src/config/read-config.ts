@@ -99,6 +99,14 @@ function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
       `no provider "${provider}"${match ? `; did you mean "${match}"?` : ''}`,
     ];
   }
+  const kmsToken = raw.kms?.token;
+  if (kmsToken !== undefined && !labels.has(kmsToken)) {
+    const match = nearestMatch(kmsToken, [...labels]);
+    yield [['kms', 'token'], `no token "${kmsToken}"${match ? `; did you mean "${match}"?` : ''}`];
+  }
+  const kmsBytes = Buffer.byteLength(resolve(dirname(file), raw.kms?.socket ?? ''));
+  if (raw.kms !== undefined && kmsBytes > SOCKET_PATH_MAX)
+    yield [['kms', 'socket'], `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${kmsBytes}`];
   for (const name of Object.keys(raw.usage.prices)) {
     if (name in raw.providers) continue;
     const match = nearestMatch(name, Object.keys(raw.providers));

@@ -6,6 +6,7 @@ const FIXED = [
   'providers',
   'store',
   'sockets',
+  'kms',
   'keeper',
   'audit',
 ] as const satisfies readonly (keyof Config)[];

@@ -156,6 +156,14 @@ export const configSchema = z.strictObject({
     'api-mode': socketMode.default(0o600),
     control: path,
   }),
+  kms: z
+    .strictObject({
+      socket: path,
+      mode: socketMode.default(0o600),
+      token: label.optional(),
+      key: z.string().min(1).max(256),
+    })
+    .optional(),
   keeper: z.strictObject({ start: z.boolean().default(true), path: absolutePath.optional() }).prefault({}),
   audit: z.strictObject({ path }),
   usage: z

@@ -1,0 +1,76 @@
+/**
+ * The key behind KMS v2: one named AES key of one token. A key_id says token, key, version and when that version was made, so that a key
+ * that was destroyed and made again is another one; it is also the associated data. A ciphertext is nonce, AES-256-GCM and tag.
+ */
+import type { Peer } from '../access/peer.ts';
+import { gcmMechanism, GCM_NONCE_BYTES, GCM_TAG_BYTES } from '../api/mechanism.ts';
+import { SidekeyError } from '../errors.ts';
+import type { NamedKey, NamedKeyVersion, TokenService } from '../tokens/service.ts';
+
+export interface KmsKeyOptions {
+  readonly tokens: TokenService;
+  readonly token: string;
+  readonly key: string;
+  readonly random: (bytes: number) => Buffer;
+}
+
+export class KmsKey {
+  readonly #options: KmsKeyOptions;
+
+  constructor(options: KmsKeyOptions) {
+    this.#options = options;
+  }
+
+  /** key_handle_invalid when the peer may not use it, or it is not there; function_not_supported when it is no AES key. */
+  #demand(peer: Peer): NamedKey {
+    const { tokens, token, key } = this.#options;
+    const found = tokens.findNamedKey(peer, token, key);
+    if (found === null)
+      throw new SidekeyError('key_handle_invalid', `there is no key ${key} in token ${token}`);
+    if (found.kind !== 'aes' || found.derived)
+      throw new SidekeyError('function_not_supported', `key ${key} is not an AES key of its own`);
+    return found;
+  }
+
+  #idOf({ version, createdAt }: NamedKeyVersion): string {
+    const { token, key } = this.#options;
+    const made = Date.parse(createdAt);
+    return ['sidekey', token, key, `v${version}`, made.toString(36)].map(encodeURIComponent).join('/');
+  }
+
+  /** The id under which is encrypted now. */
+  currentId(peer: Peer): string {
+    return this.#idOf(latestOf(this.#demand(peer)));
+  }
+
+  async encrypt(peer: Peer, plaintext: Buffer): Promise<{ ciphertext: Buffer; keyId: string }> {
+    const { tokens, token, key, random } = this.#options;
+    const latest = latestOf(this.#demand(peer));
+    const keyId = this.#idOf(latest);
+    const nonce = random(GCM_NONCE_BYTES);
+    const mechanism = gcmMechanism(nonce, Buffer.from(keyId));
+    const use = { operation: 'encrypt', mechanism, version: latest.version } as const;
+    const sealed = await tokens.operateNamedKey(peer, token, key, use, plaintext);
+    return { ciphertext: Buffer.concat([nonce, sealed]), keyId };
+  }
+
+  /** encrypted_data_invalid for a key_id that is none of this key's, as for a ciphertext that does not open. */
+  async decrypt(peer: Peer, ciphertext: Buffer, keyId: string): Promise<Buffer> {
+    const { tokens, token, key } = this.#options;
+    const found = this.#demand(peer);
+    const version = found.versions.find((each) => this.#idOf(each) === keyId);
+    if (version === undefined || ciphertext.length < GCM_NONCE_BYTES + GCM_TAG_BYTES)
+      throw new SidekeyError('encrypted_data_invalid', 'the ciphertext is of another key');
+    if (version.version < found.policy.minDecryptionVersion)
+      throw new SidekeyError('key_function_not_permitted', 'this version decrypts no more');
+    const mechanism = gcmMechanism(ciphertext.subarray(0, GCM_NONCE_BYTES), Buffer.from(keyId));
+    const use = { operation: 'decrypt', mechanism, version: version.version } as const;
+    return tokens.operateNamedKey(peer, token, key, use, ciphertext.subarray(GCM_NONCE_BYTES));
+  }
+}
+
+function latestOf({ name, versions, latestVersion }: NamedKey): NamedKeyVersion {
+  const latest = versions.find(({ version }) => version === latestVersion);
+  if (latest === undefined) throw new SidekeyError('internal', `key ${name} has lost its latest version`);
+  return latest;
+}
