@@ -17,7 +17,8 @@ import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { limitPeers } from './peer-limits.ts';
 import { acceptListMethod } from './list-method.ts';
-import { registerRoutes } from './route.ts';
+import { describeApi } from './openapi.ts';
+import { defineRoute, noBody, registerRoutes, type Route } from './route.ts';
 import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
 import { clearStaleSocket, listenOnPath } from './socket-path.ts';
 import { registerStreams } from './stream-routes.ts';
@@ -127,7 +128,12 @@ export function createApi(deps: ApiDeps): Api {
     ...sidekeyRoutes(deps),
     ...TRANSIT_ROUTES.map((make) => make(deps)),
   ];
-  registerRoutes(app, routes, peerOf, limits.handlerTimeoutMs);
+  const description: Route = defineRoute({
+    ...{ methods: ['GET'], path: '/openapi.json', summary: 'This description', form: 'plain' },
+    body: noBody,
+    handle: () => ({ plain: describeApi([...routes, description], deps.version) }),
+  });
+  registerRoutes(app, [...routes, description], peerOf, limits.handlerTimeoutMs);
   registerStreams(app, deps, peerOf);
   return {
     listen: (path, mode) => listen(app, limits, path, mode),

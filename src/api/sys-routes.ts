@@ -55,12 +55,16 @@ export function sysRoutes(deps: SysDeps): Route[] {
     defineRoute({
       methods: ['GET'],
       path: '/v1/sys/health',
+      summary: 'Whether keys can be used',
+      form: 'plain',
       body: noBody,
       handle: (call) => answerHealth(deps, call),
     }),
     defineRoute({
       methods: ['GET'],
       path: '/v1/sys/seal-status',
+      summary: 'The same, in other words',
+      form: 'plain',
       body: noBody,
       handle: () => answerSealStatus(deps),
     }),
