@@ -8,6 +8,7 @@ import type { ProviderStatus } from '../metrics/provider-status.ts';
 import type { TokenService } from '../tokens/service.ts';
 import type { UsageReport } from '../usage/usage-report.ts';
 import { Refusal } from './fault.ts';
+import { KEK_ROWS, tokenAnswer } from './kek-routes.ts';
 import type { Call, Method, Reply, RouteSchemas } from './route.ts';
 
 export interface AdminDeps {
@@ -51,10 +52,6 @@ const lease = z.object({
   leftMs: count.nullable(),
 });
 const wiped = z.object({ wiped: count });
-const token = z.object({
-  ...{ label: z.string(), slot: count, serial: z.string(), provider: z.string(), initialized: z.boolean() },
-  ...{ userPinSet: z.boolean(), userPinLocked: z.boolean(), objects: count, tokenKeyOpen: z.boolean() },
-});
 const provider = z.object({
   ...{ name: z.string(), kind: z.string(), up: z.boolean().nullable(), calls: count, errors: count },
   lastCallAt: z.string().nullable(),
@@ -139,7 +136,7 @@ export const ADMIN_ROWS: readonly AdminRow[] = [
   },
   {
     ...{ method: 'GET', path: '/tokens', summary: 'The tokens, whoever may use them', form: 'plain' },
-    answer: z.array(token),
+    answer: z.array(tokenAnswer),
     answerTo: ({ tokens }) => ({ plain: tokens.tokens() }),
   },
   {
@@ -164,4 +161,5 @@ export const ADMIN_ROWS: readonly AdminRow[] = [
     answer: usage,
     answerTo: readUsage,
   },
+  ...KEK_ROWS,
 ];

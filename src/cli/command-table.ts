@@ -26,6 +26,13 @@ import { keysListCommand, keysShowCommand } from './keys-command.ts';
 import { statusCommand } from './status-command.ts';
 import { topCommand } from './top-command.ts';
 import { usageCommand } from './usage-command.ts';
+import {
+  tokenAddKekCommand,
+  tokenListCommand,
+  tokenRemoveKekCommand,
+  tokenRotateCommand,
+  tokenWipeCommand,
+} from './token-commands.ts';
 
 export const COMMANDS: readonly Command[] = [
   initCommand,
@@ -53,6 +60,11 @@ export const COMMANDS: readonly Command[] = [
   eventsCommand,
   usageCommand,
   topCommand,
+  tokenListCommand,
+  tokenAddKekCommand,
+  tokenRemoveKekCommand,
+  tokenRotateCommand,
+  tokenWipeCommand,
   accessExplainCommand,
   auditTailCommand,
   auditVerifyCommand,

@@ -17,7 +17,7 @@ test('every row answers in the form of its schema', async (t) => {
     const query = path === '/access' ? `?pid=${OWN_PEER.pid}&key=k&operation=sign` : '';
     const { status, body } = await request(
       method,
-      `/v1/sidekey${path.replace(':lease', 'object-1')}${query}`,
+      `/v1/sidekey${path.replace(':lease', 'object-1').replace(':token', 'main').replace(':provider', 'aws')}${query}`,
     );
     t.equal(status, 200, `${method} ${path}`);
     t.ok(answer?.safeParse(body).success, `${method} ${path}: ${JSON.stringify(body)}`);

@@ -6,7 +6,7 @@ import * as crypto from 'node:crypto';
 import type { Peer } from '../../src/access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../../src/errors.ts';
 import type { Operation } from '../../src/tokens/ports.ts';
-import type { NamedKey, NewNamedKeyKind, TokenService } from '../../src/tokens/service.ts';
+import type { NamedKey, NewNamedKeyKind, TokenService, TokenSummary } from '../../src/tokens/service.ts';
 import { WireReader } from '../../src/wire/buffer.ts';
 
 interface Held {
@@ -237,6 +237,14 @@ const OPERATIONS: Readonly<Record<NewNamedKeyKind['kind'], readonly Operation[]>
   ed25519: ['sign', 'verify'],
 };
 
+function summaryOf(slot: number): TokenSummary {
+  return {
+    ...{ label: LABELS[slot] ?? '', slot, serial: '01', provider: 'embedded', initialized: true },
+    ...{ userPinSet: false, userPinLocked: false, objects: 0, tokenKeyOpen: true },
+    keks: [{ provider: 'embedded', wrapped: true, service: 'closed' }],
+  };
+}
+
 function notUsed(): never {
   throw new Error('the API has no business here');
 }
@@ -266,12 +274,7 @@ export function createTokenDouble(): TokenDouble {
     saveLogins: notUsed,
     flushUsage: notUsed,
     close: notUsed,
-    tokens: () =>
-      LABELS.map((label, slot) => ({
-        ...{ label, slot, serial: '01', provider: 'embedded', initialized: true, userPinSet: false },
-        ...{ userPinLocked: false, objects: 0, tokenKeyOpen: true },
-        keks: [{ provider: 'embedded', wrapped: true, service: 'closed' as const }],
-      })),
+    tokens: () => LABELS.map((_, slot) => summaryOf(slot)),
     keys: (token) =>
       [...held.values()]
         .filter(({ named }) => token === undefined || named.token === token)
@@ -291,10 +294,10 @@ export function createTokenDouble(): TokenDouble {
     },
     leases: () =>
       leases.map((id) => ({ id, kind: 'object', token: 'main', label: 'k', handle: 1, leftMs: 5 })),
-    addKek: notUsed,
-    removeKek: notUsed,
-    rotateKeks: notUsed,
-    wipeToken: notUsed,
+    addKek: async () => summaryOf(0),
+    removeKek: async () => summaryOf(0),
+    rotateKeks: async () => summaryOf(0),
+    wipeToken: () => summaryOf(0),
     wipeLease: (_peer, id) => {
       const at = leases.indexOf(id);
       return at < 0 ? 0 : leases.splice(at, 1).length;
