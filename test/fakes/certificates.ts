@@ -13,7 +13,12 @@ function openssl(...args: string[]): void {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
-function issue(dir: string, name: string, extensions: string): { certificate: string; key: string } {
+interface Issued {
+  readonly certificate: string;
+  readonly key: string;
+}
+
+function issue(dir: string, name: string, extensions: string, days = 2): Issued {
   const [key, request, certificate] = [`${name}.key`, `${name}.csr`, `${name}.crt`].map((file) =>
     join(dir, file),
   ) as [string, string, string];
@@ -21,8 +26,16 @@ function issue(dir: string, name: string, extensions: string): { certificate: st
   writeFileSync(config, extensions);
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
   openssl('req', ...curve, '-keyout', key, '-out', request, '-subj', `/CN=${name}`);
-  const by = ['-CA', join(dir, 'ca.crt'), '-CAkey', join(dir, 'ca.key'), '-CAcreateserial'];
-  openssl('x509', '-req', '-in', request, ...by, '-days', '2', '-out', certificate, '-extfile', config);
+  const by = [
+    '-CA',
+    join(dir, 'ca.crt'),
+    '-CAkey',
+    join(dir, 'ca.key'),
+    '-CAcreateserial',
+    '-days',
+    `${days}`,
+  ];
+  openssl('x509', '-req', '-in', request, ...by, '-out', certificate, '-extfile', config);
   return { certificate, key };
 }
 
@@ -47,6 +60,11 @@ export function makeCertificates(dir: string): Certificates {
   );
   const client = issue(dir, 'client', 'extendedKeyUsage=clientAuth\n');
   return { ca, server, client };
+}
+
+/** The same authority's, for a server, past its end. */
+export function makeExpired(dir: string): Issued {
+  return issue(dir, 'expired', 'subjectAltName=IP:127.0.0.1\n', -1);
 }
 
 /** For node:https. */

@@ -4,12 +4,11 @@ import { copyFileSync, chmodSync } from 'node:fs';
 import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { SYSTEM_CLOCK } from '../../../src/clock.ts';
+import { SYSTEM_CLOCK, SYSTEM_TIMER } from '../../../src/clock.ts';
 import { HttpClient, type HttpClientOptions } from '../../../src/providers/http/http-client.ts';
-import { SYSTEM_TIMER } from '../../../src/clock.ts';
 import { ServiceCaller } from '../../../src/providers/http/service-call.ts';
 import { NO_TLS_FILES } from '../../../src/providers/http/tls-files.ts';
-import { makeCertificates, serverTls } from '../../fakes/certificates.ts';
+import { makeCertificates, makeExpired, serverTls } from '../../fakes/certificates.ts';
 import { FakeService, type Handler } from '../../fakes/fake-service.ts';
 
 const echo: Handler = ({ method, body, clientName }) => ({
@@ -126,6 +125,52 @@ t.test('only the configured authority is believed', async (t) => {
   t.match(await client(t, service, { tls }).post('a'), { text: 'a' });
   const missing = client(t, service, { tls: { ...NO_TLS_FILES, ca: '/nowhere.pem' } });
   await t.rejects(missing.post('a'), { code: 'provider_unreachable', message: /cannot read \/nowhere/ });
+});
+
+t.test('a certificate past its end is said to be so, and a new one taken', async (t) => {
+  const dir = t.testdir();
+  const certificates = makeCertificates(dir);
+  const service = await serve(t, serverTls({ ...certificates, server: makeExpired(dir) }));
+  const tls = { ...NO_TLS_FILES, ca: certificates.ca };
+  const { post } = client(t, service, { tls });
+  await t.rejects(post('a'), { code: 'provider_unreachable', message: /TLS: .*CERT_HAS_EXPIRED/ });
+  await service.stop();
+  const renewed = new FakeService(echo, serverTls(certificates));
+  t.teardown(() => renewed.stop());
+  await renewed.start(service.port);
+  t.match(await post('b'), { text: 'b' }, 'without a restart');
+});
+
+for (const status of [429, 503]) {
+  t.test(
+    `a Retry-After beside ${status} is waited for when there is time, and ends the call when there is none`,
+    async (t) => {
+      const service = await serve(t);
+      const reply = (seconds: number) => ({ status, headers: { 'retry-after': `${seconds}` } });
+      service.fail({ is: 'reply', reply: reply(1) }, 1);
+      const begin = performance.now();
+      t.match(await client(t, service, {}, 9000).post('a'), { text: 'a' });
+      t.ok(performance.now() - begin >= 990);
+      service.fail({ is: 'reply', reply: reply(60) });
+      const late = performance.now();
+      await t.rejects(client(t, service, {}, 9000).post('a'), { code: 'provider_unreachable' });
+      t.ok(performance.now() - late < 5000, 'at once');
+      t.equal(service.seen.length, 3, 'and asked once');
+    },
+  );
+}
+
+t.test('a name that does not resolve is unreachable', async (t) => {
+  const gone = { url: 'http://no-such-service.invalid' } as FakeService;
+  const { post } = client(t, gone, {}, 1500, 1500);
+  await t.rejects(post('a'), { code: 'provider_unreachable', message: /ENOTFOUND|EAI_AGAIN|no answer/ });
+});
+
+t.test('two seconds for every answer are slow, not too slow', async (t) => {
+  const service = await serve(t);
+  service.fail({ is: 'delay', ms: 2000 });
+  t.match(await client(t, service, {}, 9000, 6000).post('a'), { text: 'a' });
+  t.equal(service.seen.length, 1);
 });
 
 t.test('the client shows its certificate, and takes up a new one from the file', async (t) => {
