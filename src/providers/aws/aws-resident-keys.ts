@@ -200,7 +200,8 @@ export class AwsResidentKeys implements ResidentKeys {
 
   /** The alias stays with it: whoever cancels the deletion finds the key as it was. */
   async destroy({ id }: ResidentKey): Promise<string> {
-    const reply = await this.#ask('ScheduleKeyDeletion', { KeyId: id, PendingWindowInDays: 30 });
+    const KeyId = id.slice(id.lastIndexOf('/') + 1);
+    const reply = await this.#ask('ScheduleKeyDeletion', { KeyId, PendingWindowInDays: 30 });
     const at = jsonAt(reply, 'DeletionDate');
     return `destroyed after ${typeof at === 'number' ? new Date(at * 1000).toISOString() : '30 days'}`;
   }
