@@ -75,7 +75,7 @@ export const METRICS = {
   },
   sidekey_provider_calls_total: {
     type: 'counter',
-    help: 'Calls of key services. call: create, open, health. result: ok or a code of docs/errors.md.',
+    help: 'Calls of key services. call: create, open, health, resident-list and the like. result: ok or a code of docs/errors.md.',
     labels: ['provider', 'call', 'result'],
   },
   sidekey_provider_call_seconds: {

@@ -1,10 +1,11 @@
 /** A Provider that tells of each call: what, how long, how it ended; and of going down and coming back. */
 import type { Clock, Provider } from '../tokens/ports.ts';
+import { observeResident, type ResidentCall } from './observed-resident.ts';
 import { resultOf } from './observed-tokens.ts';
 
 export interface ProviderCall {
   readonly provider: string;
-  readonly call: 'create' | 'open' | 'health';
+  readonly call: 'create' | 'open' | 'health' | ResidentCall;
   readonly result: string;
   readonly seconds: number;
 }
@@ -79,6 +80,7 @@ export function observeProvider(
   };
   const observed: Provider = {
     ...provider,
+    resident: provider.resident === null ? null : observeResident(provider.resident, timed),
     createDataKey: (...asked) => timed('create', () => provider.createDataKey(...asked)),
     openDataKey: (...asked) => timed('open', () => provider.openDataKey(...asked)),
     health: () =>

@@ -1,5 +1,13 @@
 // Keys of a key service as objects: what programs see of them, what reaches the service, and what never does.
-import { constants, createHash, createPublicKey, publicEncrypt, randomBytes, verify } from 'node:crypto';
+import {
+  constants,
+  createHash,
+  createPublicKey,
+  publicEncrypt,
+  randomBytes,
+  randomInt,
+  verify,
+} from 'node:crypto';
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { readMechanisms } from '../../src/tokens/attribute-value.ts';
@@ -9,6 +17,7 @@ import type { ResidentOptions } from '../../src/tokens/token-catalogue.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
 import { OPERATE, OPERATIONS, OUTPUT, RESIDENT_FROM } from '../../src/wire/tables.ts';
 import { MemoryKeys } from '../fakes/memory-keys.ts';
+import { mutate } from '../fuzz/agent-decoder.ts';
 import { P256 } from './fake-keeper.ts';
 import { makeRig, Program, type Rig } from './rig.ts';
 
@@ -350,6 +359,50 @@ test('the list is asked once per refresh, outlives an outage, and ends with a re
   await t.rejects(looked(rig, app, 100), { code: 'provider_refused' });
   keys.fault = null;
   t.equal(await looked(rig, app, 2000), 2, 'and is back when the service says yes again');
+});
+
+test('a certificate in the store stands beside the pair whose CKA_ID it has', async (t) => {
+  const { keys, app } = await scene();
+  await keys.create(key('app-tls', 'ec-p256', 'sign'));
+  const [id = NO_PARAMS] = (await app.read(await only(app, CKO.PRIVATE_KEY, 'tls'), CKA.ID)).values;
+  const stored = { [CKA.CERTIFICATE_TYPE]: 0, [CKA.SUBJECT]: 'subject', [CKA.VALUE]: 'DER' };
+  await app.create({ [CKA.CLASS]: CKO.CERTIFICATE, [CKA.TOKEN]: true, [CKA.ID]: id, ...stored });
+  const classes = await Promise.all(
+    (await app.find({ [CKA.ID]: id })).map(
+      async (handle) => (await app.read(handle, CKA.CLASS)).values[0]?.[0],
+    ),
+  );
+  t.same(classes, [CKO.CERTIFICATE, CKO.PUBLIC_KEY, CKO.PRIVATE_KEY]);
+});
+
+test('whatever bytes come as a request, the answer is one or a SidekeyError', async (t) => {
+  const { keys, app } = await scene();
+  await keys.create(key('app-rsa', 'rsa-2048', 'sign', 'decrypt'));
+  await keys.create(key('app-aes', 'aes-256', 'decrypt'));
+  const [rsa, aes] = [await only(app, CKO.PRIVATE_KEY, 'rsa'), await only(app, CKO.SECRET_KEY, 'aes')];
+  const pss = new WireWriter().u64(0x250).u64(2).u64(32).done();
+  const gcm = new WireWriter().bytes(randomBytes(12)).bytes(Buffer.from('beside')).u32(128).done();
+  const service = new Service(app);
+  const seeds = [
+    service.begin(rsa, SHA256_RSA_PKCS_PSS, pss),
+    service.begin(rsa, OAEP, pss),
+    service.begin(aes, CKM.AES_GCM, gcm),
+  ].flatMap((begin) =>
+    [0, OPERATE.final].map((flags) => {
+      const head = new WireWriter().u8(OPERATE.begin | flags).u8(randomInt(1, 5));
+      return head.u64(7n).raw(begin).bytes(MESSAGE).bytes(null).done();
+    }),
+  );
+  let refused = 0;
+  for (let i = 0; i < 2000; i++) {
+    const body = mutate(seeds[i % seeds.length] ?? NO_PARAMS);
+    const message = i % 4 === 0 ? 'resident_check' : 'resident_operate';
+    await app.send(message, new WireWriter().raw(body)).catch((error: unknown) => {
+      if (!(error instanceof SidekeyError) || error.code === 'internal') throw error;
+      refused++;
+    });
+  }
+  t.ok(refused > 500);
 });
 
 test('a use that the service refuses or does not answer is that error, and uses are counted for the audit log', async (t) => {

@@ -1,0 +1,33 @@
+/** Resident keys whose every call is told of: what, how long, how it ended. */
+import type { ResidentKeys } from '../tokens/resident-port.ts';
+
+type Method = 'list' | 'publicKey' | 'create' | 'destroy' | 'sign' | 'encrypt' | 'decrypt';
+
+/** As the metrics name them, apart from the calls for data keys. */
+const CALLS = {
+  list: 'resident-list',
+  publicKey: 'resident-public-key',
+  create: 'resident-create',
+  destroy: 'resident-destroy',
+  sign: 'resident-sign',
+  encrypt: 'resident-encrypt',
+  decrypt: 'resident-decrypt',
+} as const satisfies Record<Method, string>;
+
+export type ResidentCall = (typeof CALLS)[Method];
+
+type Timed = <T>(call: ResidentCall, work: () => Promise<T>) => Promise<T>;
+
+export function observeResident(keys: ResidentKeys, timed: Timed): ResidentKeys {
+  return {
+    creates: keys.creates,
+    keepsIds: keys.keepsIds,
+    list: (...asked) => timed(CALLS.list, () => keys.list(...asked)),
+    publicKey: (...asked) => timed(CALLS.publicKey, () => keys.publicKey(...asked)),
+    create: (...asked) => timed(CALLS.create, () => keys.create(...asked)),
+    destroy: (...asked) => timed(CALLS.destroy, () => keys.destroy(...asked)),
+    sign: (...asked) => timed(CALLS.sign, () => keys.sign(...asked)),
+    encrypt: (...asked) => timed(CALLS.encrypt, () => keys.encrypt(...asked)),
+    decrypt: (...asked) => timed(CALLS.decrypt, () => keys.decrypt(...asked)),
+  };
+}
