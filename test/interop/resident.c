@@ -32,7 +32,8 @@ static CK_RV said(const char *what, CK_RV rv)
 
 static int not_offered(CK_RV rv)
 {
-    return rv == CKR_MECHANISM_INVALID || rv == CKR_KEY_SIZE_RANGE || rv == CKR_CURVE_NOT_SUPPORTED;
+    return rv == CKR_MECHANISM_INVALID || rv == CKR_KEY_SIZE_RANGE || rv == CKR_CURVE_NOT_SUPPORTED ||
+           rv == CKR_KEY_FUNCTION_NOT_PERMITTED;
 }
 
 static CK_OBJECT_HANDLE find(CK_OBJECT_CLASS class, const char *label)
@@ -175,7 +176,7 @@ static CK_RV open_oaep(const struct pair *pair)
         rv = p11->C_DecryptInit(session, &m, pair->private);
     }
     if (rv != CKR_OK)
-        return said("C_DecryptInit", rv);
+        return not_offered(rv) ? rv : said("C_DecryptInit", rv);
     if (TRY(C_EncryptInit(session, &m, pair->public)) != CKR_OK ||
         TRY(C_Encrypt(session, (CK_BYTE_PTR)(uintptr_t)message, sizeof(message), sealed, &size)) != CKR_OK ||
         TRY(C_Decrypt(session, sealed, size, opened, &length)) != CKR_OK)

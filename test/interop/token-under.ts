@@ -74,7 +74,7 @@ export async function runResident(t: Test, provider: string): Promise<Record<str
   const { status, stdout, stderr } = instance.run(program, [MODULE, 'remote']);
   t.equal(status, 0, stderr);
   const lines = stdout.trim().split('\n');
-  return Object.fromEntries(lines.map((line) => line.split(': ', 2) as [string, string]));
+  return Object.fromEntries(lines.map((line) => /^(.*?): (.*)$/.exec(line)?.slice(1) ?? ['', line]));
 }
 
 /** What every service has that makes pairs of P-256 and RSA-2048. */
