@@ -67,17 +67,6 @@ function createProviders(
   return new Map(entries);
 }
 
-function checkResident(tokens: readonly TokenConfig[], providers: ReadonlyMap<string, Provider>): void {
-  for (const { label, provider, resident } of tokens) {
-    const { kind, resident: service } = providers.get(provider) ?? { kind: 'unknown', resident: null };
-    if (resident !== null && service === null)
-      throw new SidekeyError(
-        'config_invalid',
-        `token "${label}": a provider of kind ${kind} has no resident keys`,
-      );
-  }
-}
-
 /** The parts that need no socket: what `init` uses too. */
 export class Domain {
   readonly keeper: KeeperClient;
@@ -100,7 +89,6 @@ export class Domain {
     this.audit = this.observation.audit(this.#auditLog);
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log, this.observation);
-    checkResident(config.tokens, this.#providers);
     this.#access = createAccessPolicy({
       ownUid: ownUid(),
       tokens: () => this.#config.tokens,

@@ -89,9 +89,11 @@ function toProblems(issue: z.core.$ZodIssue, positions: Positions): ConfigProble
 /** What the schema cannot see: one part of the file against another, and options that could not be honoured. */
 function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
   const labels = new Set<string>();
-  for (const [i, { label, provider }] of raw.tokens.entries()) {
+  for (const [i, { label, provider, resident }] of raw.tokens.entries()) {
     if (labels.has(label)) yield [['tokens', i, 'label'], `"${label}" is the label of another token already`];
     labels.add(label);
+    if (resident !== undefined && raw.providers[provider]?.kind === 'embedded')
+      yield [['tokens', i, 'resident'], 'the embedded key store has no keys of its own to show'];
     if (provider in raw.providers) continue;
     const match = nearestMatch(provider, Object.keys(raw.providers));
     yield [

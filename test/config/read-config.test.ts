@@ -57,6 +57,12 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     /no provider "locl"; did you mean "local"\?/,
   ],
   [
+    'resident keys of the embedded store',
+    '    provider: local\n',
+    '    provider: local\n    resident: { create: true }\n',
+    /^s\.yaml:5:5: tokens\[0\]\.resident: the embedded key store has no keys/m,
+  ],
+  [
     'two tokens of one label',
     'providers:',
     '  - { label: demo, provider: local }\nproviders:',
