@@ -8,7 +8,7 @@ import { noBody, type AnswerForm, type Method, type Route } from './route.ts';
 type Schema = Readonly<Record<string, unknown>>;
 
 const TEXT: Schema = { type: 'string' };
-const ANY_OBJECT: Schema = { type: 'object' };
+const ANY: Schema = {};
 const FAULT: Schema = {
   type: 'object',
   properties: { errors: { type: 'array', items: TEXT } },
@@ -69,7 +69,7 @@ function queryParameters({ query }: Route): object[] {
 }
 
 function describeOperation(route: Route, method: Method): object {
-  const answer = route.answer === undefined ? ANY_OBJECT : toSchema(route.answer, 'output');
+  const answer = route.answer === undefined ? ANY : toSchema(route.answer, 'output');
   const hasBody = route.body !== noBody && method !== 'GET' && method !== 'DELETE';
   const body = hasBody
     ? { requestBody: { content: { 'application/json': { schema: toSchema(route.body, 'input') } } } }
@@ -81,7 +81,7 @@ function describeOperation(route: Route, method: Method): object {
     responses: {
       ...GOOD[formOf(route, method)](answer),
       '4XX': json(REFUSAL, 'refused'),
-      '5XX': json(ANY_OBJECT, 'failed'),
+      '5XX': json(ANY, 'failed'),
     },
   };
 }
