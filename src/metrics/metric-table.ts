@@ -94,11 +94,6 @@ export const METRICS = {
     help: 'Circuit breaker. 0: closed, 1: probing, 2: open.',
     labels: ['provider'],
   },
-  sidekey_provider_credential_seconds_left: {
-    type: 'gauge',
-    help: 'Until the credential of the provider ends; absent where it does not end, or does not say.',
-    labels: ['provider'],
-  },
   sidekey_keeper_up: { type: 'gauge', help: '1: a keeper is attached.', labels: [] },
   sidekey_keeper_locked_bytes: {
     type: 'gauge',
