@@ -29,7 +29,9 @@ t.test('hvac, of PyPI', async (t) => {
 
 t.test('node-vault, of npm', async (t) => {
   const dir = temporaryDirectory(t);
-  await run('npm', ['install', '--silent', '--prefix', dir, 'node-vault@0.12.0'], LIMIT);
+  // A registry that stalls is asked again soon, where npm itself would wait for five minutes.
+  const patience = ['--fetch-timeout=15000', '--fetch-retries=5', '--fetch-retry-maxtimeout=5000'];
+  await run('npm', ['install', '--silent', ...patience, '--prefix', dir, 'node-vault@0.12.0'], LIMIT);
   const { api } = await startInstance(t);
   const script = join(import.meta.dirname, 'transit-client.mjs');
   const { stdout } = await run(process.execPath, [script, join(dir, 'node_modules'), api], LIMIT);
