@@ -18,8 +18,8 @@ enum {
     SLOT_WAIT_MS = 1000,
     SPIN_FIRST_US = 40,
     SPIN_MAX_US = 100,
-    NAP_SHORT_US = 100, /* before the answer is due: the kernel's timers may be 50 us late */
-    NAP_SPIN_US = 250,  /* after a nap: an answer that is due is worth more patience */
+    NAP_SHORT_US = 200, /* before the answer is due: in a virtual machine a timer wakes up to 150 us late */
+    NAP_SPIN_US = 400,  /* after a nap: an answer that is due is worth more patience */
     DUE_MAX_US = 1000000,
     PROBE_EVERY = 64
 };
@@ -268,23 +268,23 @@ static void nap(const struct sk_turn *t, unsigned us)
 /* What worked is tried for longer, what did not for less: beside busy threads a spin keeps the reply away. */
 static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
 {
-    unsigned budget = atomic_load_explicit(&pace->budget_us[which], memory_order_relaxed), next;
+    unsigned learnt = atomic_load_explicit(&pace->budget_us[which], memory_order_relaxed), budget = learnt, next;
     unsigned due = atomic_load_explicit(&pace->due_us[which], memory_order_relaxed);
     bool found;
 
     if (atomic_load_explicit(&pace->alone, memory_order_relaxed))
         return is_done(t);
-    if (budget < 2 && atomic_fetch_add_explicit(&pace->skipped, 1, memory_order_relaxed) % PROBE_EVERY == 0)
-        budget = SPIN_FIRST_US;
-    if (budget >= 2 && due > SPIN_MAX_US) {
+    if (learnt < 2 && atomic_fetch_add_explicit(&pace->skipped, 1, memory_order_relaxed) % PROBE_EVERY == 0)
+        budget = which < SK_PACE_CURVE ? SPIN_FIRST_US : SPIN_MAX_US; /* the keeper was asleep too */
+    if (budget >= 2 && due > NAP_SHORT_US) {
         nap(t, due - NAP_SHORT_US);
         found = spin(t, NAP_SPIN_US);
     } else {
         found = spin(t, budget);
     }
-    next = found ? budget + 2 : budget / 2;
+    next = found ? budget + 2 : learnt / 2;
     next = next < SPIN_MAX_US ? next : SPIN_MAX_US;
-    if (next != budget)
+    if (next != learnt)
         atomic_store_explicit(&pace->budget_us[which], next, memory_order_relaxed);
     return found;
 }
@@ -346,14 +346,26 @@ static void learn(struct sk_pace *pace, enum sk_pace_class which, int64_t took)
     atomic_store_explicit(&pace->due_us[which], (unsigned)sk_earlier(due, DUE_MAX_US), memory_order_relaxed);
 }
 
+static enum sk_io wait_long(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
+{
+    const bool first = atomic_fetch_add(&pace->waiting_long, 1) == 0;
+    int64_t begun = now_us();
+    enum sk_io r = first && spin_by(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
+
+    if (first && r == SK_IO_OK)
+        learn(pace, which, now_us() - begun);
+    atomic_fetch_sub(&pace->waiting_long, 1);
+    return r;
+}
+
 enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
 {
-    const bool takes_long = which >= SK_PACE_LONG;
-    int64_t begun = takes_long ? now_us() : 0;
-    enum sk_io r = spin_by(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
+    enum sk_io r;
 
-    if (takes_long && r == SK_IO_OK)
-        learn(pace, which, now_us() - begun);
+    if (which >= SK_PACE_LONG)
+        r = wait_long(t, pace, which);
+    else
+        r = spin_by(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
     return r == SK_IO_OK ? read_reply(t) : r;
 }
 
@@ -365,5 +377,6 @@ void sk_pace_init(struct sk_pace *pace)
         atomic_init(&pace->budget_us[i], SPIN_FIRST_US);
         atomic_init(&pace->due_us[i], 0);
     }
+    atomic_init(&pace->waiting_long, 0);
     atomic_init(&pace->alone, sched_getaffinity(0, sizeof(usable), &usable) == 0 && CPU_COUNT(&usable) == 1);
 }

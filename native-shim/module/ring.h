@@ -34,6 +34,7 @@ struct sk_ring {
 struct sk_pace {
     atomic_uint budget_us[SK_PACES], due_us[SK_PACES];
     atomic_uint skipped;
+    atomic_uint waiting_long; /* threads: only the first spins, the others' answers need the processors */
     atomic_bool alone; /* one processor: never */
 };
 
