@@ -56,21 +56,41 @@ interface Goal {
   readonly text: string;
   /** The measured ratio or figure, and whether the goal holds. */
   readonly check: (r: Result) => readonly [number, boolean];
+  /** What stands between, where it falls short. */
+  readonly between?: string;
 }
 
 const ratio = (r: Result, other: string, row: string): number =>
   value(r, other, row, 'p50') / value(r, 'Sidekey', row, 'p50');
 
-function fasterThan(row: string, other: string, times: number): Goal {
-  const text = `${row}: at least ${times} times faster than ${other}`;
-  return { text, check: (r) => [ratio(r, other, row), ratio(r, other, row) >= times] };
+function fasterThan(row: string, other: string, times: number, between?: string): Goal {
+  const text =
+    times === 1 ? `${row}: faster than ${other}` : `${row}: at least ${times} times ${other}'s speed`;
+  const check = (r: Result): readonly [number, boolean] => [
+    ratio(r, other, row),
+    ratio(r, other, row) >= times,
+  ];
+  return { text, check, ...(between === undefined ? {} : { between }) };
+}
+
+function within5Percent(row: string, between: string): Goal {
+  const share = (r: Result): number => value(r, 'Sidekey', row, 'p50') / value(r, OPENSSL, row, 'p50');
+  return {
+    text: `${row}: within 5 % of OpenSSL's own time`,
+    check: (r) => [share(r), share(r) <= 1.05],
+    between,
+  };
 }
 
 function withinBudget(row: string): Goal {
   const budget = (r: Result): number =>
     value(r, OPENSSL, row, 'p50') + value(r, 'machine', 'roundtrip', 'p50');
   const share = (r: Result): number => value(r, 'Sidekey', row, 'p50') / budget(r);
-  return { text: `${row}: at most 2 times (OpenSSL + round trip)`, check: (r) => [share(r), share(r) <= 2] };
+  return {
+    text: `${row}: at most 2 times (OpenSSL + round trip)`,
+    check: (r) => [share(r), share(r) <= 2],
+    between: BETWEEN.budget,
+  };
 }
 
 function tail(row: string): Goal {
@@ -78,20 +98,35 @@ function tail(row: string): Goal {
   return { text: `${row}: p99 at most 5 times p50`, check: (r) => [share(r), share(r) <= 5] };
 }
 
+const BETWEEN = {
+  p11kit: "p11-kit's remoting does not carry AES-GCM's parameters: see HMAC",
+  budget:
+    'the budget has one cache line go and come; a request takes two to three lines each way, a check of the whole frame on both sides, and Init and operation are two calls of the module',
+  long: 'each 16 KiB is copied four times (in and out of the ring, on both sides): the keeper reads a request once into private memory before it looks at it',
+  digest: 'a digest has no key and needs no keeper: what is lost is the journey, as much as the hash itself',
+  curve: 'OpenSSL itself is not 1.5 times faster here: Sidekey adds nothing to its time',
+  rsa: 'two processors of a virtual machine may share a core and slow each other, and to be woken costs tens of microseconds; this row swings from run to run (0.98 to 1.4)',
+  threads:
+    'two processors are shared by eight clients and two workers; a request that finds its worker asleep pays for a wake-up',
+} as const;
 const OPENSSL = 'OpenSSL in process';
 const P11KIT = 'SoftHSM2 by p11-kit';
 
 const GOALS: readonly Goal[] = [
   ...['gcm-16', 'gcm-1k'].flatMap((row) => [
     fasterThan(row, 'SoftHSM2', 5),
-    fasterThan(row, P11KIT, 25),
+    fasterThan(row, P11KIT, 25, BETWEEN.p11kit),
     withinBudget(row),
     tail(row),
   ]),
-  fasterThan('gcm-1m', OPENSSL, 0.8),
-  ...['hmac-256', 'cbc-pad-1k', 'sha256-1k', 'random-32'].map((row) => fasterThan(row, 'SoftHSM2', 1)),
-  ...['ecdsa-p256', 'rsa2048-pkcs', 'rsa2048-pss'].flatMap((row) => [
-    fasterThan(row, OPENSSL, 1 / 1.05),
+  fasterThan('hmac-256', P11KIT, 25),
+  fasterThan('gcm-1m', OPENSSL, 0.8, BETWEEN.long),
+  ...['hmac-256', 'cbc-pad-1k', 'random-32'].map((row) => fasterThan(row, 'SoftHSM2', 1)),
+  fasterThan('sha256-1k', 'SoftHSM2', 1, BETWEEN.digest),
+  within5Percent('ecdsa-p256', BETWEEN.curve),
+  fasterThan('ecdsa-p256', 'SoftHSM2', 1.5, BETWEEN.curve),
+  ...['rsa2048-pkcs', 'rsa2048-pss'].flatMap((row) => [
+    within5Percent(row, BETWEEN.rsa),
     fasterThan(row, 'SoftHSM2', 1.5),
   ]),
   {
@@ -100,6 +135,7 @@ const GOALS: readonly Goal[] = [
       const times = value(r, 'Sidekey', 'gcm-1k', 'ops', 8) / value(r, 'SoftHSM2', 'gcm-1k', 'ops', 8);
       return [times, times >= 3];
     },
+    between: BETWEEN.threads,
   },
   {
     text: 'gcm-1k: operations/s of 32 threads over those of 8 (no loss: 1)',
@@ -119,6 +155,22 @@ const GOALS: readonly Goal[] = [
   {
     text: 'fresh process to its first signature: under 3 ms',
     check: (r) => [value(r, 'Sidekey', 'first', 'p50') / 1e6, value(r, 'Sidekey', 'first', 'p50') < 3e6],
+  },
+  {
+    text: 'each connected process costs the keeper under 300 KiB',
+    check: (r) => {
+      const [few, many] = [r.memory[0], r.memory.at(-1)];
+      if (few === undefined || many === undefined) return [Number.NaN, false];
+      const each = (many.keeperKiB - few.keeperKiB) / (many.processes - few.processes);
+      return [each, each < 300];
+    },
+  },
+  {
+    text: 'agent under 120 MiB, also with the most processes',
+    check: (r) => {
+      const most = Math.max(...r.memory.map(({ agentKiB }) => agentKiB / 1024));
+      return [most, most < 120];
+    },
   },
 ];
 
@@ -153,11 +205,13 @@ function threadTable(result: Result): string {
 }
 
 function goalTable(result: Result): string {
-  const body = GOALS.map(({ text, check }) => {
+  const body = GOALS.map(({ text, check, between }) => {
     const [measured, holds] = check(result);
-    return [text, Number.isNaN(measured) ? '-' : measured.toFixed(2), holds ? 'yes' : 'no'];
+    const verdict = Number.isNaN(measured) ? 'not measured' : holds ? 'yes' : 'no';
+    const figures = [Number.isNaN(measured) ? '-' : measured.toFixed(2), verdict];
+    return [text, ...figures, holds ? '' : (between ?? '')];
   });
-  return markdown(['goal', 'measured', 'holds'], body);
+  return markdown(['goal', 'measured', 'holds', 'what stands between'], body);
 }
 
 function memoryTable(result: Result): string {
