@@ -1,6 +1,6 @@
-/* Message-based encryption and decryption: thin entries to message_gcm.c. */
+/* Message-based encryption and decryption: thin entries to message_aead.c. */
 #include "message.h"
-#include "message_gcm.h"
+#include "message_aead.h"
 
 CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
@@ -10,7 +10,7 @@ CK_RV C_MessageEncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT
     sk_note_mechanism(&e, m);
     e.object = key;
     if (rv == CKR_OK)
-        rv = sk_gcm_open(&e, WIRE_ENCRYPT, m, key);
+        rv = sk_aead_open(&e, WIRE_ENCRYPT, m, key);
     return sk_leave(&e, rv);
 }
 
@@ -21,7 +21,7 @@ CK_RV C_EncryptMessage(CK_SESSION_HANDLE session, void *parameter, CK_ULONG para
     CK_RV rv = sk_enter_session(&e, "C_EncryptMessage", session);
 
     if (rv == CKR_OK)
-        rv = sk_gcm_run(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
+        rv = sk_aead_run(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
                         (struct wire_bytes){in, in_len}, out, out_len);
     e.in = in_len;
     e.out = out_len;
@@ -35,7 +35,7 @@ CK_RV C_EncryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG
     CK_RV rv = sk_enter_session(&e, "C_EncryptMessageBegin", session);
 
     if (rv == CKR_OK)
-        rv = sk_gcm_begin(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len});
+        rv = sk_aead_begin(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len});
     return sk_leave(&e, rv);
 }
 
@@ -46,7 +46,7 @@ CK_RV C_EncryptMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG 
     CK_RV rv = sk_enter_session(&e, "C_EncryptMessageNext", session);
 
     if (rv == CKR_OK)
-        rv = sk_gcm_next(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){in, in_len}, out, out_len,
+        rv = sk_aead_next(&e, WIRE_ENCRYPT, parameter, parameter_len, (struct wire_bytes){in, in_len}, out, out_len,
                          flags & CKF_END_OF_MESSAGE);
     e.in = in_len;
     e.out = out_len;
@@ -71,7 +71,7 @@ CK_RV C_MessageDecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT
     sk_note_mechanism(&e, m);
     e.object = key;
     if (rv == CKR_OK)
-        rv = sk_gcm_open(&e, WIRE_DECRYPT, m, key);
+        rv = sk_aead_open(&e, WIRE_DECRYPT, m, key);
     return sk_leave(&e, rv);
 }
 
@@ -82,7 +82,7 @@ CK_RV C_DecryptMessage(CK_SESSION_HANDLE session, void *parameter, CK_ULONG para
     CK_RV rv = sk_enter_session(&e, "C_DecryptMessage", session);
 
     if (rv == CKR_OK)
-        rv = sk_gcm_run(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
+        rv = sk_aead_run(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len},
                         (struct wire_bytes){in, in_len}, out, out_len);
     e.in = in_len;
     e.out = out_len;
@@ -96,7 +96,7 @@ CK_RV C_DecryptMessageBegin(CK_SESSION_HANDLE session, void *parameter, CK_ULONG
     CK_RV rv = sk_enter_session(&e, "C_DecryptMessageBegin", session);
 
     if (rv == CKR_OK)
-        rv = sk_gcm_begin(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len});
+        rv = sk_aead_begin(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){associated, associated_len});
     return sk_leave(&e, rv);
 }
 
@@ -107,7 +107,7 @@ CK_RV C_DecryptMessageNext(CK_SESSION_HANDLE session, void *parameter, CK_ULONG 
     CK_RV rv = sk_enter_session(&e, "C_DecryptMessageNext", session);
 
     if (rv == CKR_OK)
-        rv = sk_gcm_next(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){in, in_len}, out, out_len,
+        rv = sk_aead_next(&e, WIRE_DECRYPT, parameter, parameter_len, (struct wire_bytes){in, in_len}, out, out_len,
                          flags & CKF_END_OF_MESSAGE);
     e.in = in_len;
     e.out = out_len;

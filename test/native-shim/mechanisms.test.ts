@@ -18,6 +18,8 @@ interface Row {
 
 /** CKF_ bits of CK_MECHANISM_INFO (PKCS#11 3.1, table 8) that are operations. */
 const OPERATIONS: Readonly<Record<string, number>> = {
+  'message encrypt': 0x2,
+  'message decrypt': 0x4,
   encrypt: 0x100,
   decrypt: 0x200,
   digest: 0x400,
@@ -44,7 +46,8 @@ those that are legacy.
 
 Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
 decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA is pure Ed25519 or Ed448, without context or prehash (OpenSSL can say neither before 3.2).
-A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
+Messages (C_EncryptMessage and its sisters) are those of AES-GCM, AES-CCM and ChaCha20-Poly1305; initial values may be made here, of at least 96 random bits; counters are refused.
+A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB; of AES-CCM in parts everything comes with the last one. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
 Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their parity bits; it gives those that it makes odd parity. Under one key it should see
 far less than 32 GiB (SP 800-67).
 A derived key has at most 4096 bytes. PBKDF2 takes a password of 1 to 4096 bytes and as many iterations as make 10 million runs of its PRF.

@@ -14,6 +14,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'des.py': LEGACY,
   'functions.py': {},
   'kbkdf.py': {},
+  'messages.py': {},
   'objects.py': {},
   'secrets.py': LEGACY,
   'tls.py': {},

@@ -1,69 +1,57 @@
-#include "message_gcm.h"
+#include "message_aead.h"
 
 #include "crypt.h"
 #include "message.h"
+#include "message_parameter.h"
 #include "random.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { RANDOM_BITS_MIN = 96, IV_MAX = 128, TAG_MAX = 16 };
+enum { RANDOM_BITS_MIN = 96, IV_MAX = 128 };
 
-/* CK_GCM_MESSAGE_PARAMS */
-struct gcm_message {
-    CK_BYTE *iv;
-    CK_ULONG iv_len;
-    CK_ULONG iv_fixed_bits;
-    CK_ULONG iv_generator;
-    CK_BYTE *tag;
-    CK_ULONG tag_bits;
-};
+static CK_MECHANISM_TYPE type_of(const struct sk_message *message) { return message->mechanism.row->type; }
 
-static CK_RV begin(struct sk_entry *e, enum wire_operation kind, const struct gcm_message *g, struct wire_bytes aad,
-                   uint64_t key)
-{
-    CK_GCM_PARAMS params = {g->iv, g->iv_len, g->iv_len * 8, (CK_BYTE *)(uintptr_t)aad.data, aad.length, g->tag_bits};
-    CK_MECHANISM m = {CKM_AES_GCM, &params, sizeof(params)};
+/* OpenSSL takes the data of AES-CCM at once, so that they come out at once. */
+static bool is_whole(const struct sk_message *message) { return type_of(message) == CKM_AES_CCM; }
 
-    return sk_crypt_init(e, kind, &m, key);
-}
-
-CK_RV sk_gcm_open(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key)
+CK_RV sk_aead_open(struct sk_entry *e, enum wire_operation kind, const CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
     CK_BYTE iv[12] = {0};
-    struct gcm_message any = {.iv = iv, .iv_len = sizeof(iv), .tag_bits = 128};
+    const struct sk_message_parameter any = sk_message_any(iv);
     struct sk_message fresh = {.active = true, .key = key};
     CK_RV rv;
 
     if (!m)
         return sk_message_close(e, kind);
-    if (m->mechanism != CKM_AES_GCM)
+    if (!sk_message_has(m->mechanism))
         return CKR_MECHANISM_INVALID;
     if (sk_message_of(e, kind).active)
         return CKR_OPERATION_ACTIVE;
-    rv = begin(e, kind, &any, (struct wire_bytes){NULL, 0}, key);
+    rv = sk_message_start(e, kind, m->mechanism, &any, (struct wire_bytes){NULL, 0}, key);
     if (rv != CKR_OK)
         return rv;
     sk_crypt_cancel(e, kind);
+    fresh.mechanism.row = wire_mechanism_find(m->mechanism);
     sk_message_set(e, kind, &fresh);
     return CKR_OK;
 }
 
 /* Fills what is not fixed, from the left (PKCS#11 3.1, 6.13.3). A counter would be a state that a fork repeats: refused. */
-static CK_RV make_iv(struct sk_entry *e, const struct gcm_message *g)
+static CK_RV make_iv(struct sk_entry *e, const struct sk_message_parameter *g)
 {
-    CK_ULONG fixed = g->iv_fixed_bits / 8;
+    CK_ULONG fixed = g->fixed_bits / 8;
 
-    if (g->iv_generator == CKG_NO_GENERATE)
+    if (g->generator == CKG_NO_GENERATE)
         return CKR_OK;
-    if (g->iv_generator != CKG_GENERATE && g->iv_generator != CKG_GENERATE_RANDOM)
+    if (g->generator != CKG_GENERATE && g->generator != CKG_GENERATE_RANDOM)
         return CKR_MECHANISM_PARAM_INVALID;
-    if (g->iv_fixed_bits % 8 || g->iv_len > IV_MAX || fixed > g->iv_len || (g->iv_len - fixed) * 8 < RANDOM_BITS_MIN)
+    if (g->fixed_bits % 8 || g->iv_len > IV_MAX || fixed > g->iv_len || (g->iv_len - fixed) * 8 < RANDOM_BITS_MIN)
         return CKR_MECHANISM_PARAM_INVALID;
     return sk_random(e, g->iv + fixed, g->iv_len - fixed);
 }
 
-static CK_RV seal(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const struct gcm_message *g, CK_BYTE *out)
+static CK_RV seal(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const struct sk_message_parameter *g, CK_BYTE *out)
 {
     CK_ULONG tag = g->tag_bits / 8, length = in.length + tag;
     CK_RV rv = sk_crypt_single(e, WIRE_ENCRYPT, in.data, in.length, room, &length);
@@ -78,7 +66,7 @@ static CK_RV seal(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const
     return CKR_OK;
 }
 
-static CK_RV open_to(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const struct gcm_message *g, CK_BYTE *out)
+static CK_RV open_to(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const struct sk_message_parameter *g, CK_BYTE *out)
 {
     CK_ULONG tag = g->tag_bits / 8, length = in.length;
     CK_BYTE nothing;
@@ -91,34 +79,25 @@ static CK_RV open_to(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, co
     return rv == CKR_ENCRYPTED_DATA_INVALID ? CKR_AEAD_DECRYPT_FAILED : rv;
 }
 
-static CK_RV run(struct sk_entry *e, enum wire_operation kind, const struct gcm_message *g, struct wire_bytes aad,
-                 struct wire_bytes in, CK_BYTE *out, uint64_t key)
+static CK_RV run(struct sk_entry *e, enum wire_operation kind, const struct sk_message_parameter *g, struct wire_bytes aad,
+                 struct wire_bytes in, CK_BYTE *out, const struct sk_message *message)
 {
-    CK_BYTE *room = malloc(in.length + TAG_MAX);
+    CK_BYTE *room = malloc(in.length + SK_TAG_MAX);
     CK_RV rv = room ? CKR_OK : CKR_HOST_MEMORY;
 
     if (rv == CKR_OK && kind == WIRE_ENCRYPT)
         rv = make_iv(e, g);
     if (rv == CKR_OK)
-        rv = begin(e, kind, g, aad, key);
+        rv = sk_message_start(e, kind, type_of(message), g, aad, message->key);
     if (rv == CKR_OK) {
         rv = kind == WIRE_ENCRYPT ? seal(e, in, room, g, out) : open_to(e, in, room, g, out);
         if (rv != CKR_OK)
             sk_crypt_cancel(e, kind);
     }
     if (room)
-        wire_wipe(room, in.length + TAG_MAX);
+        wire_wipe(room, in.length + SK_TAG_MAX);
     free(room);
     return rv;
-}
-
-/* CK_GCM_MESSAGE_PARAMS of the caller's, read once. */
-static CK_RV read_parameter(const void *parameter, CK_ULONG length, struct gcm_message *g)
-{
-    if (!parameter || length != sizeof(*g))
-        return CKR_MECHANISM_PARAM_INVALID;
-    memcpy(g, parameter, sizeof(*g));
-    return g->iv && g->tag && g->tag_bits <= 8 * TAG_MAX ? CKR_OK : CKR_MECHANISM_PARAM_INVALID;
 }
 
 /* CKR_OK with *asked when the caller only wants to know how much room `wanted` bytes need. */
@@ -131,38 +110,38 @@ static CK_RV check_room(const CK_BYTE *out, CK_ULONG *out_len, CK_ULONG wanted, 
     return !*asked && room < wanted ? CKR_BUFFER_TOO_SMALL : CKR_OK;
 }
 
-CK_RV sk_gcm_run(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
-                 struct wire_bytes aad, struct wire_bytes in, CK_BYTE *out, CK_ULONG *out_len)
+CK_RV sk_aead_run(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
+                  struct wire_bytes aad, struct wire_bytes in, CK_BYTE *out, CK_ULONG *out_len)
 {
     struct sk_message message = sk_message_of(e, kind);
-    struct gcm_message g;
+    struct sk_message_parameter g;
     bool asked = false;
     CK_RV rv = sk_message_check(&message, false);
 
     if (rv == CKR_OK && (!out_len || (!in.data && in.length) || (!aad.data && aad.length)))
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
-        rv = read_parameter(parameter, parameter_len, &g);
+        rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
     if (rv == CKR_OK)
         rv = check_room(out, out_len, in.length, &asked);
-    return rv == CKR_OK && !asked ? run(e, kind, &g, aad, in, out, message.key) : rv;
+    return rv == CKR_OK && !asked ? run(e, kind, &g, aad, in, out, &message) : rv;
 }
 
-CK_RV sk_gcm_begin(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
-                   struct wire_bytes aad)
+CK_RV sk_aead_begin(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
+                    struct wire_bytes aad)
 {
     struct sk_message message = sk_message_of(e, kind);
-    struct gcm_message g;
+    struct sk_message_parameter g;
     CK_RV rv = sk_message_check(&message, false);
 
     if (rv == CKR_OK && !aad.data && aad.length)
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
-        rv = read_parameter(parameter, parameter_len, &g);
+        rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
     if (rv == CKR_OK && kind == WIRE_ENCRYPT)
         rv = make_iv(e, &g);
     if (rv == CKR_OK)
-        rv = begin(e, kind, &g, aad, message.key);
+        rv = sk_message_start(e, kind, type_of(&message), &g, aad, message.key);
     if (rv != CKR_OK)
         return rv;
     message.begun = true;
@@ -170,7 +149,7 @@ CK_RV sk_gcm_begin(struct sk_entry *e, enum wire_operation kind, const void *par
     return CKR_OK;
 }
 
-static CK_RV seal_part(struct sk_entry *e, const struct gcm_message *g, struct wire_bytes in, CK_BYTE *out, bool last)
+static CK_RV seal_part(struct sk_entry *e, const struct sk_message_parameter *g, struct wire_bytes in, CK_BYTE *out, bool last)
 {
     CK_ULONG length = in.length, tag = g->tag_bits / 8;
     CK_BYTE none;
@@ -179,8 +158,30 @@ static CK_RV seal_part(struct sk_entry *e, const struct gcm_message *g, struct w
     return rv == CKR_OK && last ? sk_crypt_final(e, WIRE_ENCRYPT, g->tag, &tag) : rv;
 }
 
+/* What was gathered, and the tag, come at the end in one piece. */
+static CK_RV seal_whole(struct sk_entry *e, const struct sk_message_parameter *g, struct wire_bytes in, CK_BYTE *out,
+                        CK_ULONG total, bool last)
+{
+    CK_ULONG nothing = 0, tag = g->tag_bits / 8, length = total + tag;
+    CK_BYTE none, *room;
+    CK_RV rv = sk_crypt_update(e, WIRE_ENCRYPT, in.data, in.length, &none, &nothing);
+
+    if (rv != CKR_OK || !last)
+        return rv;
+    room = malloc(total + SK_TAG_MAX);
+    rv = room ? sk_crypt_final(e, WIRE_ENCRYPT, room, &length) : CKR_HOST_MEMORY;
+    if (rv == CKR_OK && length != total + tag)
+        rv = CKR_GENERAL_ERROR;
+    if (rv == CKR_OK && total)
+        memcpy(out, room, total);
+    if (rv == CKR_OK)
+        memcpy(g->tag, room + total, tag);
+    free(room);
+    return rv;
+}
+
 /* The last part is when the tag is looked at, and everything comes out. */
-static CK_RV open_part(struct sk_entry *e, const struct gcm_message *g, struct wire_bytes in, CK_BYTE *out,
+static CK_RV open_part(struct sk_entry *e, const struct sk_message_parameter *g, struct wire_bytes in, CK_BYTE *out,
                        CK_ULONG length, bool last)
 {
     CK_BYTE none;
@@ -194,28 +195,31 @@ static CK_RV open_part(struct sk_entry *e, const struct gcm_message *g, struct w
     return rv == CKR_ENCRYPTED_DATA_INVALID ? CKR_AEAD_DECRYPT_FAILED : rv;
 }
 
-CK_RV sk_gcm_next(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
-                  struct wire_bytes in, CK_BYTE *out, CK_ULONG *out_len, bool last)
+CK_RV sk_aead_next(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len,
+                   struct wire_bytes in, CK_BYTE *out, CK_ULONG *out_len, bool last)
 {
     struct sk_message message = sk_message_of(e, kind);
-    struct gcm_message g;
+    struct sk_message_parameter g;
     bool asked = false;
     CK_ULONG wanted = in.length;
     CK_RV rv = sk_message_check(&message, true);
 
     if (rv != CKR_OK)
         return rv;
-    if (kind == WIRE_DECRYPT)
+    if (kind == WIRE_DECRYPT || is_whole(&message))
         wanted = last ? message.in + in.length : 0;
     if (!out_len || (!in.data && in.length))
         return sk_message_end(e, kind, CKR_ARGUMENTS_BAD);
-    rv = read_parameter(parameter, parameter_len, &g);
+    rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
     if (rv != CKR_OK)
         return sk_message_end(e, kind, rv);
     rv = check_room(out, out_len, wanted, &asked);
     if (rv != CKR_OK || asked)
         return rv;
-    rv = kind == WIRE_ENCRYPT ? seal_part(e, &g, in, out, last) : open_part(e, &g, in, out, wanted, last);
+    if (kind == WIRE_DECRYPT)
+        rv = open_part(e, &g, in, out, wanted, last);
+    else
+        rv = is_whole(&message) ? seal_whole(e, &g, in, out, wanted, last) : seal_part(e, &g, in, out, last);
     message.in += in.length;
     sk_message_set(e, kind, &message);
     return rv != CKR_OK || last ? sk_message_end(e, kind, rv) : CKR_OK;
