@@ -139,6 +139,9 @@ export class Domain {
       get prewarm() {
         return find()?.cache.prewarm ?? false;
       },
+      get auditEach() {
+        return find()?.auditEach ?? [];
+      },
       get resident() {
         return find()?.resident ?? null;
       },

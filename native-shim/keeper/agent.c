@@ -212,6 +212,7 @@ static bool read_bind(struct wire_reader *r, uint64_t *client, uint64_t *cell, s
         mechanisms[i] = wire_read_u64(r);
     b->context_login = wire_read_u8(r) != 0;
     b->credits = wire_read_u32(r);
+    b->each_asks = wire_read_u8(r) != 0;
     return wire_reader_done(r);
 }
 

@@ -59,13 +59,28 @@ static void take_key(struct kp_cell *cell, struct grant *g)
     g->cell_id = cell->id;
 }
 
+static int ask(struct kp_request *r, const struct call *c, uint8_t why)
+{
+    struct kp_asked asked = {&c->place, c->handle, c->mechanism, c->operation, why};
+
+    return kp_ask_resolve(r, &asked);
+}
+
+/* A request that was resumed has the agent's leave: it was asked for this very use. */
+static bool needs_leave(const struct kp_request *r, const struct call *c, bool use, const struct kp_binding *b)
+{
+    return b->each_asks && r->attempts == 0 && (use || !kp_binding_allows(b, c->mechanism));
+}
+
 /* kp_lock held. STATUS_ok, a refusal, or KP_LATER when the agent has to be asked. */
 static int by_binding(struct kp_request *r, const struct call *c, bool use, struct grant *g)
 {
     struct kp_binding *b = kp_binding_find(r->from, c->place.slot, c->handle, kp_now_ms());
 
     if (!b || !(b->operations & 1u << c->operation))
-        return kp_ask_resolve(r, &c->place, c->operation, c->handle, c->mechanism);
+        return ask(r, c, use ? WIRE_WHY_USE : 0);
+    if (needs_leave(r, c, use, b))
+        return ask(r, c, use ? WIRE_WHY_USE | WIRE_WHY_BOUND : WIRE_WHY_BOUND);
     if (!kp_binding_allows(b, c->mechanism))
         return STATUS_mechanism_invalid;
     g->context_login = b->context_login;

@@ -72,8 +72,7 @@ static bool keep_body(struct kp_parked *p, struct wire_bytes body)
     return p->body != NULL;
 }
 
-int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t operation, uint64_t handle,
-                   uint64_t mechanism)
+int kp_ask_resolve(struct kp_request *r, const struct kp_asked *asked)
 {
     struct kp_parked *p;
     struct wire_writer w;
@@ -94,14 +93,15 @@ int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t o
     if (!keep_body(p, r->whole))
         return give_up(p, STATUS_memory);
     wire_writer_init(&w, p->ask, sizeof(p->ask));
-    wire_write_u64(&w, place->slot);
-    wire_write_u64(&w, place->session);
-    wire_write_u8(&w, place->read_write);
-    wire_write_u8(&w, operation);
-    wire_write_u64(&w, handle);
-    wire_write_u64(&w, mechanism);
+    wire_write_u64(&w, asked->place->slot);
+    wire_write_u64(&w, asked->place->session);
+    wire_write_u8(&w, asked->place->read_write);
+    wire_write_u8(&w, asked->operation);
+    wire_write_u64(&w, asked->handle);
+    wire_write_u64(&w, asked->mechanism);
+    wire_write_u8(&w, asked->why);
     p->ask_length = wire_written(&w);
-    atomic_fetch_add(&kp.misses, 1);
+    atomic_fetch_add(&kp.misses, !(asked->why & WIRE_WHY_BOUND));
     return begin(p);
 }
 

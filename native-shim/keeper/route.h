@@ -5,9 +5,15 @@
 #include "handle.h"
 #include "park.h"
 
-/* Parks a request that found no binding and asks the agent for one. KP_LATER, or a status. */
-int kp_ask_resolve(struct kp_request *r, const struct kp_place *place, uint8_t operation, uint64_t handle,
-                   uint64_t mechanism);
+/* What the agent is asked for: a binding, or leave for one use of one that is there. */
+struct kp_asked {
+    const struct kp_place *place;
+    uint64_t handle, mechanism;
+    uint8_t operation, why; /* WIRE_WHY_ */
+};
+
+/* Parks the request and asks the agent. KP_LATER, or a status. */
+int kp_ask_resolve(struct kp_request *r, const struct kp_asked *asked);
 
 /* An agent is there: it gets what waits. The agent is gone: what only it could answer is answered, the rest waits again. */
 void kp_agent_attached(struct kp_conn *agent);

@@ -55,6 +55,7 @@ struct kp_binding {
     uint32_t operations; /* bits */
     uint32_t credits;
     bool context_login;
+    bool each_asks; /* every use needs the agent's leave */
     uint32_t count; /* of mechanisms; 0: all */
     uint64_t mechanisms[];
 };

@@ -55,6 +55,9 @@ enum wire_operation {
  */
 enum { WIRE_BEGIN = 1, WIRE_FINAL = 2, WIRE_CANCEL = 4, WIRE_MORE = 8 };
 
+/* Why `resolve` asks. */
+enum { WIRE_WHY_USE = 1, WIRE_WHY_BOUND = 2 };
+
 /*
  * Handles from here on are private and secret keys that live in a key service: what is asked of them goes to the agent
  * (resident_check, resident_operate) instead of to a cell.

@@ -20,15 +20,27 @@ function describeLease({ lease }: KeySummary): string {
 function toRow(key: KeySummary): string[] {
   const size = key.sizeBits === null ? '-' : String(key.sizeBits);
   const what = [key.token, String(key.handle), key.label, key.id, key.objectClass, key.kind, size];
-  return [...what, key.lives, key.createdAt ?? '-', describeLease(key)];
+  return [...what, key.lives, key.createdAt ?? '-', describeLease(key), key.audit];
 }
 
-const HEADINGS = ['TOKEN', 'HANDLE', 'LABEL', 'ID', 'CLASS', 'KIND', 'BITS', 'LIVES', 'CREATED', 'LEASE'];
+const HEADINGS = [
+  'TOKEN',
+  'HANDLE',
+  'LABEL',
+  'ID',
+  'CLASS',
+  'KIND',
+  'BITS',
+  'LIVES',
+  'CREATED',
+  'LEASE',
+  'AUDIT',
+];
 
 export const keysListCommand: Command = {
   name: 'keys ls',
   summary: 'the objects of every token',
-  help: 'LIVES: enveloped (sealed in the store), session (in the keeper only) or resident (at the key service).\nLEASE: how long the key is still open in the keeper.',
+  help: 'LIVES: enveloped (sealed in the store), session (in the keeper only) or resident (at the key service).\nLEASE: how long the key is still open in the keeper.\nAUDIT: each (every use is a line of the audit log, by `audit.each` of the configuration) or total (uses are counted there).',
   options: {
     ...API_OPTION,
     ...JSON_OPTION,

@@ -114,6 +114,7 @@ const token = z
     legacy: z.boolean().default(false),
     fips: z.boolean().default(false),
     cache: cache.prefault({}),
+    audit: z.strictObject({ each: patterns.optional() }).prefault({}),
     resident: resident.optional(),
   })
   .refine((given) => !(given.legacy && given.fips), '"legacy" and "fips" exclude each other');

@@ -232,5 +232,8 @@ export function writeBinding(binding: Binding): WireWriter {
   const writer = new WireWriter().u64(binding.client).u64(binding.slot).u64(binding.handle).u32(operations);
   writer.u64(binding.cell).u32(binding.mechanisms.length);
   for (const mechanism of binding.mechanisms) writer.u64(mechanism);
-  return writer.u8(binding.contextLogin ? 1 : 0).u32(binding.credits);
+  return writer
+    .u8(binding.contextLogin ? 1 : 0)
+    .u32(binding.credits)
+    .u8(binding.eachAsks ? 1 : 0);
 }

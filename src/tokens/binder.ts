@@ -3,6 +3,7 @@ import { SidekeyError } from '../errors.ts';
 import { findCaller, getObject, type Caller } from './caller.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
+import { isEachRecorded } from './each-use.ts';
 import { mayUse } from './key-access.ts';
 import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
 import type { Operation } from './ports.ts';
@@ -76,6 +77,7 @@ async function tryBind(
       operations,
       mechanisms: allowedMechanisms(domain, object),
       contextLogin: has(object, CKA.ALWAYS_AUTHENTICATE),
+      eachAsks: isEachRecorded(domain, token, object),
     });
     return true;
   } catch (error) {

@@ -11,6 +11,7 @@ import { CKA, CKM, CKO } from './cryptoki.ts';
 import { forgetDerived, takeDerived } from './derived-cells.ts';
 import { revoke, type Domain } from './domain.ts';
 import { certificateOf, keepCertificates } from './key-certificates.ts';
+import { recordedUse } from './each-use.ts';
 import type { AccessOperation } from '../access/operations.ts';
 import { accessWordOf, demandAccess } from './key-access.ts';
 import { checkUse, findMechanism, mayBeUsed, USES } from './key-use.ts';
@@ -285,19 +286,21 @@ export class NamedKeys {
     return material;
   }
 
-  /** The key that wraps a stream's key, if this peer may `use` it so. */
+  /** With the key that wraps a stream's key, if this peer may `use` it so. */
   #forStream(
-    token: TokenRow,
-    peer: Peer,
-    name: string,
-    version: number,
+    { peer, token, name, version }: { peer: Peer; token: TokenRow; name: string; version: number },
     use: 'wrap' | 'unwrap',
-  ): TokenObject {
-    const { main } = this.#version(token, name, version);
-    demandAccess(this.#domain, peer, token, name, accessWordOf(main, use));
-    checkStreams(main);
-    checkUse(this.#domain, main, use, CKM.AES_GCM, this.#domain.clock.now());
-    return main;
+    work: (object: TokenObject) => Promise<StreamKey>,
+  ): Promise<StreamKey> {
+    const { main: object } = this.#version(token, name, version);
+    const permitted = (): Promise<StreamKey> => {
+      demandAccess(this.#domain, peer, token, name, accessWordOf(object, use));
+      checkStreams(object);
+      checkUse(this.#domain, object, use, CKM.AES_GCM, this.#domain.clock.now());
+      return work(object);
+    };
+    const each = { peer, token, object, use, mechanism: CKM.AES_GCM };
+    return recordedUse(this.#domain, each, permitted, (key) => key.close());
   }
 
   async makeStreamKey(
@@ -307,8 +310,9 @@ export class NamedKeys {
     wanted: { readonly version: number; readonly aad: Buffer },
   ): Promise<StreamKey> {
     const token = this.#token(peer, tokenName);
-    const object = this.#forStream(token, peer, name, wanted.version, 'wrap');
-    return makeStreamKey(this.#domain, token, { ...wanted, object });
+    return this.#forStream({ peer, token, name, ...wanted }, 'wrap', (object) =>
+      makeStreamKey(this.#domain, token, { ...wanted, object }),
+    );
   }
 
   async openStreamKey(
@@ -318,8 +322,9 @@ export class NamedKeys {
     wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
   ): Promise<StreamKey> {
     const token = this.#token(peer, tokenName);
-    const object = this.#forStream(token, peer, name, wanted.version, 'unwrap');
-    return openStreamKey(this.#domain, token, { ...wanted, object });
+    return this.#forStream({ peer, token, name, ...wanted }, 'unwrap', (object) =>
+      openStreamKey(this.#domain, token, { ...wanted, object }),
+    );
   }
 
   async operate(
@@ -335,10 +340,14 @@ export class NamedKeys {
     if (use.beside === 'hmac') demandAccess(this.#domain, peer, token, name, 'mac');
     const version = use.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, use) : null;
     const object = objectFor(version ?? this.#version(token, name, use.version), use.operation);
-    if (use.operation !== 'digest')
-      demandAccess(this.#domain, peer, token, name, accessWordOf(object, use.operation));
-    this.#check(object, use);
-    return this.#operate(token, object, use, data, signature);
+    const each = { peer, token, object, use: use.operation, mechanism: use.mechanism.type };
+    const work = (): Promise<Buffer> => {
+      if (use.operation !== 'digest')
+        demandAccess(this.#domain, peer, token, name, accessWordOf(object, use.operation));
+      this.#check(object, use);
+      return this.#operate(token, object, use, data, signature);
+    };
+    return recordedUse(this.#domain, each, work, (output) => output.fill(0));
   }
 
   #version(token: TokenRow, name: string, number: number): KeyVersion {

@@ -72,6 +72,8 @@ export interface Binding {
   readonly contextLogin: boolean;
   /** Operations allowed before the next context-specific login; 0 with contextLogin: none yet. */
   readonly credits: number;
+  /** Every use needs the agent's leave, by a `resolve` of its own. */
+  readonly eachAsks: boolean;
 }
 
 export interface ClientSeen {

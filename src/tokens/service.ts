@@ -31,6 +31,8 @@ export interface KeySummary {
   readonly lives: 'enveloped' | 'session' | 'resident';
   readonly createdAt: string | null;
   readonly lease: { readonly leftMs: number | null } | null;
+  /** each: every use is a line of the audit log; total: uses are counted there. */
+  readonly audit: 'each' | 'total';
 }
 
 export interface TokenSummary {

@@ -3,6 +3,7 @@
  * written through.
  */
 import { SidekeyError } from '../errors.ts';
+import { matchesGlob } from '../access/glob.ts';
 import type { Peer } from '../access/peer.ts';
 import type { CacheLimits } from '../cache/data-key-cache.ts';
 import type { AccessPolicy, MechanismRow } from './ports.ts';
@@ -33,6 +34,8 @@ export interface TokenOptions {
   readonly legacy?: boolean;
   /** Whether only mechanisms are offered that FIPS 140-3 approves. Default: false. */
   readonly fips?: boolean;
+  /** Patterns of labels of keys of which each use is recorded. Default: none. */
+  readonly auditEach?: readonly string[];
   /** null, absent: no key of the service is shown. */
   readonly resident?: ResidentOptions | null;
 }
@@ -85,6 +88,11 @@ export class TokenCatalogue {
   /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
   needsLogin({ name, soPin, userPin }: TokenRow): boolean {
     return this.#options.get(name)?.login !== 'none' && (soPin !== null || userPin !== null);
+  }
+
+  recordsEach({ name }: TokenRow, key: string): boolean {
+    const patterns = this.#options.get(name)?.auditEach ?? [];
+    return patterns.some((pattern) => matchesGlob(key, pattern));
   }
 
   resident({ name }: TokenRow): ResidentOptions | null {

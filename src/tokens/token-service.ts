@@ -4,6 +4,7 @@ import { SidekeyError } from '../errors.ts';
 import { WireReader } from '../wire/buffer.ts';
 import type { MessageName } from '../wire/tables.ts';
 import { CKA } from './cryptoki.ts';
+import { isEachRecorded } from './each-use.ts';
 import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
 import { addKek, listKeks, removeKek, rotateKeks } from './kek-changes.ts';
 import { listLeases, wipeLease, wipeLeases } from './leases.ts';
@@ -125,6 +126,7 @@ function summarizeKey(domain: Domain, token: TokenRow, object: TokenObject): Key
     lives: livesIn(object),
     createdAt: new Date(object.createdAt).toISOString(),
     lease: leftMs === null ? null : { leftMs },
+    audit: isEachRecorded(domain, token, object) ? 'each' : 'total',
   };
 }
 

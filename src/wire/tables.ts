@@ -120,5 +120,8 @@ export const RESIDENT_FROM: number = 2 ** 52;
 /** Flags of operate. */
 export const OPERATE = { begin: 1, final: 2, cancel: 4, more: 8 } as const;
 
+/** Bits of what resolve asks for. */
+export const WHY = { use: 1, bound: 2 } as const;
+
 /** enum wire_attribute_state. */
 export const ATTRIBUTE_STATE = { value: 0, sensitive: 1, unknown: 2, material: 3 } as const;

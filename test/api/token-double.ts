@@ -286,7 +286,7 @@ export function createTokenDouble(): TokenDouble {
             sizeBits: named.sizeBits,
             lives: 'enveloped' as const,
           },
-          ...{ createdAt: null, lease: null },
+          ...{ createdAt: null, lease: null, audit: 'total' as const },
         })),
     keyAttributes: (_token, handle) => {
       check(handle === 1, 'object_handle_invalid');

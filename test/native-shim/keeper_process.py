@@ -69,13 +69,16 @@ class Keeper:
         return code
 
 
+WHY_USE, WHY_BOUND = 1, 2
+
+
 def gcm(iv=bytes(12), aad=b'', bits=128):
     return bs(iv) + bs(aad) + u32(bits)
 
 
-def bind(agent, client, cell, handle, operations=0x1e, mechanisms=(), login=0, credits=0):
+def bind(agent, client, cell, handle, operations=0x1e, mechanisms=(), login=0, credits=0, each=0):
     body = u64(client) + u64(1) + u64(handle) + u32(operations) + u64(cell) + u32(len(mechanisms))
-    return agent.call('bind', body + b''.join(map(u64, mechanisms)) + u8(login) + u32(credits))['status']
+    return agent.call('bind', body + b''.join(map(u64, mechanisms)) + u8(login) + u32(credits) + u8(each))['status']
 
 
 def secret(agent, value, type=AES, **options):
@@ -144,6 +147,29 @@ def digests(k):
        'and that a cipher is none')
 
 
+def each_asks(agent, c, cell):
+    bind(agent, c.number, cell, 9, mechanisms=(GCM,), each=1)
+    ok(c.call('bind_check', PLACE + u8(ENCRYPT) + u64(9) + u64(GCM) + bs(gcm()))['status'] == 'ok', 'bind_check is no use')
+    for n in range(3):
+        c.send('operate', operate(3, ENCRYPT, handle=9, mechanism=GCM, params=gcm(), data=b'text'))
+        asked = agent.receive()
+        ok(asked['type'] == MESSAGES['resolve'] and asked['body'][-1] == WHY_USE | WHY_BOUND, 'each use asks, though the binding is there')
+        agent.send('resolve', id=asked['id'], client=c.number, status=97 if n == 1 else 0, reply=True)
+        said = output(c.receive())
+        ok(said == 'key_function_not_permitted' if n == 1 else len(said) == 20, 'and ends as the agent says')
+    c.send('operate', operate(BEGIN, ENCRYPT, 8, handle=9, mechanism=GCM, params=gcm(), data=b'a'))
+    asked = agent.receive()
+    agent.send('resolve', id=asked['id'], client=c.number, reply=True)
+    begun = output(c.receive())
+    ok(isinstance(begun, bytes), 'a multi-part operation asks when it begins')
+    more = operate(FINAL, ENCRYPT, 8, data=b'b')
+    ok(len(begun + output(c.call('operate', more))) == 18, 'and not again')
+    c.send('operate', operate(3, ENCRYPT, handle=9, mechanism=CTR, params=b''))
+    asked = agent.receive()
+    agent.send('resolve', id=asked['id'], client=c.number, status=97, reply=True)
+    ok(c.receive()['status'] == 'key_function_not_permitted', 'a mechanism that is not allowed is the agent\'s to refuse')
+
+
 def bindings(k, agent):
     c = k.module()
     opened = agent.receive()
@@ -153,13 +179,13 @@ def bindings(k, agent):
     c.send('operate', operate(3, ENCRYPT, handle=7, mechanism=GCM, params=gcm(), data=b'text'))
     asked = agent.receive()
     body = Reader(asked['body'])
-    ok((asked['type'], asked['client'], body.take(17), body.u8(), body.u64(), body.u64(), body.data)
-       == (MESSAGES['resolve'], c.number, PLACE, ENCRYPT, 7, GCM, b''), 'a miss asks the agent')
+    ok((asked['type'], asked['client'], body.take(17), body.u8(), body.u64(), body.u64(), body.u8(), body.data)
+       == (MESSAGES['resolve'], c.number, PLACE, ENCRYPT, 7, GCM, WHY_USE, b''), 'a miss asks the agent')
     agent.send('resolve', id=asked['id'], client=c.number, status=97, reply=True)
     ok(c.receive()['status'] == 'key_function_not_permitted', 'whose refusal the module gets')
     c.send('operate', operate(3, ENCRYPT, handle=7, mechanism=GCM, params=gcm(), data=b'text'))
     asked = agent.receive()
-    agent.send('bind', u64(c.number) + u64(1) + u64(7) + u32(2) + u64(cell) + u32(1) + u64(GCM) + u8(0) + u32(0))
+    agent.send('bind', u64(c.number) + u64(1) + u64(7) + u32(2) + u64(cell) + u32(1) + u64(GCM) + u8(0) + u32(0) + u8(0))
     agent.send('resolve', id=asked['id'], client=c.number, reply=True)
     ok(agent.answer('bind')['status'] == 'ok' and len(output(c.receive())) == 20, 'bind and an answer without waiting between: it goes on')
     first = output(c.call('operate', operate(3, ENCRYPT, handle=7, mechanism=GCM, params=gcm(), data=b'text')))
@@ -174,6 +200,7 @@ def bindings(k, agent):
     ok(check['body'] == u8(3) + u32(16) + u32(AES) + u32(128) + u8(1), 'bind_check knows of context-specific login')
     run = lambda: output(c.call('operate', operate(3, ENCRYPT, handle=8, mechanism=GCM, params=gcm(), data=b'')))
     ok(len(run()) == 16 and run() == 'user_not_logged_in', 'which is good for one operation')
+    each_asks(agent, c, cell)
     other = k.module()
     agent.receive()
     other.send('operate', operate(3, ENCRYPT, handle=8, mechanism=GCM, params=gcm(), data=b''))

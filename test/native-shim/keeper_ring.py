@@ -166,7 +166,7 @@ def misses(k, agent):
 
 def bind(agent, c):
     cell = made(agent.call('cell_generate', new_key(SECRET, AES) + u64(0x1080) + bs(b'') + template([(VALUE_LEN, u64(32))])))[0]
-    assert agent.call('bind', u64(c.number) + u64(1) + u64(7) + u32(0xff) + u64(cell) + u32(0) + u8(0) + u32(0))['status'] == 'ok'
+    assert agent.call('bind', u64(c.number) + u64(1) + u64(7) + u32(0xff) + u64(cell) + u32(0) + u8(0) + u32(0) + u8(0))['status'] == 'ok'
 
 
 def scribble(path, seed, seconds):

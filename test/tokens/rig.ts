@@ -9,7 +9,7 @@ import type { ResidentKeys } from '../../src/tokens/resident-port.ts';
 import type { ResidentOptions } from '../../src/tokens/token-catalogue.ts';
 import { createTokenService, type TokenServiceDeps } from '../../src/tokens/token-service.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
-import { OPERATIONS } from '../../src/wire/tables.ts';
+import { OPERATIONS, WHY } from '../../src/wire/tables.ts';
 import { writeTemplate } from '../../src/wire/template.ts';
 import { FakeKeeper } from './fake-keeper.ts';
 
@@ -235,7 +235,8 @@ export class Program {
   }
 
   async resolve(handle: number, operation: keyof typeof OPERATIONS, mechanism: number): Promise<void> {
-    await this.send('resolve', this.place().u8(OPERATIONS[operation]).u64(handle).u64(mechanism));
+    const asked = this.place().u8(OPERATIONS[operation]).u64(handle).u64(mechanism);
+    await this.send('resolve', asked.u8(WHY.use));
   }
 
   async wrap(by: number, handle: number, mechanism: number): Promise<Buffer> {

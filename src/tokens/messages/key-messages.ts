@@ -8,6 +8,7 @@ import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../key-types.ts';
+import { recordedUse, type EachUse } from '../each-use.ts';
 import { checkCreation, demandUse } from '../key-access.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateKey, generatePair } from '../key-generation.ts';
@@ -94,6 +95,10 @@ function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode
   return object;
 }
 
+function useOf({ client, token }: Caller, object: TokenObject, use: EachUse['use'], by: Mechanism): EachUse {
+  return { peer: client.peer, token, object, use, mechanism: by.type };
+}
+
 /** PKCS#11 3.1, 5.18.3. */
 function checkWrappable(key: TokenObject, wrapping: TokenObject): void {
   if (classOf(key) === CKO.PUBLIC_KEY)
@@ -126,6 +131,21 @@ export const handleWrapKey: Handler = async (domain, request, reader) => {
   const caller = await findCaller(domain, request.client, place);
   const wrapping = findKey(domain, caller, wrappingHandle, WRAPPING.handle);
   const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
+  const work = (): Promise<Buffer> => wrap(domain, caller, mechanism, wrapping, key);
+  const wrapped = await recordedUse(domain, useOf(caller, wrapping, 'wrap', mechanism), () =>
+    recordedUse(domain, useOf(caller, key, 'export', mechanism), work),
+  );
+  domain.audit.object('key-wrapped', caller.client.peer, caller.token, key, { by: wrapping.uniqueId });
+  return new WireWriter(wrapped.length + 4).bytes(wrapped).done();
+};
+
+async function wrap(
+  domain: Domain,
+  caller: Caller,
+  mechanism: Mechanism,
+  wrapping: TokenObject,
+  key: TokenObject,
+): Promise<Buffer> {
   checkUse(domain, wrapping, 'wrap', mechanism.type, domain.clock.now(), WRAPPING);
   demandUse(domain, caller, wrapping, 'wrap');
   demandUse(domain, caller, key, 'export');
@@ -134,10 +154,8 @@ export const handleWrapKey: Handler = async (domain, request, reader) => {
     [wrapping, key].map((object) => domain.cells.take(caller.token, object)),
   );
   if (by === undefined || cell === undefined) throw new SidekeyError('internal', 'a key was not opened');
-  const wrapped = await domain.keeper.wrap(cell, by, mechanism);
-  domain.audit.object('key-wrapped', caller.client.peer, caller.token, key, { by: wrapping.uniqueId });
-  return new WireWriter(wrapped.length + 4).bytes(wrapped).done();
-};
+  return domain.keeper.wrap(cell, by, mechanism);
+}
 
 /** What unwrapping and deriving share: a new key out of another one. */
 async function makeFrom(
@@ -171,17 +189,16 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const unwrapping = findKey(domain, caller, handle, UNWRAPPING.handle);
-  checkUse(domain, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
-  demandUse(domain, caller, unwrapping, 'unwrap');
-  mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
-  const by = await domain.cells.take(caller.token, unwrapping);
-  const object = await makeFrom(
-    domain,
-    caller,
-    template,
-    { origin: 'unwrap' },
-    (lengthBytes) => (key) => domain.keeper.unwrap(key, by, mechanism, wrapped, lengthBytes),
-  );
+  const object = await recordedUse(domain, useOf(caller, unwrapping, 'unwrap', mechanism), async () => {
+    checkUse(domain, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
+    demandUse(domain, caller, unwrapping, 'unwrap');
+    mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
+    const by = await domain.cells.take(caller.token, unwrapping);
+    const make = (lengthBytes: number | null): Make => {
+      return (key) => domain.keeper.unwrap(key, by, mechanism, wrapped, lengthBytes);
+    };
+    return makeFrom(domain, caller, template, { origin: 'unwrap' }, make);
+  });
   domain.audit.object('key-unwrapped', caller.client.peer, caller.token, object, { by: unwrapping.uniqueId });
   return replyHandle(object);
 };
@@ -192,15 +209,13 @@ const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERI
 function findOther(domain: Domain, caller: Caller, { type, params }: Mechanism): TokenObject | null {
   if (!TWO_KEYS.includes(type)) return null;
   const handle = new WireReader(params).number();
-  return handle === 0 ? null : findDeriving(domain, caller, handle, type);
+  return handle === 0 ? null : findKey(domain, caller, handle, KEY_ERRORS.handle);
 }
 
-function findDeriving(domain: Domain, caller: Caller, handle: number, mechanism: number): TokenObject {
-  const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
+function checkDeriving(domain: Domain, key: TokenObject, mechanism: number): void {
   checkUse(domain, key, 'derive', mechanism, domain.clock.now());
   if (classOf(key) === CKO.PUBLIC_KEY)
     throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
-  return key;
 }
 
 /** What these make tells who reads it the base key: XOR with zeros is the key itself. */
@@ -271,10 +286,25 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const template = collect(readTemplate(reader));
   reader.end();
   const caller = await findCaller(domain, request.client, place);
-  findMechanism(domain, caller.token.id, mechanism.type, MECHANISM_FLAG.DERIVE);
-  const base = findDeriving(domain, caller, handle, mechanism.type);
+  const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
   const other = findOther(domain, caller, mechanism);
+  const work = (): Promise<Buffer> => derive(domain, caller, mechanism, template, base, other);
+  return recordedUse(domain, useOf(caller, base, 'derive', mechanism), () =>
+    other === null ? work() : recordedUse(domain, useOf(caller, other, 'derive', mechanism), work),
+  );
+};
+
+async function derive(
+  domain: Domain,
+  caller: Caller,
+  mechanism: Mechanism,
+  template: Map<number, Buffer>,
+  base: TokenObject,
+  other: TokenObject | null,
+): Promise<Buffer> {
+  findMechanism(domain, caller.token.id, mechanism.type, MECHANISM_FLAG.DERIVE);
   const bases = other === null ? [base] : [base, other];
+  for (const each of bases) checkDeriving(domain, each, mechanism.type);
   for (const each of bases) demandUse(domain, caller, each, 'derive');
   for (const { attributes } of bases) mergeDemanded(template, attributes.get(CKA.DERIVE_TEMPLATE));
   if (REVEALING.includes(mechanism.type)) {
@@ -301,4 +331,4 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   );
   domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: base.uniqueId });
   return replyHandle(object);
-};
+}

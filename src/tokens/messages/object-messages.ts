@@ -16,6 +16,7 @@ import {
 } from '../caller.ts';
 import { CKA, CKO } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
+import { recordedUse } from '../each-use.ts';
 import {
   buildAttributes,
   changeAttributes,
@@ -37,6 +38,7 @@ import { destroyResident } from '../resident/generation.ts';
 import { findFacts } from '../facts.ts';
 import { changesSeal } from '../sealing.ts';
 import { checkCreation, demandChange, demandUse } from '../key-access.ts';
+import type { CellId } from '../ports.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
 import { EMPTY_REPLY } from './handler.ts';
@@ -88,6 +90,16 @@ function isSealedData(object: TokenObject): boolean {
   return classOf(object) === CKO.DATA && object.blob !== null;
 }
 
+/** The cell whose material the keeper puts into the answer. */
+function reveal(domain: Domain, caller: Caller, object: TokenObject): Promise<CellId> {
+  const { client, token } = caller;
+  const each = { peer: client.peer, token, object, use: 'export', mechanism: null } as const;
+  return recordedUse(domain, each, () => {
+    demandUse(domain, caller, object, 'export');
+    return domain.cells.take(token, object);
+  });
+}
+
 export const handleGetAttributes: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const handle = reader.number();
@@ -102,8 +114,7 @@ export const handleGetAttributes: Handler = async (domain, request, reader) => {
   const value = wantsValue ? await domain.cells.openData(caller.token, object) : null;
   const answers = types.map((type) => [type, ...readAttribute(object, Number(type), value)] as const);
   const reveals = answers.some(([, state]) => state === 'material');
-  if (reveals) demandUse(domain, caller, object, 'export');
-  const cell = reveals ? await domain.cells.take(caller.token, object) : 0n;
+  const cell = reveals ? await reveal(domain, caller, object) : 0n;
   const writer = new WireWriter(1024).u64(cell).u32(count);
   for (const [type, state, bytes] of answers) writer.u64(type).u8(ATTRIBUTE_STATE[state]).bytes(bytes);
   return writer.done();

@@ -6,13 +6,14 @@ import { LIMITS, OPERATE, OPERATIONS, RESIDENT_FROM } from '../../wire/tables.ts
 import { readMechanism } from '../../wire/template.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
+import { recordedUse, recordRefusedHandle } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse } from '../key-use.ts';
 import { RunningOperation, type Asked } from '../resident/operations.ts';
 import { planCipher, planSign, type Plan } from '../resident/plans.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { RoutedRequest } from '../service.ts';
-import { keyTypeOf } from '../token-object.ts';
+import { keyTypeOf, type TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
 
 const USES: ReadonlyMap<number, Asked['use']> = new Map([
@@ -45,6 +46,7 @@ function readAsked(reader: WireReader, place: Asked['place'], use: Asked['use'])
 
 interface Permitted {
   readonly caller: Caller;
+  readonly object: TokenObject;
   readonly key: ResidentKey;
   readonly keyType: number;
   readonly plan: Plan;
@@ -52,15 +54,24 @@ interface Permitted {
 
 /** Login, rules, flags, mechanism and parameter: everything that may forbid it. */
 async function permit(domain: Domain, request: RoutedRequest, asked: Asked): Promise<Permitted> {
-  const { place, handle, use, mechanism } = asked;
-  const caller = await findCaller(domain, request.client, place, handle);
+  const caller = await findCaller(domain, request.client, asked.place, asked.handle);
+  try {
+    return check(domain, caller, asked);
+  } catch (error) {
+    const { use, mechanism } = asked;
+    recordRefusedHandle(domain, caller, asked.handle, { use, mechanism: mechanism.type }, error);
+    throw error;
+  }
+}
+
+function check(domain: Domain, caller: Caller, { handle, use, mechanism }: Asked): Permitted {
   const object = getObject(domain, caller, handle, 'key_handle_invalid');
   if (object.resident === undefined || handle < RESIDENT_FROM)
     throw new SidekeyError('key_handle_invalid', `key ${handle} is not used in a service`);
   checkUse(domain, object, use, mechanism.type, domain.clock.now());
   demandUse(domain, caller, object, use);
   const plan = PLANS[use](object.resident, mechanism);
-  return { caller, key: object.resident, keyType: keyTypeOf(object) ?? 0, plan };
+  return { caller, object, key: object.resident, keyType: keyTypeOf(object) ?? 0, plan };
 }
 
 export const handleResidentCheck: Handler = async (domain, request, reader) => {
@@ -88,18 +99,19 @@ async function finish(
   signature: Buffer | null,
 ): Promise<Buffer> {
   const { asked } = running;
-  const { caller, plan } = await permit(domain, request, asked);
-  const source = domain.resident.service(caller.token);
+  const { caller, object, plan } = await permit(domain, request, asked);
+  const { client, token } = caller;
+  const source = domain.resident.service(token);
   if (source === null)
     throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
   const data = running.take();
-  try {
+  const each = { peer: client.peer, token, object, use: asked.use, mechanism: asked.mechanism.type };
+  const work = async (): Promise<Buffer> => {
     const output = await plan.run(source.service, data);
-    domain.residentOperations.count(request.client, caller.client.peer.uid, asked, running.bytes);
+    domain.residentOperations.count(request.client, client.peer.uid, asked, running.bytes);
     return asked.use === 'verify' ? compare(output, signature) : output;
-  } finally {
-    data.fill(0);
-  }
+  };
+  return recordedUse(domain, each, work, (output) => output.fill(0)).finally(() => data.fill(0));
 }
 
 function reply(output: Buffer): Buffer {

@@ -1,9 +1,10 @@
 /** resolve: the keeper met a request without a binding. Everything that permits a use is checked here, once per lease. */
 import { SidekeyError } from '../../errors.ts';
-import { OPERATIONS } from '../../wire/tables.ts';
+import { OPERATIONS, WHY } from '../../wire/tables.ts';
 import { bindObject } from '../binder.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
+import { recordRefusedHandle, recordUse } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse, type Use } from '../key-use.ts';
 import type { Operation } from '../ports.ts';
@@ -39,9 +40,19 @@ export const handleResolve: Handler = async (domain, request, reader) => {
   const use = toUse(reader.u8());
   const handle = reader.number();
   const mechanism = reader.number();
+  const why = reader.u8();
   reader.end();
   const caller = await findCaller(domain, request.client, place, handle);
-  demandUse(domain, caller, check(domain, caller, handle, use, mechanism), use);
-  await bindObject(domain, caller, handle, 0);
+  try {
+    const object = check(domain, caller, handle, use, mechanism);
+    demandUse(domain, caller, object, use);
+    if ((why & WHY.bound) === 0) await bindObject(domain, caller, handle, 0);
+    const { client, token } = caller;
+    if ((why & WHY.use) !== 0)
+      recordUse(domain, { peer: client.peer, token, object, use, mechanism }, 'permitted');
+  } catch (error) {
+    recordRefusedHandle(domain, caller, handle, { use, mechanism }, error);
+    throw error;
+  }
   return EMPTY_REPLY;
 };

@@ -1,0 +1,90 @@
+/**
+ * Keys of which every use is a line of the audit log (`audit.each` of a token). A line that cannot be written makes the use
+ * fail. PKCS#11 uses of keys in cells have the result `permitted`: the keeper does the work after the line stands.
+ */
+import type { Peer } from '../access/peer.ts';
+import { SidekeyError } from '../errors.ts';
+import type { Caller } from './caller.ts';
+import type { Domain } from './domain.ts';
+import type { Use } from './key-use.ts';
+import type { TokenRow } from './store-port.ts';
+import { labelOf, type TokenObject } from './token-object.ts';
+
+/** The HMAC key of a name is used under that name. */
+const BESIDE = /\/hmac$/;
+
+export interface EachUse {
+  readonly peer: Peer;
+  readonly token: TokenRow;
+  readonly object: TokenObject;
+  readonly use: Use | 'digest' | 'export';
+  /** CKM_ number; null: not known, or none. */
+  readonly mechanism: number | null;
+}
+
+type Recording = Pick<Domain, 'catalogue' | 'audit'>;
+
+export function isEachRecorded(
+  { catalogue }: Pick<Domain, 'catalogue'>,
+  token: TokenRow,
+  object: TokenObject,
+): boolean {
+  const label = labelOf(object);
+  return catalogue.recordsEach(token, label) || catalogue.recordsEach(token, label.replace(BESIDE, ''));
+}
+
+/** `result`: ok, permitted, or the code of an error. Nothing for keys that are counted only. */
+export function recordUse(domain: Recording, each: EachUse, result: string): void {
+  const { peer, token, object, use, mechanism } = each;
+  if (!isEachRecorded(domain, token, object)) return;
+  domain.audit.object('each-use', peer, token, object, { use, mechanism, result });
+}
+
+export function recordFailedUse(domain: Recording, each: EachUse, error: unknown): void {
+  recordUse(domain, each, error instanceof SidekeyError ? error.code : 'internal');
+}
+
+/** Does it, and records how it ended before anybody hears of it. */
+export async function recordedUse<T>(
+  domain: Recording,
+  each: EachUse,
+  work: () => Promise<T> | T,
+  wipe: (result: T) => void = () => undefined,
+): Promise<T> {
+  let result: T;
+  try {
+    result = await work();
+  } catch (error) {
+    recordFailedUse(domain, each, error);
+    throw error;
+  }
+  try {
+    recordUse(domain, each, 'ok');
+    return result;
+  } catch (error) {
+    wipe(result);
+    throw error;
+  }
+}
+
+/** A refusal names the key even when the caller may not see it: it knows the handle. */
+export function recordRefusedHandle(
+  domain: Domain,
+  { client, token }: Pick<Caller, 'client' | 'token'>,
+  handle: number,
+  asked: Pick<EachUse, 'use' | 'mechanism'>,
+  error: unknown,
+): void {
+  const view = { tokenId: token.id, client: client.id, seesPrivate: true };
+  const object = findQuietly(() => domain.objects.get(view, handle, 'key_handle_invalid'));
+  if (object !== null) recordFailedUse(domain, { peer: client.peer, token, object, ...asked }, error);
+}
+
+function findQuietly(find: () => TokenObject): TokenObject | null {
+  try {
+    return find();
+  } catch (error) {
+    if (error instanceof SidekeyError) return null;
+    throw error;
+  }
+}
