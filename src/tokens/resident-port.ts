@@ -42,6 +42,8 @@ export interface SignAlgorithm {
   readonly takesMessage?: true;
   /** rsa-pss: whether any salt length will do; absent: that of the digest alone. */
   readonly anySalt?: true;
+  /** With anySalt: the service has another meaning for a salt of no bytes. */
+  readonly neverUnsalted?: true;
   /** Longest message, for schemes that take one; absent: the domain's own bound of 64 KiB. */
   readonly maxBytes?: number;
 }

@@ -188,7 +188,8 @@ function signAs(key: KeyObject, type: string, fields: Fields, input: Buffer): Bu
     return signDigest(key, { scheme: 'ecdsa', hash }, input);
   }
   if (fields['signature_algorithm'] === 'pss' && hash) {
-    const saltBytes = Number(fields['salt_length']);
+    // As the real one does.
+    const saltBytes = Number(fields['salt_length']) || 'max';
     return signDigest(key, { scheme: 'rsa-pss', hash, saltBytes }, input);
   }
   if (fields['signature_algorithm'] !== 'pkcs1v15' || 'salt_length' in fields)

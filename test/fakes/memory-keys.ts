@@ -48,7 +48,11 @@ function makeMaterial({ spec, sizeBits }: NewResidentKey): KeyObject | Buffer {
 
 const pkcs1 = (hash: HashName | null): SignAlgorithm => ({ scheme: 'rsa-pkcs1', hash });
 const SIGNS: Readonly<Partial<Record<KeySpec, readonly SignAlgorithm[]>>> = {
-  'rsa-2048': [pkcs1(null), { scheme: 'rsa-pss', hash: 'sha256' }],
+  'rsa-2048': [
+    pkcs1(null),
+    { scheme: 'rsa-pss', hash: 'sha256' },
+    { scheme: 'rsa-pss', hash: 'sha512', anySalt: true, neverUnsalted: true },
+  ],
   'ec-p256': [{ scheme: 'ecdsa', hash: 'sha256' }],
   ed25519: [{ scheme: 'eddsa', hash: null, maxBytes: 4096 }],
   generic: [{ scheme: 'hmac', hash: 'sha256' }],

@@ -9,7 +9,7 @@ export interface DigestScheme {
   readonly scheme: 'rsa-pkcs1' | 'rsa-pss' | 'ecdsa';
   /** As openssl names it. */
   readonly hash: string;
-  readonly saltBytes?: number;
+  readonly saltBytes?: number | 'max';
 }
 
 function optionsOf({ scheme, hash, saltBytes }: DigestScheme): string[] {

@@ -70,7 +70,8 @@ async function checkSigning(t: Test, keys: ResidentKeys, key: ResidentKey, shown
   for (const algorithm of key.signs) {
     const { input } = inputOf(algorithm);
     const usual = algorithm.hash === null ? 0 : createHash(algorithm.hash).digest().length;
-    const salts = algorithm.scheme === 'rsa-pss' && algorithm.anySalt ? [usual, 0] : [usual];
+    const other = algorithm.neverUnsalted ? 1 : 0;
+    const salts = algorithm.scheme === 'rsa-pss' && algorithm.anySalt ? [usual, other] : [usual];
     for (const salt of salts) {
       const signature = await keys.sign(key, algorithm, input, salt);
       const name = `${key.spec} by ${algorithm.scheme} ${algorithm.hash ?? ''}`;

@@ -178,6 +178,12 @@ test('raw RSA takes a DigestInfo, raw ECDSA a digest of any length, PSS the salt
   t.ok(verify('sha256', MESSAGE, { key: await shownOf(rsa), padding, saltLength: 32 }, signature));
   const refused = service.check('sign', rsa, SHA256_RSA_PKCS_PSS, pss(20));
   await t.rejects(refused, { code: 'mechanism_param_invalid' }, 'another salt is refused at the beginning');
+  const SHA512_RSA_PKCS_PSS = 0x45;
+  const free = (salt: number) => new WireWriter().u64(0x270).u64(4).u64(salt).done();
+  const other = await service.run('sign', rsa, SHA512_RSA_PKCS_PSS, [MESSAGE], { params: free(20) });
+  t.ok(verify('sha512', MESSAGE, { key: await shownOf(rsa), padding, saltLength: 20 }, other));
+  const unsalted = service.check('sign', rsa, SHA512_RSA_PKCS_PSS, free(0));
+  await t.rejects(unsalted, { code: 'mechanism_param_invalid' }, 'where none means something else');
 });
 
 test('decryption, encryption, and codes that are made and compared', async (t) => {

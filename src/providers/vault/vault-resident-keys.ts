@@ -40,7 +40,8 @@ const ofAll = (scheme: SignAlgorithm['scheme'], more: object = {}): SignAlgorith
 const RSA_SIGNS: readonly SignAlgorithm[] = [
   ...ofAll('rsa-pkcs1'),
   { scheme: 'rsa-pkcs1', hash: null },
-  ...ofAll('rsa-pss', { anySalt: true }),
+  // To the server a length of 0 means the longest.
+  ...ofAll('rsa-pss', { anySalt: true, neverUnsalted: true }),
 ];
 const ecdsa = (hash: HashName): SignAlgorithm[] => [{ scheme: 'ecdsa', hash }];
 

@@ -140,6 +140,8 @@ function planPss(key: ResidentKey, row: SignMechanism, mechanism: Mechanism): Pl
   if (algorithm === undefined) refuse('mechanism_param_invalid', `the key signs with no PSS of ${hash}`);
   if (algorithm.anySalt !== true && saltBytes !== bytes)
     refuse('mechanism_param_invalid', `the service salts with ${bytes} bytes only`);
+  if (algorithm.neverUnsalted === true && saltBytes === 0)
+    refuse('mechanism_param_invalid', 'the service signs with a salt only');
   if (bytes + saltBytes + 2 > bytesOf(key)) refuse('mechanism_param_invalid', 'the salt is too long');
   return {
     hash: whole === null ? row.hash : null,
