@@ -7,6 +7,7 @@ import {
   privateDecrypt,
   randomBytes,
   randomUUID,
+  sign,
   type KeyObject,
 } from 'node:crypto';
 import { signDigest } from './sign-digest.ts';
@@ -28,22 +29,24 @@ const CURVES: Readonly<Record<string, readonly [curve: string, hash: string]>> =
   ECC_NIST_P521: ['secp521r1', '512'],
   ECC_SECG_P256K1: ['secp256k1', '256'],
 };
+const EDWARDS = 'ECC_NIST_EDWARDS25519';
 const HASHES = ['256', '384', '512'];
 const DIGEST_BYTES: Readonly<Record<string, number>> = { 256: 32, 384: 48, 512: 64 };
 
 const FIELDS: Readonly<Record<string, readonly string[]>> = {
   ListAliases: ['Limit', 'Marker'],
-  DescribeKey: ['KeyId'],
+  DescribeKey: ['KeyId', 'GrantTokens'],
   CreateKey: ['KeySpec', 'KeyUsage', 'Description'],
   CreateAlias: ['AliasName', 'TargetKeyId'],
   ScheduleKeyDeletion: ['KeyId', 'PendingWindowInDays'],
-  GetPublicKey: ['KeyId'],
-  Sign: ['KeyId', 'Message', 'MessageType', 'SigningAlgorithm'],
-  GenerateMac: ['KeyId', 'Message', 'MacAlgorithm'],
-  Decrypt: ['KeyId', 'CiphertextBlob', 'EncryptionAlgorithm'],
+  GetPublicKey: ['KeyId', 'GrantTokens'],
+  Sign: ['KeyId', 'Message', 'MessageType', 'SigningAlgorithm', 'GrantTokens'],
+  GenerateMac: ['KeyId', 'Message', 'MacAlgorithm', 'GrantTokens'],
+  Decrypt: ['KeyId', 'CiphertextBlob', 'EncryptionAlgorithm', 'GrantTokens'],
 };
 
 function makeMaterial(spec: string): KeyObject | Buffer | null {
+  if (spec === EDWARDS) return generateKeyPairSync('ed25519').privateKey;
   const curve = CURVES[spec]?.[0];
   if (curve) return generateKeyPairSync('ec', { namedCurve: curve }).privateKey;
   const bits = /^RSA_(2048|3072|4096)$/.exec(spec)?.[1];
@@ -56,6 +59,7 @@ function algorithmsOf({ spec, usage }: Held): object {
   if (spec.startsWith('HMAC')) return { MacAlgorithms: [`HMAC_SHA_${spec.slice(5)}`] };
   if (usage === 'ENCRYPT_DECRYPT')
     return { EncryptionAlgorithms: ['RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256'] };
+  if (spec === EDWARDS) return { SigningAlgorithms: ['ED25519_SHA_512', 'ED25519_PH_SHA_512'] };
   const curve = CURVES[spec];
   if (curve) return { SigningAlgorithms: [`ECDSA_SHA_${curve[1]}`] };
   const all = ['RSASSA_PKCS1_V1_5', 'RSASSA_PSS'].flatMap((name) => HASHES.map((n) => `${name}_SHA_${n}`));
@@ -67,6 +71,14 @@ function usages(spec: string): readonly string[] {
   return spec.startsWith('RSA') ? ['SIGN_VERIFY', 'ENCRYPT_DECRYPT'] : ['SIGN_VERIFY'];
 }
 
+function signWhole({ id }: Held, material: KeyObject, fields: Fields): Answer {
+  const message = Buffer.from(String(fields['Message']), 'base64');
+  if (fields['MessageType'] !== 'RAW' || message.length < 1 || message.length > 4096)
+    return { refused: 'ValidationException' };
+  const Signature = sign(null, message, material).toString('base64');
+  return { KeyId: id, Signature, SigningAlgorithm: 'ED25519_SHA_512' };
+}
+
 export class FakeAwsKeys {
   readonly #region: () => string;
   readonly #keys = new Map<string, Held>();
@@ -76,6 +88,16 @@ export class FakeAwsKeys {
 
   constructor(region: () => string) {
     this.#region = region;
+  }
+
+  /** A multi-Region key that signs, here and in the other regions under one id; the alias is this region's alone. */
+  addMultiRegion(name: string, ...others: readonly FakeAwsKeys[]): void {
+    const material = makeMaterial('ECC_NIST_P256');
+    if (material === null) throw new Error('no material');
+    const id = `mrk-${randomUUID().replaceAll('-', '')}`;
+    for (const keys of [this, ...others])
+      keys.#keys.set(id, { id, spec: 'ECC_NIST_P256', usage: 'SIGN_VERIFY', material, state: 'Enabled' });
+    this.#aliases.set(`alias/${name}`, id);
   }
 
   /** null: it is about another key, or another operation. */
@@ -175,6 +197,7 @@ export class FakeAwsKeys {
     const bits = name.slice(-3);
     const offered = (algorithmsOf(key) as { SigningAlgorithms?: string[] }).SigningAlgorithms ?? [];
     if (!offered.includes(name)) return { refused: 'InvalidKeyUsageException' };
+    if (name === 'ED25519_SHA_512') return signWhole(key, material, fields);
     if (fields['MessageType'] !== 'DIGEST' || digest.length !== DIGEST_BYTES[bits])
       return { refused: 'ValidationException' };
     const scheme = name.startsWith('ECDSA')

@@ -11,10 +11,10 @@ const INSTALL = `set -e
 [ ! -e "$1/installed" ] || exit 0
 rm -rf "$1"
 python3 -m venv "$1"
-"$1/bin/pip" install --quiet --disable-pip-version-check "$2"
+"$1/bin/pip" install --quiet --disable-pip-version-check $2
 touch "$1/installed"`;
 
-/** The folder with the programs of this package, pinned: "moto[server]==5.2.5". */
+/** The folder with the programs of these packages, pinned, with spaces between them: "moto[server]==5.2.5". */
 export function installPython(requirement: string): string {
   const venv = join(CACHE, requirement.replace(/[^a-z0-9.]+/g, '-'));
   mkdirSync(CACHE, { recursive: true });

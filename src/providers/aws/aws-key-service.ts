@@ -1,8 +1,6 @@
 /**
- * A KEK in AWS KMS: GenerateDataKey and Decrypt, bound by the encryption context. Multi-Region replicas serve when the first
- * region is unreachable; a refusal is final, whichever region gave it.
+ * A KEK in AWS KMS: GenerateDataKey and Decrypt, bound by the encryption context, in whichever of its regions answers.
  */
-import { readFileSync } from 'node:fs';
 import { SidekeyError } from '../../errors.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
@@ -10,46 +8,19 @@ import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service
 import { DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { AwsClient, keyArn } from './aws-client.ts';
 import { AwsCredentials } from './aws-credentials.ts';
+import { AwsRegions, type AwsAnswer } from './aws-regions.ts';
 import { AwsResidentKeys } from './aws-resident-keys.ts';
 import { awsSchema, endpointOf, type AwsOptions, type AwsPlace } from './aws-options.ts';
 
 const KIND = 'aws-kms';
-/** For so long a region that was unreachable is not the first to be asked. */
-const AVOID_MS = 10_000;
-
-interface Region {
-  readonly what: string;
-  readonly keyId: string;
-  readonly client: AwsClient;
-  avoidUntil: number;
-}
-
-/** A grant is valid at once where its token is shown, and some minutes later everywhere. */
-function grantTokens(path: string | null): { GrantTokens?: string[] } {
-  if (path === null) return {};
-  try {
-    return { GrantTokens: readFileSync(path, 'utf8').split('\n').filter(Boolean).slice(0, 10) };
-  } catch (cause) {
-    throw new SidekeyError('provider_unreachable', `cannot read ${path}`, { cause });
-  }
-}
 
 class AwsKey {
-  readonly #regions: readonly Region[];
+  readonly #regions: AwsRegions;
   readonly #context: Readonly<Record<string, string>>;
-  readonly #grantTokensFile: string | null;
-  readonly #now: () => number;
 
-  constructor(
-    regions: readonly Region[],
-    options: AwsOptions,
-    grantTokensFile: string | null,
-    now: () => number,
-  ) {
+  constructor(regions: AwsRegions, options: AwsOptions) {
     this.#regions = regions;
     this.#context = options['encryption-context'];
-    this.#grantTokensFile = grantTokensFile;
-    this.#now = now;
   }
 
   async generate(purpose: string): Promise<{ plaintext: Buffer; wrapped: Buffer }> {
@@ -78,7 +49,7 @@ class AwsKey {
   }
 
   async health(): Promise<string> {
-    const { what, body } = await this.#call('DescribeKey', grantTokens(this.#grantTokensFile));
+    const { what, body } = await this.#call('DescribeKey', {});
     const key = jsonAt(parseJson(body), 'KeyMetadata');
     const state = textAt(key, 'KeyState');
     const facts = `${what}: ${textAt(key, 'Arn')} is ${state}`;
@@ -89,7 +60,7 @@ class AwsKey {
 
   #binding(purpose: string): object {
     const context = { ...this.#context, 'sidekey:kind': KIND, 'sidekey:purpose': purpose };
-    return { EncryptionContext: context, ...grantTokens(this.#grantTokensFile) };
+    return { EncryptionContext: context };
   }
 
   #take(what: string, body: Buffer): Buffer {
@@ -100,23 +71,8 @@ class AwsKey {
     throw new SidekeyError('provider_unreachable', `${what}: the answer holds no data key`);
   }
 
-  /** In the order of the configuration, those that failed lately last. */
-  async #call(operation: string, request: object): Promise<{ what: string; body: Buffer }> {
-    const now = this.#now();
-    const isAvoided = ({ avoidUntil }: Region): number => Number(avoidUntil > now);
-    const order = this.#regions.toSorted((a, b) => isAvoided(a) - isAvoided(b));
-    let fault: unknown = null;
-    for (const region of order) {
-      const what = `${region.what}: ${operation}`;
-      try {
-        return { what, body: await region.client.call(what, operation, { KeyId: region.keyId, ...request }) };
-      } catch (error) {
-        if (!(error instanceof SidekeyError && error.code === 'provider_unreachable')) throw error;
-        region.avoidUntil = this.#now() + AVOID_MS;
-        fault ??= error;
-      }
-    }
-    throw fault;
+  #call(operation: string, request: object): Promise<AwsAnswer> {
+    return this.#regions.anywhere(operation, ({ keyId }) => keyId, request);
   }
 }
 
@@ -134,17 +90,17 @@ export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyServ
     },
     `provider "${name}"`,
   );
-  const regions = places.map((place) => {
+  const all = places.map((place) => {
     const where = { region: place.region, endpoint: endpointOf(place, options.fips) };
     const client = new AwsClient(where, caller, credentials, clock);
-    const keyId = place['key-id'];
-    return { what: `provider "${name}", key ${keyId} in ${place.region}`, keyId, client, avoidUntil: 0 };
+    return { name: place.region, keyId: place['key-id'], client };
   });
-  const [first] = regions;
-  if (first === undefined) throw new SidekeyError('internal', 'a provider has a region');
-  const kek = new AwsKey(regions, options, at(options['grant-tokens-file']), () => clock.monotonic());
+  const regions = new AwsRegions(`provider "${name}"`, all, at(options['grant-tokens-file']), () =>
+    clock.monotonic(),
+  );
+  const kek = new AwsKey(regions, options);
   return {
-    resident: new AwsResidentKeys(`provider "${name}", ${options.region}`, first.client),
+    resident: new AwsResidentKeys(regions),
     generateDataKey: (purpose) => kek.generate(purpose),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
     async health() {

@@ -1,6 +1,6 @@
 /**
- * Keys of AWS KMS in one region as resident keys: RSA, elliptic curves and HMAC, by their aliases. A symmetric key is none, since KMS hides the nonce in its
- * ciphertext. A key is made without its alias for a moment: one that lost it on the way is described by its name.
+ * Keys of AWS KMS as resident keys: RSA, elliptic curves and HMAC, by their aliases in the first region; multi-Region ones are used in the others as well. A
+ * symmetric key is none, since KMS hides the nonce in its ciphertext. A key is made without its alias for a moment: one that lost it on the way is described by its name.
  */
 import { SidekeyError } from '../../errors.ts';
 import type {
@@ -16,7 +16,8 @@ import type {
 } from '../../tokens/resident-port.ts';
 import { decodeDer } from '../../wire/ecdsa-signature.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { isNamed, type AwsClient } from './aws-client.ts';
+import { isNamed } from './aws-client.ts';
+import { inRegion, type AwsRegions } from './aws-regions.ts';
 
 interface SpecRow {
   readonly keySpec: string;
@@ -32,6 +33,7 @@ const SPECS: readonly SpecRow[] = [
   { keySpec: 'ECC_NIST_P384', spec: 'ec-p384', sizeBits: 384 },
   { keySpec: 'ECC_NIST_P521', spec: 'ec-p521', sizeBits: 521 },
   { keySpec: 'ECC_SECG_P256K1', spec: 'ec-secp256k1', sizeBits: 256 },
+  { keySpec: 'ECC_NIST_EDWARDS25519', spec: 'ed25519', sizeBits: 255 },
   { keySpec: 'HMAC_224', spec: 'generic', sizeBits: 224 },
   { keySpec: 'HMAC_256', spec: 'generic', sizeBits: 256 },
   { keySpec: 'HMAC_384', spec: 'generic', sizeBits: 384 },
@@ -52,6 +54,7 @@ const SIGNS: Named<SignAlgorithm> = [
   ...HASHES.map(([n, hash]) => [`RSASSA_PKCS1_V1_5_SHA_${n}`, { scheme: 'rsa-pkcs1', hash }] as const),
   ...HASHES.map(([n, hash]) => [`RSASSA_PSS_SHA_${n}`, { scheme: 'rsa-pss', hash }] as const),
   ...HASHES.map(([n, hash]) => [`ECDSA_SHA_${n}`, { scheme: 'ecdsa', hash }] as const),
+  ['ED25519_SHA_512', { scheme: 'eddsa', hash: null, maxBytes: MESSAGE_MAX }],
   ...([['224', 'sha224'], ...HASHES] as const).map(
     ([n, hash]) => [`HMAC_SHA_${n}`, { scheme: 'hmac', hash, maxBytes: MESSAGE_MAX }] as const,
   ),
@@ -100,20 +103,24 @@ function usageOf(spec: KeySpec, [first]: readonly ResidentUse[]): string {
 export class AwsResidentKeys implements ResidentKeys {
   readonly creates: readonly KeySpec[] = [...new Set(SPECS.map(({ spec }) => spec))];
   readonly keepsIds = false;
-  readonly #what: string;
-  readonly #client: AwsClient;
+  readonly #regions: AwsRegions;
 
-  constructor(what: string, client: AwsClient) {
-    this.#what = what;
-    this.#client = client;
+  constructor(regions: AwsRegions) {
+    this.#regions = regions;
   }
 
-  #call(operation: string, parameters: object): Promise<Buffer> {
-    return this.#client.call(`${this.#what}: ${operation}`, operation, parameters);
+  get #what(): string {
+    return this.#regions.what;
   }
 
   async #ask(operation: string, parameters: object): Promise<unknown> {
-    return parseJson(await this.#call(operation, parameters));
+    return parseJson((await this.#regions.atHome(operation, parameters)).body);
+  }
+
+  /** What the regions of the key can all do. */
+  async #use(operation: string, { id }: ResidentKey, parameters: object): Promise<Buffer> {
+    const { body } = await this.#regions.anywhere(operation, ({ name }) => inRegion(id, name), parameters);
+    return body;
   }
 
   #refuse(why: string): never {
@@ -155,7 +162,7 @@ export class AwsResidentKeys implements ResidentKeys {
   /** null: no such alias, or a key that is not shown. */
   async #describe(name: string): Promise<ResidentKey | null> {
     try {
-      const reply = await this.#ask('DescribeKey', { KeyId: ALIAS + name });
+      const reply = await this.#ask('DescribeKey', { KeyId: ALIAS + name, ...this.#regions.grants });
       return toKey(name, jsonAt(reply, 'KeyMetadata'));
     } catch (error) {
       if (isNamed(error, 'NotFoundException')) return null;
@@ -163,8 +170,8 @@ export class AwsResidentKeys implements ResidentKeys {
     }
   }
 
-  async publicKey({ id }: ResidentKey): Promise<Buffer> {
-    return Buffer.from(textAt(await this.#ask('GetPublicKey', { KeyId: id }), 'PublicKey'), 'base64');
+  async publicKey(key: ResidentKey): Promise<Buffer> {
+    return Buffer.from(textAt(parseJson(await this.#use('GetPublicKey', key, {})), 'PublicKey'), 'base64');
   }
 
   async create({ name, spec, sizeBits, uses }: NewResidentKey): Promise<ResidentKey> {
@@ -179,10 +186,10 @@ export class AwsResidentKeys implements ResidentKeys {
     const metadata = jsonAt(reply, 'KeyMetadata');
     const id = textAt(metadata, 'KeyId');
     try {
-      await this.#call('CreateAlias', { AliasName: ALIAS + name, TargetKeyId: id });
+      await this.#ask('CreateAlias', { AliasName: ALIAS + name, TargetKeyId: id });
     } catch (error) {
       // Without a name nobody would find it, and it would be paid for.
-      await this.#call('ScheduleKeyDeletion', { KeyId: id, PendingWindowInDays: 7 }).catch(() => undefined);
+      await this.#ask('ScheduleKeyDeletion', { KeyId: id, PendingWindowInDays: 7 }).catch(() => undefined);
       throw error;
     }
     return toKey(name, metadata) ?? this.#refuse(`the key ${name} was made and is not enabled`);
@@ -190,7 +197,7 @@ export class AwsResidentKeys implements ResidentKeys {
 
   async #isTaken(name: string): Promise<boolean> {
     try {
-      await this.#call('DescribeKey', { KeyId: ALIAS + name });
+      await this.#ask('DescribeKey', { KeyId: ALIAS + name, ...this.#regions.grants });
       return true;
     } catch (error) {
       if (isNamed(error, 'NotFoundException')) return false;
@@ -208,18 +215,19 @@ export class AwsResidentKeys implements ResidentKeys {
 
   async sign(key: ResidentKey, algorithm: SignAlgorithm, input: Buffer): Promise<Buffer> {
     const name = nameOf(SIGNS, algorithm);
-    const message = { KeyId: key.id, Message: input.toString('base64') };
+    const Message = input.toString('base64');
     if (algorithm.scheme === 'hmac')
-      return this.#bytes(await this.#ask('GenerateMac', { ...message, MacAlgorithm: name }), 'Mac');
-    const request = { ...message, MessageType: 'DIGEST', SigningAlgorithm: name };
-    const signature = this.#bytes(await this.#ask('Sign', request), 'Signature');
+      return this.#bytes(await this.#use('GenerateMac', key, { Message, MacAlgorithm: name }), 'Mac');
+    const MessageType = algorithm.scheme === 'eddsa' ? 'RAW' : 'DIGEST';
+    const request = { Message, MessageType, SigningAlgorithm: name };
+    const signature = this.#bytes(await this.#use('Sign', key, request), 'Signature');
     const raw = algorithm.scheme === 'ecdsa' ? decodeDer(signature, key.sizeBits) : signature;
     if (raw !== null) return raw;
     throw new SidekeyError('provider_unreachable', `${this.#what}: the signature is none`);
   }
 
-  #bytes(reply: unknown, field: string): Buffer {
-    const bytes = Buffer.from(textAt(reply, field), 'base64');
+  #bytes(body: Buffer, field: string): Buffer {
+    const bytes = Buffer.from(textAt(parseJson(body), field), 'base64');
     if (bytes.length > 0) return bytes;
     throw new SidekeyError('provider_unreachable', `${this.#what}: the answer holds no ${field}`);
   }
@@ -229,15 +237,15 @@ export class AwsResidentKeys implements ResidentKeys {
   }
 
   async decrypt(
-    { id }: ResidentKey,
+    key: ResidentKey,
     algorithm: CipherAlgorithm,
     _parameters: CipherParameters,
     ciphertext: Buffer,
   ): Promise<Buffer> {
     const name = nameOf(CIPHERS, algorithm);
-    const request = { KeyId: id, CiphertextBlob: ciphertext.toString('base64'), EncryptionAlgorithm: name };
+    const request = { CiphertextBlob: ciphertext.toString('base64'), EncryptionAlgorithm: name };
     try {
-      const body = await this.#call('Decrypt', request);
+      const body = await this.#use('Decrypt', key, request);
       const plaintext = takeSecret(body, ['Plaintext']);
       body.fill(0);
       if (plaintext !== null) return plaintext;
