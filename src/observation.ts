@@ -4,6 +4,7 @@ import type { AuditFields } from './audit/audit-line.ts';
 import { eventTypeOf, teeAudit } from './events/audit-events.ts';
 import type { BreakerState, CacheEvent, CacheObserver } from './cache/cache-observer.ts';
 import { EventRing, type EventType } from './events/event-ring.ts';
+import type { GivenRow } from './metrics/given-histogram.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { observeProvider, type ProviderCall, type ProviderRecord } from './metrics/observed-provider.ts';
 import { observeMisses, observeNamedKeys } from './metrics/observed-tokens.ts';
@@ -78,8 +79,8 @@ export class Observation {
 
   /** The service as the keeper's connection sees it. */
   misses(tokens: TokenService): TokenService {
-    const observe = (seconds: number): void =>
-      this.metrics.observe('sidekey_operation_seconds', { peer: 'pkcs11', path: 'miss' }, seconds);
+    const observe = (path: 'miss' | 'resident', seconds: number): void =>
+      this.metrics.observe('sidekey_operation_seconds', { peer: 'pkcs11', path }, seconds);
     return observeMisses(tokens, observe, this.#clock);
   }
 
@@ -112,6 +113,7 @@ export class Observation {
       collectLeases(metrics, left);
       this.#collectHits(state);
       if (state !== null) collectKeeper(metrics, state);
+      if (state !== null) metrics.replace('sidekey_keeper_operation_seconds', latenciesOf(state));
     });
   }
 
@@ -163,6 +165,12 @@ function usedBy(fields: AuditFields): OperationSeen {
       bytes: number(fields['bytes']),
     },
   };
+}
+
+function latenciesOf({ latencies }: KeeperState): GivenRow[] {
+  return latencies.map(({ operation, nanoseconds, times }) => ({
+    ...{ labels: { operation }, sum: nanoseconds / 1e9, times },
+  }));
 }
 
 function collectKeeper(metrics: Metrics, state: KeeperState): void {

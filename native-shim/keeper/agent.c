@@ -9,6 +9,7 @@
 #include "clock.h"
 #include "conn.h"
 #include "handle.h"
+#include "latency.h"
 #include "lifetime.h"
 #include "log.h"
 #include "mechanism.h"
@@ -85,6 +86,7 @@ int kp_on_state(struct kp_request *r)
     wire_write_u64(w, atomic_load(&kp.hot));
     wire_write_u64(w, atomic_load(&kp.misses));
     kp_unlock();
+    kp_latency_write(w);
     return STATUS_ok;
 }
 

@@ -4,6 +4,7 @@
 #include "clock.h"
 #include "cryptoki.h"
 #include "handle.h"
+#include "latency.h"
 #include "operation.h"
 #include "route.h"
 #include "usage.h"
@@ -248,8 +249,16 @@ static int operate(struct kp_request *r, const struct call *c)
 int kp_on_operate(struct kp_request *r)
 {
     struct call c = {0};
+    uint64_t began = kp_latency_begin();
+    int status;
 
-    return read_call(&r->body, &c) ? operate(r, &c) : STATUS_wire_malformed;
+    if (!read_call(&r->body, &c))
+        return STATUS_wire_malformed;
+    status = operate(r, &c);
+    /* What waited for the agent was a miss. */
+    if (began && status == STATUS_ok && r->attempts == 0)
+        kp_latency_end(began, c.operation);
+    return status;
 }
 
 int kp_on_cell_operate(struct kp_request *r)

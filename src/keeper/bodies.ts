@@ -6,6 +6,7 @@ import type {
   CellSeen,
   ClientSeen,
   KeeperState,
+  LatencySeen,
   MadeKey,
   Mechanism,
   MechanismRow,
@@ -100,6 +101,18 @@ export function readPage<T>(reader: WireReader, read: (reader: WireReader) => T)
   return { entries: readList(reader, read), more: reader.u8() !== 0 };
 }
 
+function readOperation(reader: WireReader): Operation {
+  const operation = OPERATION_NAMES.get(reader.u8());
+  if (operation !== undefined) return operation;
+  throw new SidekeyError('wire_malformed', 'an operation that is not known');
+}
+
+function readLatency(reader: WireReader): LatencySeen {
+  const operation = readOperation(reader);
+  const nanoseconds = reader.number();
+  return { operation, nanoseconds, times: readList(reader, (each) => each.number()) };
+}
+
 export function readState(reader: WireReader): KeeperState {
   return {
     lockedBytes: reader.number(),
@@ -111,6 +124,8 @@ export function readState(reader: WireReader): KeeperState {
     parked: reader.u32(),
     hotOperations: reader.number(),
     misses: reader.number(),
+    sampledOneOf: reader.u32(),
+    latencies: readList(reader, readLatency),
   };
 }
 
@@ -149,8 +164,7 @@ export function readCellSeen(reader: WireReader): CellSeen {
 
 export function readUsageSeen(reader: WireReader): UsageSeen {
   const [client, uid, slot, handle] = [reader.u64(), reader.u32(), reader.number(), reader.number()];
-  const operation = OPERATION_NAMES.get(reader.u8());
-  if (!operation) throw new SidekeyError('wire_malformed', 'an unknown operation in the usage');
+  const operation = readOperation(reader);
   return { client, uid, slot, handle, operation, times: reader.number(), bytes: reader.number() };
 }
 

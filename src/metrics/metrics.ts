@@ -1,16 +1,23 @@
 /** The registry of prom-client, made from the table; typed so that a metric without a row, or a label too many, does not compile. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { GivenHistogram, type GivenRow } from './given-histogram.ts';
 import { METRICS, type LabelsOf, type MetricName, type MetricRow, type NameOfType } from './metric-table.ts';
 
-type Metric = Counter | Gauge | Histogram;
+type Metric = Counter | Gauge | Histogram | GivenHistogram;
 
 const MAKERS = {
   counter: (name: string, { help, labels }: MetricRow, registers: Registry[]): Metric =>
     new Counter({ name, help, labelNames: [...labels], registers }),
   gauge: (name: string, { help, labels }: MetricRow, registers: Registry[]): Metric =>
     new Gauge({ name, help, labelNames: [...labels], registers }),
-  histogram: (name: string, { help, labels, buckets = [] }: MetricRow, registers: Registry[]): Metric =>
-    new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers }),
+  histogram: (
+    name: string,
+    { help, labels, buckets = [], given }: MetricRow,
+    registers: [Registry],
+  ): Metric =>
+    given === true
+      ? new GivenHistogram(name, help, buckets, registers[0])
+      : new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers }),
 };
 
 export class Metrics {
@@ -39,13 +46,18 @@ export class Metrics {
     (this.#get(name) as Histogram).observe(labels, seconds);
   }
 
+  /** All that is known of a histogram of the table that is `given`. */
+  replace(name: NameOfType<'histogram'>, rows: readonly GivenRow[]): void {
+    (this.#get(name) as GivenHistogram).replace(rows);
+  }
+
   set<Name extends NameOfType<'gauge'>>(name: Name, labels: LabelsOf<Name>, value: number): void {
     (this.#get(name) as Gauge).set(labels, value);
   }
 
   /** Forgets all values of a gauge or counter whose labels come and go. */
   reset(name: NameOfType<'gauge' | 'counter'>): void {
-    this.#get(name).reset();
+    (this.#get(name) as Counter | Gauge).reset();
   }
 
   /** Called before each text(): for what is asked for rather than counted. Must not reject. */

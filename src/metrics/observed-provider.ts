@@ -1,11 +1,11 @@
 /** A Provider that tells of each call: what, how long, how it ended; and of going down and coming back. */
-import type { Clock, Provider } from '../tokens/ports.ts';
+import type { BareKek, Clock, Provider } from '../tokens/ports.ts';
 import { observeResident, type ResidentCall } from './observed-resident.ts';
 import { resultOf } from './observed-tokens.ts';
 
 export interface ProviderCall {
   readonly provider: string;
-  readonly call: 'create' | 'open' | 'health' | ResidentCall;
+  readonly call: 'create' | 'open' | 'encrypt' | 'decrypt' | 'health' | ResidentCall;
   readonly result: string;
   readonly seconds: number;
 }
@@ -44,6 +44,16 @@ function noteCall(observer: ProviderObserver, record: ProviderRecord, result: st
   if (changes) observer.changed(record);
 }
 
+function observeBare(
+  bare: BareKek,
+  timed: (call: ProviderCall['call'], work: () => Promise<Buffer>) => Promise<Buffer>,
+): BareKek {
+  return {
+    encrypt: (plaintext) => timed('encrypt', () => bare.encrypt(plaintext)),
+    decrypt: (ciphertext) => timed('decrypt', () => bare.decrypt(ciphertext)),
+  };
+}
+
 /** A provider's own faults only: an absent keeper says nothing of it. */
 function isOfProvider(result: string): boolean {
   return result === 'ok' || result.startsWith('provider_');
@@ -80,6 +90,7 @@ export function observeProvider(
   };
   const observed: Provider = {
     ...provider,
+    bare: provider.bare === null ? null : observeBare(provider.bare, timed),
     resident: provider.resident === null ? null : observeResident(provider.resident, timed),
     createDataKey: (...asked) => timed('create', () => provider.createDataKey(...asked)),
     openDataKey: (...asked) => timed('open', () => provider.openDataKey(...asked)),

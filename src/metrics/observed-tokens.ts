@@ -1,11 +1,20 @@
 /** A TokenService that tells of each operation by name, and of how long a miss of the keeper took. The rest passes through. */
 import { SidekeyError } from '../errors.ts';
-import type { Clock } from '../tokens/ports.ts';
-import type { TokenService } from '../tokens/service.ts';
+import type { Clock, Operation } from '../tokens/ports.ts';
+import type { RoutedRequest, TokenService } from '../tokens/service.ts';
+import { OPERATE } from '../wire/tables.ts';
 import type { ObserveOperation, PeerKind } from './operation-seen.ts';
 
 export function resultOf(error: unknown): string {
   return error instanceof SidekeyError ? error.code : 'internal';
+}
+
+interface Told {
+  readonly uid: number;
+  readonly token: string;
+  readonly key: string;
+  readonly operation: Operation;
+  readonly bytes: number;
 }
 
 /** For one door of the agent. `observe` must not throw. */
@@ -15,8 +24,10 @@ export function observeNamedKeys(
   observe: ObserveOperation,
   clock: Pick<Clock, 'monotonic'>,
 ): TokenService {
-  const operateNamedKey: TokenService['operateNamedKey'] = async (...asked) => {
-    const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
+  const told = async (
+    { uid, token, key, operation, bytes }: Told,
+    work: () => Promise<Buffer>,
+  ): Promise<Buffer> => {
     const startedAt = clock.monotonic();
     const tell = (result: string): void =>
       observe({
@@ -24,7 +35,7 @@ export function observeNamedKeys(
         seconds: (clock.monotonic() - startedAt) / 1000,
       });
     try {
-      const output = await tokens.operateNamedKey(...asked);
+      const output = await work();
       tell('ok');
       return output;
     } catch (error) {
@@ -32,22 +43,44 @@ export function observeNamedKeys(
       throw error;
     }
   };
-  return { ...tokens, operateNamedKey };
+  const operateNamedKey: TokenService['operateNamedKey'] = (...asked) => {
+    const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
+    return told({ uid, token, key, operation, bytes }, () => tokens.operateNamedKey(...asked));
+  };
+  const envelope =
+    (operation: 'encrypt' | 'decrypt', work: TokenService['sealEnvelope']): TokenService['sealEnvelope'] =>
+    (...asked) => {
+      const [{ uid }, token, key, , { length: bytes }] = asked;
+      return told({ uid, token, key, operation, bytes }, () => work(...asked));
+    };
+  return {
+    ...tokens,
+    operateNamedKey,
+    sealEnvelope: envelope('encrypt', tokens.sealEnvelope),
+    openEnvelope: envelope('decrypt', tokens.openEnvelope),
+  };
+}
+
+/** Of a resident operation the last part alone, which asks the service. */
+function pathOf({ message, body }: RoutedRequest): 'miss' | 'resident' | null {
+  if (message === 'resolve') return 'miss';
+  return message === 'resident_operate' && ((body[0] ?? 0) & OPERATE.final) !== 0 ? 'resident' : null;
 }
 
 /** For the keeper's connection. */
 export function observeMisses(
   tokens: TokenService,
-  observe: (seconds: number) => void,
+  observe: (path: 'miss' | 'resident', seconds: number) => void,
   clock: Pick<Clock, 'monotonic'>,
 ): TokenService {
   const handle: TokenService['handle'] = async (request) => {
-    if (request.message !== 'resolve') return tokens.handle(request);
+    const path = pathOf(request);
+    if (path === null) return tokens.handle(request);
     const startedAt = clock.monotonic();
     try {
       return await tokens.handle(request);
     } finally {
-      observe((clock.monotonic() - startedAt) / 1000);
+      observe(path, (clock.monotonic() - startedAt) / 1000);
     }
   };
   return { ...tokens, handle };
