@@ -139,6 +139,9 @@ export class Domain {
       get prewarm() {
         return find()?.cache.prewarm ?? false;
       },
+      get envelope() {
+        return find()?.envelope ?? null;
+      },
       get auditEach() {
         return find()?.auditEach ?? [];
       },

@@ -20,6 +20,12 @@ type Direction = (call: TransitCall, key: NamedKey, terms: Terms, input: Buffer)
 
 const CIPHERS: Readonly<Partial<Record<NamedKey['kind'], { encrypt: Direction; decrypt: Direction }>>> = {
   aes: { encrypt: encryptGcm, decrypt: decryptGcm },
+  envelope: {
+    encrypt: ({ tokens, peer, token }, { name }, { aad }, plaintext) =>
+      tokens.sealEnvelope(peer, token, name, aad, plaintext),
+    decrypt: ({ tokens, peer, token }, { name }, { aad }, message) =>
+      tokens.openEnvelope(peer, token, name, aad, message),
+  },
   rsa: { encrypt: encryptOaep, decrypt: decryptOaep },
 };
 

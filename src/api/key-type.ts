@@ -50,6 +50,7 @@ function newHmacKind(bytes: number): NewNamedKeyKind {
 /** Names for every key that a PKCS#11 program may have made, those that Transit cannot make included. */
 const TYPE_NAMES: Readonly<Record<NamedKey['kind'], (bits: number) => string>> = {
   aes: (bits) => `aes${bits}-gcm96`,
+  envelope: () => 'tink-envelope-aes256-gcm',
   generic: () => 'hmac',
   rsa: (bits) => `rsa-${bits}`,
   ec: (bits) => `ecdsa-p${bits}`,
@@ -99,7 +100,7 @@ function describeVersion(
   return { ...form(key, publicKeyInfo), creation_time: createdAt, certificate_chain: chain };
 }
 
-const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'rsa'];
+const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'envelope', 'rsa'];
 const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519'];
 
 export const keyAnswer = z.object({

@@ -34,6 +34,8 @@ export interface TokenConfig {
   readonly legacy: boolean;
   readonly fips: boolean;
   readonly cache: CacheConfig;
+  /** Envelope encryption by the HTTP API; null: none. */
+  readonly envelope: { readonly key: string; readonly messages: number } | null;
   /** Patterns of labels: each use of these keys is a line of the audit log. */
   readonly auditEach: readonly string[];
   readonly resident: ResidentConfig | null;
@@ -117,6 +119,7 @@ function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
     fips,
     allow: raw.allow.map(toRule),
     cache: { anyMs: any, unusedMs: unused, uses, offlineMs: offline, prewarm },
+    envelope: raw.envelope ?? null,
     auditEach: raw.audit.each ?? [],
     resident: resident === undefined ? null : toResident(resident),
   };

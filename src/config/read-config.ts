@@ -5,6 +5,7 @@ import { isNode, isMap, isScalar, LineCounter, parseDocument, type Document } fr
 import type { z } from 'zod';
 import { SidekeyError } from '../errors.ts';
 import { toConfig, type Config } from './config.ts';
+import { ENVELOPE_KINDS } from '../providers/kinds.ts';
 import { nearestMatch } from './nearest-match.ts';
 import { configSchema, knownKeysAt, type RawConfig } from './schema.ts';
 
@@ -86,10 +87,22 @@ function toProblems(issue: z.core.$ZodIssue, positions: Positions): ConfigProble
   return issue.keys.map((key) => problem([...issue.path, key], describeUnknown(key, issue.path)));
 }
 
+function hasEnvelopes({ providers }: RawConfig, provider: string): boolean {
+  const kind = providers[provider]?.kind;
+  return kind === undefined || ENVELOPE_KINDS.includes(String(kind));
+}
+
 /** What the schema cannot see: one part of the file against another, and options that could not be honoured. */
 function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
   const labels = new Set<string>();
-  for (const [i, { label, provider, resident }] of raw.tokens.entries()) {
+  const enveloping = new Set<string>();
+  for (const [i, { label, provider, resident, envelope }] of raw.tokens.entries()) {
+    if (envelope !== undefined && !hasEnvelopes(raw, provider))
+      yield [['tokens', i, 'envelope'], `kinds that have envelopes: ${ENVELOPE_KINDS.join(', ')}`];
+    // Tink's format binds no name: who may use one envelope key of a KEK could open what another one sealed.
+    if (envelope !== undefined && enveloping.has(provider))
+      yield [['tokens', i, 'envelope'], `provider "${provider}" has the envelopes of another token already`];
+    if (envelope !== undefined) enveloping.add(provider);
     if (labels.has(label)) yield [['tokens', i, 'label'], `"${label}" is the label of another token already`];
     labels.add(label);
     if (resident !== undefined && raw.providers[provider]?.kind === 'embedded')

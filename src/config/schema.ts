@@ -114,6 +114,19 @@ const token = z
     legacy: z.boolean().default(false),
     fips: z.boolean().default(false),
     cache: cache.prefault({}),
+    envelope: z
+      .strictObject({
+        key: z
+          .string()
+          .regex(/^\w(?:[\w.-]*\w)?$/, 'a key name is of letters, digits, "_", "-" and "."')
+          .max(256),
+        messages: z
+          .int()
+          .min(1)
+          .max(2 ** 30)
+          .default(2 ** 20),
+      })
+      .optional(),
     audit: z.strictObject({ each: patterns.optional() }).prefault({}),
     resident: resident.optional(),
   })

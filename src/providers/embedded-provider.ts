@@ -2,10 +2,12 @@
  * The key store for a machine that has no key service: the KEK is a file on this host. It passes through the agent as bytes on
  * their way to the keeper, and is wiped; every token key is made, sealed and opened inside the keeper.
  */
+import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import type { CellId, Keeper, NewKey, Provider } from '../tokens/ports.ts';
+import type { BareKek, CellId, Keeper, Mechanism, NewKey, Provider } from '../tokens/ports.ts';
+import { WireWriter } from '../wire/buffer.ts';
 import { openKeyFile } from './key-file.ts';
 import { readPrivateFile } from './private-file.ts';
 
@@ -14,6 +16,7 @@ const CKK_AES = 0x1f;
 const CKA_VALUE = 0x11;
 const CKA_VALUE_LEN = 0x161;
 const CKM_AES_KEY_GEN = 0x1080;
+const CKM_AES_GCM = 0x1087;
 const NEWLINE = 0x0a;
 
 export interface KeyFiles {
@@ -135,6 +138,35 @@ function refuseBrokenSeal(name: string, error: unknown): never {
   throw new SidekeyError('provider_refused', message, { cause: error });
 }
 
+const BARE_NONCE_BYTES = 12;
+
+function gcm(nonce: Buffer): Mechanism {
+  const none = Buffer.alloc(0);
+  return { type: CKM_AES_GCM, params: new WireWriter().bytes(nonce).bytes(none).u32(128).done() };
+}
+
+/** As Tink's AES-GCM without a prefix: nonce, ciphertext, tag. */
+function bareKek(keeper: Keeper, kek: KekCell): BareKek {
+  return {
+    async encrypt(plaintext) {
+      const nonce = randomBytes(BARE_NONCE_BYTES);
+      try {
+        const body = await kek.use((by) => keeper.operate(by, 'encrypt', gcm(nonce), plaintext));
+        return Buffer.concat([nonce, body]);
+      } finally {
+        plaintext.fill(0);
+      }
+    },
+    async decrypt(ciphertext) {
+      const nonce = ciphertext.subarray(0, BARE_NONCE_BYTES);
+      if (nonce.length < BARE_NONCE_BYTES)
+        throw new SidekeyError('encrypted_data_invalid', 'too short to have a nonce');
+      const body = ciphertext.subarray(BARE_NONCE_BYTES);
+      return kek.use((by) => keeper.operate(by, 'decrypt', gcm(nonce), body));
+    },
+  };
+}
+
 export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
   const { name, keeper, keyFile, log } = options;
   const kek = new KekCell(options);
@@ -148,6 +180,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
     name,
     kind: 'embedded',
     resident: null,
+    bare: bareKek(keeper, kek),
     async createDataKey(purpose) {
       const mechanism = { type: CKM_AES_KEY_GEN, params: Buffer.alloc(0) };
       const template = [{ type: CKA_VALUE_LEN, value: valueLength(32) }];

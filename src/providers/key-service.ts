@@ -4,7 +4,7 @@
  */
 import type { z } from 'zod';
 import type { Logger } from '../log/logger.ts';
-import type { Clock } from '../tokens/ports.ts';
+import type { BareKek, Clock } from '../tokens/ports.ts';
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
 /**
@@ -21,6 +21,8 @@ export interface KeyService {
   health(): Promise<{ ok: boolean; detail: string }>;
   /** The keys of the same service that never leave it; absent: this adapter has none. */
   readonly resident?: ResidentKeys;
+  /** The KEK as others see it, for envelopes of Tink's; absent: this adapter has none. */
+  readonly bare?: BareKek;
   /** Ends pools, timers and sessions within a second. */
   close(): Promise<void>;
 }

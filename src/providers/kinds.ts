@@ -15,3 +15,6 @@ export const KEY_SERVICE_KINDS: readonly KeyServiceKind[] = [
   gcpKind,
   azureKind,
 ];
+
+/** Whose KEK others can use as Tink does (key-service.ts, bare). */
+export const ENVELOPE_KINDS: readonly string[] = ['embedded', vaultKind.kind, awsKind.kind, gcpKind.kind];

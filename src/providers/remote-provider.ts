@@ -29,6 +29,7 @@ export function createRemoteProvider(
     name,
     kind,
     resident: service.resident ?? null,
+    bare: service.bare ?? null,
     async createDataKey(purpose) {
       const { plaintext, wrapped } = await service.generateDataKey(purpose);
       return { cell: await toCell(keeper, plaintext, null), wrapped };

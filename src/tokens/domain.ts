@@ -4,6 +4,7 @@ import { NO_OBSERVER, type CacheObserver, type LeaseEnd } from '../cache/cache-o
 import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
+import { EnvelopeKeys } from './envelope-keys.ts';
 import { ObjectCells } from './object-cells.ts';
 import { Objects } from './objects.ts';
 import { PinMemo } from './pin-memo.ts';
@@ -12,7 +13,7 @@ import type { AccessPolicy, AuditSink, Clock, Keeper, Provider, Timer } from './
 import { SessionObjects } from './session-objects.ts';
 import { ResidentObjects } from './resident/resident-objects.ts';
 import { ResidentOperations } from './resident/operations.ts';
-import type { TokenStore } from './store-port.ts';
+import type { TokenRow, TokenStore } from './store-port.ts';
 import { TokenCatalogue, type TokenOptions } from './token-catalogue.ts';
 import { TokenKeks } from './token-keks.ts';
 import { TokenKeys } from './token-keys.ts';
@@ -63,6 +64,7 @@ export interface Domain {
   readonly keks: TokenKeks;
   readonly tokenKeys: TokenKeys;
   readonly cells: ObjectCells;
+  readonly envelopes: EnvelopeKeys;
   readonly cache: DataKeyCache;
   readonly audit: AuditTrail;
   readonly access: AccessPolicy;
@@ -87,7 +89,8 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop, observe });
   const catalogue = new TokenCatalogue(deps);
   const outside = { keeper, clock, timer, random: fraction, observe };
-  const keks = new TokenKeks({ ...outside, providers });
+  const envelopeProvider = (token: TokenRow): string => catalogue.configuredProvider(token);
+  const keks = new TokenKeks({ ...outside, providers, envelopeProvider });
   const wipeObjects = (token: string, reason: LeaseEnd): void => cache.forgetToken(token, reason);
   const tokenKeys = new TokenKeys({ ...outside, catalogue, keks, wipeObjects });
   const sessionObjects = new SessionObjects(random);
@@ -104,6 +107,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     resident,
     residentOperations: new ResidentOperations(clock),
     objects: new Objects(store, sessionObjects, listResident),
+    envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
     audit: new AuditTrail(deps.audit),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,

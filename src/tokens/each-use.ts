@@ -67,6 +67,23 @@ export async function recordedUse<T>(
   }
 }
 
+/** For the key of envelopes, which is no object. */
+export async function recordedNamedUse<T>(
+  { catalogue, audit }: Recording,
+  { peer, token, name, use }: { peer: Peer; token: TokenRow; name: string; use: 'encrypt' | 'decrypt' },
+  work: () => Promise<T>,
+): Promise<T> {
+  if (!catalogue.recordsEach(token, name)) return work();
+  const record = (result: string): void =>
+    audit.token('each-use', peer, token, { label: name, use, mechanism: null, result });
+  const done = await work().catch((error: unknown) => {
+    record(error instanceof SidekeyError ? error.code : 'internal');
+    throw error;
+  });
+  record('ok');
+  return done;
+}
+
 /** A refusal names the key even when the caller may not see it: it knows the handle. */
 export function recordRefusedHandle(
   domain: Domain,

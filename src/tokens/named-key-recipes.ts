@@ -51,6 +51,7 @@ export function kindOfNext({ kind, sizeBits }: NamedKey): NewNamedKeyKind | null
       return sizeBits === 256 || sizeBits === 384 || sizeBits === 521 ? { kind, sizeBits } : null;
     case 'ed25519':
       return { kind };
+    case 'envelope':
     case 'x25519':
       return null;
   }

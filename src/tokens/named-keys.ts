@@ -12,6 +12,7 @@ import { forgetDerived, takeDerived } from './derived-cells.ts';
 import { revoke, type Domain } from './domain.ts';
 import { certificateOf, keepCertificates } from './key-certificates.ts';
 import { recordedUse } from './each-use.ts';
+import { describeEnvelope } from './named-envelopes.ts';
 import type { AccessOperation } from '../access/operations.ts';
 import { accessWordOf, demandAccess } from './key-access.ts';
 import { checkUse, findMechanism, mayBeUsed, USES } from './key-use.ts';
@@ -77,7 +78,9 @@ export class NamedKeys {
     const token = this.#token(peer, tokenName);
     const names = findNames(this.#domain.objects, this.#view(token));
     const own = names.filter((name) => !name.endsWith(hmacNameOf('')) && name !== WRAPPING_KEY);
-    return own.filter((name) => this.#domain.access.sees(peer, tokenName, name));
+    const envelope = this.#domain.catalogue.envelope(token)?.key;
+    const all = envelope === undefined ? own : [...own.filter((name) => name !== envelope), envelope];
+    return all.filter((name) => this.#domain.access.sees(peer, tokenName, name));
   }
 
   #find(token: TokenRow, name: string): Found | null {
@@ -104,6 +107,7 @@ export class NamedKeys {
   find(peer: Peer, tokenName: string, name: string): NamedKey | null {
     const token = this.#token(peer, tokenName);
     if (!this.#domain.access.sees(peer, tokenName, name)) return null;
+    if (this.#domain.envelopes.isEnvelope(token, name)) return describeEnvelope(token, name);
     return this.#find(token, name)?.described ?? null;
   }
 
@@ -111,7 +115,13 @@ export class NamedKeys {
   #permitted(peer: Peer, tokenName: string, name: string, operation: AccessOperation): TokenRow {
     const token = this.#token(peer, tokenName);
     demandAccess(this.#domain, peer, token, name, operation);
-    return token;
+    return this.#withoutEnvelope(token, name);
+  }
+
+  /** The name of the token's envelopes stands for these alone. */
+  #withoutEnvelope(token: TokenRow, name: string): TokenRow {
+    if (!this.#domain.envelopes.isEnvelope(token, name)) return token;
+    throw new SidekeyError('function_not_supported', `${name} is the envelope of token ${token.name}`);
   }
 
   #describe(token: TokenRow, { name, policy, latest, versions }: KeyFamily): NamedKey {
@@ -292,7 +302,7 @@ export class NamedKeys {
     use: 'wrap' | 'unwrap',
     work: (object: TokenObject) => Promise<StreamKey>,
   ): Promise<StreamKey> {
-    const { main: object } = this.#version(token, name, version);
+    const { main: object } = this.#version(this.#withoutEnvelope(token, name), name, version);
     const permitted = (): Promise<StreamKey> => {
       demandAccess(this.#domain, peer, token, name, accessWordOf(object, use));
       checkStreams(object);
@@ -336,6 +346,7 @@ export class NamedKeys {
     signature?: Buffer,
   ): Promise<Buffer> {
     const token = this.#token(peer, tokenName);
+    this.#withoutEnvelope(token, name);
     // Before the HMAC key is made.
     if (use.beside === 'hmac') demandAccess(this.#domain, peer, token, name, 'mac');
     const version = use.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, use) : null;

@@ -109,6 +109,13 @@ export interface UsageSeen {
   readonly bytes: number;
 }
 
+/** `times[i]`: below 2^(8+i) ns; the last: all others. */
+export interface LatencySeen {
+  readonly operation: Operation;
+  readonly nanoseconds: number;
+  readonly times: readonly number[];
+}
+
 export interface KeeperState {
   readonly lockedBytes: number;
   readonly usedBytes: number;
@@ -119,6 +126,9 @@ export interface KeeperState {
   readonly parked: number;
   readonly hotOperations: number;
   readonly misses: number;
+  /** One of so many operations of programs is timed. */
+  readonly sampledOneOf: number;
+  readonly latencies: readonly LatencySeen[];
 }
 
 /**
@@ -189,12 +199,25 @@ export interface Keeper {
   usage(): Promise<UsageSeen[]>;
 }
 
+/**
+ * The KEK as an AEAD of a few bytes without associated data, just as the service itself would be asked: what Tink calls a KMS
+ * AEAD. Rejects with encrypted_data_invalid for what it did not encrypt.
+ */
+export interface BareKek {
+  /** Wipes the plaintext. */
+  encrypt(plaintext: Buffer): Promise<Buffer>;
+  /** The caller wipes what it gets. */
+  decrypt(ciphertext: Buffer): Promise<Buffer>;
+}
+
 /** Adapter for one kind of key service: here, as the holder of KEKs. Rejections: provider_unreachable, provider_refused. */
 export interface Provider {
   readonly name: string;
   readonly kind: string;
   /** Keys that never leave the service; null: this provider has none. */
   readonly resident: ResidentKeys | null;
+  /** null: this kind has no form that others could read. */
+  readonly bare: BareKek | null;
   /** Make a data key that is open in a cell and wrapped by the KEK. */
   createDataKey(purpose: string): Promise<{ cell: CellId; wrapped: Buffer }>;
   /** Open a wrapped data key into a cell with this lease. */

@@ -72,7 +72,7 @@ export interface NamedKeyVersion {
 export interface NamedKey {
   readonly name: string;
   readonly token: string;
-  readonly kind: 'aes' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
+  readonly kind: 'aes' | 'envelope' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
   readonly sizeBits: number;
   readonly operations: readonly Operation[];
   readonly extractable: boolean;
@@ -218,6 +218,10 @@ export interface TokenService {
     version: number,
     chain: readonly Certificate[],
   ): Promise<NamedKey>;
+  /** A message of Tink's KMS envelope AEAD, by the envelope key of a token (kind envelope). */
+  sealEnvelope(peer: Peer, token: string, name: string, aad: Buffer, plaintext: Buffer): Promise<Buffer>;
+  /** encrypted_data_invalid for what is none, or not this key's. */
+  openEnvelope(peer: Peer, token: string, name: string, aad: Buffer, message: Buffer): Promise<Buffer>;
   operateNamedKey(
     peer: Peer,
     token: string,

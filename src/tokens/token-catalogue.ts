@@ -21,6 +21,14 @@ export interface ResidentOptions {
   readonly destroy: boolean;
 }
 
+/** Envelope encryption under the token's provider, by the HTTP API. */
+export interface EnvelopeOptions {
+  /** Its name. */
+  readonly key: string;
+  /** Messages for each data key. */
+  readonly messages: number;
+}
+
 /** A token as the configuration describes it. */
 export interface TokenOptions {
   readonly label: string;
@@ -34,6 +42,8 @@ export interface TokenOptions {
   readonly legacy?: boolean;
   /** Whether only mechanisms are offered that FIPS 140-3 approves. Default: false. */
   readonly fips?: boolean;
+  /** The key of envelopes; null, absent: none. */
+  readonly envelope?: EnvelopeOptions | null;
   /** Patterns of labels of keys of which each use is recorded. Default: none. */
   readonly auditEach?: readonly string[];
   /** null, absent: no key of the service is shown. */
@@ -88,6 +98,15 @@ export class TokenCatalogue {
   /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
   needsLogin({ name, soPin, userPin }: TokenRow): boolean {
     return this.#options.get(name)?.login !== 'none' && (soPin !== null || userPin !== null);
+  }
+
+  envelope({ name }: TokenRow): EnvelopeOptions | null {
+    return this.#options.get(name)?.envelope ?? null;
+  }
+
+  /** The provider that the configuration names; others may have been added since. */
+  configuredProvider({ name, provider }: TokenRow): string {
+    return this.#options.get(name)?.provider ?? provider;
   }
 
   recordsEach({ name }: TokenRow, key: string): boolean {

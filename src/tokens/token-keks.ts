@@ -8,7 +8,7 @@ import type { BreakerState, CacheObserver } from '../cache/cache-observer.ts';
 import { firstOf } from '../cache/first-of.ts';
 import { SidekeyError } from '../errors.ts';
 import { CKK, CKO } from './cryptoki.ts';
-import type { CellId, Clock, Keeper, NewKey, Provider, Timer } from './ports.ts';
+import type { BareKek, CellId, Clock, Keeper, NewKey, Provider, Timer } from './ports.ts';
 import type { KekRow, TokenRow } from './store-port.ts';
 
 /** A service that has not answered for so long gets company: the next KEK is tried beside it. */
@@ -24,6 +24,8 @@ export interface TokenKekDeps {
   /** At least 0, below 1. */
   readonly random: () => number;
   readonly observe: CacheObserver;
+  /** The provider that the configuration names for the token: the format names none, so that no other may be meant. */
+  readonly envelopeProvider: (token: TokenRow) => string;
 }
 
 const OUTCOMES: Readonly<Record<string, 'unreachable' | 'refused'>> = {
@@ -116,6 +118,23 @@ export class TokenKeks {
   /** Rejects unless one of the token's KEKs does. */
   async proveAny(token: TokenRow): Promise<void> {
     this.#drop(await this.open(token, PASSING_LEASE_MS));
+  }
+
+  /** By the configured KEK alone, as the service itself writes it. Wipes the plaintext. */
+  encrypt(token: TokenRow, plaintext: Buffer): Promise<Buffer> {
+    return this.#askBare(token, (bare) => bare.encrypt(plaintext)).finally(() => plaintext.fill(0));
+  }
+
+  /** The caller wipes what it gets. */
+  decrypt(token: TokenRow, ciphertext: Buffer): Promise<Buffer> {
+    return this.#askBare(token, (bare) => bare.decrypt(ciphertext));
+  }
+
+  #askBare(token: TokenRow, call: (bare: BareKek) => Promise<Buffer>): Promise<Buffer> {
+    return this.#ask(token, this.#deps.envelopeProvider(token), async ({ name, bare }) => {
+      if (bare !== null) return call(bare);
+      throw new SidekeyError('function_not_supported', `provider ${name} has no envelopes`);
+    });
   }
 
   #first<T>(

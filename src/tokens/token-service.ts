@@ -10,6 +10,7 @@ import { addKek, listKeks, removeKek, rotateKeks } from './kek-changes.ts';
 import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
 import { kindOfKey, sizeBitsOf } from './named-key-family.ts';
+import { NamedEnvelopes } from './named-envelopes.ts';
 import { NamedKeys } from './named-keys.ts';
 import type { View } from './objects.ts';
 import { PIN_TRIES } from './pin-check.ts';
@@ -225,6 +226,7 @@ function wipeToken(domain: Domain, peer: Peer | null, name: string): TokenSummar
 export function createTokenService(deps: TokenServiceDeps): TokenService {
   const domain = makeDomain(deps);
   const named = new NamedKeys(domain);
+  const envelopes = new NamedEnvelopes(domain);
   let knownBoot: bigint | null = null;
   return {
     handle: (request) => handle(domain, request),
@@ -268,6 +270,8 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     makeStreamKey: (...asked) => named.makeStreamKey(...asked),
     openStreamKey: (...asked) => named.openStreamKey(...asked),
     setNamedKeyCertificates: (...asked) => named.setCertificates(...asked),
+    sealEnvelope: (...asked) => envelopes.seal(...asked),
+    openEnvelope: (...asked) => envelopes.open(...asked),
     operateNamedKey: (...asked) => named.operate(...asked),
     saveLogins: () =>
       domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),

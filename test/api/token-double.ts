@@ -272,6 +272,8 @@ export function createTokenDouble(): TokenDouble {
     keeperLost: notUsed,
     createToken: notUsed,
     saveLogins: notUsed,
+    sealEnvelope: notUsed,
+    openEnvelope: notUsed,
     flushUsage: notUsed,
     close: notUsed,
     tokens: () => LABELS.map((_, slot) => summaryOf(slot)),

@@ -57,6 +57,12 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     /no provider "locl"; did you mean "local"\?/,
   ],
   [
+    'two envelopes under one provider',
+    '    provider: local\n',
+    '    provider: local\n    envelope: { key: a }\n  - label: other\n    provider: local\n    envelope: { key: b }\n',
+    /tokens\[1\]\.envelope: provider "local" has the envelopes of another token already/,
+  ],
+  [
     'resident keys of the embedded store',
     '    provider: local\n',
     '    provider: local\n    resident: { create: true }\n',

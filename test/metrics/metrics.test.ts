@@ -51,7 +51,7 @@ t.test(
     const { observation, time } = makeObservation();
     let failure: SidekeyError | null = null;
     const provider: Provider = {
-      ...{ name: 'aws', kind: 'aws-kms', resident: null },
+      ...{ name: 'aws', kind: 'aws-kms', bare: null, resident: null },
       createDataKey: async () => ({ cell: 1n, wrapped: Buffer.alloc(1) }),
       openDataKey: async () => {
         time.ms += 30;

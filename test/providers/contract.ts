@@ -1,6 +1,7 @@
 /** What every remote key service's adapter must do, whatever stands behind it. Run against each kind by its own test file. */
 import type { Test } from 'tap';
 import type { KeyService } from '../../src/providers/key-service.ts';
+import { parseWrappedKey } from '../../src/providers/wrapped-key.ts';
 
 export interface ContractScene {
   readonly service: KeyService;
@@ -38,6 +39,11 @@ async function rejectsQuietly(t: Test, work: Promise<Buffer>, expected: object, 
 
 async function opens(service: KeyService, wrapped: Buffer, key: Buffer): Promise<boolean> {
   return (await service.unwrapDataKey(wrapped, PURPOSE)).equals(key);
+}
+
+/** The kind that a blob names: wrapped-key.ts. */
+function kindOf(wrapped: Buffer): string {
+  return wrapped.toString('utf8', 5, 5 + (wrapped[4] ?? 0));
 }
 
 type Check = (t: Test, scene: ContractScene, wrapped: Buffer, key: Buffer) => Promise<void>;
@@ -90,6 +96,18 @@ const CHECKS: Readonly<Record<string, Check>> = {
     t.ok(performance.now() - begin < scene.overallMs + SLACK_MS);
     await scene.resume();
     t.ok(await opens(scene.service, wrapped, key));
+  },
+  'is a KEK for envelopes, if it is one at all': async (t, { service }, wrapped) => {
+    const { bare } = service;
+    if (!bare) return;
+    const serialized = Buffer.concat([Buffer.from([0x1a, 32]), Buffer.alloc(32, 7)]);
+    const ciphertext = await bare.encrypt(Buffer.from(serialized));
+    t.same(await bare.decrypt(ciphertext), serialized);
+    const bad = Buffer.from(ciphertext);
+    bad[bad.length - 20] = (bad[bad.length - 20] ?? 0) ^ 1;
+    await t.rejects(bare.decrypt(bad), { code: 'encrypted_data_invalid' });
+    const { ciphertext: bound } = parseWrappedKey(kindOf(wrapped), wrapped);
+    await t.rejects(bare.decrypt(bound), { code: 'encrypted_data_invalid' }, 'a token key is none of its');
   },
   'unwraps fifty at once': async (t, { service }, wrapped, key) => {
     const opened = await Promise.all(Array.from({ length: 50 }, () => opens(service, wrapped, key)));

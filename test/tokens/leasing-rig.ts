@@ -56,6 +56,8 @@ class LeasingKeeper extends FakeKeeper {
 export class SimulatedService implements KeyService {
   is: 'up' | 'down' | 'silent' | 'refusing' = 'up';
   latencyMs = 0;
+  /** Keys of envelopes that were asked for. */
+  wraps = 0;
   /** When each unwrap was asked for. */
   readonly unwraps: number[] = [];
   readonly #kek = randomBytes(32);
@@ -88,6 +90,27 @@ export class SimulatedService implements KeyService {
     return Buffer.concat([decipher.update(wrapped.subarray(28)), decipher.final()]);
   }
 
+  readonly bare = {
+    encrypt: async (plaintext: Buffer): Promise<Buffer> => {
+      this.wraps += 1;
+      await this.#answer();
+      const nonce = randomBytes(12);
+      const cipher = createCipheriv('aes-256-gcm', this.#kek, nonce);
+      return Buffer.concat([nonce, cipher.update(plaintext), cipher.final(), cipher.getAuthTag()]);
+    },
+    decrypt: async (ciphertext: Buffer): Promise<Buffer> => {
+      this.unwraps.push(this.#time.monotonic());
+      await this.#answer();
+      const decipher = createDecipheriv('aes-256-gcm', this.#kek, ciphertext.subarray(0, 12));
+      try {
+        decipher.setAuthTag(ciphertext.subarray(-16));
+        return Buffer.concat([decipher.update(ciphertext.subarray(12, -16)), decipher.final()]);
+      } catch (cause) {
+        throw new SidekeyError('encrypted_data_invalid', 'the KEK does not open it', { cause });
+      }
+    },
+  };
+
   async health(): Promise<{ ok: boolean; detail: string }> {
     return { ok: this.is === 'up', detail: this.is };
   }
@@ -115,6 +138,7 @@ export interface LeasingRig {
 }
 
 const MINUTE = 60_000;
+export const ENVELOPE = { key: 'outside', messages: 100 } as const;
 export const ADMIN = peerOf(1, 0);
 
 /** A token "alpha" under the provider "first", with one key; "second" is there too. */
@@ -140,7 +164,17 @@ export async function makeLeasingRig(
     timer: time.timer,
     observeCache: (event) => void events.push(event),
     readPeer: (pid, uid) => peerOf(pid, uid),
-    tokens: [{ label: 'alpha', provider: 'first', login: 'none', cache: limits, prewarm, resident: null }],
+    tokens: [
+      {
+        label: 'alpha',
+        provider: 'first',
+        login: 'none',
+        cache: limits,
+        prewarm,
+        resident: null,
+        envelope: ENVELOPE,
+      },
+    ],
     pinCost: { memoryKiB: 8, passes: 1, parallelism: 1 },
   };
   const start = async (): Promise<ReturnType<typeof createTokenService>> => {

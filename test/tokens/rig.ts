@@ -40,6 +40,7 @@ class FakeProvider implements Provider {
   }
 
   resident: ResidentKeys | null = null;
+  readonly bare = null;
 
   async createDataKey(): Promise<{ cell: bigint; wrapped: Buffer }> {
     const value = randomBytes(32);

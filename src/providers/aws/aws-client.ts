@@ -89,9 +89,9 @@ export class AwsClient {
     this.#clock = clock;
   }
 
-  /** The reply's body; rejects with provider_refused or provider_unreachable. */
-  async call(what: string, operation: string, parameters: object): Promise<Buffer> {
-    const body = Buffer.from(JSON.stringify(parameters));
+  /** The reply's body; rejects with provider_refused or provider_unreachable. `parameters` with a secret come as JSON in bytes. */
+  async call(what: string, operation: string, parameters: object | Buffer): Promise<Buffer> {
+    const body = Buffer.isBuffer(parameters) ? parameters : Buffer.from(JSON.stringify(parameters));
     let isSkewed = false;
     const reply = await this.#caller.call({
       what,

@@ -6,6 +6,7 @@ import { createTransport } from '../http/http-options.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import { DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
+import { awsBareKek } from './aws-bare-kek.ts';
 import { AwsClient, keyArn } from './aws-client.ts';
 import { AwsCredentials } from './aws-credentials.ts';
 import { AwsRegions, type AwsAnswer } from './aws-regions.ts';
@@ -74,6 +75,10 @@ class AwsKey {
   #call(operation: string, request: object): Promise<AwsAnswer> {
     return this.#regions.anywhere(operation, ({ keyId }) => keyId, request);
   }
+
+  readonly bare = awsBareKek((operation, request) =>
+    this.#regions.anywhere(operation, ({ keyId }) => keyId, request),
+  );
 }
 
 export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyService {
@@ -100,6 +105,7 @@ export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyServ
   );
   const kek = new AwsKey(regions, options);
   return {
+    bare: kek.bare,
     resident: new AwsResidentKeys(regions),
     generateDataKey: (purpose) => kek.generate(purpose),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),

@@ -17,6 +17,9 @@ export interface AwsRegion {
   readonly client: AwsClient;
 }
 
+/** From the fields that every request has; one with a secret is JSON in bytes. */
+export type RequestOf = (fields: Readonly<Record<string, unknown>>) => object | Buffer;
+
 export interface AwsAnswer {
   readonly what: string;
   readonly body: Buffer;
@@ -81,7 +84,7 @@ export class AwsRegions {
   async anywhere(
     operation: string,
     keyIn: (region: AwsRegion) => string | null,
-    request: object,
+    request: object | RequestOf,
   ): Promise<AwsAnswer> {
     const now = this.#now();
     const isAvoided = (region: AwsRegion): number => Number((this.#avoidUntil.get(region) ?? 0) > now);
@@ -91,10 +94,9 @@ export class AwsRegions {
       if (KeyId === null) continue;
       const what = `${this.#provider}, key ${KeyId} in ${region.name}: ${operation}`;
       try {
-        return {
-          what,
-          body: await region.client.call(what, operation, { KeyId, ...request, ...this.grants }),
-        };
+        const fields = { KeyId, ...this.grants };
+        const asked = typeof request === 'function' ? request(fields) : { ...fields, ...request };
+        return { what, body: await region.client.call(what, operation, asked) };
       } catch (error) {
         if (!(error instanceof SidekeyError && error.code === 'provider_unreachable')) throw error;
         this.#avoidUntil.set(region, this.#now() + AVOID_MS);

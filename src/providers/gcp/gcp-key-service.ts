@@ -8,6 +8,7 @@ import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import type { BareKek } from '../../tokens/ports.ts';
 import { bindingOf, DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { GcpClient } from './gcp-client.ts';
 import { checksum, fieldsOf } from './gcp-fields.ts';
@@ -17,8 +18,10 @@ import { GoogleCredentials } from './google-credentials.ts';
 
 const KIND = 'gcp-kms';
 
-function associatedData(purpose: string): object {
-  return fieldsOf('additionalAuthenticatedData', bindingOf(KIND, purpose));
+const NOTHING = Buffer.alloc(0);
+
+function associatedData(data: Buffer): object {
+  return fieldsOf('additionalAuthenticatedData', data);
 }
 
 /** What is wrong with the answer to encrypt. */
@@ -45,37 +48,57 @@ class GcpKey {
   }
 
   async encrypt(key: Buffer, purpose: string): Promise<Buffer> {
-    const base64 = encodeBase64(key, 'standard');
-    const others = { plaintextCrc32c: checksum(key), ...associatedData(purpose) };
+    const { name: reference, ciphertext } = await this.#encrypt(key, bindingOf(KIND, purpose));
+    return formatWrappedKey(KIND, { reference, ciphertext });
+  }
+
+  async decrypt(wrapped: Buffer, purpose: string): Promise<Buffer> {
+    const { ciphertext } = parseWrappedKey(KIND, wrapped);
+    return this.#decrypt(ciphertext, bindingOf(KIND, purpose), (length) => length === DATA_KEY_BYTES);
+  }
+
+  /** Without associated data, as Tink's integration asks. */
+  readonly bare: BareKek = {
+    encrypt: async (plaintext) => (await this.#encrypt(plaintext, NOTHING)).ciphertext,
+    decrypt: (ciphertext) => this.#decrypt(ciphertext, NOTHING, () => true, 'encrypted_data_invalid'),
+  };
+
+  async #encrypt(plaintext: Buffer, data: Buffer): Promise<{ name: string; ciphertext: Buffer }> {
+    const base64 = encodeBase64(plaintext, 'standard');
+    const others = { plaintextCrc32c: checksum(plaintext), ...associatedData(data) };
     const body = jsonWithSecret(others, 'plaintext', base64);
     try {
       const what = `${this.#what}: encrypt`;
       const check = (reply: Buffer) => checkEncrypted(this.#key, reply);
       const reply = parseJson(await this.#client.call({ what, path: `${this.#key}:encrypt`, body, check }));
-      const ciphertext = Buffer.from(textAt(reply, 'ciphertext'), 'base64');
-      return formatWrappedKey(KIND, { reference: textAt(reply, 'name'), ciphertext });
+      return { name: textAt(reply, 'name'), ciphertext: Buffer.from(textAt(reply, 'ciphertext'), 'base64') };
     } finally {
       base64.fill(0);
       body.fill(0);
     }
   }
 
-  async decrypt(wrapped: Buffer, purpose: string): Promise<Buffer> {
-    const { ciphertext } = parseWrappedKey(KIND, wrapped);
-    const request = { ...fieldsOf('ciphertext', ciphertext), ...associatedData(purpose) };
+  async #decrypt(
+    ciphertext: Buffer,
+    data: Buffer,
+    fits: (length: number) => boolean,
+    badArgument?: 'encrypted_data_invalid',
+  ): Promise<Buffer> {
+    const request = { ...fieldsOf('ciphertext', ciphertext), ...associatedData(data) };
     let plaintext: Buffer | null = null;
     const check = (body: Buffer): string | null => {
       plaintext = takeSecret(body, ['plaintext']);
       const said = textAt(parseJson(body), 'plaintextCrc32c');
       body.fill(0);
-      if (plaintext?.length === DATA_KEY_BYTES && checksum(plaintext) === said) return null;
+      if (plaintext !== null && fits(plaintext.length) && checksum(plaintext) === said) return null;
       plaintext?.fill(0);
       plaintext = null;
       return 'the plaintext changed on its way';
     };
     const what = `${this.#what}: decrypt`;
     const body = Buffer.from(JSON.stringify(request));
-    await this.#client.call({ what, path: `${this.#key}:decrypt`, body, check });
+    const call = { what, path: `${this.#key}:decrypt`, body, check };
+    await this.#client.call(badArgument === undefined ? call : { ...call, badArgument });
     if (plaintext) return plaintext;
     throw new SidekeyError('internal', `${what}: an answer was not checked`);
   }
@@ -110,6 +133,7 @@ export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyServ
   });
   return {
     resident,
+    bare: kek.bare,
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

@@ -17,7 +17,8 @@ import {
   openBoundPlaintext,
   parseWrappedKey,
 } from '../wrapped-key.ts';
-import { VaultClient } from './vault-client.ts';
+import type { BareKek } from '../../tokens/ports.ts';
+import { didNotOpen, VaultClient } from './vault-client.ts';
 import { vaultSchema, type VaultOptions } from './vault-options.ts';
 import { VaultResidentKeys } from './vault-resident-keys.ts';
 import { VaultSession } from './vault-session.ts';
@@ -45,9 +46,12 @@ class VaultKey {
   }
 
   async encrypt(key: Buffer, purpose: string): Promise<string> {
-    const plaintext = boundPlaintext(KIND, purpose, key);
+    return this.#encrypt(boundPlaintext(KIND, purpose, key), bindingFields(this.#options, purpose));
+  }
+
+  async #encrypt(plaintext: Buffer, others: Readonly<Record<string, string>>): Promise<string> {
     const base64 = encodeBase64(plaintext, 'standard');
-    const body = jsonWithSecret(bindingFields(this.#options, purpose), 'plaintext', base64);
+    const body = jsonWithSecret(others, 'plaintext', base64);
     try {
       const ciphertext = textAt(parseJson((await this.#call('encrypt', body)).body), 'data', 'ciphertext');
       if (/^vault:v\d+:/.test(ciphertext)) return ciphertext;
@@ -58,11 +62,29 @@ class VaultKey {
   }
 
   async decrypt(ciphertext: Buffer, purpose: string): Promise<Buffer> {
-    const request = { ciphertext: ciphertext.toString('latin1'), ...bindingFields(this.#options, purpose) };
+    const plaintext = await this.#decrypt(ciphertext, bindingFields(this.#options, purpose));
+    return openBoundPlaintext(KIND, purpose, plaintext);
+  }
+
+  /** Without associated data, as Tink's integration asks. */
+  readonly bare: BareKek = {
+    encrypt: async (plaintext) => Buffer.from(await this.#encrypt(plaintext, {}), 'latin1'),
+    decrypt: async (ciphertext) => {
+      try {
+        return await this.#decrypt(ciphertext, {});
+      } catch (error) {
+        if (!didNotOpen(error)) throw error;
+        throw new SidekeyError('encrypted_data_invalid', error.message, { cause: error });
+      }
+    },
+  };
+
+  async #decrypt(ciphertext: Buffer, others: Readonly<Record<string, string>>): Promise<Buffer> {
+    const request = { ciphertext: ciphertext.toString('latin1'), ...others };
     const { body } = await this.#call('decrypt', Buffer.from(JSON.stringify(request)));
     const plaintext = takeSecret(body, ['data', 'plaintext']);
     body.fill(0);
-    if (plaintext) return openBoundPlaintext(KIND, purpose, plaintext);
+    if (plaintext) return plaintext;
     throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt gave no plaintext`);
   }
 
@@ -115,6 +137,7 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
   const kek = new VaultKey(name, options, client, session);
   const what = `provider "${name}", mount ${options.mount}`;
   return {
+    ...(options.derived ? {} : { bare: kek.bare }),
     resident: new VaultResidentKeys({ what, options, client, tokens: session }),
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
