@@ -297,6 +297,7 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
     config: () => domain.config,
     keeper,
     tokens,
+    providers: () => domain.providers(false),
   };
   return createApi({
     tokens: observation.door(tokens, 'http'),

@@ -37,6 +37,7 @@ export class Observation {
   readonly metrics = new Metrics();
   readonly events: EventRing;
   readonly providers: ProviderRecord[] = [];
+  readonly #credentials = new Map<string, () => number | null>();
   readonly #clock: Clock;
   readonly #ledger: UsageLedger;
   /** Uses by HTTP and KMS, and keys that had to be opened for somebody. */
@@ -52,6 +53,7 @@ export class Observation {
       now: () => clock.now(),
     });
     this.metrics.set('sidekey_build_info', { version }, 1);
+    this.metrics.onScrape(() => this.#collectCredentials());
     this.metrics.onScrape(() => this.metrics.set('sidekey_event_subscribers', {}, this.events.subscribers));
   }
 
@@ -69,6 +71,7 @@ export class Observation {
         }),
     });
     this.providers.push(record);
+    this.#credentials.set(provider.name, () => provider.credentialSecondsLeft());
     return observed;
   }
 
@@ -115,6 +118,15 @@ export class Observation {
       if (state !== null) collectKeeper(metrics, state);
       if (state !== null) metrics.replace('sidekey_keeper_operation_seconds', latenciesOf(state));
     });
+  }
+
+  #collectCredentials(): void {
+    const name = 'sidekey_provider_credential_seconds_left';
+    this.metrics.reset(name);
+    for (const [provider, secondsLeft] of this.#credentials) {
+      const left = secondsLeft();
+      if (left !== null) this.metrics.set(name, { provider }, left);
+    }
   }
 
   #collectHits(state: KeeperState | null): void {

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { Config } from './config/config.ts';
+import type { ProviderStatus } from './metrics/provider-status.ts';
 import type { ClientSeen, Keeper, KeeperState } from './tokens/ports.ts';
 import type { TokenService, TokenSummary } from './tokens/service.ts';
 
@@ -14,6 +15,8 @@ export interface AgentStatus {
   readonly keeper: ({ readonly pid: number } & Partial<KeeperState>) | null;
   readonly sockets: { readonly pkcs11: string; readonly api: string };
   readonly tokens: readonly TokenSummary[];
+  /** Of the key services whose credentials end: how long they have left. */
+  readonly credentials: readonly { readonly provider: string; readonly secondsLeft: number }[];
   /** Keys that are open now, under a lease. */
   readonly leases: number;
   readonly lockedBytes: number;
@@ -36,6 +39,7 @@ export interface StatusSources {
   readonly config: () => Config;
   readonly keeper: Keeper;
   readonly tokens: TokenService;
+  readonly providers: () => Promise<readonly ProviderStatus[]>;
 }
 
 async function keeperStatus(keeper: Keeper): Promise<AgentStatus['keeper']> {
@@ -64,6 +68,13 @@ function ringless(clients: readonly ClientSeen[]): RinglessProcess[] {
   );
 }
 
+async function credentialsLeft({ providers }: StatusSources): Promise<AgentStatus['credentials']> {
+  const left = (await providers()).map(
+    ({ name, credentialSecondsLeft }) => [name, credentialSecondsLeft] as const,
+  );
+  return left.flatMap(([provider, secondsLeft]) => (secondsLeft === null ? [] : [{ provider, secondsLeft }]));
+}
+
 export async function agentStatus(sources: StatusSources): Promise<AgentStatus> {
   const { file, sockets } = sources.config();
   const keeper = await keeperStatus(sources.keeper);
@@ -79,6 +90,7 @@ export async function agentStatus(sources: StatusSources): Promise<AgentStatus> 
     keeper,
     sockets: { pkcs11: sockets.pkcs11, api: sockets.api },
     tokens: sources.tokens.tokens(),
+    credentials: await credentialsLeft(sources),
     leases: leases.length,
     lockedBytes: keeper?.lockedBytes ?? 0,
     processes: clients.map(({ pid, uid, program }) => ({ pid, uid, program })),

@@ -56,6 +56,7 @@ const provider = z.object({
   ...{ name: z.string(), kind: z.string(), up: z.boolean().nullable(), calls: count, errors: count },
   lastCallAt: z.string().nullable(),
   lastError: z.object({ code: z.string(), at: z.string() }).nullable(),
+  credentialSecondsLeft: count.nullable(),
   health: z.object({ ok: z.boolean(), detail: z.string() }).nullable(),
 });
 const field = z.union([z.string(), z.number(), z.boolean(), z.null()]);

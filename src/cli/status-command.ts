@@ -55,6 +55,8 @@ function sayStatus(status: AgentStatus, say: (line: string) => void): void {
   say(`pkcs11   ${status.sockets.pkcs11}`);
   say(`api      ${status.sockets.api}`);
   say(`leases   ${status.leases}`);
+  for (const { provider, secondsLeft } of status.credentials)
+    say(`credentials of ${provider}: ${secondsLeft} s left, replaced ahead of their end`);
   for (const { pid, uid, program, why } of status.withoutRing)
     say(printable(`no ring  pid ${pid} (uid ${uid}, ${program}): ${why}`));
   if (status.tokens.length === 0) return;

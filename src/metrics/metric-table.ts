@@ -105,6 +105,11 @@ export const METRICS = {
     help: 'Circuit breaker. 0: closed, 1: probing, 2: open.',
     labels: ['provider'],
   },
+  sidekey_provider_credential_seconds_left: {
+    type: 'gauge',
+    help: 'Seconds that the credentials for a key service have left: a token, an assumed role, a client certificate. They are replaced ahead of their end. Absent: they do not end, or none were needed yet.',
+    labels: ['provider'],
+  },
   sidekey_keeper_up: { type: 'gauge', help: '1: a keeper is attached.', labels: [] },
   sidekey_keeper_locked_bytes: {
     type: 'gauge',

@@ -100,6 +100,7 @@ export function observeProvider(
         () => provider.health(),
         ({ ok }) => (ok ? 'ok' : 'provider_unreachable'),
       ),
+    credentialSecondsLeft: () => provider.credentialSecondsLeft(),
     close: () => provider.close(),
   };
   return { provider: observed, record };

@@ -3,6 +3,8 @@ import type { Provider } from '../tokens/ports.ts';
 import type { ProviderRecord } from './observed-provider.ts';
 
 export interface ProviderStatus extends ProviderRecord {
+  /** Of its credentials; null: they do not end, or nobody can say. */
+  readonly credentialSecondsLeft: number | null;
   /** null: it was not asked. */
   readonly health: { readonly ok: boolean; readonly detail: string } | null;
 }
@@ -14,8 +16,9 @@ export function providerStatus(
 ): Promise<ProviderStatus[]> {
   return Promise.all(
     records.map(async (record) => {
-      const health = ask ? ((await providers.get(record.name)?.health()) ?? null) : null;
-      return { ...record, health };
+      const provider = providers.get(record.name);
+      const health = ask ? ((await provider?.health()) ?? null) : null;
+      return { ...record, credentialSecondsLeft: provider?.credentialSecondsLeft() ?? null, health };
     }),
   );
 }

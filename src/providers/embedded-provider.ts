@@ -194,6 +194,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
       const opened = kek.use((by) => keeper.open(newAesKey({ leaseMs }), by, tokenKeyData(purpose), wrapped));
       return (await opened.catch((error) => refuseBrokenSeal(name, error))).cell;
     },
+    credentialSecondsLeft: () => null,
     async health() {
       try {
         (await readKek(options)).fill(0);

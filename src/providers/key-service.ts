@@ -19,6 +19,8 @@ export interface KeyService {
   unwrapDataKey(wrapped: Buffer, purpose: string): Promise<Buffer>;
   /** Asks the service for the KEK's state, without using it. Never rejects. */
   health(): Promise<{ ok: boolean; detail: string }>;
+  /** Seconds that the credentials in use have left, without asking anybody; null: none are held, or they do not end. Absent: it cannot say. */
+  readonly credentialSecondsLeft?: () => number | null;
   /** The keys of the same service that never leave it; absent: this adapter has none. */
   readonly resident?: ResidentKeys;
   /** The KEK as others see it, for envelopes of Tink's; absent: this adapter has none. */

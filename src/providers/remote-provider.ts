@@ -38,6 +38,7 @@ export function createRemoteProvider(
       return toCell(keeper, await service.unwrapDataKey(wrapped, purpose), leaseMs);
     },
     health: () => service.health(),
+    credentialSecondsLeft: () => service.credentialSecondsLeft?.() ?? null,
     close: () => service.close(),
   };
 }

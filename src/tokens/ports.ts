@@ -223,6 +223,8 @@ export interface Provider {
   /** Open a wrapped data key into a cell with this lease. */
   openDataKey(wrapped: Buffer, purpose: string, leaseMs: number): Promise<CellId>;
   health(): Promise<{ ok: boolean; detail: string }>;
+  /** Seconds that its credentials have left; null: it holds none, they do not end, or it cannot say. */
+  credentialSecondsLeft(): number | null;
   close(): Promise<void>;
 }
 

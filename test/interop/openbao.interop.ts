@@ -45,6 +45,7 @@ testContract(t, 'vault by OpenBao', async (t) => {
   return {
     service,
     overallMs: OVERALL_MS,
+    credentialSeconds: [3500, 3600],
     deny: () => bao.deny(),
     allow: () => bao.allow(true),
     stop: () => bao.stop(),

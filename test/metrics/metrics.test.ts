@@ -50,8 +50,10 @@ t.test(
   async (t) => {
     const { observation, time } = makeObservation();
     let failure: SidekeyError | null = null;
+    let left: number | null = null;
     const provider: Provider = {
       ...{ name: 'aws', kind: 'aws-kms', bare: null, resident: null },
+      credentialSecondsLeft: () => left,
       createDataKey: async () => ({ cell: 1n, wrapped: Buffer.alloc(1) }),
       openDataKey: async () => {
         time.ms += 30;
@@ -80,6 +82,12 @@ t.test(
     t.match(text, 'sidekey_provider_calls_total{provider="aws",call="open",result="provider_unreachable"} 2');
     t.match(text, 'sidekey_provider_call_seconds_bucket{le="0.05",provider="aws",call="open"} 5');
     t.match(text, 'sidekey_provider_call_seconds_bucket{le="0.025",provider="aws",call="open"} 0');
+    const credentials = 'sidekey_provider_credential_seconds_left{provider="aws"}';
+    t.notMatch(text, credentials, 'none that end');
+    left = 90;
+    t.match(await observation.metrics.text(), `${credentials} 90`);
+    left = null;
+    t.notMatch(await observation.metrics.text(), credentials);
   },
 );
 

@@ -72,6 +72,7 @@ testContract(t, 'azure-key-vault', async (t) => {
   return {
     service,
     overallMs: OVERALL_MS,
+    credentialSeconds: [3500, 3600],
     deny: () => void (azure.behaviour.enabled = false),
     allow: () => void (azure.behaviour.enabled = true),
     stop: () => server.stop(),

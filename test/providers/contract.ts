@@ -14,6 +14,8 @@ export interface ContractScene {
   /** Takes requests and never answers; until `resume`. Null when the service cannot be made to. */
   hang: (() => Promise<void> | void) | null;
   resume(): Promise<void> | void;
+  /** At least and at most, of what its credentials have left once used; absent: they do not end. */
+  readonly credentialSeconds?: readonly [number, number];
   /** What the adapter was given as its longest wait. */
   readonly overallMs: number;
 }
@@ -57,6 +59,12 @@ const CHECKS: Readonly<Record<string, Check>> = {
     const other = await service.generateDataKey(PURPOSE);
     t.notOk(other.plaintext.equals(key), 'another one is another');
     t.match(await service.health(), { ok: true });
+  },
+  'tells how long its credentials last': async (t, { service, credentialSeconds }) => {
+    const left = service.credentialSecondsLeft?.() ?? null;
+    if (credentialSeconds === undefined) return void t.equal(left, null);
+    const [least, most] = credentialSeconds;
+    t.ok(left !== null && left >= least && left <= most, `${left} s`);
   },
   'refuses another purpose': async (t, { service }, wrapped, key) => {
     await rejectsQuietly(t, service.unwrapDataKey(wrapped, `${PURPOSE}0`), REFUSED, key);

@@ -81,6 +81,7 @@ testContract(t, 'gcp-kms', async (t) => {
   return {
     service,
     overallMs: OVERALL_MS,
+    credentialSeconds: [3500, 3600],
     deny: () => void (kms.behaviour.state = 'DISABLED'),
     allow: () => void (kms.behaviour.state = 'ENABLED'),
     stop: () => server.stop(),

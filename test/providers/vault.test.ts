@@ -68,6 +68,7 @@ testContract(t, 'vault', async (t) => {
   return {
     service,
     overallMs: OVERALL_MS,
+    credentialSeconds: [3500, 3600],
     deny: () => void (vault.behaviour.allows = false),
     allow: () => void (vault.behaviour.allows = true),
     stop: () => server.stop(),

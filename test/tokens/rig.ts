@@ -42,6 +42,10 @@ class FakeProvider implements Provider {
   resident: ResidentKeys | null = null;
   readonly bare = null;
 
+  credentialSecondsLeft(): null {
+    return null;
+  }
+
   async createDataKey(): Promise<{ cell: bigint; wrapped: Buffer }> {
     const value = randomBytes(32);
     const cipher = createCipheriv('aes256-wrap', this.#kek, Buffer.alloc(8, 0xa6));

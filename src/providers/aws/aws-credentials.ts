@@ -56,6 +56,8 @@ export class AwsCredentials {
   readonly #what: string;
   #chain: Promise<() => Promise<AwsIdentity>> | null = null;
   #fingerprint = '';
+  /** Of what the chain gave last, by the time of day; null: it does not end. */
+  #expiresAt: number | null = null;
 
   constructor(source: CredentialSource, what: string) {
     this.#source = source;
@@ -69,15 +71,22 @@ export class AwsCredentials {
     this.#fingerprint = fingerprint;
     this.#chain ??= createChain(this.#source);
     const chain = await this.#chain;
-    return whileOpen(
+    const identity = await whileOpen(
       chain().catch((error: unknown) => {
         throw toFault(this.#what, error);
       }),
       signal,
     );
+    this.#expiresAt = identity.expiration?.getTime() ?? null;
+    return identity;
+  }
+
+  secondsLeft(nowMs: number): number | null {
+    return this.#expiresAt === null ? null : Math.max(0, Math.round((this.#expiresAt - nowMs) / 1000));
   }
 
   drop(): void {
     this.#chain = null;
+    this.#expiresAt = null;
   }
 }

@@ -109,6 +109,7 @@ export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyServ
     resident: new AwsResidentKeys(regions),
     generateDataKey: (purpose) => kek.generate(purpose),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
+    credentialSecondsLeft: () => credentials.secondsLeft(clock.now()),
     async health() {
       try {
         return { ok: true, detail: await kek.health() };

@@ -140,6 +140,7 @@ export function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeySer
       }
     },
     unwrapDataKey: (wrapped, purpose) => kek.unwrap(wrapped, purpose),
+    credentialSecondsLeft: () => tokens.secondsLeft,
     async health() {
       try {
         return { ok: true, detail: await kek.health() };

@@ -47,6 +47,12 @@ export class AzureTokens {
     this.#deps = deps;
   }
 
+  /** null: none is held. */
+  get secondsLeft(): number | null {
+    if (this.#held === null) return null;
+    return Math.max(0, Math.round((this.#held.expiresAt - this.#deps.clock.monotonic()) / 1000));
+  }
+
   /** Rejects with provider_unreachable or provider_refused, or with the signal's reason. */
   async get(resource: string, signal: AbortSignal): Promise<string> {
     const now = this.#deps.clock.monotonic();

@@ -144,6 +144,7 @@ export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyServ
       }
     },
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
+    credentialSecondsLeft: () => credentials.secondsLeft(clock.now()),
     async health() {
       try {
         return { ok: true, detail: await kek.health() };

@@ -6,25 +6,42 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { SidekeyError } from '../../errors.ts';
 import { describeFault, whileOpen } from '../http/service-call.ts';
+import { jsonAt, parseJson } from '../http/json-secret.ts';
 import { fingerprintFiles } from '../http/tls-files.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
 
-type Headers = () => Promise<{ get(name: string): string | null }>;
+interface Source {
+  headers(): Promise<{ get(name: string): string | null }>;
+  /** Of the token that was given last, by the time of day; null: nobody says. */
+  expiresAt(): number | null;
+}
 
 /** The library is large: it is loaded when it is needed. */
-async function createSource(file: string | null): Promise<Headers> {
+async function createSource(file: string | null): Promise<Source> {
   const { GoogleAuth, JWT } = await import('google-auth-library');
   const auth = new GoogleAuth({ scopes: [SCOPE], ...(file === null ? {} : { keyFilename: file }) });
   const client = await auth.getClient();
   if (client instanceof JWT) client.useJWTAccessWithScope = true;
-  return () => client.getRequestHeaders('https://cloudkms.googleapis.com/');
+  return {
+    headers: () => client.getRequestHeaders('https://cloudkms.googleapis.com/'),
+    expiresAt: () => client.credentials.expiry_date ?? null,
+  };
+}
+
+/** Of a token that a service account signed itself: its claim `exp`. */
+function endOf(authorization: string | null): number | null {
+  const claims = /^Bearer [\w-]+\.([\w-]+)\.[\w-]+$/.exec(authorization ?? '')?.[1];
+  if (claims === undefined) return null;
+  const end = jsonAt(parseJson(Buffer.from(claims, 'base64url')), 'exp');
+  return typeof end === 'number' ? end * 1000 : null;
 }
 
 export class GoogleCredentials {
   readonly #file: string | null;
   readonly #what: string;
-  #source: Promise<Headers> | null = null;
+  #source: Promise<Source> | null = null;
+  #expiresAt: number | null = null;
   #fingerprint = '';
 
   constructor(file: string | null, what: string) {
@@ -37,8 +54,13 @@ export class GoogleCredentials {
     return whileOpen(this.#get(), signal);
   }
 
+  secondsLeft(nowMs: number): number | null {
+    return this.#expiresAt === null ? null : Math.max(0, Math.round((this.#expiresAt - nowMs) / 1000));
+  }
+
   drop(): void {
     this.#source = null;
+    this.#expiresAt = null;
   }
 
   async #get(): Promise<string> {
@@ -47,7 +69,8 @@ export class GoogleCredentials {
     this.#fingerprint = fingerprint;
     const source = (this.#source ??= createSource(this.#file));
     try {
-      const value = (await (await source)()).get('authorization');
+      const value = (await (await source).headers()).get('authorization');
+      this.#expiresAt = endOf(value) ?? (await source).expiresAt();
       if (value) return value;
       throw new Error('the library gave no token');
     } catch (error) {

@@ -1,6 +1,6 @@
 /**
  * A call of a remote key service: tries with a deadline each and one for all of them, full jitter between them, Retry-After
- * honoured. What the service's answers mean is the adapter's table; this file only knows what follows from a verdict.
+ * honoured, by the calls that follow as well. What the service's answers mean is the adapter's table; this file only knows what follows from a verdict.
  */
 import { SidekeyError } from '../../errors.ts';
 import type { Clock, Timer } from '../../tokens/ports.ts';
@@ -10,6 +10,10 @@ import { parseRetryAfter } from './retry-after.ts';
 const TRIES_MAX = 5;
 const BACKOFF_FIRST_MS = 100;
 const BACKOFF_MAX_MS = 2000;
+/** A service that asks to be left alone for longer is asked again all the same. */
+const REST_MAX_MS = 60_000;
+/** Services and their logins that one provider talks to: few. */
+const ORIGINS_MAX = 32;
 
 /** `reauthenticate`: once with new credentials, and a refusal when that is answered the same. */
 export type Verdict =
@@ -69,8 +73,20 @@ export function describeFault(error: unknown): string {
   return code === '' || text.includes(code) ? text : `${text} (${code})`;
 }
 
+interface Tried {
+  readonly reply: HttpReply | null;
+  readonly verdict: Verdict;
+  readonly restMs: number;
+}
+
+function askedToWait(ms: number): string {
+  return `the service asked not to be asked for ${Math.ceil(ms / 1000)} s more`;
+}
+
 export class ServiceCaller {
   readonly #options: CallerOptions;
+  /** Until when an origin asked to be left alone, by Clock.monotonic(). */
+  readonly #restsUntil = new Map<string, number>();
 
   constructor(options: CallerOptions) {
     this.#options = options;
@@ -82,7 +98,7 @@ export class ServiceCaller {
     const endsAt = clock.monotonic() + overallMs;
     let isRenewed = false;
     for (let tries = 1; ; tries++) {
-      const { reply, verdict } = await this.#try(call, endsAt);
+      const { reply, verdict, restMs } = await this.#try(call, endsAt);
       if (reply && verdict.is === 'ok') return reply;
       const reason = verdict.is === 'ok' ? '' : verdict.reason;
       if (verdict.is === 'refused' || (verdict.is === 'reauthenticate' && isRenewed))
@@ -92,7 +108,7 @@ export class ServiceCaller {
         await call.reauthenticate?.();
         continue;
       }
-      const waitMs = this.#waitMs(tries, reply);
+      const waitMs = this.#waitMs(tries, restMs);
       if (tries >= TRIES_MAX || clock.monotonic() + waitMs >= endsAt) {
         const times = tries === 1 ? '' : `, tried ${tries} times`;
         throw new SidekeyError('provider_unreachable', `${call.what}: ${reason}${times}`);
@@ -102,24 +118,39 @@ export class ServiceCaller {
   }
 
   /** Full jitter; at least what the service asked for. */
-  #waitMs(tries: number, reply: HttpReply | null): number {
-    const { clock, random } = this.#options;
+  #waitMs(tries: number, restMs: number): number {
     const bound = Math.min(BACKOFF_MAX_MS, BACKOFF_FIRST_MS * 2 ** (tries - 1));
-    const asked = parseRetryAfter(reply?.headers['retry-after'], clock.now()) ?? 0;
-    return asked + fraction(random) * bound;
+    return restMs + fraction(this.#options.random) * bound;
   }
 
-  async #try(call: ServiceCall, endsAt: number): Promise<{ reply: HttpReply | null; verdict: Verdict }> {
+  /** How long this origin is to be left alone; 0: it may be asked. */
+  #restMs({ origin }: URL): number {
+    return Math.max(0, (this.#restsUntil.get(origin) ?? 0) - this.#options.clock.monotonic());
+  }
+
+  #noteRest({ origin }: URL, { headers }: HttpReply, verdict: Verdict): void {
+    const { clock } = this.#options;
+    const asked = verdict.is === 'again' ? parseRetryAfter(headers['retry-after'], clock.now()) : null;
+    this.#restsUntil.delete(origin);
+    if (asked === null || this.#restsUntil.size >= ORIGINS_MAX) return;
+    this.#restsUntil.set(origin, clock.monotonic() + Math.min(asked, REST_MAX_MS));
+  }
+
+  async #try(call: ServiceCall, endsAt: number): Promise<Tried> {
     const { clock, http, timer, tryMs } = this.#options;
     const ms = Math.max(1, Math.min(tryMs, endsAt - clock.monotonic()));
     const aborter = new AbortController();
     const cancel = timer(ms, () => aborter.abort(new Error(`no answer within ${Math.round(ms)} ms`)));
     try {
       const request = await whileOpen(Promise.resolve(call.prepare(aborter.signal)), aborter.signal);
+      const restMs = this.#restMs(request.url);
+      if (restMs > 0) return { reply: null, verdict: { is: 'again', reason: askedToWait(restMs) }, restMs };
       const reply = await whileOpen(http.send(request, aborter.signal), aborter.signal);
-      return { reply, verdict: call.judge(reply) };
+      const verdict = call.judge(reply);
+      this.#noteRest(request.url, reply, verdict);
+      return { reply, verdict, restMs: this.#restMs(request.url) };
     } catch (error) {
-      return { reply: null, verdict: judgeFault(call.what, error) };
+      return { reply: null, verdict: judgeFault(call.what, error), restMs: 0 };
     } finally {
       cancel();
     }

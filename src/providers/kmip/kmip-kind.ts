@@ -7,6 +7,7 @@ import { KmipClient } from './client.ts';
 import { createKmipKeyService } from './kmip-key-service.ts';
 import { formatVersion, VERSIONS } from './message.ts';
 import { KmipPool } from './pool.ts';
+import { certificateEnd } from './tls-files.ts';
 import { KEY_ID_MAX_BYTES } from './wrapped-blob.ts';
 
 const path = z.string().min(1, 'a path is not empty');
@@ -38,14 +39,15 @@ export const KMIP = defineKind('kmip', schema, (options, deps) => {
   const { name: provider, clock, random } = deps;
   const { host, port, connections } = options;
   const newest = VERSIONS.find((version) => formatVersion(version) === options['newest-version']);
+  const files = {
+    ca: deps.resolvePath(options['ca-file']),
+    certificate: deps.resolvePath(options['certificate-file']),
+    key: deps.resolvePath(options['key-file']),
+    ownUid: process.geteuid?.() ?? 0,
+  };
   const pool = new KmipPool({
     address: { host, port, serverName: options['server-name'] ?? null },
-    files: {
-      ca: deps.resolvePath(options['ca-file']),
-      certificate: deps.resolvePath(options['certificate-file']),
-      key: deps.resolvePath(options['key-file']),
-      ownUid: process.geteuid?.() ?? 0,
-    },
+    files,
     connections,
     clock,
   });
@@ -60,5 +62,10 @@ export const KMIP = defineKind('kmip', schema, (options, deps) => {
     random,
   });
   const macKeyId = options['mac-key-id'] ?? null;
-  return createKmipKeyService({ provider, client, keyId: options['key-id'], macKeyId, random });
+  const service = createKmipKeyService({ provider, client, keyId: options['key-id'], macKeyId, random });
+  const credentialSecondsLeft = (): number | null => {
+    const end = certificateEnd(files);
+    return end === null ? null : Math.max(0, Math.round((end - clock.now()) / 1000));
+  };
+  return { ...service, credentialSecondsLeft };
 });

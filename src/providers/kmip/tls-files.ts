@@ -1,4 +1,5 @@
 /** The certificates of a mutual TLS connection, read again for every connection: a renewed file is used from the next one on. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { readPrivateFile } from '../private-file.ts';
 
@@ -28,6 +29,15 @@ function readCertificates(path: string): Buffer {
 export function readTlsIdentity({ ca, certificate, key, ownUid }: TlsFiles): TlsIdentity {
   const identity = { ca: readCertificates(ca), cert: readCertificates(certificate) };
   return { ...identity, key: readPrivateFile(key, ownUid) };
+}
+
+/** When the client's certificate ends, by the time of day; null: there is none that can be read. */
+export function certificateEnd({ certificate }: TlsFiles): number | null {
+  try {
+    return Date.parse(new X509Certificate(readCertificates(certificate)).validTo);
+  } catch {
+    return null;
+  }
 }
 
 function stamp(path: string): string {

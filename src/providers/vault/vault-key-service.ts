@@ -153,6 +153,7 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
     async unwrapDataKey(wrapped, purpose) {
       return kek.decrypt(parseWrappedKey(KIND, wrapped).ciphertext, purpose);
     },
+    credentialSecondsLeft: () => session.secondsLeft,
     async health() {
       try {
         return { ok: true, detail: await kek.health() };

@@ -59,7 +59,8 @@ function scene(steps: Step[], fraction = 0.5) {
     judge,
     reauthenticate: () => void renewed.push(nowMs),
   };
-  return { run: () => caller.call(call), caller, call, asked, renewed, now: () => nowMs };
+  const wait = (at: number) => new Promise<void>((done) => timer(Math.max(0, at - nowMs), done));
+  return { wait, run: () => caller.call(call), caller, call, asked, renewed, now: () => nowMs };
 }
 
 t.test('faults are tried again, later each time, with jitter', async (t) => {
@@ -126,6 +127,27 @@ t.test("preparation's own refusal ends the call", async (t) => {
   const prepare = () => Promise.reject(new SidekeyError('provider_refused', 'no login'));
   await t.rejects(caller.call({ ...call, prepare }), { code: 'provider_refused', message: 'no login' });
   t.equal(asked.length, 0);
+});
+
+t.test('a service that asked to be left alone is not asked by the calls that follow', async (t) => {
+  const { run, asked, wait } = scene([{ status: 503, headers: { 'retry-after': '30' } }, 200, 200]);
+  await t.rejects(run(), { code: 'provider_unreachable', message: 'key k: status 503' });
+  for (const at of [1000, 15_000]) {
+    await wait(at);
+    await t.rejects(run(), { code: 'provider_unreachable', message: /asked not to be asked for \d+ s more/ });
+  }
+  t.strictSame(asked, [0], 'nothing was sent meanwhile');
+  await wait(24_000);
+  t.equal((await run()).status, 200, 'near the end a call waits for it');
+  t.ok((asked[1] ?? 0) >= 30_000);
+  t.equal((await run()).status, 200);
+});
+
+t.test('a service is not left alone for more than a minute', async (t) => {
+  const { run, wait } = scene([{ status: 503, headers: { 'retry-after': '86400' } }, 200]);
+  await t.rejects(run(), { code: 'provider_unreachable' });
+  await wait(60_000);
+  t.equal((await run()).status, 200);
 });
 
 t.test('Retry-After is seconds or a date', async (t) => {
