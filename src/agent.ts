@@ -312,6 +312,7 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
       mayAdminister(peer) || domain.config.access.metrics.some((rule) => matchesRule(rule, peer)),
     logger: log,
     version,
+    limits: domain.config.limits,
     peerOf: readPeer,
     status: () => agentStatus(sources),
     health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),

@@ -1,4 +1,4 @@
-/** Every bound of the HTTP API, in one place. None of them is configurable yet: Vault's own defaults where it has one. */
+/** Every bound of the HTTP API, in one place: Vault's own defaults where it has one. `limits` of the configuration sets eight of them. */
 export const API_LIMITS = {
   bodyBytes: 32 * 1024 * 1024,
   headerBytes: 16 * 1024,

@@ -1,6 +1,7 @@
 /** The configuration as the agent believes it: defaults filled in, paths absolute, durations in milliseconds, names resolved. */
 import { dirname, resolve } from 'node:path';
 import type { AccessRule } from '../access/rules.ts';
+import type { ApiLimits } from '../api/limits.ts';
 import type { LogLevel } from '../log/logger.ts';
 import type { PriceList } from '../usage/usage-report.ts';
 import type { RawConfig } from './schema.ts';
@@ -82,10 +83,29 @@ export interface Config {
     readonly token: string | null;
     readonly key: string;
   } | null;
+  /** Those of the API that the configuration may set. */
+  readonly limits: Pick<ApiLimits, LimitName>;
   readonly keeper: { readonly start: boolean; readonly path: string | null };
   readonly audit: { readonly path: string };
   readonly usage: PriceList;
   readonly log: { readonly level: LogLevel };
+}
+
+type LimitName =
+  | ('bodyBytes' | 'headerBytes' | 'connections' | 'uidConnections')
+  | ('peerConnections' | 'peerInFlight' | 'peerBodyBytes' | 'peerRate');
+
+function toLimits(raw: RawConfig['limits']): Config['limits'] {
+  return {
+    bodyBytes: raw.body,
+    headerBytes: raw.header,
+    connections: raw['connections-all'],
+    uidConnections: raw['connections-uid'],
+    peerConnections: raw.connections,
+    peerInFlight: raw['in-flight'],
+    peerBodyBytes: raw['in-flight-bodies'],
+    peerRate: raw.rate,
+  };
 }
 
 type RawRule = RawConfig['tokens'][number]['allow'][number];
@@ -172,6 +192,7 @@ export function toConfig(file: string, raw: RawConfig): Config {
     },
     kms:
       raw.kms === undefined ? null : { ...raw.kms, socket: at(raw.kms.socket), token: raw.kms.token ?? null },
+    limits: toLimits(raw.limits),
     keeper: { start: keeper.start, path: keeper.path ?? null },
     audit: { path: at(raw.audit.path) },
     usage: raw.usage,

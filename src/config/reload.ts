@@ -7,6 +7,7 @@ const FIXED = [
   'store',
   'sockets',
   'kms',
+  'limits',
   'keeper',
   'audit',
 ] as const satisfies readonly (keyof Config)[];

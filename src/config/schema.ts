@@ -8,7 +8,8 @@ import { ACCESS_OPERATIONS } from '../access/operations.ts';
 import { findNumber } from '../access/account-names.ts';
 import { LOG_LEVELS } from '../log/logger.ts';
 import { KEY_SERVICE_KINDS } from '../providers/kinds.ts';
-import { duration, socketMode } from './units.ts';
+import { API_LIMITS } from '../api/limits.ts';
+import { duration, size, socketMode } from './units.ts';
 
 const LABEL_MAX_BYTES = 32;
 const NAME = /^[a-z][a-z0-9-]{0,63}$/;
@@ -151,6 +152,18 @@ const kinds = ['embedded', ...KEY_SERVICE_KINDS.map(({ kind }) => kind)];
 const remotes = KEY_SERVICE_KINDS.map(({ schema }) => schema);
 const provider = z.discriminatedUnion('kind', [embedded, ...remotes], `the kinds are: ${kinds.join(', ')}`);
 
+/** Of the HTTP API, for each process unless it says otherwise. */
+const limits = z.strictObject({
+  body: size('1KiB', '32MiB').default(API_LIMITS.bodyBytes),
+  header: size('1KiB', '64KiB').default(API_LIMITS.headerBytes),
+  'connections-all': z.int().min(1).max(65_536).default(API_LIMITS.connections),
+  'connections-uid': z.int().min(1).max(65_536).default(API_LIMITS.uidConnections),
+  connections: z.int().min(1).max(65_536).default(API_LIMITS.peerConnections),
+  'in-flight': z.int().min(1).max(65_536).default(API_LIMITS.peerInFlight),
+  'in-flight-bodies': size('1KiB', '64GiB').default(API_LIMITS.peerBodyBytes),
+  rate: z.int().min(1).max(10_000_000).default(API_LIMITS.peerRate),
+});
+
 export const configSchema = z.strictObject({
   version: z.literal(1, 'version is 1'),
   tokens: z.array(token).max(256).default([]),
@@ -178,6 +191,7 @@ export const configSchema = z.strictObject({
       key: z.string().min(1).max(256),
     })
     .optional(),
+  limits: limits.prefault({}),
   keeper: z.strictObject({ start: z.boolean().default(true), path: absolutePath.optional() }).prefault({}),
   audit: z.strictObject({ path }),
   usage: z

@@ -25,6 +25,29 @@ export const duration = z
     return z.NEVER;
   });
 
+const BYTES_PER_UNIT = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
+const SIZE = /^(\d{1,9})(B|KiB|MiB|GiB)$/;
+
+/** Bytes, or null when it is no size. */
+export function parseSize(text: string): number | null {
+  const [, count, unit] = SIZE.exec(text) ?? [];
+  if (count === undefined || unit === undefined) return null;
+  return Number(count) * BYTES_PER_UNIT[unit as keyof typeof BYTES_PER_UNIT];
+}
+
+/** `least` and `most` as the configuration would write them. */
+export function size(least: string, most: string) {
+  const message = `a size is a number with its unit, ${least} to ${most}: 16KiB, 32MiB`;
+  const isWithin = (bytes: number): boolean =>
+    bytes >= (parseSize(least) ?? 0) && bytes <= (parseSize(most) ?? 0);
+  return z.string(message).transform((text, context) => {
+    const bytes = parseSize(text);
+    if (bytes !== null && isWithin(bytes)) return bytes;
+    context.addIssue({ code: 'custom', message });
+    return z.NEVER;
+  });
+}
+
 /** Owner's read and write must be there: without them nobody can connect. */
 export const socketMode = z
   .string('a mode is written in quotes, since YAML reads 0600 as six hundred: "0600"')

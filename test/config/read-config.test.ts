@@ -63,6 +63,14 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     /tokens\[1\]\.envelope: provider "local" has the envelopes of another token already/,
   ],
   [
+    'a size without its unit',
+    'keeper:',
+    'limits: { body: 1000 }\nkeeper:',
+    /limits\.body: a size is a number with its unit/,
+  ],
+  ['a size over its bound', 'keeper:', 'limits: { body: 33MiB }\nkeeper:', /limits\.body: .*1KiB to 32MiB/],
+  ['a bound of none', 'keeper:', 'limits: { in-flight: 0 }\nkeeper:', /limits\.in-flight: /],
+  [
     'resident keys of the embedded store',
     '    provider: local\n',
     '    provider: local\n    resident: { create: true }\n',
