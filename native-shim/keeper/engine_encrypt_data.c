@@ -37,7 +37,7 @@ int kp_encrypt_data(const struct kp_derivation *d, struct wire_writer *out)
     if (p->aad.length == 0 || p->aad.length % BLOCK)
         return STATUS_mechanism_param_invalid;
     if (wanted > p->aad.length)
-        return STATUS_key_size_range;
+        return STATUS_mechanism_param_invalid;
     all = kp_alloc(p->aad.length + BLOCK);
     if (!all)
         return STATUS_memory;

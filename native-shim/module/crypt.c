@@ -1,5 +1,6 @@
 #include "crypt.h"
 
+#include "object.h"
 #include "stream.h"
 
 #include <stdlib.h>
@@ -125,6 +126,12 @@ static CK_RV deliver(struct sk_operation *op, uint8_t *out, CK_ULONG *out_len, b
     return CKR_OK;
 }
 
+/* What may not follow a single-part call that only asked for a length. C_SignFinal may: `pkcs11-tool --test-ec` does it. */
+static bool ends_question(const struct sk_operation *op, enum sk_step step)
+{
+    return step == SK_STEP_UPDATE || (step == SK_STEP_FINAL && op->mechanism.row->flags & CAN_DIGEST);
+}
+
 /* What a call may not be, whatever its data: in the wrong order, or before its login. */
 static CK_RV check_step(const struct sk_operation *op, enum sk_step step)
 {
@@ -134,7 +141,7 @@ static CK_RV check_step(const struct sk_operation *op, enum sk_step step)
         return CKR_OPERATION_ACTIVE;
     if (step == SK_STEP_SINGLE)
         return op->parts ? CKR_OPERATION_ACTIVE : CKR_OK;
-    return op->asked && step == SK_STEP_UPDATE ? CKR_OPERATION_ACTIVE : CKR_OK;
+    return op->asked && ends_question(op, step) ? CKR_OPERATION_ACTIVE : CKR_OK;
 }
 
 /* Bytes of the caller's; a NULL pointer stands for none. */
@@ -147,6 +154,16 @@ bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind)
     return atomic_load_explicit(&s->phase[kind], memory_order_relaxed) != SK_IDLE;
 }
 
+/* Of a wrong parameter and a wrong key the key is told: a caller that only tries handles has no parameter. */
+static CK_RV blame(struct sk_entry *e, CK_OBJECT_HANDLE key, CK_RV rv)
+{
+    CK_ULONG size;
+
+    if (rv != CKR_MECHANISM_PARAM_INVALID || sk_object_size(e, key, &size) != CKR_OBJECT_HANDLE_INVALID)
+        return rv;
+    return CKR_KEY_HANDLE_INVALID;
+}
+
 /* Of an operation whose phase is this thread's and whose mechanism is packed, or could not be: `rv`. */
 static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE key, CK_RV rv)
 {
@@ -157,6 +174,8 @@ static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE
         rv = CKR_KEY_HANDLE_INVALID;
     if (rv == CKR_OK)
         rv = sk_bind(e, kind, key, &op->mechanism, bound);
+    else if (kind != WIRE_DIGEST)
+        rv = blame(e, key, rv);
     if (rv == CKR_OK) {
         op->key = key;
         op->binding = bound->binding;

@@ -308,9 +308,10 @@ CK_RV C_SetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG le
     struct sk_entry e;
     CK_RV rv = sk_enter_session(&e, "C_SetOperationState", session);
 
+    (void)length;
     (void)encryption;
     (void)authentication;
     if (rv == CKR_OK)
-        rv = state || !length ? CKR_SAVED_STATE_INVALID : CKR_ARGUMENTS_BAD;
+        rv = state ? CKR_SAVED_STATE_INVALID : CKR_ARGUMENTS_BAD;
     return sk_leave(&e, rv);
 }

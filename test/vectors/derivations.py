@@ -58,6 +58,12 @@ refuses(PARAM, lambda: s.derive(hkdf(SHA256, salt, b'', salt_type=4), key, {}), 
 refuses(SIZE, lambda: s.derive(hkdf(SHA256, salt, b'', expand=False), key, {VALUE_LEN: 33}), 'HKDF: more than is extracted')
 refuses(SIZE, lambda: s.derive(hkdf(SHA1, salt, b''), key, {VALUE_LEN: 4097}), 'HKDF: longer than a key can be')
 refuses(TYPE, lambda: s.derive(mechanism(XOR, struct(b'1')), key, {}), 'an HKDF key is for HKDF alone')
+
+# PKCS#11 3.1, 6.43: neither class nor key type nor length need be said
+open_key = s.secret(GENERIC, b'base', _103=False, _162=True)
+for number, made in ((BASE_DATA, b'basedata'), (DATA_BASE, b'database'), (XOR, bytes(a ^ b for a, b in zip(b'base', b'data')))):
+    handle = s.derive(mechanism(number, struct(b'data')), open_key, {CLASS: None, KEY_TYPE: None})
+    same((s.value(handle), s.value(handle, KEY_TYPE)), (made, GENERIC.to_bytes(8, 'little')), 'a generic secret key: 0x%x' % number)
 made = s.generate(HKDF_GEN, {VALUE_LEN: 32, TOKEN: False, DERIVE: True})
 same(len(s.value(s.derive(hkdf(0x2b0, b'', info, extract=False), made, {KEY_TYPE: AES, VALUE_LEN: 16}))), 16, 'an AES key by SHA-3')
 

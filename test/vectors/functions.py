@@ -6,7 +6,7 @@ import os
 from cryptoki import *
 
 CBC, ECB, SHA256, HMAC = 0x1082, 0x1081, 0x250, 0x251
-NOT_INITIALIZED, TOO_SMALL, ARGUMENTS, SIGNATURE = 0x91, 0x150, 0x7, 0xc0
+NOT_INITIALIZED, TOO_SMALL, ARGUMENTS, SIGNATURE, ACTIVE, KEY_HANDLE = 0x91, 0x150, 0x7, 0xc0, 0x90, 0x60
 s = open_session()
 aes = s.secret(AES, bytes(range(16)))
 mac = s.secret(GENERIC, b'a key for a code')
@@ -83,6 +83,18 @@ length = UL(0)
 s('Sign', data, UL(48), None, c.byref(length))
 same(s.give('SignFinal'), hmac.digest(b'a key for a code', b'', 'sha256'), 'C_SignFinal after a question')
 
+# but of a digest the question is the beginning of C_Digest
+s('DigestInit', mechanism(SHA256))
+s('Digest', data, UL(48), None, c.byref(length))
+same(length.value, 32, 'the length of a digest')
+refuses(ACTIVE, lambda: s.give('DigestFinal'), 'C_DigestFinal after a question')
+refuses(NOT_INITIALIZED, lambda: s.give('Digest', data, UL(48)), 'and that ends it')
+
+# who tries handles has no parameter: the handle is what is wrong
+for kind in ('Encrypt', 'Decrypt'):
+    refuses(KEY_HANDLE, lambda: s(kind + 'Init', mechanism(CBC), UL(77777)), '%s: no such key, no parameter' % kind)
+    refuses(0x71, lambda: s(kind + 'Init', mechanism(CBC), UL(aes)), '%s: a key, no parameter' % kind)
+
 # C_SignRecover and C_VerifyRecover: with padding and without
 PKCS, X509, NOT_PERMITTED, SIGNATURE_RANGE = 0x1, 0x3, 0x68, 0xc1
 SIGN_RECOVER, VERIFY_RECOVER, BITS, EXPONENT = 0x109, 0x10b, 0x121, 0x122
@@ -138,6 +150,7 @@ s('DigestInit', mechanism(SHA256))
 refuses(0x180, lambda: s('GetOperationState', None, c.byref(length)), 'the state of a digest is not given out')
 same(s.give('DigestFinal'), hashlib.sha256(b'').digest(), 'which goes on')
 refuses(0x160, lambda: s('SetOperationState', b'state', UL(5), UL(0), UL(0)), 'no state is ours')
+refuses(ARGUMENTS, lambda: s('SetOperationState', None, UL(0), UL(0), UL(0)), 'a state that is not there')
 
 # messages (PKCS#11 3.1, 5.9): McGrew and Viega's test case 4
 GCM_, PARAM_, FAILED = 0x1087, 0x71, 0x42

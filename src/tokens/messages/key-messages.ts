@@ -5,7 +5,7 @@ import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
 import { decodeTemplate, encodeBool, encodeUlong, readUlong } from '../attribute-value.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
-import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
+import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../key-types.ts';
 import { recordedUse, type EachUse } from '../each-use.ts';
@@ -157,6 +157,12 @@ async function wrap(
   return domain.keeper.wrap(cell, by, mechanism);
 }
 
+/** PKCS#11 3.1, 6.43: what is derived without a key type is a generic secret key. */
+function impliedBy(template: Map<number, Buffer>): { objectClass: number; keyType?: number } {
+  const objectClass = CKO.SECRET_KEY;
+  return template.has(CKA.KEY_TYPE) ? { objectClass } : { objectClass, keyType: CKK.GENERIC_SECRET };
+}
+
 /** What unwrapping and deriving share: a new key out of another one. */
 async function makeFrom(
   domain: Domain,
@@ -165,8 +171,7 @@ async function makeFrom(
   from: Provenance & { readonly origin: 'unwrap' | 'derive' },
   make: (lengthBytes: number | null) => Make,
 ): Promise<TokenObject> {
-  const implied = from.origin === 'derive' ? { objectClass: CKO.SECRET_KEY } : {};
-  const { objectClass, keyType } = identify(template, implied);
+  const { objectClass, keyType } = identify(template, from.origin === 'derive' ? impliedBy(template) : {});
   if (objectClass === CKO.PUBLIC_KEY)
     throw new SidekeyError('template_inconsistent', 'a public key is not made so');
   template.set(CKA.CLASS, template.get(CKA.CLASS) ?? Buffer.from([objectClass, 0, 0, 0, 0, 0, 0, 0]));
