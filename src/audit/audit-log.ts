@@ -1,6 +1,7 @@
 /**
- * Appends to the audit log: one line per act, on the disk before the act is answered; use counters alone may come later. A line
- * that a crash tore is moved aside and noted in the chain. When a line cannot be written, the act fails.
+ * Appends to the audit log: one line per act, on the disk before the act is answered; use counters alone may come later. Acts that
+ * come by the hundred share the wait for the disk. A line that a crash tore is moved aside and noted in the chain. When a line
+ * cannot be written, the act fails.
  */
 import {
   closeSync,
@@ -13,6 +14,7 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
+import { DiskSync, syncFile } from '../disk-sync.ts';
 import { SidekeyError } from '../errors.ts';
 import type { AuditSink, Clock } from '../tokens/ports.ts';
 import { formatLine, LINE_MAX_BYTES, parseLine, sha256, START, type AuditFields } from './audit-line.ts';
@@ -20,6 +22,13 @@ import { formatLine, LINE_MAX_BYTES, parseLine, sha256, START, type AuditFields 
 const NEWLINE = 0x0a;
 /** Counters: a crash may lose the last ones. */
 const MAY_COME_LATER: ReadonlySet<string> = new Set(['key-used']);
+
+/** On the disk when durable() resolves, for which their answers wait. Every other line is there when record() returns. */
+const SHARED: ReadonlySet<string> = new Set([
+  ...['login', 'login-for-key', 'logout'],
+  ...['object-created', 'object-copied', 'object-changed', 'object-destroyed'],
+  ...['key-generated', 'key-unwrapped', 'key-derived', 'key-wrapped', 'data-derived'],
+]);
 
 interface Tail {
   readonly seq: number;
@@ -54,6 +63,7 @@ export class AuditLog implements AuditSink {
   readonly #fd: number;
   #seq: number;
   #prev: string;
+  readonly #disk = new DiskSync(() => syncFile(this.#fd));
 
   constructor(path: string, clock: Pick<Clock, 'now'>) {
     this.#path = path;
@@ -71,12 +81,21 @@ export class AuditLog implements AuditSink {
     const line = formatLine({ seq, time, event, fields, prev: this.#prev });
     try {
       this.#append(Buffer.from(`${line}\n`, 'utf8'));
-      if (!MAY_COME_LATER.has(event)) fsyncSync(this.#fd);
+      if (SHARED.has(event)) this.#disk.wrote();
+      else if (!MAY_COME_LATER.has(event)) fsyncSync(this.#fd);
     } catch (cause) {
       throw new SidekeyError('audit_failed', `cannot write ${this.#path}`, { cause });
     }
     this.#seq = seq;
     this.#prev = sha256(line);
+  }
+
+  async durable(): Promise<void> {
+    try {
+      await this.#disk.durable();
+    } catch (cause) {
+      throw new SidekeyError('audit_failed', `cannot write ${this.#path}`, { cause });
+    }
   }
 
   close(): void {

@@ -39,5 +39,6 @@ export function teeAudit(sink: AuditSink, listen: (event: string, fields: AuditF
       sink.record(event, fields);
       listen(event, fields);
     },
+    durable: () => sink.durable(),
   };
 }

@@ -1,9 +1,10 @@
 /**
- * The store on node:sqlite. One file of mode 0600, write-ahead log with full sync: what returned is on the disk. It knows
- * nothing of PKCS#11 beyond the columns that find needs.
+ * The store on node:sqlite. One file of mode 0600, write-ahead log with full sync: what returned is on the disk, but for new objects,
+ * whose commit leaves that to durable(). It knows nothing of PKCS#11 beyond the columns that find needs.
  */
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { DiskSync, syncFile } from '../disk-sync.ts';
 import { SidekeyError } from '../errors.ts';
 import type {
   KekRow,
@@ -131,9 +132,42 @@ function guard<T>(what: string, work: () => T): T {
 export class SqliteStore implements TokenStore {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  readonly #log: string;
+  #logFd: number | null = null;
+  readonly #disk = new DiskSync(() => this.#syncLog());
 
   constructor(path: string) {
     this.#db = guard(`open ${path}`, () => openDatabase(path));
+    this.#log = path === ':memory:' ? '' : `${path}-wal`;
+  }
+
+  /**
+   * What SQLite itself does at the end of a transaction with synchronous = FULL, but not on the event loop. The log stays the same
+   * file as long as the store is open; SQLite's locks are not on it, so that closing it here loses none.
+   */
+  async #syncLog(): Promise<void> {
+    if (this.#log === '') return;
+    this.#logFd ??= openSync(this.#log, 'r');
+    await syncFile(this.#logFd);
+  }
+
+  async durable(): Promise<void> {
+    try {
+      await this.#disk.durable();
+    } catch (cause) {
+      throw new SidekeyError('store_failed', 'the store could not wait for the disk', { cause });
+    }
+  }
+
+  /** A transaction whose log durable() brings to the disk. */
+  #transactionLater<T>(work: () => T): T {
+    this.#db.exec('PRAGMA synchronous = NORMAL');
+    try {
+      return this.#transaction(work);
+    } finally {
+      this.#db.exec('PRAGMA synchronous = FULL');
+      this.#disk.wrote();
+    }
   }
 
   #prepare(sql: string): StatementSync {
@@ -250,7 +284,7 @@ export class SqliteStore implements TokenStore {
       const values = [tokenId, uniqueId, attributes, blob, createdAt, ...indexValues(o.index)];
       return Number(statement.run(...values).lastInsertRowid);
     };
-    return guard('add objects', () => this.#transaction(() => objects.map(add)));
+    return guard('add objects', () => this.#transactionLater(() => objects.map(add)));
   }
 
   object(handle: number): ObjectRow | null {
@@ -292,6 +326,7 @@ export class SqliteStore implements TokenStore {
 
   close(): void {
     this.#statements.clear();
+    if (this.#logFd !== null) closeSync(this.#logFd);
     this.#db.close();
   }
 }

@@ -30,6 +30,11 @@ export class AuditTrail {
     });
   }
 
+  /** To be awaited before an act is answered. */
+  durable(): Promise<void> {
+    return this.#sink.durable();
+  }
+
   event(event: string, peer: Peer | null, fields: Fields): void {
     this.#sink.record(event, { ...describePeer(peer), ...fields });
   }

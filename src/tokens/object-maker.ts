@@ -142,6 +142,7 @@ export async function keep(domain: Domain, maker: Maker, drafts: readonly Draft[
       isStored(draft.object) ? stored.shift() : domain.objects.addToSession(draft.object),
     );
     for (const { object, cell } of drafts) if (cell !== null && isStored(object)) domain.cells.drop(cell);
+    if (drafts.some(({ object }) => isStored(object))) await domain.store.durable();
     return await Promise.all(kept.map((object) => noteSession(domain, object)));
   } catch (error) {
     for (const { cell } of drafts) if (cell !== null) domain.cells.drop(cell);

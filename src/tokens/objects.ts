@@ -156,7 +156,7 @@ export class Objects {
     };
   }
 
-  /** Durable when it returns; both halves of a pair or none. */
+  /** Durable when the store says so; both halves of a pair or none. */
   addToToken(objects: readonly Omit<TokenObject, 'handle'>[]): TokenObject[] {
     if (objects.length === 0) return [];
     this.#changes++;

@@ -241,6 +241,8 @@ export interface AccessPolicy {
 /** One audit record; the sink adds time, number and chain. Values are strings and numbers only, never secrets. */
 export interface AuditSink {
   record(event: string, fields: Readonly<Record<string, string | number | boolean | null>>): void;
+  /** Resolves when what was recorded is on the disk: to be awaited before an act is answered. Rejects with audit_failed. */
+  durable(): Promise<void>;
 }
 
 export interface Clock {

@@ -1,6 +1,6 @@
 /**
- * What the domain asks of a store. Calls are synchronous, because the one store is a local file: a change that returned is
- * durable, and between two lines of the domain nothing else can have changed. Every call may throw store_failed.
+ * What the domain asks of a store. Calls are synchronous, because the one store is a local file: between two lines of the domain
+ * nothing else can have changed. A change that returned is durable, but for addObjects. Every call may throw store_failed.
  */
 
 /** One way to a token's key. */
@@ -95,8 +95,10 @@ export interface TokenStore {
   /** Removes the token's objects and its key, and changes its row, in one transaction. */
   resetToken(id: number, change: TokenChange): void;
   countObjects(tokenId: number): number;
-  /** One transaction; the handles in the same order. */
+  /** One transaction; the handles in the same order. Durable when durable() resolves. */
   addObjects(objects: readonly NewObjectRow[]): number[];
+  /** Many who add objects at once wait for the disk together. */
+  durable(): Promise<void>;
   object(handle: number): ObjectRow | null;
   updateObject(handle: number, attributes: Buffer, blob: Buffer | null, index: ObjectIndex): void;
   removeObject(handle: number): void;

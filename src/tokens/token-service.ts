@@ -28,10 +28,24 @@ async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
   if (handler === undefined)
     throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
   const attempt = (): Promise<Buffer> => handler(domain, request, new WireReader(request.body));
-  return attempt().catch((error: unknown) => {
+  const reply = await attempt().catch((error: unknown) => {
     if (isCellGone(error) && RETRIED.includes(request.message)) return attempt();
     throw error;
   });
+  await domain.audit.durable();
+  return reply;
+}
+
+/** The same, answered when what it recorded is on the disk. */
+function audited<A extends readonly unknown[], R>(
+  domain: Domain,
+  work: (...asked: A) => Promise<R>,
+): (...asked: A) => Promise<R> {
+  return async (...asked) => {
+    const result = await work(...asked);
+    await domain.audit.durable();
+    return result;
+  };
 }
 
 /**
@@ -260,18 +274,18 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     wipeLeases: (peer) => wipeLeases(domain, peer),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
-    createNamedKey: (...asked) => named.create(...asked),
-    rotateNamedKey: (...asked) => named.rotate(...asked),
-    configureNamedKey: (...asked) => named.configure(...asked),
-    deleteNamedKey: (...asked) => named.delete(...asked),
+    createNamedKey: audited(domain, (...asked) => named.create(...asked)),
+    rotateNamedKey: audited(domain, (...asked) => named.rotate(...asked)),
+    configureNamedKey: audited(domain, (...asked) => named.configure(...asked)),
+    deleteNamedKey: audited(domain, (...asked) => named.delete(...asked)),
     wrappingKey: (...asked) => named.wrappingKey(...asked),
-    importNamedKey: (...asked) => named.import(...asked),
-    exportNamedKey: (...asked) => named.export(...asked),
+    importNamedKey: audited(domain, (...asked) => named.import(...asked)),
+    exportNamedKey: audited(domain, (...asked) => named.export(...asked)),
     makeStreamKey: (...asked) => named.makeStreamKey(...asked),
     openStreamKey: (...asked) => named.openStreamKey(...asked),
-    setNamedKeyCertificates: (...asked) => named.setCertificates(...asked),
     sealEnvelope: (...asked) => envelopes.seal(...asked),
     openEnvelope: (...asked) => envelopes.open(...asked),
+    setNamedKeyCertificates: audited(domain, (...asked) => named.setCertificates(...asked)),
     operateNamedKey: (...asked) => named.operate(...asked),
     saveLogins: () =>
       domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),

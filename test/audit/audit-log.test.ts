@@ -80,3 +80,16 @@ t.test('fields are bounded, and a label cannot break a line', async (t) => {
   t.equal((await verifyAuditLog(path)).lines, 2);
   t.ok(lines(path).every((line) => line.length < 2000));
 });
+
+t.test('lines that share the wait for the disk stand in the chain in their order', async (t) => {
+  const path = join(t.testdir(), 'audit.log');
+  const log = new AuditLog(path, clock);
+  await Promise.all(
+    Array.from({ length: 50 }, async (_, i) => {
+      log.record(i % 10 === 0 ? 'denied' : 'login', { uid: i });
+      await log.durable();
+    }),
+  );
+  log.close();
+  t.equal((await verifyAuditLog(path)).lines, 50);
+});

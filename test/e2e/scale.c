@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { THREADS = 64, SMALL_STACK = 64 * 1024, GROWTH_KIB = 1024, BLOCK = 16 };
+enum { THREADS = 64, MAKERS = 16, SMALL_STACK = 64 * 1024, GROWTH_KIB = 1024, BLOCK = 16 };
 
 static CK_FUNCTION_LIST_PTR p11;
 static const char *path, *pin;
@@ -353,12 +353,32 @@ static void run_processes(void)
     printf("done %ld processes\n", count);
 }
 
+static CK_OBJECT_CLASS data_class = CKO_DATA;
+
+/* The share of one of MAKERS threads: who waits for the disk waits with the others. */
+static void *make_objects(void *arg)
+{
+    CK_SESSION_HANDLE s = open_session(first_slot());
+    CK_OBJECT_HANDLE made;
+    char label[32];
+
+    for (long i = (long)(intptr_t)arg; i < count; i += MAKERS) {
+        int length = snprintf(label, sizeof(label), "object %ld", i);
+        CK_ATTRIBUTE t[] = {{CKA_CLASS, &data_class, sizeof(data_class)}, {CKA_TOKEN, &yes, 1},
+                            {CKA_LABEL, label, (CK_ULONG)length}};
+
+        MUST(p11->C_CreateObject(s, t, 3, &made), CKR_OK);
+    }
+    MUST(p11->C_CloseSession(s), CKR_OK);
+    return NULL;
+}
+
 /* Many objects in a token: each is found by its label at once, and all of them by their class. */
 static void run_objects(void)
 {
-    CK_OBJECT_CLASS class = CKO_DATA;
-    CK_ATTRIBUTE of_class = {CKA_CLASS, &class, sizeof(class)};
+    CK_ATTRIBUTE of_class = {CKA_CLASS, &data_class, sizeof(data_class)};
     CK_OBJECT_HANDLE page[512], found;
+    pthread_t makers[MAKERS];
     CK_ULONG n = 0;
     CK_SESSION_HANDLE s;
     char label[32];
@@ -367,12 +387,10 @@ static void run_objects(void)
     load();
     MUST(p11->C_Initialize(NULL), CKR_OK);
     s = log_in();
-    for (long i = 0; i < count; i++) {
-        int length = snprintf(label, sizeof(label), "object %ld", i);
-        CK_ATTRIBUTE t[] = {{CKA_CLASS, &class, sizeof(class)}, {CKA_TOKEN, &yes, 1}, {CKA_LABEL, label, (CK_ULONG)length}};
-
-        MUST(p11->C_CreateObject(s, t, 3, &found), CKR_OK);
-    }
+    for (long i = 0; i < MAKERS; i++)
+        check(pthread_create(&makers[i], NULL, make_objects, (void *)(intptr_t)i) == 0, "pthread_create", 1, 0);
+    for (long i = 0; i < MAKERS; i++)
+        pthread_join(makers[i], NULL);
     for (long i = 0; i < count; i += 1 + count / 100) {
         snprintf(label, sizeof(label), "object %ld", i);
         check(find_label(s, label, &found) == 1, "objects of one label", 0, 1);

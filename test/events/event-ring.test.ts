@@ -46,6 +46,7 @@ t.test('acts are events when they stand in the audit log, and keys alone count a
       record: () => {
         throw new Error('disk full');
       },
+      durable: () => Promise.resolve(),
     },
     (event) => heard.push(event),
   );

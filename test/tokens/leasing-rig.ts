@@ -159,7 +159,10 @@ export async function makeLeasingRig(
       ['second', createRemoteProvider('second', 'simulated', second, keeper)],
     ]),
     access: { admits: () => true, mayCreateTokens: () => false, sees: () => true, permits: () => true },
-    audit: { record: (event, fields) => void records.push({ event, fields }) },
+    audit: {
+      record: (event, fields) => void records.push({ event, fields }),
+      durable: () => Promise.resolve(),
+    },
     clock: time,
     timer: time.timer,
     observeCache: (event) => void events.push(event),

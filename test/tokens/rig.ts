@@ -103,7 +103,10 @@ export async function makeRig(
       permits: () => true,
       mayCreateTokens: ({ uid }) => uid === 0,
     },
-    audit: { record: (event, fields) => void records.push({ event, fields }) },
+    audit: {
+      record: (event, fields) => void records.push({ event, fields }),
+      durable: () => Promise.resolve(),
+    },
     clock: { now: () => Date.now(), monotonic: () => rig.now },
     timer: () => () => undefined,
     readPeer: (pid, uid) => peerOf(pid, uid),
