@@ -91,7 +91,7 @@ CK_RV sk_call_settle(const struct sk_entry *e, uint16_t type, enum wire_status s
     if (e->session)
         atomic_store_explicit(&e->session->last_status, (unsigned)status, memory_order_relaxed);
     if (status == STATUS_user_not_logged_in && e->session && type != WIRE_operate)
-        sk_login_lost(e->state, e->session->slot);
+        sk_login_lost(e->state, e->session->slot, type == WIRE_init_pin);
     return code_of(status);
 }
 

@@ -87,9 +87,11 @@ void sk_presence_set(struct sk_state *state, CK_SLOT_ID slot, enum sk_login logi
     sk_bindings_forget(state->bindings);
 }
 
-void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot)
+void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot, bool officers)
 {
-    if (sk_presence_of(state, slot).login != SK_LOGIN_NONE)
+    const enum sk_login lost = officers ? SK_LOGIN_SO : SK_LOGIN_USER;
+
+    if (sk_presence_of(state, slot).login == lost)
         sk_presence_set(state, slot, SK_LOGIN_NONE);
 }
 

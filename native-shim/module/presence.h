@@ -36,8 +36,9 @@ CK_RV sk_send_logout(const struct sk_entry *e, CK_SLOT_ID slot, int64_t within_m
 /* The agent knows of no login in any slot. */
 void sk_logins_lost(struct sk_state *state);
 
-/* The agent knows of no login in that slot. */
-void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot);
+/* The agent knows of no login of the user in that slot, or none of the security officer: who asks for what is the user's is
+ * told CKR_USER_NOT_LOGGED_IN as well, and stays logged in. */
+void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot, bool officers);
 
 /* How many sessions are open in the slot. */
 void sk_sessions_count(struct sk_state *state, CK_SLOT_ID slot, CK_ULONG *all, CK_ULONG *read_write);

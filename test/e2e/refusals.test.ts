@@ -1,7 +1,7 @@
 /** What wrong calls get: the standard's own code, and the next call is served. Through pkcs11js, which hands codes on. */
 import pkcs11js from 'pkcs11js';
 import t from 'tap';
-import { startInstance } from './instance.ts';
+import { SO_PIN, startInstance } from './instance.ts';
 import { codeOf, loadModule, openToken, type Token } from './token.ts';
 
 const {
@@ -284,6 +284,32 @@ t.test('what needs a login or a read-write session says so', async (t) => {
   t.equal(p11.C_GetSessionInfo(readOnly).state, 1);
   p11.C_Logout(readWrite);
   t.equal(generate(readWrite, false), CKR_USER_NOT_LOGGED_IN);
+});
+
+t.test('the security officer who asks for what is the user’s is refused and stays logged in', async (t) => {
+  const p11 = loadModule(t, await startInstance(t));
+  const slot = p11.C_GetSlotList(true)[0];
+  if (!slot) throw new Error('no token');
+  const session = p11.C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
+  p11.C_Login(session, pkcs11js.CKU_SO, SO_PIN);
+  for (const isToken of [false, true])
+    t.equal(
+      codeOf(() =>
+        p11.C_CreateObject(session, [
+          { type: CKA_CLASS, value: pkcs11js.CKO_DATA },
+          { type: CKA_TOKEN, value: isToken },
+          { type: pkcs11js.CKA_PRIVATE, value: true },
+        ]),
+      ),
+      CKR_USER_NOT_LOGGED_IN,
+    );
+  t.equal(p11.C_GetSessionInfo(session).state, 4, 'CKS_RW_SO_FUNCTIONS');
+  p11.C_InitPIN(session, '123456');
+  p11.C_Logout(session);
+  t.equal(
+    codeOf(() => p11.C_Logout(session)),
+    CKR_USER_NOT_LOGGED_IN,
+  );
 });
 
 t.test('large data goes through in one part and in many, the same bytes', async (t) => {

@@ -104,6 +104,7 @@ static void errors(void)
     is(f->C_EncryptInit(s, &vendor, PEER_KEY), CKR_MECHANISM_INVALID, "an unknown mechanism");
     is(f->C_EncryptInit(s, &m_sha, PEER_KEY), CKR_MECHANISM_INVALID, "a mechanism that does not encrypt");
     is(f->C_EncryptInit(s, &bad, PEER_KEY), CKR_MECHANISM_PARAM_INVALID, "a short initial value");
+    is(f->C_EncryptInit(s, &bad, 8), CKR_KEY_HANDLE_INVALID, "a short initial value and an unknown key");
     is(f->C_EncryptInit(s, &m_gcm, 8), CKR_KEY_HANDLE_INVALID, "an unknown key");
     is(f->C_EncryptInit(s, &m_gcm, 0), CKR_KEY_HANDLE_INVALID, "key 0");
     is(f->C_EncryptInit(99, &m_gcm, PEER_KEY), CKR_SESSION_HANDLE_INVALID, "an unknown session");

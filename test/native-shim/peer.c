@@ -319,6 +319,13 @@ static uint16_t get_attributes(struct wire_reader *r, struct wire_writer *w)
     return handle == PEER_KEY ? STATUS_ok : STATUS_object_handle_invalid;
 }
 
+static uint16_t object_size(struct wire_reader *r, struct wire_writer *w)
+{
+    read_place(r);
+    wire_write_u64(w, 100);
+    return wire_read_u64(r) == PEER_KEY ? STATUS_ok : STATUS_object_handle_invalid;
+}
+
 static uint16_t create(struct wire_reader *r, struct wire_writer *w)
 {
     struct wire_bytes section = wire_read_bytes(r, WIRE_BODY_MAX);
@@ -404,6 +411,8 @@ static uint16_t answer(struct client *c, uint16_t type, struct wire_reader *r, s
         return find(r, w);
     case WIRE_get_attributes:
         return get_attributes(r, w);
+    case WIRE_object_size:
+        return object_size(r, w);
     case WIRE_create:
         return create(r, w);
     case WIRE_generate_key:
