@@ -95,6 +95,17 @@ static int make(struct kp_request *r, const struct new_key *n, struct kp_key *ke
     return status;
 }
 
+/* `made` of domain parameters, which are no key. */
+static int make_domain(struct kp_request *r, uint64_t mechanism, const struct wire_template *wanted)
+{
+    int status;
+
+    wire_write_u64(r->reply, 0);
+    status = kp_domain_generate(mechanism, wanted, r->reply);
+    wire_write_absent(r->reply);
+    return status == STATUS_ok && r->reply->full ? STATUS_internal : status;
+}
+
 int kp_on_cell_generate(struct kp_request *r)
 {
     struct wire_template t;
@@ -109,6 +120,8 @@ int kp_on_cell_generate(struct kp_request *r)
     wire_read_template(&r->body, &t);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
+    if (n.object_class == CKO_DOMAIN_PARAMETERS)
+        return make_domain(r, mechanism, &t);
     status = kp_key_generate(mechanism, params, n.type, &t, &key);
     if (status == STATUS_ok && key->object_class != n.object_class) {
         kp_key_drop(key);

@@ -44,6 +44,7 @@ static struct {
     EVP_MD *md;
 } digests[] = {
     {"MD5", NONE, NONE, NONE, NULL},
+    {"MD5-SHA1", NONE, NONE, NONE, NULL},
     {"SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 2, NULL},
     {"SHA2-224", CKM_SHA224, CKG_MGF1_SHA224, 5, NULL},
     {"SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 6, NULL},
@@ -62,7 +63,7 @@ static struct {
 
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };
 
-static EVP_MAC *hmac, *cmac, *poly1305;
+static EVP_MAC *hmac, *cmac, *poly1305, *blake2b;
 static EVP_KDF *x963, *hkdf, *tls;
 
 static void *arena_malloc(size_t size, const char *file, int line)
@@ -97,6 +98,7 @@ static bool fetch_all(void)
     ok &= (hmac = EVP_MAC_fetch(NULL, "HMAC", NULL)) != NULL;
     ok &= (cmac = EVP_MAC_fetch(NULL, "CMAC", NULL)) != NULL;
     ok &= (poly1305 = EVP_MAC_fetch(NULL, "POLY1305", NULL)) != NULL;
+    ok &= (blake2b = EVP_MAC_fetch(NULL, "BLAKE2BMAC", NULL)) != NULL;
     ok &= (hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) != NULL;
     ok &= (tls = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL)) != NULL;
     ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
@@ -173,6 +175,7 @@ const EVP_MD *kp_md_of_kdf(uint64_t kdf)
 EVP_MAC *kp_mac_hmac(void) { return hmac; }
 EVP_MAC *kp_mac_cmac(void) { return cmac; }
 EVP_MAC *kp_mac_poly1305(void) { return poly1305; }
+EVP_MAC *kp_mac_blake2b(void) { return blake2b; }
 EVP_KDF *kp_kdf_hkdf(void) { return hkdf; }
 EVP_KDF *kp_kdf_tls(void) { return tls; }
 EVP_KDF *kp_kdf_x963(void) { return x963; }

@@ -27,6 +27,7 @@ const EVP_MD *kp_md_of_kdf(uint64_t kdf);
 EVP_MAC *kp_mac_hmac(void);
 EVP_MAC *kp_mac_cmac(void);
 EVP_MAC *kp_mac_poly1305(void);
+EVP_MAC *kp_mac_blake2b(void);
 EVP_KDF *kp_kdf_x963(void);
 EVP_KDF *kp_kdf_hkdf(void);
 EVP_KDF *kp_kdf_tls(void);

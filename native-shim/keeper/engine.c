@@ -15,13 +15,15 @@ enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
 static _Atomic size_t gathered_bytes;
 
 /* Engines without a row here make keys: by messages of their own, and the table in engine_derive.c. */
-static const struct kp_engine *const engines[ENGINE_tls_mac + 1] = {
+static const struct kp_engine *const engines[ENGINE_blake2b_mac + 1] = {
     [ENGINE_cipher] = &kp_engine_cipher,     [ENGINE_cipher_pad] = &kp_engine_cipher,
     [ENGINE_ctr] = &kp_engine_ctr,           [ENGINE_gcm] = &kp_engine_gcm,
     [ENGINE_cmac] = &kp_engine_mac,          [ENGINE_key_wrap] = &kp_engine_key_wrap,
     [ENGINE_hmac] = &kp_engine_mac,          [ENGINE_digest] = &kp_engine_digest,
     [ENGINE_rsa_pkcs] = &kp_engine_rsa_pkcs, [ENGINE_rsa_oaep] = &kp_engine_rsa_oaep,
     [ENGINE_rsa_pss] = &kp_engine_rsa_pss,   [ENGINE_ecdsa] = &kp_engine_ecdsa,
+    [ENGINE_dsa] = &kp_engine_ecdsa,         [ENGINE_cbc_mac] = &kp_engine_cbc_mac,
+    [ENGINE_blake2b_mac] = &kp_engine_blake2b_mac,
     [ENGINE_ccm] = &kp_engine_ccm,           [ENGINE_gmac] = &kp_engine_gmac,
     [ENGINE_cts] = &kp_engine_whole,         [ENGINE_xts] = &kp_engine_whole,
     [ENGINE_chacha] = &kp_engine_chacha,     [ENGINE_poly1305] = &kp_engine_poly1305,
@@ -74,7 +76,7 @@ int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operat
 
     memset(op, 0, sizeof(*op));
     if (operation < WIRE_ENCRYPT || operation >= WIRE_OPERATIONS || !m || !(m->flags & needs[operation]) ||
-        !engines[m->engine])
+        m->engine >= sizeof(engines) / sizeof(engines[0]) || !engines[m->engine])
         return STATUS_mechanism_invalid;
     if (!key_suits(m, operation, key))
         return STATUS_key_type_inconsistent;

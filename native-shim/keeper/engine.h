@@ -30,7 +30,7 @@ struct kp_op {
     bool sound;                 /* nothing failed: they may be used again */
     uint64_t total;      /* bytes in so far */
     uint64_t blocks;     /* ctr: blocks that the counter still allows */
-    uint32_t tag;        /* gcm: bytes of the tag; of a code that is cut */
+    uint32_t tag;        /* gcm: bytes of the tag; of a code that is cut; ecdsa, dsa: of the group's order */
     uint64_t hash;       /* tls_mac: CKM_ */
     bool from_server;    /* tls_mac */
     uint8_t *data;       /* input gathered until it can be used; then output that waits to be fetched */
@@ -89,10 +89,13 @@ size_t kp_out_max(const struct wire_writer *out);
 
 /* For kp_derive: one engine each. */
 typedef int kp_derive_function(const struct kp_derivation *d, struct wire_writer *out);
-kp_derive_function kp_ecdh, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key, kp_tls_master, kp_tls_keys,
+kp_derive_function kp_ecdh, kp_dh, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key, kp_tls_master, kp_tls_keys,
     kp_tls_kdf, kp_kbkdf;
 
-/* The PRF of TLS 1.2 (RFC 5246, 5) over label and up to three more pieces of seed: `length` bytes to `out`. */
+/* A key out of a secret that was agreed on: the KDF's by CKD_ and hash, or the secret itself, whose trailing bytes a shorter key keeps. */
+int kp_agreed(const struct wire_params *p, const EVP_MD *md, struct wire_bytes shared, size_t length, struct wire_writer *out);
+
+/* The PRF of TLS 1.2 (RFC 5246, 5), or with CKM_TLS_PRF as hash that of TLS 1.0 and 1.1, over label and up to three more pieces of seed: `length` bytes to `out`. */
 int kp_tls_prf(uint64_t hash, struct wire_bytes secret, struct wire_bytes label, const struct wire_bytes seed[3],
                uint8_t *out, size_t length);
 
@@ -126,6 +129,6 @@ static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation
 extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
     kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
-    kp_engine_rsa_x509, kp_engine_tls_mac;
+    kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac;
 
 #endif

@@ -1,8 +1,9 @@
-/* ECDSA with signatures as r || s (PKCS#11 3.1, 6.3.1), and pure Ed25519 and Ed448. */
+/* ECDSA and DSA with signatures as r || s (PKCS#11 3.1, 6.3.1, 6.2.1), and pure Ed25519 and Ed448. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 
 #include "crypto.h"
+#include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"
 
@@ -11,7 +12,20 @@ enum { ORDER_MAX = 66, DER_MAX = 2 * ORDER_MAX + 16, ED25519_BYTES = 64, ED448_B
 /* Octets by which either half of a signature to verify may be short: see takes_length. */
 enum { SHORT_MAX = 2 };
 
-static size_t order_bytes(const struct kp_op *op) { return (op->key->bits + 7) / 8; }
+static size_t order_bytes(const struct kp_op *op) { return op->tag; }
+
+/* Of the group: as many bits as the curve has, or the subprime. */
+static uint32_t order_of(const struct kp_key *key)
+{
+    struct wire_template t;
+    const struct wire_attribute *subprime;
+
+    if (key->type != CKK_DSA)
+        return (key->bits + 7) / 8;
+    kp_key_components(key, &t);
+    subprime = wire_template_find(&t, CKA_SUBPRIME);
+    return subprime ? (uint32_t)subprime->value.length : 0;
+}
 
 static int ecdsa_begin(struct kp_op *op, const struct wire_params *p)
 {
@@ -20,6 +34,7 @@ static int ecdsa_begin(struct kp_op *op, const struct wire_params *p)
     int ok;
 
     (void)p;
+    op->tag = order_of(op->key);
     if (op->warm)
         return STATUS_ok; /* a context signs as often as one likes */
     if (!hash) {
@@ -46,7 +61,13 @@ static int ecdsa_update(struct kp_op *op, struct wire_bytes in, struct wire_writ
                : STATUS_internal;
 }
 
-/* DER to r || s. */
+/* PKCS#11 3.1, 6.2.7: that of a hash. */
+static bool is_digest_length(size_t length)
+{
+    return length == 20 || length == 28 || length == 32 || length == 48 || length == 64;
+}
+
+/* DER to r || s; DSA's is the same. */
 static bool to_fixed(const uint8_t *der, size_t length, uint8_t *out, size_t order)
 {
     ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)length);
@@ -126,6 +147,8 @@ static int ecdsa_finish(struct kp_op *op, struct wire_bytes in, struct wire_byte
         status = in.length ? ecdsa_update(op, in, out) : STATUS_ok;
     else
         status = kp_gathered(op, in, WIRE_DATA_MAX, &all);
+    if (status == STATUS_ok && !op->md && op->key->type == CKK_DSA && !is_digest_length(all.length))
+        status = STATUS_data_len_range;
     if (status != STATUS_ok)
         return status;
     return kp_op_verifies(op) ? verify(op, all, signature) : sign(op, all, out);

@@ -42,9 +42,9 @@ static int agree(const struct kp_key *key, EVP_PKEY *peer, uint8_t *shared, size
     return status;
 }
 
-static int expand(const struct wire_params *p, struct wire_bytes shared, size_t length, struct wire_writer *out)
+static int expand(const struct wire_params *p, const EVP_MD *md, struct wire_bytes shared, size_t length,
+                  struct wire_writer *out)
 {
-    const EVP_MD *md = kp_md_of_kdf(p->hash);
     char *name = (char *)(uintptr_t)EVP_MD_get0_name(md);
     OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, name, 0),
@@ -77,6 +77,11 @@ static int truncate_leading(struct wire_bytes shared, size_t length, struct wire
     return out->full ? STATUS_memory : STATUS_ok;
 }
 
+int kp_agreed(const struct wire_params *p, const EVP_MD *md, struct wire_bytes shared, size_t length, struct wire_writer *out)
+{
+    return md ? expand(p, md, shared, length, out) : truncate_leading(shared, length, out);
+}
+
 int kp_ecdh(const struct kp_derivation *d, struct wire_writer *out)
 {
     const struct kp_key *key = d->base;
@@ -94,7 +99,7 @@ int kp_ecdh(const struct kp_derivation *d, struct wire_writer *out)
     if (status == STATUS_ok)
         status = agree(key, peer, shared, &view.length);
     if (status == STATUS_ok)
-        status = p->hash == CKD_NULL ? truncate_leading(view, d->length, out) : expand(p, view, d->length, out);
+        status = kp_agreed(p, kp_md_of_kdf(p->hash), view, d->length, out);
     wire_wipe(shared, sizeof(shared));
     EVP_PKEY_free(peer);
     return status;

@@ -1,6 +1,7 @@
-/* HMAC, CMAC, Poly1305 and plain digests. */
+/* HMAC, CMAC, Poly1305, keyed BLAKE2b and plain digests. */
 #include <openssl/core_names.h>
 #include <openssl/params.h>
+#include <stdlib.h>
 
 #include "crypto.h"
 #include "cryptoki.h"
@@ -41,6 +42,22 @@ static int mac_begin(struct kp_op *op, const struct wire_params *p)
     if (ok != 1)
         return STATUS_memory;
     return op->tag <= EVP_MAC_CTX_get_mac_size(op->mac) ? STATUS_ok : STATUS_mechanism_param_invalid;
+}
+
+/* How long the hash is, is part of what is hashed; a code that the parameter cuts is the beginning of the whole one. */
+static int blake2b_begin(struct kp_op *op, const struct wire_params *p)
+{
+    size_t size = strtoul(op->mechanism->algorithm, NULL, 10);
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_size_t(OSSL_MAC_PARAM_SIZE, &size), OSSL_PARAM_construct_end()};
+
+    op->tag = p->bits ? p->bits : (uint32_t)size;
+    if (op->tag > size)
+        return STATUS_mechanism_param_invalid;
+    if (op->key->secret.length > op->mechanism->max)
+        return STATUS_key_size_range;
+    op->mac = EVP_MAC_CTX_new(kp_mac_blake2b());
+    return op->mac && EVP_MAC_init(op->mac, op->key->secret.data, op->key->secret.length, params) == 1 ? STATUS_ok
+                                                                                                      : STATUS_memory;
 }
 
 static int mac_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
@@ -111,4 +128,5 @@ static void digest_describe(const struct kp_op *op, uint8_t *rule, uint32_t *siz
 const struct kp_engine kp_engine_mac = {mac_begin, mac_update, mac_finish, mac_describe, true};
 /* OpenSSL begins no second Poly1305 with one key in one context. */
 const struct kp_engine kp_engine_poly1305 = {mac_begin, mac_update, mac_finish, mac_describe, false};
+const struct kp_engine kp_engine_blake2b_mac = {blake2b_begin, mac_update, mac_finish, mac_describe, false};
 const struct kp_engine kp_engine_digest = {digest_begin, digest_update, digest_finish, digest_describe, true};

@@ -1,5 +1,5 @@
 /*
- * Keys of TLS 1.2 (PKCS#11 3.1, 6.38; RFC 5246, 6.3 and 8.1; RFC 5705): the master secret, the key block in its six parts, and keys
+ * Keys of TLS 1.2, and of 1.0 and 1.1 by legacy mechanisms of their own (PKCS#11 3.1, 6.38; RFC 5246, 6.3 and 8.1; RFC 5705): the master secret, the key block in its six parts, and keys
  * for other protocols.
  */
 #include "arena.h"
@@ -16,7 +16,16 @@ static struct wire_bytes text(const char *label, size_t length)
 
 #define TEXT(label) text(label, sizeof(label) - 1)
 
-static bool is_rsa(const struct kp_derivation *d) { return d->mechanism->type == CKM_TLS12_MASTER_KEY_DERIVE; }
+static bool is_rsa(const struct kp_derivation *d)
+{
+    return d->mechanism->type == CKM_TLS12_MASTER_KEY_DERIVE || d->mechanism->type == CKM_TLS_MASTER_KEY_DERIVE;
+}
+
+/* The old PRF belongs to the legacy mechanisms, which have no other: a parameter cannot bring it in by another door. */
+static bool prf_suits(const struct kp_derivation *d)
+{
+    return (d->params.hash == CKM_TLS_PRF) == (d->mechanism->standing == STANDING_legacy);
+}
 
 /* The first bytes of a pre-master secret are the version that the client offered. */
 static int version(const struct kp_derivation *d, struct wire_writer *out)
@@ -37,6 +46,8 @@ int kp_tls_master(const struct kp_derivation *d, struct wire_writer *out)
 
     if (d->base->type != CKK_GENERIC_SECRET)
         return STATUS_key_type_inconsistent;
+    if (!prf_suits(d))
+        return STATUS_mechanism_param_invalid;
     if ((is_rsa(d) && d->base->secret.length != MASTER_BYTES) || (d->length && d->length != made))
         return STATUS_key_size_range;
     if (p->part == TLS_VERSION)
@@ -69,7 +80,7 @@ int kp_tls_keys(const struct kp_derivation *d, struct wire_writer *out)
 
     if (d->base->type != CKK_GENERIC_SECRET)
         return STATUS_key_type_inconsistent;
-    if (size == 0 || (d->mechanism->type == CKM_TLS12_KEY_SAFE_DERIVE && p->part >= TLS_CLIENT_IV))
+    if (size == 0 || !prf_suits(d) || (d->mechanism->type == CKM_TLS12_KEY_SAFE_DERIVE && p->part >= TLS_CLIENT_IV))
         return STATUS_mechanism_param_invalid;
     if (d->base->secret.length != MASTER_BYTES || (d->length && d->length != size))
         return STATUS_key_size_range;
@@ -94,6 +105,8 @@ int kp_tls_kdf(const struct kp_derivation *d, struct wire_writer *out)
 
     if (d->base->type != CKK_GENERIC_SECRET)
         return STATUS_key_type_inconsistent;
+    if (!prf_suits(d))
+        return STATUS_mechanism_param_invalid;
     if (d->length == 0)
         return STATUS_template_incomplete;
     context = kp_alloc(2 + p->context.length);

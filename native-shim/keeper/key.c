@@ -104,10 +104,41 @@ int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key
     return STATUS_ok;
 }
 
+/* Keys with two halves. */
+static const struct kind {
+    uint64_t type;
+    int (*import)(uint64_t type, bool private, const struct wire_template *t, EVP_PKEY **out);
+    int (*generate)(uint64_t type, const struct wire_template *t, EVP_PKEY **out);
+    int (*write)(const EVP_PKEY *pkey, bool private, struct wire_writer *w);
+} kinds[] = {
+    {CKK_RSA, kp_rsa_import, kp_rsa_generate, kp_rsa_write},
+    {CKK_EC, kp_ec_import, kp_ec_generate, kp_ec_write},
+    {CKK_EC_EDWARDS, kp_ec_import, kp_ec_generate, kp_ec_write},
+    {CKK_EC_MONTGOMERY, kp_ec_import, kp_ec_generate, kp_ec_write},
+    {CKK_DSA, kp_ffc_import, kp_ffc_generate, kp_ffc_write},
+    {CKK_DH, kp_ffc_import, kp_ffc_generate, kp_ffc_write},
+    {CKK_X9_42_DH, kp_ffc_import, kp_ffc_generate, kp_ffc_write},
+};
+
+static const struct kind *find_kind(uint64_t type)
+{
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
+        if (kinds[i].type == type)
+            return &kinds[i];
+    return NULL;
+}
+
+int kp_kind_write(uint64_t type, const EVP_PKEY *pkey, bool private, struct wire_writer *w)
+{
+    const struct kind *kind = find_kind(type);
+
+    return kind ? kind->write(pkey, private, w) : -1;
+}
+
 static int write_components(uint64_t type, const EVP_PKEY *pkey, bool private, struct wire_writer *w)
 {
     size_t mark = wire_begin_template(w);
-    int count = type == CKK_RSA ? kp_rsa_write(pkey, private, w) : kp_ec_write(pkey, private, w);
+    int count = kp_kind_write(type, pkey, private, w);
 
     if (count < 0 || w->full)
         return STATUS_internal;
@@ -134,7 +165,7 @@ int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struc
         goto out;
     memcpy(key->components, buffer, key->length);
     key->bits = (uint32_t)EVP_PKEY_get_bits(pkey);
-    if (type != CKK_RSA && type != CKK_EC)
+    if (type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY)
         key->bits = key->bits > 256 ? 448 : 255; /* of the field, as the standard counts (PKCS#11 3.1, 6.3.2) */
     key->pkey = pkey;
     pkey = NULL;
@@ -150,6 +181,7 @@ int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_templa
 {
     const struct wire_attribute *value = wire_template_find(components, CKA_VALUE);
     bool private = object_class == CKO_PRIVATE_KEY;
+    const struct kind *kind = find_kind(type);
     EVP_PKEY *pkey = NULL;
     int status;
 
@@ -157,12 +189,9 @@ int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_templa
         return value ? kp_key_secret(type, value->value.data, value->value.length, out) : STATUS_template_incomplete;
     if (!private && object_class != CKO_PUBLIC_KEY)
         return STATUS_template_inconsistent;
-    if (type == CKK_RSA)
-        status = kp_rsa_import(private, components, &pkey);
-    else if (type == CKK_EC || type == CKK_EC_EDWARDS || type == CKK_EC_MONTGOMERY)
-        status = kp_ec_import(type, private, components, &pkey);
-    else
+    if (!kind)
         return STATUS_key_type_inconsistent;
+    status = kind->import(type, private, components, &pkey);
     return status == STATUS_ok ? kp_key_from_pkey(object_class, type, pkey, out) : status;
 }
 
@@ -208,9 +237,12 @@ int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type,
         return STATUS_template_inconsistent;
     if (m->flags & CAN_GENERATE)
         return generate_secret(m, p.iv, type, wanted, out);
+    status = mechanism == CKM_RSA_X9_31_KEY_PAIR_GEN ? kp_rsa_suits_x931(wanted) : STATUS_ok;
+    if (status != STATUS_ok)
+        return status;
     if (!kp_reseed())
         return STATUS_internal;
-    status = type == CKK_RSA ? kp_rsa_generate(wanted, &pkey) : kp_ec_generate(type, wanted, &pkey);
+    status = find_kind(type) ? find_kind(type)->generate(type, wanted, &pkey) : STATUS_mechanism_invalid;
     return status == STATUS_ok ? kp_key_from_pkey(CKO_PRIVATE_KEY, type, pkey, out) : status;
 }
 

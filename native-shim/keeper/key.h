@@ -42,6 +42,9 @@ int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struc
 int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type, const struct wire_template *wanted,
                     struct kp_key **out);
 
+/* Domain parameters as the template asks (CKA_PRIME_BITS, CKA_SUB_PRIME_BITS), as a template to `w`: no key, nothing secret. */
+int kp_domain_generate(uint64_t mechanism, const struct wire_template *wanted, struct wire_writer *w);
+
 struct kp_key *kp_key_ref(struct kp_key *key);
 void kp_key_drop(struct kp_key *key);
 

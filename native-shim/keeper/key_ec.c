@@ -102,7 +102,7 @@ uint64_t kp_key_type_of(const EVP_PKEY *pkey)
 
     if (c)
         return c->type;
-    return EVP_PKEY_is_a(pkey, "RSA") ? CKK_RSA : CKK_NONE;
+    return EVP_PKEY_is_a(pkey, "RSA") ? CKK_RSA : kp_ffc_type_of(pkey);
 }
 
 /* Whether the length is that of a point of the curve: compressed, uncompressed, or the raw bytes. */

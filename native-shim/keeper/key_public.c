@@ -67,7 +67,7 @@ int kp_key_write_public(const struct kp_key *key, struct wire_writer *w)
     if (!key->pkey)
         count = write_secret(key, w);
     else
-        count = key->type == CKK_RSA ? kp_rsa_write(key->pkey, false, w) : kp_ec_write(key->pkey, false, w);
+        count = kp_kind_write(key->type, key->pkey, false, w);
     if (key->pkey)
         info = write_public_info(key, w);
     if (count < 0 || info < 0)
@@ -113,12 +113,32 @@ static int recheck(uint64_t type, EVP_PKEY *pkey, struct kp_key **out)
     return status == STATUS_memory ? status : status == STATUS_ok ? STATUS_ok : STATUS_wrapped_key_invalid;
 }
 
+/*
+ * Decoding a DSA or DH key computes its public value: a caller's numbers are bounded before, by the length of what they are
+ * written in. At the bound it costs about three seconds.
+ */
+static bool is_affordable(const PKCS8_PRIV_KEY_INFO *info)
+{
+    enum { NUMBER = 8192 / 8 + 8, DSA_VALUE = 40 };
+    const ASN1_OBJECT *algorithm;
+    const X509_ALGOR *whole;
+    const unsigned char *value;
+    int nid, length;
+
+    if (PKCS8_pkey_get0(&algorithm, &value, &length, &whole, info) != 1)
+        return false;
+    nid = OBJ_obj2nid(algorithm);
+    if (nid != NID_dsa && nid != NID_dhKeyAgreement && nid != NID_dhpublicnumber)
+        return true;
+    return i2d_X509_ALGOR(whole, NULL) <= 3 * NUMBER && length <= (nid == NID_dsa ? DSA_VALUE : NUMBER);
+}
+
 /* Bytes after the structure are allowed: an unwrapping without padding of its own (CBC, ECB) leaves zeros there. */
 int kp_key_read_pkcs8(uint64_t type, const void *der, size_t length, struct kp_key **out)
 {
     const unsigned char *at = der;
     PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)length);
-    EVP_PKEY *pkey = info ? EVP_PKCS82PKEY(info) : NULL;
+    EVP_PKEY *pkey = info && is_affordable(info) ? EVP_PKCS82PKEY(info) : NULL;
 
     PKCS8_PRIV_KEY_INFO_free(info);
     if (!pkey)

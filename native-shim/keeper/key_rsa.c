@@ -13,9 +13,6 @@
 /* 1024 bits is too short for anything new, but what an old program asks for and another still accepts is not refused here. */
 enum { N, E, D, P, Q, DP, DQ, QINV, PARTS, RSA_BITS_MIN = 1024, RSA_BITS_MAX = 8192 };
 
-/* Of a key that is made here: the primes of a longer one are not found within a call's deadline. */
-enum { RSA_BITS_GENERATE = 4096 };
-
 static const struct {
     uint64_t type;
     const char *name;
@@ -197,11 +194,12 @@ static int check_public(struct rsa *k, bool private)
     return STATUS_ok;
 }
 
-int kp_rsa_import(bool private, const struct wire_template *t, EVP_PKEY **out)
+int kp_rsa_import(uint64_t type, bool private, const struct wire_template *t, EVP_PKEY **out)
 {
     struct rsa k = {{NULL}, BN_CTX_new()};
     int status = k.ctx ? STATUS_ok : STATUS_memory;
 
+    (void)type;
     for (int i = 0; status == STATUS_ok && i <= (private ? Q : E); i++)
         if (!read_part(t, i, &k))
             status = STATUS_attribute_value_invalid;
@@ -227,16 +225,38 @@ static bool wanted_bits(const struct wire_template *t, size_t *bits)
     return true;
 }
 
-int kp_rsa_generate(const struct wire_template *t, EVP_PKEY **out)
+/*
+ * ANSI X9.31's conditions on the primes are those that OpenSSL 3 keeps anyhow from 2048 bits and an exponent above 2^16 on (FIPS
+ * 186-4, B.3.6: p - 1 and p + 1 have large prime factors): here it is seen to that this is the way it goes.
+ */
+int kp_rsa_suits_x931(const struct wire_template *t)
 {
     struct rsa k = {{NULL}, NULL};
-    EVP_PKEY_CTX *ctx = NULL;
     size_t bits = 0;
-    int status = STATUS_internal;
+    int status = STATUS_ok;
 
     if (!wanted_bits(t, &bits))
         return STATUS_template_incomplete;
-    if (bits < RSA_BITS_MIN || bits > RSA_BITS_GENERATE || bits % 8 != 0)
+    if (bits < 2048 || bits % 256 != 0)
+        return STATUS_key_size_range;
+    if (!read_part(t, E, &k) || (k.part[E] && BN_num_bits(k.part[E]) <= 16))
+        status = STATUS_attribute_value_invalid;
+    clear(&k);
+    return status;
+}
+
+int kp_rsa_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out)
+{
+    struct rsa k = {{NULL}, NULL};
+    EVP_PKEY_CTX *ctx = NULL;
+    struct kp_search search;
+    size_t bits = 0;
+    int status = STATUS_internal;
+
+    (void)type;
+    if (!wanted_bits(t, &bits))
+        return STATUS_template_incomplete;
+    if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX || bits % 8 != 0)
         return STATUS_key_size_range;
     if (!read_part(t, E, &k))
         return STATUS_attribute_value_invalid;
@@ -250,8 +270,10 @@ int kp_rsa_generate(const struct wire_template *t, EVP_PKEY **out)
     }
     ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
     if (ctx && EVP_PKEY_keygen_init(ctx) == 1 && EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits) == 1 &&
-        EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, k.part[E]) == 1 && EVP_PKEY_generate(ctx, out) == 1)
-        status = STATUS_ok;
+        EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, k.part[E]) == 1) {
+        kp_search_begin(&search, ctx);
+        status = EVP_PKEY_generate(ctx, out) == 1 ? STATUS_ok : kp_search_failed(&search);
+    }
     EVP_PKEY_CTX_free(ctx);
     clear(&k);
     return status;

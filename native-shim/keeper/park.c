@@ -22,7 +22,8 @@ int kp_park(struct kp_conn *client, const struct wire_header *request, struct kp
     p->id = ++numbers;
     p->client = client->number;
     p->request = *request;
-    slow = request->type == WIRE_generate_key_pair || request->type == WIRE_password_key;
+    slow = request->type == WIRE_generate_key_pair || request->type == WIRE_password_key ||
+           request->type == WIRE_generate_domain;
     p->deadline = kp_now_ms() + (slow ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS);
     kp_timer_by(p->deadline);
     TAILQ_INSERT_TAIL(&queue, p, entry);

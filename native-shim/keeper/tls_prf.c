@@ -1,9 +1,10 @@
-/* The PRF of TLS 1.2 (RFC 5246, 5). */
+/* The PRF of TLS 1.2 (RFC 5246, 5), and that of TLS 1.0 and 1.1 (RFC 2246, 5). */
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
 #include "crypto.h"
+#include "cryptoki.h"
 #include "engine.h"
 
 enum { SEED_PIECES = 3 };
@@ -16,7 +17,7 @@ static OSSL_PARAM octets(const char *name, struct wire_bytes bytes)
 int kp_tls_prf(uint64_t hash, struct wire_bytes secret, struct wire_bytes label, const struct wire_bytes seed[3],
                uint8_t *out, size_t length)
 {
-    const EVP_MD *md = kp_md_of_mechanism(hash);
+    const EVP_MD *md = hash == CKM_TLS_PRF ? kp_md("MD5-SHA1") : kp_md_of_mechanism(hash);
     OSSL_PARAM params[4 + SEED_PIECES], *next = params;
     EVP_KDF_CTX *ctx;
     bool ok;

@@ -47,7 +47,7 @@ static enum sk_resend resend_of(enum wire_message type)
 
 static int64_t time_for(enum wire_message type)
 {
-    bool slow = type == WIRE_generate_key_pair || type == WIRE_password_key;
+    bool slow = type == WIRE_generate_key_pair || type == WIRE_password_key || type == WIRE_generate_domain;
 
     return slow ? WIRE_GENERATE_DEADLINE_MS : WIRE_DEADLINE_MS;
 }

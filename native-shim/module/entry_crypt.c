@@ -5,6 +5,7 @@
 #include "digest_key.h"
 #include "find.h"
 #include "message.h"
+#include "slot.h"
 
 /* Encrypt */
 
@@ -96,12 +97,25 @@ CK_RV C_DecryptFinal(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG *out_len)
 
 /* Digest */
 
+/* A digest has no key that the agent is asked for: whether the token offers it is asked here, unless every token does. */
+static CK_RV check_offered(struct sk_entry *e, const CK_MECHANISM *m)
+{
+    const struct wire_mechanism *row = m ? wire_mechanism_find(m->mechanism) : NULL;
+    CK_MECHANISM_INFO info;
+
+    if (!row || !(row->flags & CAN_DIGEST) || row->standing == STANDING_approved)
+        return CKR_OK;
+    return sk_mechanism_info(e, e->session->slot, m->mechanism, &info);
+}
+
 CK_RV C_DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM *m)
 {
     struct sk_entry e;
     CK_RV rv = sk_enter_session(&e, "C_DigestInit", session);
 
     sk_note_mechanism(&e, m);
+    if (rv == CKR_OK)
+        rv = check_offered(&e, m);
     if (rv == CKR_OK)
         rv = sk_crypt_init(&e, WIRE_DIGEST, m, 0);
     return sk_leave(&e, rv);

@@ -60,16 +60,25 @@ static CK_RV make(struct sk_call *c, struct sk_entry *e, const CK_ATTRIBUTE *att
     return rv;
 }
 
+/* What C_GenerateKey asks of the agent: with a password, or for as long as a search may take, it is another message. */
+static enum wire_message generating(const CK_MECHANISM *m)
+{
+    const struct wire_mechanism *row = m ? wire_mechanism_find(m->mechanism) : NULL;
+
+    if (row && row->engine == ENGINE_pbkdf2)
+        return WIRE_password_key;
+    return row && row->engine == ENGINE_domain ? WIRE_generate_domain : WIRE_generate_key;
+}
+
 CK_RV sk_key_generate(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIBUTE *attributes, CK_ULONG count,
                       CK_OBJECT_HANDLE *out)
 {
-    const bool stretches = m && m->mechanism == CKM_PKCS5_PBKD2;
     struct sk_call c;
     CK_RV rv;
 
     if (!out)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(&c, e, stretches ? WIRE_password_key : WIRE_generate_key, m, CAN_GENERATE, sk_template_room(attributes, count));
+    rv = begin(&c, e, generating(m), m, CAN_GENERATE, sk_template_room(attributes, count));
     return rv == CKR_OK ? make(&c, e, attributes, count, out) : rv;
 }
 
@@ -170,6 +179,8 @@ CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
     struct sk_mechanism packed;
     CK_RV rv;
 
+    if (row && row->type == CKM_TLS_PRF)
+        return sk_tls_prf(e, m, base);
     if (row && row->layout == LAYOUT_tls_keys)
         return sk_tls_keys(e, m, base, attributes, count);
     if (!out)

@@ -82,6 +82,7 @@ bool sk_read_oaep(const CK_MECHANISM *m, struct wire_params *p)
     return sk_read_view(&p->aad, from.source_data, from.source_data_len);
 }
 
+/* CK_X9_42_DH1_DERIVE_PARAMS has the same members. */
 static bool read_ecdh1(const CK_MECHANISM *m, struct wire_params *p)
 {
     CK_ECDH1_DERIVE_PARAMS from;
@@ -134,6 +135,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
     case LAYOUT_iv8_optional:
     case LAYOUT_iv4_optional:
         return sk_read_view(&p->iv, m->pParameter, m->ulParameterLen);
+    case LAYOUT_public:
+        return sk_read_view(&p->point, m->pParameter, m->ulParameterLen);
     case LAYOUT_ctr:
         return read_ctr(m, &held->ctr, p);
     case LAYOUT_gcm:

@@ -1,5 +1,7 @@
-/* Parameters of TLS 1.2's mechanisms (PKCS#11 3.1, 6.38). */
+/* Parameters of TLS's mechanisms (PKCS#11 3.1, 6.38; of TLS 1.0 and 1.1: 2.40, 2.34). */
 #include "tls.h"
+
+#include <stddef.h>
 
 struct kdf_params {
     CK_MECHANISM_TYPE hash;
@@ -21,15 +23,40 @@ static bool read_randoms(const struct sk_tls_randoms *from, struct wire_params *
     return sk_read_view(&p->iv, from->client, from->client_len) && sk_read_view(&p->point, from->server, from->server_len);
 }
 
+/* TLS 1.0 and 1.1 have one PRF, and structures that end before its hash. */
+static bool is_old(const CK_MECHANISM *m)
+{
+    return m->mechanism == CKM_TLS_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE_DH ||
+           m->mechanism == CKM_TLS_KEY_AND_MAC_DERIVE;
+}
+
+bool sk_tls_master_params(const CK_MECHANISM *m, struct sk_tls_master_params *out)
+{
+    out->hash = CKM_TLS_PRF;
+    return sk_read_struct(out, is_old(m) ? offsetof(struct sk_tls_master_params, hash) : sizeof(*out), m);
+}
+
+bool sk_tls_keys_params(const CK_MECHANISM *m, struct sk_tls_keys_params *out)
+{
+    out->hash = CKM_TLS_PRF;
+    return sk_read_struct(out, is_old(m) ? offsetof(struct sk_tls_keys_params, hash) : sizeof(*out), m);
+}
+
+/* A version is that of the pre-master secret that RSA carried. */
+static bool may_have_version(const CK_MECHANISM *m)
+{
+    return m->mechanism == CKM_TLS12_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE;
+}
+
 bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p)
 {
     struct sk_tls_master_params from;
 
-    if (!sk_read_struct(&from, sizeof(from), m))
+    if (!sk_tls_master_params(m, &from))
         return false;
     p->part = TLS_MASTER;
     p->hash = from.hash;
-    return read_randoms(&from.randoms, p) && (m->mechanism != CKM_TLS12_MASTER_KEY_DERIVE_DH || !from.version);
+    return read_randoms(&from.randoms, p) && (may_have_version(m) || !from.version);
 }
 
 static bool read_size(CK_ULONG bits, uint32_t *bytes)
@@ -43,7 +70,7 @@ bool sk_read_tls_keys(const CK_MECHANISM *m, struct wire_params *p)
 {
     struct sk_tls_keys_params from;
 
-    if (!sk_read_struct(&from, sizeof(from), m) || from.is_export || !from.out)
+    if (!sk_tls_keys_params(m, &from) || from.is_export || !from.out)
         return false;
     p->hash = from.hash;
     if (m->mechanism == CKM_TLS12_KEY_SAFE_DERIVE)
@@ -52,10 +79,22 @@ bool sk_read_tls_keys(const CK_MECHANISM *m, struct wire_params *p)
            read_size(from.iv_bits, &p->sizes[2]) && read_randoms(&from.randoms, p);
 }
 
+static bool read_prf(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct sk_tls_prf_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m) || !from.out || !from.out_len)
+        return false;
+    p->hash = CKM_TLS_PRF;
+    return sk_read_view(&p->iv, from.seed, from.seed_len) && sk_read_view(&p->aad, from.label, from.label_len);
+}
+
 bool sk_read_tls_kdf(const CK_MECHANISM *m, struct wire_params *p)
 {
     struct kdf_params from;
 
+    if (m->mechanism == CKM_TLS_PRF)
+        return read_prf(m, p);
     if (!sk_read_struct(&from, sizeof(from), m))
         return false;
     p->hash = from.hash;

@@ -1,5 +1,5 @@
 /*
- * Derivations of TLS 1.2 that have more than one result (PKCS#11 3.1, 6.38): each is a derivation of its own, and what was made
+ * Derivations of TLS that have more than one result (PKCS#11 3.1, 6.38): each is a derivation of its own, and what was made
  * before one that failed is destroyed.
  */
 #ifndef SIDEKEY_MODULE_TLS_H
@@ -16,7 +16,7 @@ struct sk_tls_randoms {
     CK_ULONG server_len;
 };
 
-/* CK_TLS12_MASTER_KEY_DERIVE_PARAMS */
+/* CK_TLS12_MASTER_KEY_DERIVE_PARAMS; CK_SSL3_MASTER_KEY_DERIVE_PARAMS has no hash */
 struct sk_tls_master_params {
     struct sk_tls_randoms randoms;
     CK_VERSION *version;
@@ -29,7 +29,7 @@ struct sk_tls_keys_out {
     CK_BYTE *iv[2];
 };
 
-/* CK_TLS12_KEY_MAT_PARAMS */
+/* CK_TLS12_KEY_MAT_PARAMS; CK_SSL3_KEY_MAT_PARAMS has no hash */
 struct sk_tls_keys_params {
     CK_ULONG mac_bits;
     CK_ULONG key_bits;
@@ -39,6 +39,23 @@ struct sk_tls_keys_params {
     struct sk_tls_keys_out *out;
     CK_MECHANISM_TYPE hash;
 };
+
+/* Of TLS 1.0 and 1.1 as well, whose hash is then CKM_TLS_PRF. */
+bool sk_tls_master_params(const CK_MECHANISM *m, struct sk_tls_master_params *out);
+bool sk_tls_keys_params(const CK_MECHANISM *m, struct sk_tls_keys_params *out);
+
+/* CK_TLS_PRF_PARAMS */
+struct sk_tls_prf_params {
+    CK_BYTE *seed;
+    CK_ULONG seed_len;
+    CK_BYTE *label;
+    CK_ULONG label_len;
+    CK_BYTE *out;
+    CK_ULONG *out_len;
+};
+
+/* CKM_TLS_PRF: bytes for the caller, into what the parameter points to. */
+CK_RV sk_tls_prf(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base);
 
 /* The master secret and, where the parameter has room for it, the version in the pre-master secret. */
 CK_RV sk_tls_master(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,

@@ -22,7 +22,7 @@ enum {
     WIRE_FIND_MAX = 4096,          /* handles in one find reply */
     WIRE_BIND_MECHANISMS_MAX = 64, /* CKA_ALLOWED_MECHANISMS of one binding */
     WIRE_DEADLINE_MS = 10000,      /* every local call ends by then */
-    WIRE_GENERATE_DEADLINE_MS = 60000 /* but making a key pair or stretching a password */
+    WIRE_GENERATE_DEADLINE_MS = 180000 /* but making a key pair or domain parameters, or stretching a password */
 };
 
 #endif

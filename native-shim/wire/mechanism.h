@@ -58,9 +58,10 @@ enum wire_layout {
     LAYOUT_tls_kdf,
     LAYOUT_tls_mac,
     LAYOUT_kbkdf,
-    LAYOUT_ecdh_aes
+    LAYOUT_ecdh_aes,
+    LAYOUT_public
 };
-enum { WIRE_LAYOUTS = LAYOUT_ecdh_aes + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_public + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -101,7 +102,12 @@ enum wire_engine {
     ENGINE_tls_kdf,
     ENGINE_tls_mac,
     ENGINE_kbkdf,
-    ENGINE_ecdh_aes
+    ENGINE_ecdh_aes,
+    ENGINE_domain,
+    ENGINE_dh,
+    ENGINE_dsa,
+    ENGINE_cbc_mac,
+    ENGINE_blake2b_mac
 };
 
 struct wire_mechanism {

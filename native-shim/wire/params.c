@@ -3,7 +3,7 @@
 #include "limits.h"
 
 enum { ITERATIONS_MAX = 10 * 1000 * 1000 };
-enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1024, MAC_MAX = 64, TLS_RANDOM_MAX = 256 };
+enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1032, MAC_MAX = 64, TLS_RANDOM_MAX = 256 };
 
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
 
@@ -89,6 +89,9 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         return read_iv(bytes, 8, true, out);
     case LAYOUT_iv4_optional:
         return read_iv(bytes, 4, true, out);
+    case LAYOUT_public:
+        out->point = bytes;
+        return bytes.length >= 1 && bytes.length <= POINT_MAX;
     case LAYOUT_ctr:
         out->bits = wire_read_u32(&r);
         out->iv = wire_read_bytes(&r, 16);
@@ -212,6 +215,9 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
     case LAYOUT_iv8_optional:
     case LAYOUT_iv4_optional:
         wire_write_raw(w, p->iv.data, p->iv.length);
+        break;
+    case LAYOUT_public:
+        wire_write_raw(w, p->point.data, p->point.length);
         break;
     case LAYOUT_ctr:
         wire_write_u32(w, p->bits);

@@ -14,6 +14,7 @@
  *   ccm       u64 bytes of data (at most WIRE_DATA_MAX), bytes nonce (7..13), bytes associated data, u32 tag bits
  *   chacha20  bytes counter (4 or 8, little-endian), bytes nonce (12 with a counter of 4, 8 with one of 8)
  *   chacha20_poly1305  bytes nonce (12), bytes associated data
+ *   public    the bytes of the other side's public value (1..1032)
  *   data      bytes
  *   iv_data   bytes iv (16), bytes
  *   key       u64 handle of a second key
@@ -50,7 +51,7 @@ enum wire_tls_part {
 struct wire_params {
     struct wire_bytes iv;      /* version; tls_*'s client random; iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
     struct wire_bytes aad;     /* kbkdf's fields; gcm; labels of oaep and tls_kdf; ecdh1's shared data; eddsa's context; data; hkdf's info */
-    struct wire_bytes point;   /* tls_*'s server random; ecdh1; chacha20's counter */
+    struct wire_bytes point;   /* tls_*'s server random; ecdh1; public; chacha20's counter */
     uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf and pbkdf2's prf are in hash */
     uint64_t salt_length;      /* pss */
     uint64_t data_length;      /* ccm */

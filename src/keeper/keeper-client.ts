@@ -36,12 +36,13 @@ const RANDOM_MAX = 32 * 1024 * 1024;
 /** CKO_ of the objects with secret components, and the CKA_ of these. */
 const CKO_PRIVATE_KEY = 3;
 const CKO_SECRET_KEY = 4;
+const CKO_DOMAIN_PARAMETERS = 6;
 const CKA_VALUE = 0x11;
 const CKA_PRIVATE_EXPONENT = 0x123;
 const CKA_COEFFICIENT = 0x128;
 const CKM_AES_GCM = 0x1087;
 
-/** new-key of a derivation whose result is data (CKO_DATA). */
+/** new-key of what is none: data that are derived (CKO_DATA), domain parameters. */
 const NO_KEY: NewKey = {
   ...{ objectClass: 0, keyType: 0, owner: null, leaseMs: null, uses: null, note: null, seal: null },
 };
@@ -193,6 +194,15 @@ export class KeeperClient implements Keeper {
       bodies.writeGenerate(key, mechanism, template),
       LIMITS.generateDeadlineMs,
     );
+  }
+
+  async generateDomain(mechanism: Mechanism, template: Template): Promise<Template> {
+    const { components } = await this.#make(
+      'cell_generate',
+      bodies.writeGenerate({ ...NO_KEY, objectClass: CKO_DOMAIN_PARAMETERS }, mechanism, template),
+      LIMITS.generateDeadlineMs,
+    );
+    return components;
   }
 
   async importComponents(key: NewKey, components: Template): Promise<MadeKey> {

@@ -6,7 +6,8 @@
 import { CKA, CKK, CKM } from './cryptoki.ts';
 
 export type ValueKind = 'bool' | 'ulong' | 'bytes' | 'date' | 'mechanisms' | 'template';
-export type ObjectKind = 'data' | 'certificate' | 'public' | 'private' | 'secret' | 'mechanism' | 'profile';
+export type ObjectKind =
+  'data' | 'certificate' | 'public' | 'private' | 'secret' | 'domain' | 'mechanism' | 'profile';
 /** How an object comes to be. Both templates of a pair are `generate`. */
 export type Origin = 'create' | 'generate' | 'unwrap' | 'derive';
 /**
@@ -37,13 +38,15 @@ export interface AttributeRow {
   readonly unsealed?: true;
 }
 
-const ALL: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 'secret'];
+const ALL: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 'secret', 'domain'];
 const KEYS: readonly ObjectKind[] = ['public', 'private', 'secret'];
 const HIDDEN: readonly ObjectKind[] = ['private', 'secret'];
 const ASYMMETRIC: readonly ObjectKind[] = ['public', 'private'];
 const FACTS: readonly ObjectKind[] = ['mechanism', 'profile'];
 const RSA = [CKK.RSA];
 const CURVES = [CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
+const WITH_SUBPRIME = [CKK.DSA, CKK.X9_42_DH];
+const PRIME_FIELD = [CKK.DH, ...WITH_SUBPRIME];
 
 const ANY: readonly Origin[] = ['create', 'generate', 'unwrap', 'derive'];
 const NONE: readonly Origin[] = [];
@@ -62,11 +65,23 @@ function row(name: keyof typeof CKA, kind: ValueKind, of: readonly ObjectKind[],
 const usage = (name: keyof typeof CKA, of: readonly ObjectKind[], rest: Rest = {}): AttributeRow =>
   row(name, 'bool', of, { default: true, change: 'free', ...rest });
 
+/** Domain parameters of a public key and of the object of their own: they are what a pair is made with. */
+const domainRow = (name: keyof typeof CKA, keyTypes: readonly number[]): AttributeRow =>
+  row(name, 'bytes', ['public'], {
+    keyTypes,
+    set: ['create', 'generate'],
+    needed: ['create', 'generate'],
+  });
+
+/** And where they come with the key, or are themselves what is made. */
+const givenRow = (name: keyof typeof CKA, keyTypes: readonly number[]): AttributeRow =>
+  row(name, 'bytes', ['private', 'domain'], { keyTypes, set: ['create'], needed: ['create'] });
+
 export const ATTRIBUTES: readonly AttributeRow[] = [
   row('CLASS', 'ulong', ALL, { needed: ['create', 'unwrap', 'derive'] }),
   row('TOKEN', 'bool', ALL, { default: false, change: 'copy' }),
   row('PRIVATE', 'bool', HIDDEN, { default: true, change: 'copy' }),
-  row('PRIVATE', 'bool', ['data', 'certificate', 'public'], { default: false, change: 'copy' }),
+  row('PRIVATE', 'bool', ['data', 'certificate', 'public', 'domain'], { default: false, change: 'copy' }),
   row('MODIFIABLE', 'bool', ALL, { default: true, change: 'copy' }),
   row('COPYABLE', 'bool', ALL, { default: true, change: 'lower' }),
   row('DESTROYABLE', 'bool', ALL, { default: true, change: 'copy' }),
@@ -97,12 +112,12 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   row('JAVA_MIDP_SECURITY_DOMAIN', 'ulong', ['certificate'], { default: 0 }),
   row('NAME_HASH_ALGORITHM', 'ulong', ['certificate'], { default: CKM.SHA_1 }),
 
-  row('KEY_TYPE', 'ulong', KEYS, { needed: ['create', 'unwrap', 'derive'] }),
+  row('KEY_TYPE', 'ulong', [...KEYS, 'domain'], { needed: ['create', 'unwrap', 'derive'] }),
   row('ID', 'bytes', [...KEYS, 'certificate'], { default: 'empty', change: 'free', unsealed: true }),
   row('START_DATE', 'date', [...KEYS, 'certificate'], { default: 'empty', change: 'free' }),
   row('END_DATE', 'date', [...KEYS, 'certificate'], { default: 'empty', change: 'free' }),
   row('DERIVE', 'bool', KEYS, { default: false, change: 'free' }),
-  row('LOCAL', 'bool', KEYS, { default: false, set: NONE }),
+  row('LOCAL', 'bool', [...KEYS, 'domain'], { default: false, set: NONE }),
   row('KEY_GEN_MECHANISM', 'ulong', KEYS, { default: 'unavailable', set: NONE }),
   row('ALLOWED_MECHANISMS', 'mechanisms', KEYS, { default: 'empty' }),
   row('SUBJECT', 'bytes', ASYMMETRIC, { default: 'empty', change: 'free', unsealed: true }),
@@ -152,9 +167,18 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   // Not in the standard's table for private keys, but many programs ask the private half for it.
   row('EC_POINT', 'bytes', ['private'], { keyTypes: CURVES, set: ['create'], default: 'empty' }),
 
+  ...(['PRIME', 'BASE'] as const).map((name) => domainRow(name, PRIME_FIELD)),
+  domainRow('SUBPRIME', WITH_SUBPRIME),
+  ...(['PRIME', 'BASE'] as const).map((name) => givenRow(name, PRIME_FIELD)),
+  givenRow('SUBPRIME', WITH_SUBPRIME),
+  row('PRIME_BITS', 'ulong', ['domain'], { set: ['generate'], needed: ['generate'] }),
+  row('SUBPRIME_BITS', 'ulong', ['domain'], { keyTypes: WITH_SUBPRIME, set: ['generate'] }),
+  row('VALUE', 'bytes', ['public'], { keyTypes: PRIME_FIELD, set: ['create'], needed: ['create'] }),
+  row('VALUE_BITS', 'ulong', ['private'], { keyTypes: [CKK.DH], set: ['generate'] }),
+
   row('VALUE', 'bytes', ['secret'], { material: true, set: ['create'], needed: ['create'] }),
   row('VALUE', 'bytes', ['private'], {
-    keyTypes: CURVES,
+    keyTypes: [...CURVES, ...PRIME_FIELD],
     material: true,
     set: ['create'],
     needed: ['create'],

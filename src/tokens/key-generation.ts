@@ -3,10 +3,10 @@ import { SidekeyError } from '../errors.ts';
 import { encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
 import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
-import { isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
+import { hasDomainParameters, isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
 import { findMechanism } from './key-use.ts';
-import { buildAttributes, identify, publicComponents } from './object-template.ts';
-import { checkKeyLength, draftKey, keep, type Maker } from './object-maker.ts';
+import { addComponents, buildAttributes, identify, publicComponents } from './object-template.ts';
+import { checkKeyLength, draftKey, draftPlain, keep, type Maker } from './object-maker.ts';
 import type { MadeKey, Mechanism, NewKey, Template } from './ports.ts';
 import type { TokenObject } from './token-object.ts';
 
@@ -14,10 +14,15 @@ import type { TokenObject } from './token-object.ts';
 export type Check = (attributes: AttributeMap) => void;
 
 /** What the keeper must know to generate: taken from the template that has it. */
-const PARAMETERS: readonly number[] = [CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS];
+const PARAMETERS: readonly number[] = [
+  ...[CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS],
+  ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.PRIME_BITS, CKA.SUBPRIME_BITS],
+];
+/** And from a pair's private template. */
+const PRIVATE_PARAMETERS: readonly number[] = [CKA.VALUE_BITS];
 
-function parametersOf(attributes: AttributeMap): { type: number; value: Buffer }[] {
-  return PARAMETERS.flatMap((type) => {
+function parametersOf(attributes: AttributeMap, types = PARAMETERS): { type: number; value: Buffer }[] {
+  return types.flatMap((type) => {
     const value = attributes.get(type);
     return value === undefined ? [] : [{ type, value }];
   });
@@ -82,6 +87,31 @@ export async function generateKey(
   return object;
 }
 
+/** CKO_DOMAIN_PARAMETERS: no key, and nothing secret. */
+export async function generateDomain(
+  domain: Domain,
+  maker: Maker,
+  mechanism: Mechanism,
+  template: AttributeMap,
+  check: Check,
+): Promise<TokenObject> {
+  const keyType = madeType(domain, maker.token.id, mechanism.type, MECHANISM_FLAG.GENERATE, template);
+  const objectClass = CKO.DOMAIN_PARAMETERS;
+  if (!hasDomainParameters(keyType))
+    throw new SidekeyError('mechanism_invalid', 'this mechanism makes no domain parameters');
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  check(attributes);
+  addComponents(attributes, await domain.keeper.generateDomain(mechanism, parametersOf(attributes)));
+  const draft = await draftPlain(domain, maker, attributes, {
+    origin: 'generate',
+    mechanism: mechanism.type,
+  });
+  const [object] = await keep(domain, maker, [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
+  return object;
+}
+
 const RSA_F4 = Buffer.from([1, 0, 1]);
 
 function buildHalf(
@@ -117,13 +147,15 @@ export async function generatePair(
   const open = buildHalf(CKO.PUBLIC_KEY, keyType, templates.public, check);
   const hidden = buildHalf(CKO.PRIVATE_KEY, keyType, templates.private, check);
   if (keyType === CKK.RSA && !open.has(CKA.PUBLIC_EXPONENT)) open.set(CKA.PUBLIC_EXPONENT, RSA_F4);
-  const parameters = parametersOf(open);
+  const parameters = [...parametersOf(open), ...parametersOf(hidden, PRIVATE_PARAMETERS)];
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
   if (open.has(CKA.EC_PARAMS)) hidden.set(CKA.EC_PARAMS, open.get(CKA.EC_PARAMS) ?? Buffer.alloc(0));
   const secret = await draftKey(domain, maker, hidden, from, (key) =>
     domain.keeper.generate(key, mechanism, parameters),
   );
-  const components = publicComponents(hidden);
+  const components = publicComponents(
+    new Map(secret.components?.map(({ type, value }) => [type, value] as const)),
+  );
   for (const { type, value } of components) open.set(type, value);
   open.set(CKA.PUBLIC_KEY_INFO, hidden.get(CKA.PUBLIC_KEY_INFO) ?? Buffer.alloc(0));
   const shown = await draftKey(domain, maker, open, from, (key) =>

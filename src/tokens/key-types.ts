@@ -7,7 +7,13 @@ import { CKK, CKM } from './cryptoki.ts';
 /** In the keeper's table: a mechanism that takes the value of any secret key. */
 const ANY_SECRET = 0x7fff_ffff;
 
-const PAIRS: readonly number[] = [CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
+/** With domain parameters: those of a prime field, which may be objects of their own. */
+const PRIME_FIELD: readonly number[] = [CKK.DSA, CKK.DH, CKK.X9_42_DH];
+const PAIRS: readonly number[] = [CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY, ...PRIME_FIELD];
+
+export function hasDomainParameters(keyType: number): boolean {
+  return PRIME_FIELD.includes(keyType);
+}
 
 /** Whether keys of this type are pairs, not secret keys. */
 export function isPairType(keyType: number): boolean {
@@ -28,11 +34,11 @@ export interface SecretKeyType {
   readonly generatedBy?: number;
 }
 
-const hmac = (type: number, one: number, general: number, generatedBy: number): SecretKeyType => ({
+const hmac = (type: number, one: number, general: number, generatedBy?: number): SecretKeyType => ({
   type,
   cellType: CKK.GENERIC_SECRET,
   mechanisms: [one, general],
-  generatedBy,
+  ...(generatedBy === undefined ? {} : { generatedBy }),
 });
 
 const ROWS: readonly SecretKeyType[] = [
@@ -54,6 +60,11 @@ const ROWS: readonly SecretKeyType[] = [
   hmac(CKK.SHA3_256_HMAC, 0x2b1, 0x2b2, 0x2b3),
   hmac(CKK.SHA3_384_HMAC, 0x2c1, 0x2c2, 0x2c3),
   hmac(CKK.SHA3_512_HMAC, 0x2d1, 0x2d2, 0x2d3),
+  hmac(CKK.BLAKE2B_160_HMAC, 0x400d, 0x400e, 0x4010),
+  hmac(CKK.BLAKE2B_256_HMAC, 0x4012, 0x4013, 0x4015),
+  hmac(CKK.BLAKE2B_384_HMAC, 0x4017, 0x4018, 0x401a),
+  hmac(CKK.BLAKE2B_512_HMAC, 0x401c, 0x401d, 0x401f),
+  hmac(CKK.MD5_HMAC, 0x211, 0x212),
 ];
 
 const BY_TYPE = new Map(ROWS.map((row) => [row.type, row]));

@@ -2,16 +2,16 @@
 import { SidekeyError } from '../errors.ts';
 import type { AttributeMap } from './attribute-value.ts';
 import { encodeUlong, readBool, readUlong } from './attribute-value.ts';
-import type { Origin } from './attributes.ts';
+import { findRow, type Origin } from './attributes.ts';
 import { checkSameToken } from './caller.ts';
 import { CKA, CKO } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import { findSecretType } from './key-types.ts';
 import { addComponents, addProvenance } from './object-template.ts';
-import type { ClientId, MadeKey, NewKey } from './ports.ts';
+import type { ClientId, MadeKey, NewKey, Template } from './ports.ts';
 import { writeSessionNote } from './session-objects.ts';
 import type { TokenRow } from './store-port.ts';
-import { classOf, has, type TokenObject } from './token-object.ts';
+import { classOf, has, keyTypeOf, kindOf, type TokenObject } from './token-object.ts';
 
 /** For whom: the session that a session object dies with; null for the agent itself, which makes token objects only. */
 export interface Maker {
@@ -33,6 +33,8 @@ export type Make = (key: NewKey) => Promise<MadeKey>;
 export interface Draft {
   readonly object: Omit<TokenObject, 'handle'>;
   readonly cell: bigint | null;
+  /** What the keeper says of the key aloud. */
+  readonly components?: Template;
 }
 
 /** The keeper knows what came out; a size that its type cannot have is refused before anybody sees the key. */
@@ -55,13 +57,27 @@ function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, fr
   return { handle: 0, tokenId: maker.token.id, uniqueId, attributes, blob: null, createdAt, session };
 }
 
-/** MODULUS_BITS of a public key follows from the modulus, whatever a template said. */
-function addModulusBits(attributes: Map<number, Buffer>): void {
-  const modulus = attributes.get(CKA.MODULUS);
-  if (modulus === undefined || readUlong(attributes, CKA.CLASS) !== CKO.PUBLIC_KEY) return;
-  const hex = modulus.toString('hex').replace(/^0+/, '');
+/** Of a big integer. */
+function bitsOf(number: Buffer): number {
+  const hex = number.toString('hex').replace(/^0+/, '');
   const first = parseInt(hex[0] ?? '0', 16);
-  attributes.set(CKA.MODULUS_BITS, encodeUlong(Math.max(0, hex.length - 1) * 4 + (32 - Math.clz32(first))));
+  return Math.max(0, hex.length - 1) * 4 + (32 - Math.clz32(first));
+}
+
+const LENGTHS: readonly (readonly [number: number, bits: number])[] = [
+  [CKA.MODULUS, CKA.MODULUS_BITS],
+  [CKA.PRIME, CKA.PRIME_BITS],
+  [CKA.SUBPRIME, CKA.SUBPRIME_BITS],
+];
+
+/** Lengths of numbers follow from the numbers, whatever a template said. */
+function addBitLengths(attributes: Map<number, Buffer>): void {
+  const object = { attributes };
+  for (const [number, bits] of LENGTHS) {
+    const value = attributes.get(number);
+    if (value === undefined || findRow(bits, kindOf(object), keyTypeOf(object)) === null) continue;
+    attributes.set(bits, encodeUlong(bitsOf(value)));
+  }
 }
 
 /** Curves of FIPS 186-5 and SP 800-186 by the DER of their identifiers: P-224 to P-521, Ed25519, Ed448. */
@@ -94,7 +110,7 @@ export async function draftKey(
   const made = await make(await domain.cells.newKey(maker.token, object, object.session?.client ?? null));
   try {
     addComponents(attributes, made.components);
-    addModulusBits(attributes);
+    addBitLengths(attributes);
     checkCurve(domain, maker, attributes);
     checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
     if (object.session === null && made.blob === null)
@@ -104,16 +120,17 @@ export async function draftKey(
     throw error;
   }
   const session = object.session === null ? null : { ...object.session, cell: made.cell };
-  return { object: { ...object, blob: made.blob, session }, cell: made.cell };
+  return { object: { ...object, blob: made.blob, session }, cell: made.cell, components: made.components };
 }
 
-/** A certificate or data object. */
+/** A certificate, data or domain parameters. */
 export async function draftPlain(
   domain: Domain,
   maker: Maker,
   attributes: Map<number, Buffer>,
   from: Provenance,
 ): Promise<Draft> {
+  addBitLengths(attributes);
   const object = start(domain, maker, attributes, from);
   return { object: await sealValue(domain, maker.token, object), cell: null };
 }

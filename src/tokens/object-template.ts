@@ -16,9 +16,9 @@ import {
 import type { AttributeRow, ObjectKind, Origin } from './attributes.ts';
 import { findRow, rowsOf } from './attributes.ts';
 import { CKA, CKK, CKO, UNAVAILABLE } from './cryptoki.ts';
-import { isPairType } from './key-types.ts';
+import { hasDomainParameters, isPairType } from './key-types.ts';
 import type { Template } from './ports.ts';
-import { has, keyTypeOf, kindOf, kindOfClass, type TokenObject } from './token-object.ts';
+import { has, isKey, keyTypeOf, kindOf, kindOfClass, type TokenObject } from './token-object.ts';
 
 export interface NewObject {
   readonly origin: Origin;
@@ -56,7 +56,7 @@ export function identify(
   const kind = kindOfClass(objectClass);
   if (kind === null)
     throw new SidekeyError('attribute_value_invalid', `class ${objectClass} is not supported`);
-  if (objectClass < CKO.PUBLIC_KEY) return { objectClass, keyType: null, kind };
+  if (kind === 'data' || kind === 'certificate') return { objectClass, keyType: null, kind };
   const keyType = agree(template, CKA.KEY_TYPE, implied.keyType);
   if (keyType === null) throw new SidekeyError('template_incomplete', 'CKA_KEY_TYPE is missing');
   if (!(Object.values(CKK) as number[]).includes(keyType))
@@ -80,7 +80,7 @@ function agree(template: AttributeMap, type: number, implied: number | undefined
 }
 
 function checkPairing(kind: ObjectKind, keyType: number): void {
-  if ((kind === 'secret') === isPairType(keyType))
+  if (kind === 'domain' ? !hasDomainParameters(keyType) : (kind === 'secret') === isPairType(keyType))
     throw new SidekeyError('template_inconsistent', 'CKA_CLASS and CKA_KEY_TYPE do not belong together');
 }
 
@@ -162,7 +162,7 @@ export function addProvenance(
   if (!attributes.has(CKA.KEY_TYPE)) return;
   const { mechanism, bases } = details;
   if (origin !== 'copy') attributes.set(CKA.LOCAL, encodeBool(origin === 'generate'));
-  if (origin !== 'copy')
+  if (origin !== 'copy' && isKey({ attributes }))
     attributes.set(CKA.KEY_GEN_MECHANISM, mechanism === undefined ? UNAVAILABLE : encodeUlong(mechanism));
   if (!attributes.has(CKA.SENSITIVE)) return;
   const always = (type: number): boolean =>
@@ -234,10 +234,14 @@ export function matches(attributes: AttributeMap, template: Iterable<readonly [n
   return true;
 }
 
-/** A new key's public components for its public object. */
+const PUBLIC_COMPONENTS: readonly number[] = [
+  ...[CKA.MODULUS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.EC_POINT],
+  ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.VALUE],
+];
+
+/** A key's public components among its attributes, or among what the keeper says of it. CKA_VALUE is a public key's: of others no attribute. */
 export function publicComponents(attributes: AttributeMap): { type: number; value: Buffer }[] {
-  const types = [CKA.MODULUS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.EC_POINT];
-  return types.flatMap((type) => {
+  return PUBLIC_COMPONENTS.flatMap((type) => {
     const value = attributes.get(type);
     return value === undefined || value.length === 0 ? [] : [{ type, value }];
   });

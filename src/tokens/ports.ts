@@ -144,6 +144,8 @@ export interface Keeper {
   noteClient(client: ClientId, note: Buffer): Promise<void>;
   cells(): Promise<CellSeen[]>;
   generate(key: NewKey, mechanism: Mechanism, template: Template): Promise<MadeKey>;
+  /** CKA_PRIME, CKA_BASE and, of DSA and X9.42, CKA_SUBPRIME. */
+  generateDomain(mechanism: Mechanism, template: Template): Promise<Template>;
   /** Components in the clear (a public key, or bytes on their way from a provider): secret ones are wiped after sending. */
   importComponents(key: NewKey, components: Template): Promise<MadeKey>;
   /** The material that a routed create brought, with further (public) components. */

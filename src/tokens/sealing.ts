@@ -32,10 +32,15 @@ const MADE: readonly number[] = [
   CKA.VALUE_LEN,
   CKA.CHECK_VALUE,
   CKA.PUBLIC_KEY_INFO,
+  CKA.PRIME,
+  CKA.SUBPRIME,
+  CKA.BASE,
+  // Of a public key, whose seal has it inside. Secret ones are no attributes; of data it is what is sealed.
+  CKA.VALUE,
 ];
 
 function isBound(type: number, object: Sealable): boolean {
-  if (MADE.includes(type) || type === CKA.VALUE) return false;
+  if (MADE.includes(type)) return false;
   return findRow(type, kindOf(object), keyTypeOf(object))?.unsealed !== true;
 }
 

@@ -33,7 +33,14 @@ export const FIRST_SESSION_HANDLE = 2 ** 40;
 /** Above every session handle, which has 48 random bits. */
 export const FIRST_PUBLIC_HANDLE = 2 ** 51;
 
-const KINDS: readonly ObjectKind[] = ['data', 'certificate', 'public', 'private', 'secret'];
+const KINDS: Readonly<Record<number, ObjectKind>> = {
+  [CKO.DATA]: 'data',
+  [CKO.CERTIFICATE]: 'certificate',
+  [CKO.PUBLIC_KEY]: 'public',
+  [CKO.PRIVATE_KEY]: 'private',
+  [CKO.SECRET_KEY]: 'secret',
+  [CKO.DOMAIN_PARAMETERS]: 'domain',
+};
 
 /** Of objects that nobody makes: see facts.ts. */
 const FACTS: Readonly<Record<number, ObjectKind>> = {

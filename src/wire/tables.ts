@@ -20,7 +20,7 @@ export const LIMITS = {
   findMax: 4096,
   bindMechanismsMax: 64,
   deadlineMs: 10000,
-  generateDeadlineMs: 60000,
+  generateDeadlineMs: 180000,
 } as const;
 
 /** Set in the type of a reply. */
@@ -62,6 +62,7 @@ export const MESSAGES = {
   resident_check: { number: 0x002c, from: 'module', to: 'agent', material: 'none' },
   resident_operate: { number: 0x002d, from: 'module', to: 'agent', material: 'none' },
   password_key: { number: 0x002e, from: 'module', to: 'agent', material: 'in' },
+  generate_domain: { number: 0x0030, from: 'module', to: 'agent', material: 'none' },
   resolve: { number: 0x0040, from: 'keeper', to: 'agent', material: 'none' },
   client_opened: { number: 0x0041, from: 'keeper', to: 'agent', material: 'none' },
   client_closed: { number: 0x0042, from: 'keeper', to: 'agent', material: 'none' },

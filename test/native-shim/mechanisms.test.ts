@@ -51,11 +51,15 @@ A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB; of AES-CCM in 
 Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their parity bits; it gives those that it makes odd parity. Under one key it should see
 far less than 32 GiB (SP 800-67).
 A derived key has at most 4096 bytes. PBKDF2 takes a password of 1 to 4096 bytes and as many iterations as make 10 million runs of its PRF.
-The PRF of TLS 1.2 takes SHA-1, SHA-2 and SHA-3, and about 1000 bytes of label, randoms and context; that of TLS 1.0 and 1.1 is not there. CKM_TLS_MAC takes up to 512 bytes.
+The PRF of TLS 1.2 takes SHA-1, SHA-2 and SHA-3, and about 1000 bytes of label, randoms and context; that of TLS 1.0 and 1.1 only the legacy mechanisms have (CKM_TLS_PRF is no hash for the others). CKM_TLS_MAC takes up to 512 bytes. SSL 3.0 is not there.
 SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fields of 2 KiB in all and 15 keys beside the first.
-RSA keys of up to 8192 bits are imported and used; those that are made here have at most 4096. What CKM_ECDH_AES_KEY_WRAP makes begins with an uncompressed point, without the
+RSA keys have up to 8192 bits. One of 4096 takes a second or two to make, one of 8192 about 20 seconds and sometimes more than a minute; after three minutes the
+search ends and CKR_FUNCTION_FAILED is what the caller gets. What CKM_ECDH_AES_KEY_WRAP makes begins with an uncompressed point, without the
 head of an OCTET STRING.
-Of BLAKE2b there is the form with 512 bits (OpenSSL 3.0 has no other).
+Of BLAKE2b there is the digest with 512 bits (OpenSSL 3.0 has no other) and each keyed form, which takes keys of 1 to 64 bytes. CKM_AES_MAC and CKM_DES3_MAC are safe only where all messages have one length, and refuse empty ones.
+DSA and DH: primes of 1024 (DSA and X9.42 with a subprime of at least 160 bits) to 8192 bits are imported and used, from 2048 on are keys made. CKM_DSA_PARAMETER_GEN and CKM_X9_42_DH_PARAMETER_GEN search for 2048 or 3072 bits, CKM_DH_PKCS_PARAMETER_GEN
+gives the groups of RFC 7919, of 2048, 3072, 4096, 6144 or 8192 bits. Parameters are checked (1 < base < p - 1; the subprime is prime, divides p - 1 and is the base's order; public values lie in its subgroup); that p itself is prime is not. A derived secret has the
+length of the prime. Of X9.42's KDFs there is CKD_SHA1_KDF_CONCATENATE. Its hybrid and MQV derivations are not there.
 Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
 CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
 

@@ -147,6 +147,9 @@ export class FakeKeeper implements Keeper {
       : ([[CKA.VALUE, randomBytes(length)]] as [number, Buffer][]);
     return this.#make(key, new Map(made));
   }
+  generateDomain(): Promise<never> {
+    return Promise.reject(new Error('not in this test'));
+  }
   importComponents(key: NewKey, components: Template): Promise<MadeKey> {
     return this.#make(key, new Map(components.map(({ type, value }) => [type, Buffer.from(value)])));
   }

@@ -95,6 +95,6 @@ same(s.value(unwrap(both, private, s.give('WrapKey', both, UL(public), UL(target
 stored = UL()
 s('CopyObject', UL(private), *s.template({TOKEN: True}), c.byref(stored))
 same(s.run('Sign', mechanism(SHA256_PKCS), stored.value, b'data'), signature, 'is stored and opened again')
-refuses(SIZE, lambda: pair(RSA_GEN, {0x121: 8192}, {}), 'is not made here')
+refuses(SIZE, lambda: pair(RSA_GEN, {0x121: 8200}, {}), 'a longer one is not made')
 refuses(SIZE, lambda: s.create({CLASS: PUBLIC, KEY_TYPE: RSA, TOKEN: False, 0x120: b'\xff' * 1025, 0x122: b'\1\0\1'}), 'nothing longer')
 done()

@@ -1,4 +1,4 @@
-/** generate_key, password_key, generate_key_pair, wrap_key, unwrap_key, derive_key. */
+/** generate_key, generate_domain, password_key, generate_key_pair, wrap_key, unwrap_key, derive_key. */
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
@@ -11,7 +11,7 @@ import { onlyLength } from '../key-types.ts';
 import { recordedUse, type EachUse } from '../each-use.ts';
 import { checkCreation, demandUse } from '../key-access.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
-import { generateKey, generatePair } from '../key-generation.ts';
+import { generateDomain, generateKey, generatePair } from '../key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../object-template.ts';
 import { draftKey, draftPlain, keep, type Make, type Provenance } from '../object-maker.ts';
 import type { Mechanism } from '../ports.ts';
@@ -40,6 +40,20 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
     checkCreation(domain, caller, a),
   );
   domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  return replyHandle(object);
+};
+
+/** C_GenerateKey of domain parameters. */
+export const handleGenerateDomain: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const object = await generateDomain(domain, makerOf(caller), mechanism, template, (a) =>
+    checkCreation(domain, caller, a),
+  );
+  domain.audit.object('object-created', caller.client.peer, caller.token, object);
   return replyHandle(object);
 };
 
@@ -251,9 +265,14 @@ function inheritSecrecy(bases: readonly TokenObject[], template: Map<number, Buf
 /** Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the others are given to the caller. */
 const TLS_KEY_PARTS = 4;
 
+const TLS_BLOCKS: readonly number[] = [
+  CKM.TLS12_KEY_AND_MAC_DERIVE,
+  CKM.TLS12_KEY_SAFE_DERIVE,
+  CKM.TLS_KEY_AND_MAC_DERIVE,
+];
+
 function isTlsKey({ type, params }: Mechanism): boolean {
-  const isBlock = type === CKM.TLS12_KEY_AND_MAC_DERIVE || type === CKM.TLS12_KEY_SAFE_DERIVE;
-  return isBlock && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
+  return TLS_BLOCKS.includes(type) && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
 }
 
 /** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret. */

@@ -3,6 +3,7 @@ import type { MessageName } from '../../wire/tables.ts';
 import type { Handler } from './handler.ts';
 import {
   handleDeriveKey,
+  handleGenerateDomain,
   handleGenerateKey,
   handleGenerateKeyPair,
   handlePasswordKey,
@@ -55,6 +56,7 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map(
     resident_check: handleResidentCheck,
     resident_operate: handleResidentOperate,
     password_key: handlePasswordKey,
+    generate_domain: handleGenerateDomain,
     resolve: handleResolve,
   } satisfies Partial<Record<MessageName, Handler>>),
 );

@@ -1,0 +1,150 @@
+"""What only old programs ask for: TLS 1.0 and 1.1, MD5, MACs of triple DES, RSA keys by X9.31. Published vectors and refusals."""
+import hashlib
+import hmac
+
+from cryptoki import *
+
+MASTER, KEYS, MASTER_DH, PRF = 0x375, 0x376, 0x377, 0x378
+PARAM, SIZE, RANGE, TYPE, SIG, SIG_RANGE, VALUE_INVALID, INVALID = 0x71, 0x62, 0x21, 0x63, 0xc0, 0xc1, 0x13, 0x70
+DES3, DES2 = 0x15, 0x14
+h = bytes.fromhex
+s = open_session()
+
+
+def half(name, secret, seed, length):
+    out, a = b'', seed
+    while len(out) < length:
+        a = hmac.new(secret, a, name).digest()
+        out += hmac.new(secret, a + seed, name).digest()
+    return out[:length]
+
+
+def prf(secret, label, seed, length):
+    """RFC 2246, 5"""
+    n = (len(secret) + 1) // 2
+    both = half('md5', secret[:n], label + seed, length), half('sha1', secret[-n:], label + seed, length)
+    return bytes(a ^ b for a, b in zip(*both))
+
+
+class Randoms(c.Structure):
+    _fields_ = [('client', P), ('client_len', UL), ('server', P), ('server_len', UL)]
+
+
+class Out(c.Structure):
+    _fields_ = [('keys', UL * 4), ('iv', P * 2)]
+
+
+def randoms(client, server):
+    return (Randoms, Randoms(pointer(client), len(client), pointer(server), len(server)))
+
+
+def master(number, client, server, version=None):
+    return mechanism(number, struct(randoms(client, server), (P, version)))
+
+
+def keys(base, client, server, mac, key, iv, attributes, room=16):
+    out, buffers = Out(), [c.create_string_buffer(room) for _ in range(2)]
+    out.iv = (P * 2)(*(c.cast(buffer, P) for buffer in buffers))
+    m = mechanism(KEYS, struct(mac, key, iv, (BYTE, False), randoms(client, server), (P, c.cast(c.pointer(out), P))))
+    s('DeriveKey', m, UL(base), *s.template({CLASS: SECRET, TOKEN: False, **attributes}), None)
+    return list(out.keys), [buffer.raw[:iv // 8] for buffer in buffers]
+
+
+def prf_of(key, label, seed, length):
+    buffer, size = c.create_string_buffer(max(length, 1)), UL(length)
+    m = mechanism(PRF, struct(seed, label, (P, c.cast(buffer, P)), (P, c.cast(c.pointer(size), P))))
+    s('DeriveKey', m, UL(key), None, UL(0), None)
+    return buffer.raw[:length]
+
+
+OPEN = {'_103': False, '_162': True}
+# NIST's CAVS 11.1 for SP 800-135: TLS 1.0/1.1, count 0
+PRE = h('bded7fa5c1699c010be23dd06ada3a48349f21e5f86263d512c0c5cc379f0e780ec55d9844b2f1db02a96453513568d0')
+SERVER = h('135e4d557fdf3aa6406d82975d5c606a9734c9334b42136e96990fbd5358cdb2')
+CLIENT = h('e5acaf549cd25c22d964c0d930fa4b5261d2507fad84c33715b7b9a864020693')
+WANTED = h('2f6962dfbc744c4b2138bb6b3d33054c5ecc14f24851d9896395a44ab3964efc2090c5bf51a0891209f46c1e1e998f62')
+pre = s.secret(GENERIC, PRE, **OPEN)
+made = s.derive(master(MASTER, CLIENT, SERVER), pre, {DERIVE: True})
+same(s.value(made), WANTED, 'the master secret: NIST CAVS, SP 800-135')
+same(prf_of(pre, b'master secret', CLIENT + SERVER, 48), WANTED, 'CKM_TLS_PRF: the same')
+same(s.value(s.derive(master(MASTER_DH, CLIENT, SERVER), pre, {})), WANTED, 'of a secret that was agreed on')
+version = c.create_string_buffer(2)
+s.derive(master(MASTER, CLIENT, SERVER, c.cast(version, P)), pre, {})
+same(version.raw, PRE[:2], 'the version in the pre-master secret')
+agreed = s.secret(GENERIC, bytes(range(100)))
+same(s.value(s.derive(master(MASTER_DH, CLIENT, SERVER), agreed, {})), prf(bytes(range(100)), b'master secret', CLIENT + SERVER, 48), 'of 100 bytes')
+for length in (1, 12, 48, 4096):
+    same(prf_of(made, b'client finished', CLIENT + SERVER[:4], length), prf(WANTED, b'client finished', CLIENT + SERVER[:4], length), 'the PRF: %d bytes' % length)
+odd = s.secret(GENERIC, bytes(range(51)))
+same(prf_of(odd, b'l', b's', 40), prf(bytes(range(51)), b'l', b's', 40), 'of a secret of odd length')
+same(prf_of(odd, b'', b's', 20), prf(bytes(range(51)), b'', b's', 20), 'without a label')
+before = len(s.find({TOKEN: False}))
+prf_of(made, b'l', b's', 20)
+same(len(s.find({TOKEN: False})), before, 'nothing stays of it')
+
+# CAVS: the key block of the same session, which had other randoms
+CLIENT, SERVER = (h('d58a7b1cd4fedaa232159df652ce188f9d997e061b9bf48e83b62990440931f6'),
+                  h('67267e650eb32444119d222a368c191af3082888dc35afe8368e638c828874be'))
+block = h('3088825988e77fce68d19f756e18e43eb7fe672433504feaf99b3c503d9091b164f166db301d70c9fc0870b4a94563907bee1a61fb786cb717576890bcc51cb9'
+          'ead97e01d0a2fea99c953377b195205ff07b369589178796edc963fd80fdbe518a2fc1c35c18ae8d')
+handles, ivs = keys(made, CLIENT, SERVER, 160, 128, 128, {KEY_TYPE: AES})
+same(b''.join(map(s.value, handles)) + b''.join(ivs), block, 'the key block: NIST CAVS')
+same([s.value(x, KEY_TYPE)[0] for x in handles], [GENERIC, GENERIC, AES, AES], 'MAC secrets are generic')
+same(s.run('Encrypt', mechanism(0x1082, ivs[0]), handles[2], bytes(16)),
+     s.run('Encrypt', mechanism(0x1082, block[-32:-16]), s.secret(AES, block[40:56]), bytes(16)), 'and its keys encipher')
+before = len(s.find({TOKEN: False}))
+for attributes in ({KEY_TYPE: DES3}, {KEY_TYPE: AES, VALUE_LEN: 16}):
+    refuses(SIZE, lambda: keys(made, CLIENT, SERVER, 160, 256, 128, attributes), 'a key that does not fit')
+same(len(s.find({TOKEN: False})), before, 'and what was made before it is gone')
+
+refuses(SIZE, lambda: s.derive(master(MASTER, CLIENT, SERVER), agreed, {}), 'a pre-master secret of 100 bytes')
+refuses(PARAM, lambda: s.derive(master(MASTER_DH, CLIENT, SERVER, c.cast(version, P)), pre, {}), 'no version in what was agreed on')
+refuses(PARAM, lambda: s.derive(mechanism(MASTER, struct(randoms(CLIENT, SERVER), (P, None), 0x250)), pre, {}), 'no hash here')
+refuses(PARAM, lambda: s.derive(mechanism(0x3e0, struct(randoms(CLIENT, SERVER), (P, None), PRF)), pre, {}), 'nor the old PRF in TLS 1.2')
+for number in (0x3d9, 0x3e5):
+    refuses(PARAM, lambda: s.derive(mechanism(number, struct(PRF, b'label', randoms(CLIENT, SERVER), (P, None), 0)), pre, {VALUE_LEN: 16}), 'by no door')
+refuses(PARAM, lambda: s('SignInit', mechanism(0x3e4, struct(PRF, 12, 1)), UL(pre)), 'nor in a Finished message')
+for length in (0, 4097):
+    refuses(SIZE, lambda: prf_of(pre, b'l', b's', length), 'a PRF of %d bytes' % length)
+refuses(PARAM, lambda: prf_of(pre, b'l', b's' * 5000, 10), 'more seed than there is room for')
+refuses(PARAM, lambda: s('DeriveKey', mechanism(PRF, struct(b's', b'l', (P, None), (P, None))), UL(pre), None, UL(0), None), 'no place for it')
+refuses(TYPE, lambda: prf_of(s.secret(AES, bytes(16)), b'l', b's', 10), 'of a key of AES')
+
+# RFC 1321, A.5; RFC 2202, 2
+s('DigestInit', mechanism(0x210))
+same(s.give('Digest', b'abc', UL(3)), h('900150983cd24fb0d6963f7d28e17f72'), 'MD5: RFC 1321')
+for key_type in (GENERIC, 0x27):
+    key = s.secret(key_type, b'Jefe\0\0\0\0')
+    text = b'what do ya want for nothing?'
+    same(s.run('Sign', mechanism(0x211), key, text), h('750c783e6ab0b503eaa86e310a5db738'), 'HMAC-MD5: RFC 2202, 2')
+    same(s.run('Sign', mechanism(0x212, struct(5)), key, text), h('750c783e6a'), 'five bytes of it')
+
+# FIPS 113, appendix 2: with three keys that are one, triple DES is DES
+des = s.secret(DES3, h('0123456789abcdef') * 3)
+text = b'7654321 Now is the time for '
+whole = h('f1d30f6849312ca4')
+same(s.run('Sign', mechanism(0x134), des, text), whole[:4], 'DES3_MAC: FIPS 113')
+for size in range(1, 9):
+    m = mechanism(0x135, struct(size))
+    same(s.run('Sign', m, des, text), whole[:size], 'DES3_MAC_GENERAL: %d bytes' % size)
+    s.verify(m, des, text, whole[:size])
+two = s.secret(DES2, h('0123456789abcdef') * 2)
+same(s.run('Sign', mechanism(0x135, struct(8)), two, text), whole, 'a key of CKK_DES2')
+s('SignInit', mechanism(0x134), UL(des))
+for at in range(0, len(text), 3):
+    s('SignUpdate', text[at:at + 3], UL(len(text[at:at + 3])))
+same(s.give('SignFinal'), whole[:4], 'in parts')
+refuses(SIG, lambda: s.verify(mechanism(0x134), des, text, bytes(4)), 'another code')
+refuses(SIG_RANGE, lambda: s.verify(mechanism(0x134), des, text, whole), 'a longer one')
+for size in (0, 9, 1 << 40):
+    refuses(PARAM, lambda: s('SignInit', mechanism(0x135, struct(size)), UL(des)), 'a code of %d bytes' % size)
+refuses(RANGE, lambda: s.run('Sign', mechanism(0x134), des, b''), 'of nothing')
+
+# X9.31 pairs
+BITS, EXPONENT, MODULUS = 0x121, 0x122, 0x120
+public, private = s.pair(0xa, {BITS: 2048, EXPONENT: b'\1\0\1'}, {})
+s.verify(mechanism(0x40), public, b'message', s.run('Sign', mechanism(0x40), private, b'message'))
+same(len(s.value(public, MODULUS)), 256, 'a pair by X9.31')
+for rv, bits, exponent in ((SIZE, 1024, b'\1\0\1'), (SIZE, 2304 + 8, b'\1\0\1'), (VALUE_INVALID, 2048, b'\3'), (VALUE_INVALID, 2048, b'\xff\xff')):
+    refuses(rv, lambda: s.pair(0xa, {BITS: bits, EXPONENT: exponent}, {}), 'X9.31: %d bits, an exponent of %s' % (bits, exponent.hex()))
+done()
