@@ -154,6 +154,10 @@ export class Domain {
     };
   }
 
+  watchProviders(): void {
+    for (const [name, provider] of this.#providers) provider.watch(() => this.tokens.providerChanged(name));
+  }
+
   providers(ask: boolean): Promise<ProviderStatus[]> {
     return providerStatus(this.#providers, this.observation.providers, ask);
   }
@@ -222,6 +226,7 @@ export class Agent {
     audit.record('agent-started', { pid: process.pid, config: config.file });
     await this.#domain.createMissingTokens();
     prepareControlFolder(config);
+    this.#domain.watchProviders();
     this.#link.start();
     await this.#api.listen(config.sockets.api, config.sockets.apiMode).catch((cause: unknown) => {
       const reason = cause instanceof Error ? cause.message : String(cause);

@@ -154,6 +154,18 @@ export class KeyLease {
     return held;
   }
 
+  /**
+   * Something may have changed at the service: an open key is asked for anew, after any opening that began before. A no wipes it; while nobody
+   * answers the lease goes on as it was.
+   */
+  recheck(): void {
+    const before = this.#opening ?? Promise.resolve();
+    const again = (): void => {
+      if (this.#held !== null) this.#renew('refresh').catch(() => undefined);
+    };
+    void before.then(again, again);
+  }
+
   #makeHeld(cell: CellId, freshUntil: number, endsAt: number, anyMs: number): Held {
     const part = RENEW_AFTER.from + this.#options.random() * (RENEW_AFTER.to - RENEW_AFTER.from);
     return { cell, freshUntil, endsAt, renewAt: freshUntil - anyMs * (1 - part) };

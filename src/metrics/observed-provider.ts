@@ -101,6 +101,7 @@ export function observeProvider(
         ({ ok }) => (ok ? 'ok' : 'provider_unreachable'),
       ),
     credentialSecondsLeft: () => provider.credentialSecondsLeft(),
+    watch: (changed) => provider.watch(changed),
     close: () => provider.close(),
   };
   return { provider: observed, record };

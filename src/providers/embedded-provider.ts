@@ -195,6 +195,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
       return (await opened.catch((error) => refuseBrokenSeal(name, error))).cell;
     },
     credentialSecondsLeft: () => null,
+    watch: () => undefined,
     async health() {
       try {
         (await readKek(options)).fill(0);

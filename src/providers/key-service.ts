@@ -25,6 +25,8 @@ export interface KeyService {
   readonly resident?: ResidentKeys;
   /** The KEK as others see it, for envelopes of Tink's; absent: this adapter has none. */
   readonly bare?: BareKek;
+  /** Calls `changed` soon after something changed at the service, as far as that tells; until close(). Absent: it tells nothing. */
+  readonly watch?: (changed: () => void) => void;
   /** Ends pools, timers and sessions within a second. */
   close(): Promise<void>;
 }

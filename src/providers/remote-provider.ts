@@ -39,6 +39,7 @@ export function createRemoteProvider(
     },
     health: () => service.health(),
     credentialSecondsLeft: () => service.credentialSecondsLeft?.() ?? null,
+    watch: (changed) => service.watch?.(changed),
     close: () => service.close(),
   };
 }

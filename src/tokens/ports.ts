@@ -227,6 +227,8 @@ export interface Provider {
   health(): Promise<{ ok: boolean; detail: string }>;
   /** Seconds that its credentials have left; null: it holds none, they do not end, or it cannot say. */
   credentialSecondsLeft(): number | null;
+  /** Calls `changed` when the service says that something changed there, where it does; until close(). */
+  watch(changed: () => void): void;
   close(): Promise<void>;
 }
 

@@ -171,6 +171,8 @@ export interface TokenService {
   rotateKeks(peer: Peer, token: string): Promise<TokenSummary>;
   /** Admin, or an event of the key service: the token's key and all it opened are wiped now; the next use asks the service. */
   wipeToken(peer: Peer | null, token: string): TokenSummary;
+  /** An event of a key service: every token key that is open under it is asked for anew, and wiped when the service says no. */
+  providerChanged(provider: string): void;
   leases(): LeaseSummary[];
   /** Both are recorded as acts of `peer`, and answer how many were wiped. */
   wipeLease(peer: Peer, id: string): number;

@@ -71,6 +71,12 @@ export class TokenKeys {
     this.#deps.wipeObjects(token.name, reason);
   }
 
+  /** The service of a KEK says that something changed there. */
+  recheck(provider: string): void {
+    for (const { serial, keks } of this.#deps.catalogue.all())
+      if (keks.some((kek) => kek.provider === provider)) this.#leases.get(serial)?.recheck();
+  }
+
   /** The token was initialized: this serial is nobody's any more. */
   forget(token: TokenRow): void {
     this.wipe(token, 'changed');

@@ -270,6 +270,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       onToken(domain, name, (token) => removeKek(domain, peer, token, provider)),
     rotateKeks: (peer, name) => onToken(domain, name, (token) => rotateKeks(domain, peer, token)),
     wipeToken: (peer, name) => wipeToken(domain, peer, name),
+    providerChanged: (provider) => domain.tokenKeys.recheck(provider),
     wipeLease: (peer, id) => wipeLease(domain, peer, id),
     wipeLeases: (peer) => wipeLeases(domain, peer),
     listNamedKeys: (peer, token) => named.list(peer, token),

@@ -300,6 +300,7 @@ export function createTokenDouble(): TokenDouble {
     removeKek: async () => summaryOf(0),
     rotateKeks: async () => summaryOf(0),
     wipeToken: () => summaryOf(0),
+    providerChanged: () => undefined,
     wipeLease: (_peer, id) => {
       const at = leases.indexOf(id);
       return at < 0 ? 0 : leases.splice(at, 1).length;

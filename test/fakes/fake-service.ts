@@ -5,6 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer, type ServerOptions } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 
 export interface FakeRequest {
@@ -28,6 +29,14 @@ export type Fault =
   | { readonly is: 'reply'; readonly reply: FakeReply }
   | { readonly is: 'delay'; readonly ms: number };
 
+type Upgrade = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
+
+export interface FakeServer {
+  readonly handle: Handler;
+  /** For WebSockets. */
+  readonly upgrade?: Upgrade;
+}
+
 export type Handler = (request: FakeRequest) => FakeReply | Promise<FakeReply>;
 
 const BIG = { 'content-type': 'application/json', 'content-length': '1000' };
@@ -41,6 +50,8 @@ export class FakeService {
   #port = 0;
   /** "POST /v1/..." of everything that came in, in order. */
   readonly seen: string[] = [];
+  /** For WebSockets. */
+  onUpgrade: Upgrade | null = null;
   /** The most that were open at once. */
   peakConnections = 0;
 
@@ -66,6 +77,7 @@ export class FakeService {
       this.peakConnections = Math.max(this.peakConnections, this.#sockets.size);
       socket.once('close', () => this.#sockets.delete(socket));
     });
+    if (this.onUpgrade) server.on('upgrade', this.onUpgrade);
     await new Promise<void>((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', done));
     this.#server = server;
     this.#port = (server.address() as AddressInfo).port;

@@ -1,15 +1,26 @@
-/** `node serve.ts KIND PORT [ARGUMENT]`: a fake service as a process of its own, for tests that block while a program runs. Says its port. */
+/** `node serve.ts KIND PORT [ARGUMENT]`: a fake service as a process of its own, for tests that block while a program runs. Says its port, and obeys lines. */
 import { readFileSync } from 'node:fs';
 import { FakeAwsKms } from './fake-aws-kms.ts';
 import { FakeAzure } from './fake-azure.ts';
 import { FakeGcpKms } from './fake-gcp-kms.ts';
-import { FakeService, type Handler } from './fake-service.ts';
+import { createInterface } from 'node:readline';
+import { FakeService, type FakeServer } from './fake-service.ts';
 import { FakeVault } from './fake-vault.ts';
+import { FakeVaultEvents } from './fake-vault-events.ts';
 
-function vault(): Handler {
+/** What a line on standard input has done. */
+type Orders = Readonly<Record<string, () => void>>;
+
+function vault(): FakeServer & { orders: Orders } {
   const fake = new FakeVault();
+  const events = new FakeVaultEvents(fake, 'kv-v2/data-write');
   fake.issue('hvs.operator');
-  return fake.handle;
+  const orders = {
+    deny: () => void (fake.behaviour.allows = false),
+    allow: () => void (fake.behaviour.allows = true),
+    event: () => events.publish('secret/data/sidekey'),
+  };
+  return { handle: fake.handle, upgrade: events.upgrade, orders };
 }
 
 /** The argument: a file with the service account's public key, or with the KEK itself. */
@@ -17,16 +28,20 @@ function readArgument(): string {
   return readFileSync(process.argv[4] ?? '', 'utf8');
 }
 
-const KINDS: Readonly<Record<string, () => Handler>> = {
+const KINDS: Readonly<Record<string, () => FakeServer & { orders?: Orders }>> = {
   vault,
-  'aws-kms': () => new FakeAwsKms().handle,
-  'gcp-kms': () => new FakeGcpKms(readArgument()).handle,
-  'azure-key-vault': () => new FakeAzure(readArgument()).handle,
+  'aws-kms': () => new FakeAwsKms(),
+  'gcp-kms': () => new FakeGcpKms(readArgument()),
+  'azure-key-vault': () => new FakeAzure(readArgument()),
 };
 
 const [kind = '', port = '0'] = process.argv.slice(2);
 const make = KINDS[kind];
 if (!make) throw new Error(`no fake "${kind}"`);
-const service = new FakeService(make());
+const fake = make();
+const service = new FakeService(fake.handle);
+service.onUpgrade = fake.upgrade ?? null;
+const { orders = {} } = fake;
+if (!process.stdin.closed) createInterface(process.stdin).on('line', (line) => orders[line]?.());
 await service.start(Number(port));
 process.stdout.write(`${service.port}\n`);

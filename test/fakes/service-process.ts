@@ -23,7 +23,7 @@ export class ServiceProcess {
 
   async start(): Promise<void> {
     const args = [join(import.meta.dirname, 'serve.ts'), this.#kind, `${this.#port}`, ...this.#arguments];
-    const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+    const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#child = child;
     const [line] = await once(createInterface(child.stdout), 'line');
     this.#port = Number(line);
@@ -36,6 +36,11 @@ export class ServiceProcess {
     const ended = once(child, 'exit');
     child.kill('SIGKILL');
     await ended;
+  }
+
+  /** One of the orders of serve.ts. */
+  tell(order: string): void {
+    this.#child?.stdin?.write(`${order}\n`);
   }
 
   /** It takes connections and answers nothing. */

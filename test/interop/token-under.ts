@@ -14,8 +14,8 @@ import {
 const LABEL = ['--token-label', 'remote'];
 
 /** `provider`: the YAML of one provider, indented by four, named "service". Its leases last a second. `more`: of the token. */
-export async function startUnder(t: Test, provider: string, more = ''): Promise<Instance> {
-  const token = `label: "remote"\n    provider: service\n    login: none\n    cache: { any: 1s }\n${more}`;
+export async function startUnder(t: Test, provider: string, more = '', cache = 'any: 1s'): Promise<Instance> {
+  const token = `label: "remote"\n    provider: service\n    login: none\n    cache: { ${cache} }\n${more}`;
   const instance = initInstance(t, {
     edit: (yaml) =>
       yaml

@@ -54,6 +54,7 @@ t.test(
     const provider: Provider = {
       ...{ name: 'aws', kind: 'aws-kms', bare: null, resident: null },
       credentialSecondsLeft: () => left,
+      watch: () => undefined,
       createDataKey: async () => ({ cell: 1n, wrapped: Buffer.alloc(1) }),
       openDataKey: async () => {
         time.ms += 30;

@@ -152,6 +152,42 @@ test('what is revoked by an event or the operator is wiped at once, and asked fo
   t.equal(await rig.outcome(), 'provider_refused');
 });
 
+test('an event of the key service ends what was revoked there, and nothing else', async (t) => {
+  const rig = await makeLeasingRig();
+  await rig.use();
+  rig.first.unwraps.length = 0;
+  rig.service.providerChanged('second');
+  await rig.time.advance(1);
+  t.equal(rig.first.unwraps.length, 0, 'of another service');
+  rig.service.providerChanged('first');
+  await rig.time.advance(1);
+  t.equal(rig.first.unwraps.length, 1, 'one question');
+  t.equal(await rig.outcome(), null, 'the key is good');
+  rig.first.is = 'down';
+  rig.service.providerChanged('first');
+  await rig.time.advance(1);
+  t.equal(await rig.outcome(), null, 'nobody answered: the lease goes on');
+  await rig.time.advance(SECOND);
+  Object.assign(rig.first, { is: 'refusing', latencyMs: 50 });
+  rig.service.providerChanged('first');
+  await rig.time.advance(60);
+  t.equal(rig.keeper.held.size, 0, 'wiped as soon as the service has said no');
+  t.equal(await rig.outcome(), 'provider_refused');
+});
+
+test('an event beside an opening that began before it is a question of its own', async (t) => {
+  const rig = await makeLeasingRig();
+  await rig.time.advance(30 * MINUTE);
+  rig.first.unwraps.length = 0;
+  rig.first.latencyMs = 100;
+  const use = rig.use();
+  await rig.time.advance(50);
+  rig.service.providerChanged('first');
+  await rig.time.advance(200);
+  await use;
+  t.equal(rig.first.unwraps.length, 2);
+});
+
 test('a restarted agent takes its token key over, with what was left of it', async (t) => {
   const rig = await makeLeasingRig({ offlineMs: MINUTE });
   await rig.use();

@@ -46,6 +46,8 @@ class FakeProvider implements Provider {
     return null;
   }
 
+  watch(): void {}
+
   async createDataKey(): Promise<{ cell: bigint; wrapped: Buffer }> {
     const value = randomBytes(32);
     const cipher = createCipheriv('aes256-wrap', this.#kek, Buffer.alloc(8, 0xa6));

@@ -37,8 +37,8 @@ export const serviceUrl = z
     'https, or http on loopback',
   );
 
-function tlsPaths(options: HttpOptions, deps: KeyServiceDeps): TlsPaths {
-  const at = (path: string | undefined) => (path === undefined ? null : deps.resolvePath(path));
+export function tlsPaths(options: HttpOptions, resolvePath: (path: string) => string): TlsPaths {
+  const at = (path: string | undefined) => (path === undefined ? null : resolvePath(path));
   return {
     ca: at(options['ca-file']),
     certificate: at(options['client-certificate-file']),
@@ -52,7 +52,7 @@ export interface Transport {
 }
 
 export function createTransport(options: HttpOptions, deps: KeyServiceDeps): Transport {
-  const http = new HttpClient({ tls: tlsPaths(options, deps) });
+  const http = new HttpClient({ tls: tlsPaths(options, deps.resolvePath) });
   const { clock, random } = deps;
   const { timeout: overallMs, 'try-timeout': tryMs } = options;
   return { http, caller: new ServiceCaller({ http, clock, random, timer: SYSTEM_TIMER, tryMs, overallMs }) };

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { SYSTEM_TIMER } from '../../clock.ts';
 import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
-import { createTransport } from '../http/http-options.ts';
+import { createTransport, tlsPaths } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import {
@@ -19,6 +19,7 @@ import {
 } from '../wrapped-key.ts';
 import type { BareKek } from '../../tokens/ports.ts';
 import { didNotOpen, VaultClient } from './vault-client.ts';
+import { VaultEvents, type VaultEventsOptions } from './vault-events.ts';
 import { vaultSchema, type VaultOptions } from './vault-options.ts';
 import { VaultResidentKeys } from './vault-resident-keys.ts';
 import { VaultSession } from './vault-session.ts';
@@ -119,6 +120,20 @@ class VaultKey {
   }
 }
 
+function eventsOptions(
+  options: VaultOptions,
+  { name, random, log, resolvePath }: KeyServiceDeps,
+  tokens: VaultSession,
+): VaultEventsOptions {
+  const { address, namespace = null, events } = options;
+  return {
+    ...{ what: name, address, namespace, tokens, random, log, timer: SYSTEM_TIMER },
+    type: events?.type ?? '*',
+    filter: events?.filter ?? null,
+    tls: tlsPaths(options, resolvePath),
+  };
+}
+
 export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeyService {
   const { name, log, clock, random, resolvePath } = deps;
   const { http, caller } = createTransport(options, deps);
@@ -134,6 +149,7 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
     log,
     resolvePath,
   });
+  let events: VaultEvents | null = null;
   const kek = new VaultKey(name, options, client, session);
   const what = `provider "${name}", mount ${options.mount}`;
   return {
@@ -153,6 +169,11 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
     async unwrapDataKey(wrapped, purpose) {
       return kek.decrypt(parseWrappedKey(KIND, wrapped).ciphertext, purpose);
     },
+    watch(changed) {
+      if (options.events === undefined || events !== null) return;
+      events = new VaultEvents(eventsOptions(options, deps, session), changed);
+      events.start();
+    },
     credentialSecondsLeft: () => session.secondsLeft,
     async health() {
       try {
@@ -162,6 +183,7 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
       }
     },
     async close() {
+      events?.close();
       await session.close();
       await http.close();
     },

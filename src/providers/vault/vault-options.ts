@@ -43,6 +43,12 @@ export const vaultSchema = z.strictObject({
   key: name,
   derived: z.boolean().default(false),
   auth,
+  events: z
+    .strictObject({
+      type: z.string().regex(/^[A-Za-z0-9*_-]+(\/[A-Za-z0-9*_-]+)*$/, 'a type of event: kv-v2/data-write'),
+      filter: z.string().min(1).max(1024).optional(),
+    })
+    .optional(),
   'client-certificate-file': file.optional(),
   'client-key-file': file.optional(),
   ...httpKeys,

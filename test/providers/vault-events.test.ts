@@ -1,0 +1,84 @@
+// Vault's event stream as an adapter follows it: over TLS, with its token, again after it was lost, and politely where there is none.
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { SYSTEM_CLOCK } from '../../src/clock.ts';
+import { createLogger } from '../../src/log/logger.ts';
+import { vaultKind } from '../../src/providers/vault/vault-key-service.ts';
+import { makeCertificates, serverTls } from '../fakes/certificates.ts';
+import { FakeService } from '../fakes/fake-service.ts';
+import { FakeVault } from '../fakes/fake-vault.ts';
+import { FakeVaultEvents } from '../fakes/fake-vault-events.ts';
+
+const TYPE = 'kv-v2/data-write';
+
+async function until(holds: () => boolean): Promise<boolean> {
+  for (let i = 0; i < 200 && !holds(); i++) await sleep(25);
+  return holds();
+}
+
+async function scene(t: Test) {
+  const dir = t.testdir();
+  const certificates = makeCertificates(dir);
+  const vault = new FakeVault();
+  const events = new FakeVaultEvents(vault, TYPE);
+  const server = new FakeService(vault.handle, serverTls(certificates));
+  server.onUpgrade = events.upgrade;
+  await server.start();
+  const token = join(dir, 'token');
+  writeFileSync(token, vault.issue(), { mode: 0o600 });
+  const parsed = vaultKind.schema.parse({
+    ...{ kind: 'vault', address: server.url, key: 'kek', 'ca-file': certificates.ca },
+    ...{ auth: { method: 'token', 'token-file': token }, events: { type: TYPE } },
+  });
+  const service = vaultKind.create(parsed, {
+    ...{ name: 'v', log: createLogger('silent'), clock: SYSTEM_CLOCK, random: randomBytes },
+    resolvePath: (path) => path,
+  });
+  t.teardown(async () => {
+    await service.close();
+    await server.stop();
+  });
+  const hints = { count: 0 };
+  service.watch?.(() => (hints.count += 1));
+  return { vault, events, server, service, hints };
+}
+
+t.test('an event is a hint, and many at once are two', async (t) => {
+  const { events, hints } = await scene(t);
+  t.ok(await until(() => events.subscribers === 1));
+  t.equal(hints.count, 0);
+  for (let i = 0; i < 50; i++) events.publish('secret/data/sidekey');
+  t.ok(await until(() => hints.count === 2));
+  await sleep(700);
+  t.equal(hints.count, 2);
+});
+
+t.test('a stream that was lost is followed again, and what it may have missed is a hint', async (t) => {
+  const { events, hints } = await scene(t);
+  t.ok(await until(() => events.subscribers === 1));
+  events.drop();
+  t.ok(await until(() => hints.count === 1));
+  t.equal(events.subscribers, 1);
+});
+
+t.test('a server without such a stream is not asked again soon, and the KEK works', async (t) => {
+  const { events, service, hints } = await scene(t);
+  events.refusal = 404;
+  events.drop();
+  t.ok(await until(() => events.seen.includes('404')));
+  const asked = events.seen.length;
+  await sleep(1500);
+  t.equal(events.seen.length, asked);
+  t.equal((await service.generateDataKey('token 1')).plaintext.length, 32);
+  t.equal(hints.count, 0);
+});
+
+t.test('closing ends it', async (t) => {
+  const { events, service } = await scene(t);
+  t.ok(await until(() => events.subscribers === 1));
+  await service.close();
+  t.ok(await until(() => events.subscribers === 0));
+});
