@@ -7,19 +7,29 @@
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { THREADS = 64, MAKERS = 16, SMALL_STACK = 64 * 1024, GROWTH_KIB = 1024, BLOCK = 16 };
+#ifdef __SANITIZE_THREAD__
+enum { SMALL_STACK = 4 * 1024 * 1024 }; /* ThreadSanitizer keeps a megabyte of its own there */
+#else
+enum { SMALL_STACK = 64 * 1024 };
+#endif
+
+enum { THREADS = 64, MAKERS = 16, AFTER_EXIT = 100, GROWTH_KIB = 1024, BLOCK = 16 };
 
 static CK_FUNCTION_LIST_PTR p11;
 static const char *path, *pin;
 static long count;
+static time_t until; /* of a run that lasts so many seconds; 0: of one that counts */
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 static CK_BYTE iv[BLOCK];
 static CK_MECHANISM cbc = {CKM_AES_CBC, iv, sizeof(iv)};
@@ -214,7 +224,7 @@ static void *work(void *arg)
     char label[32];
 
     snprintf(label, sizeof(label), "of thread %ld", (long)(intptr_t)arg);
-    for (long i = 0; i < count; i++) {
+    for (long i = 0; until ? time(NULL) < until : i < count; i++) {
         key = make_key(s, label);
         encrypt(s, key);
         check(find_label(s, label, &found) == 1 && found == key, "found", (long)found, (long)key);
@@ -227,7 +237,7 @@ static void *work(void *arg)
 }
 
 /* Create, use, find and destroy by many threads, on stacks of 64 KiB. */
-static void run_threads(void)
+static void work_by_threads(void)
 {
     pthread_t threads[THREADS];
     pthread_attr_t small;
@@ -242,7 +252,19 @@ static void run_threads(void)
     for (long i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     MUST(p11->C_Finalize(NULL), CKR_OK);
+}
+
+static void run_threads(void)
+{
+    work_by_threads();
     printf("done %d threads, %ld keys each\n", THREADS, count);
+}
+
+static void run_seconds(void)
+{
+    until = time(NULL) + count;
+    work_by_threads();
+    printf("done %d threads, %ld seconds\n", THREADS, count);
 }
 
 static void wait_for(pid_t child)
@@ -314,6 +336,89 @@ static void run_close(void)
     }
     check(descriptors() < 12, "descriptors", descriptors(), 11);
     printf("done %ld times\n", count);
+}
+
+/* A program that has begun to exit: its signals' thread still calls, its exit handler finalizes, its destructor does so again. */
+static CK_SESSION_HANDLE last_session;
+static CK_OBJECT_HANDLE last_key;
+static pthread_t signals;
+static atomic_long after_exit;
+static atomic_bool exiting;
+
+static void leave_now(const char *what, CK_RV rv)
+{
+    printf("%s: 0x%lx\n", what, rv);
+    fflush(stdout);
+    _exit(1);
+}
+
+static void *call_on_signal(void *arg)
+{
+    CK_BYTE data[BLOCK] = {3}, out[BLOCK];
+    CK_RV rv = CKR_OK;
+    int number;
+
+    sigwait(arg, &number);
+    while (rv == CKR_OK || rv == CKR_CRYPTOKI_NOT_INITIALIZED) {
+        CK_ULONG n = sizeof(out);
+
+        rv = p11->C_EncryptInit(last_session, &cbc, last_key);
+        if (rv == CKR_OK)
+            rv = p11->C_Encrypt(last_session, data, sizeof(data), out, &n);
+        if (rv == CKR_OK)
+            atomic_fetch_add(&after_exit, 1);
+    }
+    leave_now("a call after exit began", rv);
+    return NULL;
+}
+
+static void at_exit(void)
+{
+    CK_RV rv;
+
+    pthread_kill(signals, SIGUSR1);
+    while (atomic_load(&after_exit) < AFTER_EXIT)
+        usleep(100);
+    rv = p11->C_Finalize(NULL); /* the thread goes on calling */
+    if (rv != CKR_OK)
+        leave_now("C_Finalize while the program exits", rv);
+    atomic_store(&exiting, true);
+}
+
+static void __attribute__((destructor)) at_the_end(void)
+{
+    CK_RV rv = atomic_load(&exiting) ? p11->C_Finalize(NULL) : CKR_CRYPTOKI_NOT_INITIALIZED;
+
+    if (rv != CKR_CRYPTOKI_NOT_INITIALIZED)
+        leave_now("C_Finalize from a destructor", rv);
+}
+
+static void exit_while_working(void)
+{
+    static sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    atexit(at_exit);
+    load();
+    MUST(p11->C_Initialize(NULL), CKR_OK);
+    last_session = log_in();
+    last_key = make_key(last_session, "of a program that exits");
+    check(pthread_create(&signals, NULL, call_on_signal, &set) == 0, "pthread_create", 1, 0);
+    exit(0);
+}
+
+static void run_exit(void)
+{
+    for (long i = 0; i < count; i++) {
+        pid_t child = fork();
+
+        if (child == 0)
+            exit_while_working();
+        wait_for(child);
+    }
+    printf("done %ld exits\n", count);
 }
 
 static void run_exec(void)
@@ -409,7 +514,7 @@ static const struct {
     void (*run)(void);
 } commands[] = {{"initialize", run_initialize}, {"load", run_load}, {"sessions", run_sessions}, {"threads", run_threads},
                 {"fork", run_fork},             {"close", run_close}, {"exec", run_exec},         {"processes", run_processes},
-                {"objects", run_objects}};
+                {"objects", run_objects},       {"seconds", run_seconds},   {"exit", run_exit}};
 
 int main(int argc, char **argv)
 {
