@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <openssl/crypto.h>
+#include <openssl/err.h>
 #include <openssl/kdf.h>
 #include <openssl/rand.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 
 #include "arena.h"
 #include "cryptoki.h"
+#include "frame.h"
 
 enum { SIZES = 3 };
 
@@ -66,10 +68,15 @@ enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests)
 static EVP_MAC *hmac, *cmac, *poly1305, *blake2b;
 static EVP_KDF *x963, *hkdf, *tls;
 
+static _Thread_local bool was_short;
+
 static void *arena_malloc(size_t size, const char *file, int line)
 {
+    void *block = size ? kp_alloc(size) : NULL;
+
     (void)file, (void)line;
-    return size ? kp_alloc(size) : NULL;
+    was_short |= size && !block;
+    return block;
 }
 
 static void arena_free(void *block, const char *file, int line)
@@ -80,10 +87,12 @@ static void arena_free(void *block, const char *file, int line)
 
 static void *arena_realloc(void *old, size_t size, const char *file, int line)
 {
-    if (size)
-        return kp_realloc(old, size);
-    arena_free(old, file, line);
-    return NULL;
+    void *block = size ? kp_realloc(old, size) : NULL;
+
+    was_short |= size && !block;
+    if (!size)
+        arena_free(old, file, line);
+    return block;
 }
 
 static bool fetch_all(void)
@@ -179,6 +188,14 @@ EVP_MAC *kp_mac_blake2b(void) { return blake2b; }
 EVP_KDF *kp_kdf_hkdf(void) { return hkdf; }
 EVP_KDF *kp_kdf_tls(void) { return tls; }
 EVP_KDF *kp_kdf_x963(void) { return x963; }
+
+void kp_crypto_try(void) { was_short = false; }
+
+int kp_crypto_failed(int status)
+{
+    ERR_clear_error();
+    return was_short ? STATUS_memory : status;
+}
 
 void kp_random(void *bytes, size_t length)
 {

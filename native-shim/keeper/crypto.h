@@ -32,6 +32,11 @@ EVP_KDF *kp_kdf_x963(void);
 EVP_KDF *kp_kdf_hkdf(void);
 EVP_KDF *kp_kdf_tls(void);
 
+/* What OpenSSL failed of in this thread since kp_crypto_try: `status`, or STATUS_memory when there was none left (which OpenSSL itself
+ * does not always say). Clears its queue of errors. */
+void kp_crypto_try(void);
+int kp_crypto_failed(int status);
+
 /* Fresh bytes from the kernel, never from a generator in this process: a restored snapshot must not repeat them. */
 void kp_random(void *bytes, size_t length);
 

@@ -33,11 +33,12 @@ static int agree(const struct kp_key *key, EVP_PKEY *peer, struct wire_bytes *sh
     int status = STATUS_mechanism_param_invalid;
 
     *shared = (struct wire_bytes){at, SHARED_MAX};
+    kp_crypto_try();
     if (ctx && EVP_PKEY_derive_init(ctx) == 1 && EVP_PKEY_CTX_set_dh_pad(ctx, 1) == 1 &&
         EVP_PKEY_derive_set_peer(ctx, peer) == 1 && EVP_PKEY_derive(ctx, at, &shared->length) == 1)
         status = STATUS_ok;
     EVP_PKEY_CTX_free(ctx);
-    return status;
+    return status == STATUS_ok ? status : kp_crypto_failed(status);
 }
 
 /* The parameter of PKCS #3 is a public value and nothing else. */

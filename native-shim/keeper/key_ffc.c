@@ -82,6 +82,7 @@ static bool is_inside(const struct ffc *k, const BIGNUM *n)
     return inside;
 }
 
+/* Also false when there is no memory left to see it. */
 static bool is_of_order(const struct ffc *k, const BIGNUM *n)
 {
     BIGNUM *one = BN_new();
@@ -190,14 +191,16 @@ int kp_ffc_import(uint64_t type, bool private, const struct wire_template *t, EV
 {
     const struct group *group = group_of(type);
     struct ffc k = {{NULL}, NULL};
-    int status = read_domain(group, t, BITS_MIN, &k);
+    int status;
 
+    kp_crypto_try();
+    status = read_domain(group, t, BITS_MIN, &k);
     if (status == STATUS_ok)
         status = private ? read_private(group, t, &k) : read_public(group, t, &k);
     if (status == STATUS_ok)
         status = build(group, &k, private ? EVP_PKEY_KEYPAIR : EVP_PKEY_PUBLIC_KEY, 0, out);
     clear(&k);
-    return status;
+    return status == STATUS_ok ? status : kp_crypto_failed(status);
 }
 
 /* CKA_VALUE_BITS, which DH of PKCS #3 alone has. */
@@ -225,8 +228,10 @@ int kp_ffc_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out
     EVP_PKEY *domain = NULL;
     EVP_PKEY_CTX *ctx = NULL;
     unsigned value_bits = 0;
-    int status = read_domain(group, t, BITS_GENERATE_MIN, &k);
+    int status;
 
+    kp_crypto_try();
+    status = read_domain(group, t, BITS_GENERATE_MIN, &k);
     if (status == STATUS_ok)
         status = wanted_value_bits(group, t, BN_num_bits(k.part[P]), &value_bits);
     if (status == STATUS_ok)
@@ -239,7 +244,7 @@ int kp_ffc_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out
     EVP_PKEY_CTX_free(ctx);
     EVP_PKEY_free(domain);
     clear(&k);
-    return status;
+    return status == STATUS_ok ? status : kp_crypto_failed(status);
 }
 
 static bool write_part(const EVP_PKEY *pkey, int i, struct wire_writer *w)

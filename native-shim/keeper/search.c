@@ -1,6 +1,7 @@
 #include <openssl/evp.h>
 
 #include "clock.h"
+#include "crypto.h"
 #include "key_kinds.h"
 
 static int go_on(EVP_PKEY_CTX *ctx)
@@ -12,6 +13,7 @@ static int go_on(EVP_PKEY_CTX *ctx)
 
 void kp_search_begin(struct kp_search *search, EVP_PKEY_CTX *ctx)
 {
+    kp_crypto_try();
     search->deadline = kp_now_ms() + WIRE_GENERATE_DEADLINE_MS;
     EVP_PKEY_CTX_set_app_data(ctx, search);
     EVP_PKEY_CTX_set_cb(ctx, go_on);
@@ -19,5 +21,5 @@ void kp_search_begin(struct kp_search *search, EVP_PKEY_CTX *ctx)
 
 int kp_search_failed(const struct kp_search *search)
 {
-    return kp_now_ms() < search->deadline ? STATUS_internal : STATUS_deadline;
+    return kp_crypto_failed(kp_now_ms() < search->deadline ? STATUS_internal : STATUS_deadline);
 }

@@ -25,6 +25,7 @@ for (const name of [
   'keeper_cell',
   'keeper_vectors',
   'keeper_context',
+  'keeper_ffc',
 ])
   t.test(name, async (t) => runProgram(t, join(build, 'test', name)));
 
