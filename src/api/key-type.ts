@@ -139,7 +139,7 @@ export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
     derived: key.derived,
     exportable: key.extractable,
     allow_plaintext_backup: false,
-    auto_rotate_period: 0,
+    auto_rotate_period: key.policy.autoRotateMs / 1000,
     imported_key: key.imported,
     supports_encryption: can('encrypt', CAN_ENCRYPT),
     supports_decryption: can('decrypt', CAN_ENCRYPT),

@@ -9,7 +9,7 @@ import { findHash } from './hash-algorithm.ts';
 import { kindOfImport, nextKindOf } from './key-type.ts';
 import { noBody, type Reply } from './route.ts';
 import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './transit-call.ts';
-import { NEW_NAME, refuseUnsupported } from './transit-keys.ts';
+import { autoRotateMsOf, NEW_NAME, refuseUnsupported } from './transit-keys.ts';
 
 const material = z.object({ ciphertext: text, hash_function: text, public_key: text });
 const first = material.extend({
@@ -51,7 +51,9 @@ async function importKey(call: TransitCall, body: z.output<typeof first>): Promi
   if (body.derived === true) throw new Refusal(400, 'field "derived": not supported for imported keys');
   const name = nameOf(call);
   const kind = kindOfImport(body.type || 'aes256-gcm96');
-  const wanted = { ...readMaterial(body), kind, exportable: body.exportable ?? false, derived: false };
+  const autoRotateMs = autoRotateMsOf(body.auto_rotate_period) ?? 0;
+  const exportable = body.exportable ?? false;
+  const wanted = { ...readMaterial(body), kind, exportable, derived: false, autoRotateMs };
   if (findKey(call) !== null)
     throw new Refusal(400, 'the key is there already: import_version adds to an imported one');
   if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');

@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { KeyPolicy, NamedKey } from '../tokens/service.ts';
 import { flag, integer, textOrInteger } from './field.ts';
 import { Refusal } from './fault.ts';
-import { describeKey, keyAnswer } from './key-type.ts';
+import { describeKey, keyAnswer, nextKindOf } from './key-type.ts';
 import { noBody, type Reply } from './route.ts';
-import { refuseAutoRotation } from './transit-keys.ts';
+import { autoRotateMsOf } from './transit-keys.ts';
 import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './transit-call.ts';
 
 const config = z.object({
@@ -45,8 +45,11 @@ function policyOf(key: NamedKey, body: z.output<typeof config>): KeyPolicy {
   const minEncryptionVersion = checkNumber(key, 'min_encryption_version', encryption, 0);
   if (minEncryptionVersion !== 0 && minEncryptionVersion < minDecryptionVersion)
     throw new Refusal(400, 'min_encryption_version must not be below min_decryption_version');
+  const autoRotateMs = autoRotateMsOf(body.auto_rotate_period) ?? policy.autoRotateMs;
+  // A type that is not made here cannot be made again.
+  if (autoRotateMs > 0) nextKindOf(key);
   const deletionAllowed = body.deletion_allowed ?? policy.deletionAllowed;
-  return { ...policy, minDecryptionVersion, minEncryptionVersion, deletionAllowed };
+  return { ...policy, minDecryptionVersion, minEncryptionVersion, deletionAllowed, autoRotateMs };
 }
 
 /** Both are decided when a key is made: what could not leave may not begin to. */
@@ -55,7 +58,6 @@ function refuseLoosening(key: NamedKey, body: z.output<typeof config>): void {
     throw new Refusal(400, 'field "exportable": a key that was made without it stays so');
   if (body.allow_plaintext_backup === true)
     throw new Refusal(400, 'field "allow_plaintext_backup": not supported');
-  refuseAutoRotation(body.auto_rotate_period);
 }
 
 async function configure(call: TransitCall, body: z.output<typeof config>): Promise<Reply> {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { flag, integer, text, textOrInteger } from './field.ts';
 import { Refusal } from './fault.ts';
+import { parseGoDuration } from './go-duration.ts';
 import { DEFAULT_KEY_TYPE, describeKey, keyAnswer, newKindOf } from './key-type.ts';
 import { noBody, type Reply } from './route.ts';
 import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './transit-call.ts';
@@ -28,11 +29,20 @@ export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_siz
   }
   if (body.derived === true && !DERIVABLE.includes(body.type ?? DEFAULT_KEY_TYPE))
     throw new Refusal(400, 'field "derived": only for keys of type aes128-gcm96 and aes256-gcm96');
-  refuseAutoRotation(body.auto_rotate_period);
 }
 
-export function refuseAutoRotation(period: string | null | undefined): void {
-  if (!/^0?[smh]?$/.test(period ?? '0')) throw new Refusal(400, 'field "auto_rotate_period": not supported');
+const HOUR_MS = 3_600_000;
+const PERIOD_MAX_MS = 100 * 366 * 24 * HOUR_MS;
+
+/** Milliseconds; undefined when it is not given. Vault's rule: nothing below an hour. */
+export function autoRotateMsOf(period: string | null | undefined): number | undefined {
+  if (period == null || period === '') return undefined;
+  const ms = parseGoDuration(period);
+  if (ms === null || ms > PERIOD_MAX_MS)
+    throw new Refusal(400, 'field "auto_rotate_period": expected seconds or a duration, as 720h');
+  if (ms !== 0 && ms < HOUR_MS)
+    throw new Refusal(400, 'auto rotate period must be 0 to disable or at least an hour');
+  return Math.floor(ms / 1000) * 1000;
 }
 
 /** As in Vault, making a key that is there changes nothing and says so. */
@@ -43,7 +53,8 @@ async function createKey(call: TransitCall, body: z.output<typeof creation>): Pr
   const existing = call.tokens.findNamedKey(call.peer, call.token, name);
   if (existing !== null) return { data: describeKey(existing), warnings: [`key ${name} already existed`] };
   if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');
-  const wanted = { kind, exportable: body.exportable ?? false, derived: body.derived ?? false };
+  const autoRotateMs = autoRotateMsOf(body.auto_rotate_period) ?? 0;
+  const wanted = { kind, exportable: body.exportable ?? false, derived: body.derived ?? false, autoRotateMs };
   return { data: describeKey(await call.tokens.createNamedKey(call.peer, call.token, name, wanted)) };
 }
 

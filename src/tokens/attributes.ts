@@ -201,6 +201,7 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   row('SIDEKEY_MIN_AVAILABLE', 'ulong', KEYS, { set: NONE, unsealed: true }),
   row('SIDEKEY_MIN_DECRYPTION', 'ulong', KEYS, { set: NONE, unsealed: true }),
   row('SIDEKEY_MIN_ENCRYPTION', 'ulong', KEYS, { set: NONE, unsealed: true }),
+  row('SIDEKEY_AUTO_ROTATE', 'ulong', KEYS, { set: NONE, unsealed: true }),
   row('SIDEKEY_DELETION_ALLOWED', 'bool', KEYS, { set: NONE, unsealed: true }),
 ];
 

@@ -133,6 +133,7 @@ export const CKA = {
   SIDEKEY_MIN_DECRYPTION: 0x80534b04,
   SIDEKEY_MIN_ENCRYPTION: 0x80534b05,
   SIDEKEY_DELETION_ALLOWED: 0x80534b06,
+  SIDEKEY_AUTO_ROTATE: 0x80534b07,
 } as const;
 
 /** CKM_: those that the domain itself asks for; all others it knows by the keeper's table. */

@@ -4,22 +4,16 @@ import { SidekeyError } from '../errors.ts';
 import type { Domain } from './domain.ts';
 import { recordedNamedUse } from './each-use.ts';
 import { demandAccess } from './key-access.ts';
+import { DEFAULT_POLICY } from './named-key-family.ts';
 import type { NamedKey } from './service.ts';
 import type { TokenRow } from './store-port.ts';
-
-const POLICY = {
-  minAvailableVersion: 0,
-  minDecryptionVersion: 1,
-  minEncryptionVersion: 0,
-  deletionAllowed: false,
-} as const;
 
 /** There is one version: the KEK's own versions are the key service's business, whose ciphertexts name them. */
 export function describeEnvelope({ name: token, createdAt }: TokenRow, name: string): NamedKey {
   const made = new Date(createdAt).toISOString();
   return {
     ...{ name, token, kind: 'envelope', sizeBits: 256, operations: ['encrypt', 'decrypt'] },
-    ...{ extractable: false, derived: false, imported: false, policy: POLICY, latestVersion: 1 },
+    ...{ extractable: false, derived: false, imported: false, policy: DEFAULT_POLICY, latestVersion: 1 },
     versions: [{ version: 1, createdAt: made, publicKeyInfo: null, certificate: null }],
   };
 }

@@ -76,7 +76,7 @@ function isNameable(object: TokenObject): boolean {
 
 const MAIN_CLASSES: readonly number[] = [CKO.SECRET_KEY, CKO.PRIVATE_KEY];
 
-function* mainObjects(objects: Objects, view: View, label: Buffer | null): Generator<TokenObject> {
+export function* mainObjects(objects: Objects, view: View, label: Buffer | null): Generator<TokenObject> {
   for (const objectClass of MAIN_CLASSES) {
     const template = new Map<number, Buffer>([[CKA.CLASS, encodeUlong(objectClass)]]);
     if (label !== null) template.set(CKA.LABEL, label);
@@ -97,13 +97,21 @@ const POLICY = {
   minAvailableVersion: CKA.SIDEKEY_MIN_AVAILABLE,
   minDecryptionVersion: CKA.SIDEKEY_MIN_DECRYPTION,
   minEncryptionVersion: CKA.SIDEKEY_MIN_ENCRYPTION,
+  autoRotateMs: CKA.SIDEKEY_AUTO_ROTATE,
 } as const satisfies Partial<Record<keyof KeyPolicy, number>>;
+
+/** Of a name that nobody has configured. */
+export const DEFAULT_POLICY: KeyPolicy = {
+  ...{ minAvailableVersion: 0, minDecryptionVersion: 1, minEncryptionVersion: 0 },
+  ...{ autoRotateMs: 0, deletionAllowed: false },
+};
 
 function readPolicy(attributes: AttributeMap): KeyPolicy {
   return {
     minAvailableVersion: readUlong(attributes, POLICY.minAvailableVersion) ?? 0,
     minDecryptionVersion: readUlong(attributes, POLICY.minDecryptionVersion) ?? 1,
     minEncryptionVersion: readUlong(attributes, POLICY.minEncryptionVersion) ?? 0,
+    autoRotateMs: readUlong(attributes, POLICY.autoRotateMs) ?? 0,
     deletionAllowed: readBool(attributes, CKA.SIDEKEY_DELETION_ALLOWED),
   };
 }

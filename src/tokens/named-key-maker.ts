@@ -3,7 +3,7 @@ import { encodeBool, encodeUlong } from './attribute-value.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import { generateKey, generatePair } from './key-generation.ts';
-import { writePolicy, type KeyFamily } from './named-key-family.ts';
+import { DEFAULT_POLICY, writePolicy, type KeyFamily } from './named-key-family.ts';
 import { recipeFor } from './named-key-recipes.ts';
 import type { NewNamedKey } from './service.ts';
 import type { TokenRow } from './store-port.ts';
@@ -33,11 +33,12 @@ function inherited(from: TokenObject | null | undefined): [number, Buffer][] {
 }
 
 /** Sidekey's own attributes of a version: its number, and the policy of the name, which the latest one holds. */
-export function ownAttributes({ version, derived, like }: NewVersion): Map<number, Buffer> {
+export function ownAttributes({ version, derived, like, autoRotateMs = 0 }: NewVersion): Map<number, Buffer> {
+  const policy = like?.policy ?? (autoRotateMs > 0 ? { ...DEFAULT_POLICY, autoRotateMs } : null);
   return new Map<number, Buffer>([
     [CKA.SIDEKEY_VERSION, encodeUlong(version)],
     ...(derived ? [[CKA.SIDEKEY_DERIVED, encodeBool(true)] as const] : []),
-    ...(like === null ? [] : writePolicy(like.policy)),
+    ...(policy === null ? [] : writePolicy(policy)),
   ]);
 }
 

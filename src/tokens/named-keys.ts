@@ -157,7 +157,7 @@ export class NamedKeys {
     return turn.finally(() => this.#turns.get(ticket) === ended && this.#turns.delete(ticket));
   }
 
-  async #make(peer: Peer, token: TokenRow, wanted: NewVersion): Promise<void> {
+  async #make(peer: Peer | null, token: TokenRow, wanted: NewVersion): Promise<void> {
     for (const object of await makeVersion(this.#domain, token, wanted))
       this.#domain.audit.object('key-generated', peer, token, object, { version: wanted.version });
   }
@@ -177,7 +177,17 @@ export class NamedKeys {
   /** Makes the next version, which may do what the latest may; older ones stay for what was made with them. */
   async rotate(peer: Peer, tokenName: string, name: string): Promise<NamedKey> {
     const token = this.#permitted(peer, tokenName, name, 'rotate');
-    await this.#inTurn(token, name, () => {
+    await this.#rotate(peer, token, name);
+    return this.#demand(token, name).described;
+  }
+
+  /** By its period: nobody asked. */
+  rotateByPeriod(token: TokenRow, name: string): Promise<void> {
+    return this.#rotate(null, token, name);
+  }
+
+  #rotate(peer: Peer | null, token: TokenRow, name: string): Promise<void> {
+    return this.#inTurn(token, name, () => {
       const { family, described } = this.#demand(token, name);
       const kind = kindOfNext(described);
       if (kind === null) throw new SidekeyError('function_not_supported', `no key like ${name} is made here`);
@@ -185,7 +195,6 @@ export class NamedKeys {
       const version = family.latest.version + 1;
       return this.#make(peer, token, { kind, exportable, derived, name, version, like: family });
     });
-    return this.#demand(token, name).described;
   }
 
   /** The policy is durable when it resolves; versions below minAvailableVersion are destroyed for good. */

@@ -57,6 +57,8 @@ export interface KeyPolicy {
   /** 0: the latest alone unless another is asked for, which then may be any. */
   readonly minEncryptionVersion: number;
   readonly deletionAllowed: boolean;
+  /** A next version is made when the latest is so old; 0: never. */
+  readonly autoRotateMs: number;
 }
 
 export interface NamedKeyVersion {
@@ -96,6 +98,7 @@ export interface NewNamedKey {
   readonly kind: NewNamedKeyKind;
   readonly exportable: boolean;
   readonly derived: boolean;
+  readonly autoRotateMs?: number;
 }
 
 /** The hash of RSA-OAEP, and of its mask generation, by their numbers in PKCS#11 (CKM_, CKG_). */

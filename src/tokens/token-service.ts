@@ -1,5 +1,6 @@
 /** The domain's front: what the keeper's connection, the HTTP API and the command line call (service.ts). */
 import type { Peer } from '../access/peer.ts';
+import { AutoRotation } from './auto-rotation.ts';
 import { SidekeyError } from '../errors.ts';
 import { WireReader } from '../wire/buffer.ts';
 import type { MessageName } from '../wire/tables.ts';
@@ -241,6 +242,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
   const domain = makeDomain(deps);
   const named = new NamedKeys(domain);
   const envelopes = new NamedEnvelopes(domain);
+  const rotation = new AutoRotation(domain, deps.timer, (token, name) => named.rotateByPeriod(token, name));
   let knownBoot: bigint | null = null;
   return {
     handle: (request) => handle(domain, request),
@@ -253,6 +255,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     keeperAttached: async (boot) => {
       await attach(domain, boot, knownBoot);
       knownBoot = boot;
+      rotation.start();
     },
     keeperLost: () => {
       domain.clients.forgetNumbers();
@@ -292,6 +295,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),
     flushUsage: () => flushUsage(domain),
     close: async () => {
+      rotation.close();
       await flushUsage(domain).catch(() => undefined);
       domain.tokenKeys.close();
       domain.store.close();

@@ -327,7 +327,7 @@ export function createTokenDouble(): TokenDouble {
           latestVersion: 1,
         },
         policy: {
-          ...{ minAvailableVersion: 0, minDecryptionVersion: 1, minEncryptionVersion: 0 },
+          ...{ minAvailableVersion: 0, minDecryptionVersion: 1, minEncryptionVersion: 0, autoRotateMs: 0 },
           deletionAllowed: false,
         },
         versions: [

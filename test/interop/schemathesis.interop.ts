@@ -9,6 +9,7 @@ import { startInstance, temporaryDirectory } from '../e2e/instance.ts';
 import { installPython } from './python-venv.ts';
 
 const CASES = process.env['SIDEKEY_CASES'] ?? '2';
+const SEED = process.env['SIDEKEY_SEED'] ?? '1';
 const CHECKS = [
   'not_a_server_error',
   'status_code_conformance',
@@ -39,10 +40,11 @@ t.test('what is generated from the description is answered as it says', async (t
   const sidekey = await startInstance(t);
   const url = await proxy(t, sidekey.api);
   const args = ['run', `${url}/openapi.json`, '--url', url, '--checks', CHECKS, '--max-examples', CASES];
-  const quiet = ['--no-color', '--seed', '1', '--phases', 'examples,coverage,fuzzing', '--workers', '1'];
+  const quiet = ['--no-color', '--seed', SEED, '--phases', 'examples,coverage,fuzzing', '--workers', '1'];
   const options = { timeout: 500_000, cwd: temporaryDirectory(t), maxBuffer: 64 * 1024 * 1024 };
   const run = promisify(execFile)(join(bin, 'schemathesis'), [...args, ...quiet], options);
   const outcome = await run.catch((error: { stdout: string; stderr: string }) => error);
   t.match(outcome.stdout, /\d+ generated/, outcome.stdout.slice(-2000));
+  t.comment(/\d+ generated.*/.exec(outcome.stdout)?.[0] ?? '');
   t.notOk('code' in outcome, outcome.stdout.slice(-6000));
 });
