@@ -228,6 +228,11 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
     'docs/mechanisms.md lists those that are.',
     'Choose one of these.',
   ],
+  parameter_set_not_supported: [
+    'There is no such parameter set here.',
+    "CKA_PARAMETER_SET is not one of the numbers that PKCS#11 3.2 has for this type of key, or the keeper's OpenSSL does not have it: the key was made where there is a later one.",
+    'Use one of CKP_ML_KEM_, CKP_ML_DSA_ or CKP_SLH_DSA_; see in docs/mechanisms.md which OpenSSL they need.',
+  ],
   key_handle_invalid: [
     'There is no such key.',
     'It was destroyed, or it is hidden from who asks: these two look alike on purpose.',

@@ -58,6 +58,7 @@ export const ERRORS = {
   template_inconsistent: { wire: 86, ckr: 'CKR_TEMPLATE_INCONSISTENT' },
   domain_params_invalid: { wire: 87, ckr: 'CKR_DOMAIN_PARAMS_INVALID' },
   curve_not_supported: { wire: 88, ckr: 'CKR_CURVE_NOT_SUPPORTED' },
+  parameter_set_not_supported: { wire: 89, ckr: 'CKR_PARAMETER_SET_NOT_SUPPORTED' },
   key_handle_invalid: { wire: 96, ckr: 'CKR_KEY_HANDLE_INVALID' },
   key_function_not_permitted: { wire: 97, ckr: 'CKR_KEY_FUNCTION_NOT_PERMITTED' },
   key_type_inconsistent: { wire: 98, ckr: 'CKR_KEY_TYPE_INCONSISTENT' },

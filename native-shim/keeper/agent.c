@@ -12,6 +12,7 @@
 #include "latency.h"
 #include "lifetime.h"
 #include "log.h"
+#include "key_pq.h"
 #include "mechanism.h"
 #include "route.h"
 #include "timer.h"
@@ -56,10 +57,16 @@ int kp_on_attach(struct kp_request *r)
 
 int kp_on_mechanism_table(struct kp_request *r)
 {
-    wire_write_u32(r->reply, (uint32_t)wire_mechanisms_count);
+    uint32_t count = 0;
+
+    for (size_t i = 0; i < wire_mechanisms_count; i++)
+        count += kp_mechanism_works(&wire_mechanisms[i]);
+    wire_write_u32(r->reply, count);
     for (size_t i = 0; i < wire_mechanisms_count; i++) {
         const struct wire_mechanism *m = &wire_mechanisms[i];
 
+        if (!kp_mechanism_works(m))
+            continue;
         wire_write_u64(r->reply, m->type);
         wire_write_bytes(r->reply, m->name, strlen(m->name));
         wire_write_u64(r->reply, m->key_type);

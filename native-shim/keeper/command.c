@@ -1,21 +1,13 @@
 /* What the agent does with cells: make, open, seal, wrap, derive, note, drop. */
 #include "arena.h"
-#include "cell.h"
 #include "clock.h"
+#include "command.h"
 #include "cryptoki.h"
-#include "handle.h"
 #include "material.h"
 #include "mechanism.h"
 #include "seal.h"
 
-struct new_key {
-    uint32_t object_class;
-    uint64_t type, sealing;
-    struct kp_new_cell cell;
-    struct wire_bytes aad;
-};
-
-static void read_new_key(struct wire_reader *r, struct new_key *n)
+void kp_read_new_key(struct wire_reader *r, struct kp_new_key *n)
 {
     n->object_class = wire_read_u32(r);
     n->type = wire_read_u64(r);
@@ -27,14 +19,13 @@ static void read_new_key(struct wire_reader *r, struct new_key *n)
     n->aad = wire_read_bytes(r, WIRE_AAD_MAX);
 }
 
-static void read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params)
+void kp_read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params)
 {
     *type = wire_read_u64(r);
     *params = wire_read_bytes(r, WIRE_PARAMS_MAX);
 }
 
-/* A reference on the key of a cell, and one use of its lease; `seals`: and one random nonce. */
-static int take_key(uint64_t id, bool seals, struct kp_key **out)
+int kp_take_key(uint64_t id, bool seals, struct kp_key **out)
 {
     struct kp_cell *cell;
     int status = STATUS_ok;
@@ -56,7 +47,7 @@ static int take_key(uint64_t id, bool seals, struct kp_key **out)
 static int seal_with(uint64_t by, const struct kp_key *key, struct wire_bytes aad, struct wire_writer *w)
 {
     struct kp_key *sealing = NULL;
-    int status = take_key(by, true, &sealing);
+    int status = kp_take_key(by, true, &sealing);
     size_t mark = wire_begin_bytes(w);
 
     if (status == STATUS_ok)
@@ -66,8 +57,7 @@ static int seal_with(uint64_t by, const struct kp_key *key, struct wire_bytes aa
     return status;
 }
 
-/* `made`: the cell comes last, when nothing can fail any more, but stands first. Takes the key. */
-static int make(struct kp_request *r, const struct new_key *n, struct kp_key *key)
+int kp_make(struct kp_request *r, const struct kp_new_key *n, struct kp_key *key)
 {
     struct wire_writer *w = r->reply, id;
     uint8_t *at = w->at;
@@ -110,13 +100,13 @@ int kp_on_cell_generate(struct kp_request *r)
 {
     struct wire_template t;
     struct wire_bytes params;
-    struct new_key n;
+    struct kp_new_key n;
     struct kp_key *key = NULL;
     uint64_t mechanism;
     int status;
 
-    read_new_key(&r->body, &n);
-    read_mechanism(&r->body, &mechanism, &params);
+    kp_read_new_key(&r->body, &n);
+    kp_read_mechanism(&r->body, &mechanism, &params);
     wire_read_template(&r->body, &t);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
@@ -127,20 +117,20 @@ int kp_on_cell_generate(struct kp_request *r)
         kp_key_drop(key);
         return STATUS_template_inconsistent;
     }
-    return status == STATUS_ok ? make(r, &n, key) : status;
+    return status == STATUS_ok ? kp_make(r, &n, key) : status;
 }
 
 int kp_on_cell_import(struct kp_request *r)
 {
     struct wire_template t;
-    struct new_key n;
+    struct kp_new_key n;
     struct kp_key *key = NULL;
     uint8_t *material = NULL;
     size_t length = 0;
     uint64_t id;
     int status;
 
-    read_new_key(&r->body, &n);
+    kp_read_new_key(&r->body, &n);
     id = wire_read_u64(&r->body);
     wire_read_template(&r->body, &t);
     if (!wire_reader_done(&r->body))
@@ -149,24 +139,24 @@ int kp_on_cell_import(struct kp_request *r)
     if (status == STATUS_ok)
         status = kp_key_import(n.object_class, n.type, &t, &key);
     kp_frame_free(material, length);
-    return status == STATUS_ok ? make(r, &n, key) : status;
+    return status == STATUS_ok ? kp_make(r, &n, key) : status;
 }
 
 int kp_on_cell_open(struct kp_request *r)
 {
-    struct new_key n;
+    struct kp_new_key n;
     struct kp_key *by = NULL, *key = NULL;
     struct wire_bytes aad, blob;
     uint64_t id;
     int status;
 
-    read_new_key(&r->body, &n);
+    kp_read_new_key(&r->body, &n);
     id = wire_read_u64(&r->body);
     aad = wire_read_bytes(&r->body, WIRE_AAD_MAX);
     blob = wire_read_bytes(&r->body, WIRE_BLOB_MAX);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    status = take_key(id, false, &by);
+    status = kp_take_key(id, false, &by);
     if (status == STATUS_ok)
         status = kp_unseal(by, aad, blob, &key);
     kp_key_drop(by);
@@ -174,7 +164,7 @@ int kp_on_cell_open(struct kp_request *r)
         kp_key_drop(key);
         status = STATUS_seal_broken;
     }
-    return status == STATUS_ok ? make(r, &n, key) : status;
+    return status == STATUS_ok ? kp_make(r, &n, key) : status;
 }
 
 /* What went wrong with the data is, of a wrapped key, wrong with the wrapped key. */
@@ -187,7 +177,7 @@ static int unwrapping_status(int status)
     return status == STATUS_key_type_inconsistent ? STATUS_unwrapping_key_type_inconsistent : status;
 }
 
-static int key_of_bytes(const struct new_key *n, const struct wire_writer *plain, uint64_t wanted, struct kp_key **out)
+static int key_of_bytes(const struct kp_new_key *n, const struct wire_writer *plain, uint64_t wanted, struct kp_key **out)
 {
     size_t length = wire_written(plain);
     int status;
@@ -235,7 +225,7 @@ static int unwrap(struct kp_key *by, uint64_t mechanism, struct wire_bytes param
 
 int kp_on_cell_unwrap(struct kp_request *r)
 {
-    struct new_key n;
+    struct kp_new_key n;
     struct kp_key *by = NULL, *key = NULL;
     struct wire_bytes params, wrapped;
     struct wire_writer plain;
@@ -243,9 +233,9 @@ int kp_on_cell_unwrap(struct kp_request *r)
     uint8_t *buffer;
     int status;
 
-    read_new_key(&r->body, &n);
+    kp_read_new_key(&r->body, &n);
     id = wire_read_u64(&r->body);
-    read_mechanism(&r->body, &mechanism, &params);
+    kp_read_mechanism(&r->body, &mechanism, &params);
     wrapped = wire_read_bytes(&r->body, WIRE_BLOB_MAX);
     length = wire_read_u64(&r->body);
     if (!wire_reader_done(&r->body))
@@ -254,14 +244,14 @@ int kp_on_cell_unwrap(struct kp_request *r)
     if (!buffer)
         return STATUS_memory;
     wire_writer_init(&plain, buffer, WIRE_BLOB_MAX + 64);
-    status = take_key(id, false, &by);
+    status = kp_take_key(id, false, &by);
     if (status == STATUS_ok)
         status = unwrap(by, mechanism, params, wrapped, &plain);
     if (status == STATUS_ok)
         status = key_of_bytes(&n, &plain, length, &key);
     kp_free(buffer);
     kp_key_drop(by);
-    return status == STATUS_ok ? make(r, &n, key) : status;
+    return status == STATUS_ok ? kp_make(r, &n, key) : status;
 }
 
 /* What a key is derived from: the key of a cell or, for a mechanism that stretches a password, material of a routed request. */
@@ -273,7 +263,7 @@ static int take_base(uint64_t cell, uint64_t routed, struct kp_key **out)
     int status;
 
     if (!routed)
-        return take_key(cell, false, out);
+        return kp_take_key(cell, false, out);
     status = kp_material_join(routed, &t, &material, &length);
     if (status == STATUS_ok)
         status = kp_key_import(CKO_SECRET_KEY, CKK_GENERIC_SECRET, &t, out);
@@ -295,7 +285,7 @@ static void write_data(struct wire_writer *w, const struct wire_writer *data)
 
 int kp_on_cell_derive(struct kp_request *r)
 {
-    struct new_key n;
+    struct kp_new_key n;
     struct kp_key *base = NULL, *other = NULL, *key = NULL;
     struct wire_bytes params;
     struct wire_writer secret;
@@ -303,9 +293,9 @@ int kp_on_cell_derive(struct kp_request *r)
     uint8_t *buffer;
     int status;
 
-    read_new_key(&r->body, &n);
+    kp_read_new_key(&r->body, &n);
     id = wire_read_u64(&r->body);
-    read_mechanism(&r->body, &mechanism, &params);
+    kp_read_mechanism(&r->body, &mechanism, &params);
     length = wire_read_u64(&r->body);
     other_id = wire_read_u64(&r->body);
     routed = wire_read_u64(&r->body);
@@ -319,7 +309,7 @@ int kp_on_cell_derive(struct kp_request *r)
     wire_writer_init(&secret, buffer, WIRE_COMPONENT_MAX);
     status = take_base(id, routed, &base);
     if (status == STATUS_ok && other_id)
-        status = take_key(other_id, false, &other);
+        status = kp_take_key(other_id, false, &other);
     if (status == STATUS_ok)
         status = kp_derive(mechanism, base, other, params, length, &secret);
     if (status == STATUS_ok && n.object_class == CKO_DATA)
@@ -329,23 +319,23 @@ int kp_on_cell_derive(struct kp_request *r)
     kp_free(buffer);
     kp_key_drop(base);
     kp_key_drop(other);
-    return key ? make(r, &n, key) : status;
+    return key ? kp_make(r, &n, key) : status;
 }
 
 /* A key is immutable: the copy shares it. */
 int kp_on_cell_copy(struct kp_request *r)
 {
-    struct new_key n;
+    struct kp_new_key n;
     struct kp_key *key = NULL;
     uint64_t id;
     int status;
 
-    read_new_key(&r->body, &n);
+    kp_read_new_key(&r->body, &n);
     id = wire_read_u64(&r->body);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    status = take_key(id, false, &key);
-    return status == STATUS_ok ? make(r, &n, key) : status;
+    status = kp_take_key(id, false, &key);
+    return status == STATUS_ok ? kp_make(r, &n, key) : status;
 }
 
 int kp_on_cell_seal(struct kp_request *r)
@@ -357,7 +347,7 @@ int kp_on_cell_seal(struct kp_request *r)
 
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    status = take_key(id, false, &key);
+    status = kp_take_key(id, false, &key);
     if (status == STATUS_ok)
         status = seal_with(by, key, aad, r->reply);
     kp_key_drop(key);
@@ -418,12 +408,12 @@ int kp_on_cell_wrap(struct kp_request *r)
     size_t mark;
     int status;
 
-    read_mechanism(&r->body, &mechanism, &params);
+    kp_read_mechanism(&r->body, &mechanism, &params);
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    status = take_key(id, false, &key);
+    status = kp_take_key(id, false, &key);
     if (status == STATUS_ok)
-        status = take_key(by_id, mechanism == CKM_AES_GCM, &by);
+        status = kp_take_key(by_id, mechanism == CKM_AES_GCM, &by);
     mark = wire_begin_bytes(r->reply);
     if (status == STATUS_ok)
         status = wrap(key, by, mechanism, params, r->reply);

@@ -12,6 +12,7 @@
 #include "arena.h"
 #include "cryptoki.h"
 #include "frame.h"
+#include "key_pq.h"
 
 enum { SIZES = 3 };
 
@@ -123,6 +124,8 @@ int kp_crypto_open(void)
         return -1;
     if (OPENSSL_init_crypto(options, NULL) != 1)
         return -1;
+    kp_pq_open();
+    ERR_clear_error(); /* of what this OpenSSL does not have */
     return fetch_all() ? 0 : -1;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cryptoki.h"
+#include "key_pq.h"
 #include "mechanism.h"
 #include "../wire/ring.h"
 
@@ -15,7 +16,7 @@ enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
 static _Atomic size_t gathered_bytes;
 
 /* Engines without a row here make keys: by messages of their own, and the table in engine_derive.c. */
-static const struct kp_engine *const engines[ENGINE_blake2b_mac + 1] = {
+static const struct kp_engine *const engines[WIRE_ENGINES] = {
     [ENGINE_cipher] = &kp_engine_cipher,     [ENGINE_cipher_pad] = &kp_engine_cipher,
     [ENGINE_ctr] = &kp_engine_ctr,           [ENGINE_gcm] = &kp_engine_gcm,
     [ENGINE_cmac] = &kp_engine_mac,          [ENGINE_key_wrap] = &kp_engine_key_wrap,
@@ -32,6 +33,7 @@ static const struct kp_engine *const engines[ENGINE_blake2b_mac + 1] = {
     [ENGINE_rsa_x509] = &kp_engine_rsa_x509, [ENGINE_rsa_aes] = NULL,
     [ENGINE_encrypt_data] = NULL,            [ENGINE_hkdf] = NULL,
     [ENGINE_combine] = NULL,                 [ENGINE_tls_mac] = &kp_engine_tls_mac,
+    [ENGINE_pq_sign] = &kp_engine_pq_sign,   [ENGINE_pq_sign_digest] = &kp_engine_pq_sign_digest,
 };
 
 static const uint32_t needs[WIRE_OPERATIONS] = {
@@ -76,7 +78,7 @@ int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operat
 
     memset(op, 0, sizeof(*op));
     if (operation < WIRE_ENCRYPT || operation >= WIRE_OPERATIONS || !m || !(m->flags & needs[operation]) ||
-        m->engine >= sizeof(engines) / sizeof(engines[0]) || !engines[m->engine])
+        m->engine >= sizeof(engines) / sizeof(engines[0]) || !engines[m->engine] || !kp_mechanism_works(m))
         return STATUS_mechanism_invalid;
     if (!key_suits(m, operation, key))
         return STATUS_key_type_inconsistent;

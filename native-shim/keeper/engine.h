@@ -33,6 +33,7 @@ struct kp_op {
     uint32_t tag;        /* gcm: bytes of the tag; of a code that is cut; ecdsa, dsa: of the group's order */
     uint64_t hash;       /* tls_mac: CKM_ */
     bool from_server;    /* tls_mac */
+    bool deterministic;  /* pq_sign */
     uint8_t *data;       /* input gathered until it can be used; then output that waits to be fetched */
     size_t length, room; /* of data */
     size_t given;        /* output fetched so far */
@@ -110,6 +111,13 @@ size_t kp_block_bytes(const struct wire_mechanism *m);
 int kp_ecdh_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
 int kp_ecdh_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);
 
+/* CKM_ML_KEM: a shared secret and what carries it to the owner of the private key, whose `out` gives it again. `secret` has room
+ * for WIRE_COMPONENT_MAX. */
+int kp_encapsulate(uint64_t mechanism, struct kp_key *to, struct wire_bytes params, struct wire_writer *secret,
+                   struct wire_writer *ciphertext);
+int kp_decapsulate(uint64_t mechanism, struct kp_key *by, struct wire_bytes params, struct wire_bytes ciphertext,
+                   struct wire_writer *secret);
+
 /* For engines: room for `length` bytes of output, or NULL. */
 uint8_t *kp_out_room(const struct wire_writer *out, size_t length);
 
@@ -129,6 +137,6 @@ static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation
 extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
     kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
-    kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac;
+    kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac, kp_engine_pq_sign, kp_engine_pq_sign_digest;
 
 #endif

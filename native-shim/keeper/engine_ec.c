@@ -1,10 +1,12 @@
-/* ECDSA and DSA with signatures as r || s (PKCS#11 3.1, 6.3.1, 6.2.1), and pure Ed25519 and Ed448. */
+/* ECDSA and DSA with signatures as r || s (PKCS#11 3.1, 6.3.1, 6.2.1), and Ed25519 and Ed448. */
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 
 #include "crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
+#include "key_pq.h"
 #include "mechanism.h"
 
 enum { ORDER_MAX = 66, DER_MAX = 2 * ORDER_MAX + 16, ED25519_BYTES = 64, ED448_BYTES = 114, MESSAGE_MAX = 64 * 1024 * 1024 };
@@ -162,18 +164,35 @@ static void ecdsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size
 
 static size_t eddsa_bytes(const struct kp_op *op) { return op->key->bits > 255 ? ED448_BYTES : ED25519_BYTES; }
 
-/* Neither a context nor a prehash, of Ed25519 or Ed448: OpenSSL has no way to say them before 3.2. */
+/* OpenSSL's names of RFC 8032's variants, which it takes by name from 3.2 on. */
+static char *instance_of(const struct kp_op *op, const struct wire_params *p)
+{
+    static char ed25519ctx[] = "Ed25519ctx", ed25519ph[] = "Ed25519ph", ed448[] = "Ed448", ed448ph[] = "Ed448ph";
+
+    if (op->key->bits > 255)
+        return p->prehash ? ed448ph : ed448;
+    return p->prehash ? ed25519ph : ed25519ctx;
+}
+
+/* Without context and prehash it is Ed25519 or Ed448 as ever, whether or not the parameter is there. */
 static int eddsa_begin(struct kp_op *op, const struct wire_params *p)
 {
+    bool variant = p->present && (p->prehash || p->aad.length);
+    OSSL_PARAM set[] = {OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end(), OSSL_PARAM_construct_end()};
+    const OSSL_PARAM *params = variant ? set : NULL;
     int ok;
 
-    if (p->present && (p->prehash || p->aad.length))
+    if (variant && !kp_eddsa_has_instances())
         return STATUS_mechanism_param_invalid;
+    if (variant)
+        set[0] = OSSL_PARAM_construct_utf8_string("instance", instance_of(op, p), 0);
+    if (variant && p->aad.length)
+        set[1] = OSSL_PARAM_construct_octet_string("context-string", (void *)(uintptr_t)p->aad.data, p->aad.length);
     op->md = EVP_MD_CTX_new();
     if (!op->md)
         return STATUS_memory;
-    ok = kp_op_verifies(op) ? EVP_DigestVerifyInit_ex(op->md, NULL, NULL, NULL, NULL, op->key->pkey, NULL)
-                            : EVP_DigestSignInit_ex(op->md, NULL, NULL, NULL, NULL, op->key->pkey, NULL);
+    ok = kp_op_verifies(op) ? EVP_DigestVerifyInit_ex(op->md, NULL, NULL, NULL, NULL, op->key->pkey, params)
+                            : EVP_DigestSignInit_ex(op->md, NULL, NULL, NULL, NULL, op->key->pkey, params);
     return ok == 1 ? STATUS_ok : STATUS_internal;
 }
 

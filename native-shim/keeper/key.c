@@ -9,6 +9,7 @@
 #include "crypto.h"
 #include "cryptoki.h"
 #include "key_kinds.h"
+#include "key_pq.h"
 #include "mechanism.h"
 #include "params.h"
 
@@ -118,6 +119,9 @@ static const struct kind {
     {CKK_DSA, kp_ffc_import, kp_ffc_generate, kp_ffc_write},
     {CKK_DH, kp_ffc_import, kp_ffc_generate, kp_ffc_write},
     {CKK_X9_42_DH, kp_ffc_import, kp_ffc_generate, kp_ffc_write},
+    {CKK_ML_KEM, kp_pq_import, kp_pq_generate, kp_pq_write},
+    {CKK_ML_DSA, kp_pq_import, kp_pq_generate, kp_pq_write},
+    {CKK_SLH_DSA, kp_pq_import, kp_pq_generate, kp_pq_write},
 };
 
 static const struct kind *find_kind(uint64_t type)
@@ -229,7 +233,7 @@ int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type,
     EVP_PKEY *pkey = NULL;
     int status;
 
-    if (!m || m->engine != ENGINE_generate)
+    if (!m || m->engine != ENGINE_generate || !kp_mechanism_works(m))
         return STATUS_mechanism_invalid;
     if (!wire_params_read(m->layout, params, &p))
         return STATUS_mechanism_param_invalid;

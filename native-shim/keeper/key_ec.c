@@ -99,10 +99,9 @@ static const struct curve *curve_of(const EVP_PKEY *pkey)
 uint64_t kp_key_type_of(const EVP_PKEY *pkey)
 {
     const struct curve *c = curve_of(pkey);
+    uint64_t type = c ? c->type : EVP_PKEY_is_a(pkey, "RSA") ? CKK_RSA : kp_ffc_type_of(pkey);
 
-    if (c)
-        return c->type;
-    return EVP_PKEY_is_a(pkey, "RSA") ? CKK_RSA : kp_ffc_type_of(pkey);
+    return type == CKK_NONE ? kp_pq_type_of(pkey) : type;
 }
 
 /* Whether the length is that of a point of the curve: compressed, uncompressed, or the raw bytes. */

@@ -1,4 +1,4 @@
-/* Between the files that make keys: key.c asks by its table, key_rsa.c, key_ec.c and key_ffc.c know their kind. */
+/* Between the files that make keys: key.c asks by its table, key_rsa.c, key_ec.c, key_ffc.c and key_pq.c know their kind. */
 #ifndef SIDEKEY_KEEPER_KEY_KINDS_H
 #define SIDEKEY_KEEPER_KEY_KINDS_H
 
@@ -23,6 +23,12 @@ int kp_ffc_import(uint64_t type, bool private, const struct wire_template *t, EV
 int kp_ffc_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out);
 int kp_ffc_write(const EVP_PKEY *pkey, bool private, struct wire_writer *w);
 uint64_t kp_ffc_type_of(const EVP_PKEY *pkey);
+
+/* ML-KEM, ML-DSA and SLH-DSA, where OpenSSL has them (key_pq.h). */
+int kp_pq_import(uint64_t type, bool private, const struct wire_template *t, EVP_PKEY **out);
+int kp_pq_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out);
+int kp_pq_write(const EVP_PKEY *pkey, bool private, struct wire_writer *w);
+uint64_t kp_pq_type_of(const EVP_PKEY *pkey);
 
 /* The components of any of them, as kp_rsa_write does. */
 int kp_kind_write(uint64_t type, const EVP_PKEY *pkey, bool private, struct wire_writer *w);

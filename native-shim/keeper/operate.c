@@ -41,7 +41,7 @@ static bool read_call(struct wire_reader *r, struct call *c)
         read_mechanism(r, &c->mechanism, &c->params);
     }
     c->data = wire_read_bytes(r, WIRE_DATA_MAX);
-    c->signature = wire_read_bytes(r, WIRE_COMPONENT_MAX);
+    c->signature = wire_read_bytes(r, WIRE_SIGNATURE_MAX);
     return wire_reader_done(r) && c->flags < 2 * WIRE_MORE && c->operation < WIRE_OPERATIONS && c->operation > 0;
 }
 

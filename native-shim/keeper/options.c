@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "key_pq.h"
 #include "mechanism.h"
 #include "state.h"
 
@@ -59,8 +60,8 @@ static int print_mechanisms(void)
             printf("null");
         else
             printf("%" PRIu64, m->key_type);
-        printf(",\"flags\":%" PRIu32 ",\"min\":%" PRIu32 ",\"max\":%" PRIu32 ",\"standing\":%d}", m->flags, m->min,
-               m->max, (int)m->standing);
+        printf(",\"flags\":%" PRIu32 ",\"min\":%" PRIu32 ",\"max\":%" PRIu32 ",\"standing\":%d,\"openssl\":\"%s\"}", m->flags,
+               m->min, m->max, (int)m->standing, kp_mechanism_needs(m) ? kp_mechanism_needs(m) : "");
         comma = ",";
     }
     printf("\n]\n");

@@ -94,7 +94,7 @@ int kp_unseal(const struct kp_key *by, struct wire_bytes aad, struct wire_bytes 
         EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG, (void *)(uintptr_t)(blob.data + HEAD + inner)) == 1 &&
         EVP_CipherFinal_ex(ctx, plain + inner, &length) == 1)
         status = read_inner(plain, inner, out);
-    if (status != STATUS_ok && status != STATUS_memory)
+    if (status != STATUS_ok && status != STATUS_memory && status != STATUS_parameter_set_not_supported)
         status = STATUS_seal_broken;
 out:
     EVP_CIPHER_CTX_free(ctx);

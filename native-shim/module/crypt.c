@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SIGNATURE_MAX = 4096 };
-
 static const uint32_t can[WIRE_OPERATIONS] = {
     [WIRE_ENCRYPT] = CAN_ENCRYPT, [WIRE_DECRYPT] = CAN_DECRYPT, [WIRE_SIGN] = CAN_SIGN,
     [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,   [WIRE_SIGN_RECOVER] = CAN_SIGN_RECOVER,
@@ -371,24 +369,91 @@ static CK_RV verify(struct sk_entry *e, struct sk_operation *op, struct wire_byt
     return sk_stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
 }
 
+/* Of an operation that this thread has taken. */
+static CK_RV verify_taken(struct sk_entry *e, struct sk_operation *op, struct wire_bytes in, struct wire_bytes signature,
+                          bool last_only)
+{
+    CK_RV rv = check_step(op, last_only ? SK_STEP_FINAL : SK_STEP_SINGLE);
+
+    if (rv == CKR_OK && !(readable(in.data, in.length) && readable(signature.data, signature.length)))
+        rv = CKR_ARGUMENTS_BAD;
+    if (rv == CKR_OK && signature.length > WIRE_SIGNATURE_MAX)
+        rv = CKR_SIGNATURE_LEN_RANGE;
+    if (!signature.data)
+        signature.data = (const CK_BYTE *)"";
+    return rv == CKR_OK ? verify(e, op, in, signature) : rv;
+}
+
+/* The verification of this session, if it has its signature already (`given`) or has not. */
+static CK_RV take_verification(struct sk_entry *e, bool given, struct sk_operation **out)
+{
+    CK_RV rv = take(e->session, WIRE_VERIFY, out);
+
+    if (rv != CKR_OK || ((*out)->signature != NULL) == given)
+        return rv;
+    leave_phase(e->session, WIRE_VERIFY, SK_READY);
+    return CKR_OPERATION_NOT_INITIALIZED;
+}
+
 CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *signature,
                       CK_ULONG signature_len, bool last_only)
 {
     struct sk_operation *op;
-    CK_RV rv = take(e->session, WIRE_VERIFY, &op);
+    CK_RV rv = take_verification(e, false, &op);
 
     e->in = in_len;
     if (rv != CKR_OK)
         return rv;
-    rv = check_step(op, last_only ? SK_STEP_FINAL : SK_STEP_SINGLE);
-    if (rv == CKR_OK && !(readable(in, in_len) && readable(signature, signature_len)))
-        rv = CKR_ARGUMENTS_BAD;
-    if (rv == CKR_OK && signature_len > SIGNATURE_MAX)
-        rv = CKR_SIGNATURE_LEN_RANGE;
-    if (rv == CKR_OK)
-        rv = verify(e, op, (struct wire_bytes){in, in_len},
-                    (struct wire_bytes){signature ? signature : (const CK_BYTE *)"", signature_len});
+    rv = verify_taken(e, op, (struct wire_bytes){in, in_len}, (struct wire_bytes){signature, signature_len}, last_only);
     return give_back(e, WIRE_VERIFY, op, rv, false);
+}
+
+CK_RV sk_crypt_verify_init(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE key, const CK_BYTE *signature,
+                           CK_ULONG signature_len)
+{
+    struct sk_operation *op;
+    CK_RV rv;
+
+    if (m && !readable(signature, signature_len))
+        return CKR_ARGUMENTS_BAD;
+    if (m && signature_len > WIRE_SIGNATURE_MAX)
+        return CKR_SIGNATURE_LEN_RANGE;
+    rv = sk_crypt_init(e, WIRE_VERIFY, m, key);
+    if (rv != CKR_OK || !m)
+        return rv;
+    rv = take(e->session, WIRE_VERIFY, &op);
+    if (rv != CKR_OK)
+        return rv;
+    op->signature = malloc(signature_len + 1);
+    op->signature_length = signature_len;
+    if (op->signature && signature_len)
+        memcpy(op->signature, signature, signature_len);
+    return give_back(e, WIRE_VERIFY, op, op->signature ? CKR_OK : CKR_HOST_MEMORY, true);
+}
+
+CK_RV sk_crypt_verify_given(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool last_only)
+{
+    struct sk_operation *op;
+    CK_RV rv = take_verification(e, true, &op);
+
+    e->in = in_len;
+    if (rv != CKR_OK)
+        return rv;
+    rv = verify_taken(e, op, (struct wire_bytes){in, in_len}, (struct wire_bytes){op->signature, op->signature_length},
+                      last_only);
+    return give_back(e, WIRE_VERIFY, op, rv, false);
+}
+
+bool sk_crypt_has_signature(struct sk_session *s)
+{
+    struct sk_operation *op;
+    bool has;
+
+    if (take(s, WIRE_VERIFY, &op) != CKR_OK)
+        return false;
+    has = op->signature != NULL;
+    leave_phase(s, WIRE_VERIFY, SK_READY);
+    return has;
 }
 
 CK_RV sk_crypt_cancel(struct sk_entry *e, enum wire_operation kind)

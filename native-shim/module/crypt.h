@@ -30,6 +30,13 @@ CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out,
 CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *signature,
                       CK_ULONG signature_len, bool last_only);
 
+/* C_VerifySignatureInit, C_VerifySignature and, with `last_only`, C_VerifySignatureFinal: the signature comes first and is kept.
+ * Neither kind of verification ends the other's. */
+CK_RV sk_crypt_verify_init(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE key, const CK_BYTE *signature,
+                           CK_ULONG signature_len);
+CK_RV sk_crypt_verify_given(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool last_only);
+bool sk_crypt_has_signature(struct sk_session *s);
+
 bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind);
 
 /* Ends an operation, here and at the keeper; nothing when there is none. CKR_OPERATION_CANCEL_FAILED when another thread

@@ -1,7 +1,7 @@
 /*
  * The three exported functions: the lists of all others. They work before C_Initialize, from any thread.
  */
-#include "cryptoki3.h"
+#include "cryptoki32.h"
 
 #include <string.h>
 
@@ -80,39 +80,58 @@
 
 static CK_FUNCTION_LIST functions_2_40 = {.version = {2, 40}, FUNCTIONS_2_40};
 
-static CK_FUNCTION_LIST_3_0 functions_3_0 = {
-    .base = {.version = {3, 0}, FUNCTIONS_2_40},
-    .C_GetInterfaceList = C_GetInterfaceList,
-    .C_GetInterface = C_GetInterface,
-    .C_LoginUser = C_LoginUser,
-    .C_SessionCancel = C_SessionCancel,
-    .C_MessageEncryptInit = C_MessageEncryptInit,
-    .C_EncryptMessage = C_EncryptMessage,
-    .C_EncryptMessageBegin = C_EncryptMessageBegin,
-    .C_EncryptMessageNext = C_EncryptMessageNext,
-    .C_MessageEncryptFinal = C_MessageEncryptFinal,
-    .C_MessageDecryptInit = C_MessageDecryptInit,
-    .C_DecryptMessage = C_DecryptMessage,
-    .C_DecryptMessageBegin = C_DecryptMessageBegin,
-    .C_DecryptMessageNext = C_DecryptMessageNext,
-    .C_MessageDecryptFinal = C_MessageDecryptFinal,
-    .C_MessageSignInit = C_MessageSignInit,
-    .C_SignMessage = C_SignMessage,
-    .C_SignMessageBegin = C_SignMessageBegin,
-    .C_SignMessageNext = C_SignMessageNext,
-    .C_MessageSignFinal = C_MessageSignFinal,
-    .C_MessageVerifyInit = C_MessageVerifyInit,
-    .C_VerifyMessage = C_VerifyMessage,
-    .C_VerifyMessageBegin = C_VerifyMessageBegin,
-    .C_VerifyMessageNext = C_VerifyMessageNext,
+/* What 3.0 adds to them, which comes next in 3.2. */
+#define FUNCTIONS_3_0 \
+    .C_GetInterfaceList = C_GetInterfaceList, \
+    .C_GetInterface = C_GetInterface, \
+    .C_LoginUser = C_LoginUser, \
+    .C_SessionCancel = C_SessionCancel, \
+    .C_MessageEncryptInit = C_MessageEncryptInit, \
+    .C_EncryptMessage = C_EncryptMessage, \
+    .C_EncryptMessageBegin = C_EncryptMessageBegin, \
+    .C_EncryptMessageNext = C_EncryptMessageNext, \
+    .C_MessageEncryptFinal = C_MessageEncryptFinal, \
+    .C_MessageDecryptInit = C_MessageDecryptInit, \
+    .C_DecryptMessage = C_DecryptMessage, \
+    .C_DecryptMessageBegin = C_DecryptMessageBegin, \
+    .C_DecryptMessageNext = C_DecryptMessageNext, \
+    .C_MessageDecryptFinal = C_MessageDecryptFinal, \
+    .C_MessageSignInit = C_MessageSignInit, \
+    .C_SignMessage = C_SignMessage, \
+    .C_SignMessageBegin = C_SignMessageBegin, \
+    .C_SignMessageNext = C_SignMessageNext, \
+    .C_MessageSignFinal = C_MessageSignFinal, \
+    .C_MessageVerifyInit = C_MessageVerifyInit, \
+    .C_VerifyMessage = C_VerifyMessage, \
+    .C_VerifyMessageBegin = C_VerifyMessageBegin, \
+    .C_VerifyMessageNext = C_VerifyMessageNext, \
     .C_MessageVerifyFinal = C_MessageVerifyFinal,
+
+static CK_FUNCTION_LIST_3_0 functions_3_0 = {.base = {.version = {3, 0}, FUNCTIONS_2_40}, FUNCTIONS_3_0};
+
+static CK_FUNCTION_LIST_3_2 functions_3_2 = {
+    .base = {.base = {.version = {3, 2}, FUNCTIONS_2_40}, FUNCTIONS_3_0},
+    .C_EncapsulateKey = C_EncapsulateKey,
+    .C_DecapsulateKey = C_DecapsulateKey,
+    .C_VerifySignatureInit = C_VerifySignatureInit,
+    .C_VerifySignature = C_VerifySignature,
+    .C_VerifySignatureUpdate = C_VerifySignatureUpdate,
+    .C_VerifySignatureFinal = C_VerifySignatureFinal,
+    .C_GetSessionValidationFlags = C_GetSessionValidationFlags,
+    .C_AsyncComplete = C_AsyncComplete,
+    .C_AsyncGetID = C_AsyncGetID,
+    .C_AsyncJoin = C_AsyncJoin,
+    .C_WrapKeyAuthenticated = C_WrapKeyAuthenticated,
+    .C_UnwrapKeyAuthenticated = C_UnwrapKeyAuthenticated,
 };
 
-/* The first is the default. No flag: after a fork the child must initialise anew, which is not what
+/* The first is the default: programs that take whatever version they get (OpenSC asks so) were written before 3.2, which is for those
+ * that ask for it. No flag: after a fork the child must initialise anew, which is not what
  * CKF_INTERFACE_FORK_SAFE promises. */
 static CK_INTERFACE interfaces[] = {
     {(CK_UTF8CHAR *)"PKCS 11", &functions_3_0, 0},
     {(CK_UTF8CHAR *)"PKCS 11", &functions_2_40, 0},
+    {(CK_UTF8CHAR *)"PKCS 11", &functions_3_2, 0},
 };
 
 enum { INTERFACES = sizeof(interfaces) / sizeof(interfaces[0]) };

@@ -179,6 +179,10 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_tls_mac(m, p);
     case LAYOUT_ecdh_aes:
         return sk_read_ecdh_aes(m, p);
+    case LAYOUT_sign_context:
+        return sk_read_sign_context(m, p);
+    case LAYOUT_hash_sign_context:
+        return sk_read_hash_sign_context(m, p);
     case LAYOUT_kbkdf:
         return sk_read_kbkdf(m, held->fields, p);
     }

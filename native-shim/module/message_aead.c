@@ -3,12 +3,9 @@
 #include "crypt.h"
 #include "message.h"
 #include "message_parameter.h"
-#include "random.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { RANDOM_BITS_MIN = 96, IV_MAX = 128 };
 
 static CK_MECHANISM_TYPE type_of(const struct sk_message *message) { return message->mechanism.row->type; }
 
@@ -35,20 +32,6 @@ CK_RV sk_aead_open(struct sk_entry *e, enum wire_operation kind, const CK_MECHAN
     fresh.mechanism.row = wire_mechanism_find(m->mechanism);
     sk_message_set(e, kind, &fresh);
     return CKR_OK;
-}
-
-/* Fills what is not fixed, from the left (PKCS#11 3.1, 6.13.3). A counter would be a state that a fork repeats: refused. */
-static CK_RV make_iv(struct sk_entry *e, const struct sk_message_parameter *g)
-{
-    CK_ULONG fixed = g->fixed_bits / 8;
-
-    if (g->generator == CKG_NO_GENERATE)
-        return CKR_OK;
-    if (g->generator != CKG_GENERATE && g->generator != CKG_GENERATE_RANDOM)
-        return CKR_MECHANISM_PARAM_INVALID;
-    if (g->fixed_bits % 8 || g->iv_len > IV_MAX || fixed > g->iv_len || (g->iv_len - fixed) * 8 < RANDOM_BITS_MIN)
-        return CKR_MECHANISM_PARAM_INVALID;
-    return sk_random(e, g->iv + fixed, g->iv_len - fixed);
 }
 
 static CK_RV seal(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const struct sk_message_parameter *g, CK_BYTE *out)
@@ -86,7 +69,7 @@ static CK_RV run(struct sk_entry *e, enum wire_operation kind, const struct sk_m
     CK_RV rv = room ? CKR_OK : CKR_HOST_MEMORY;
 
     if (rv == CKR_OK && kind == WIRE_ENCRYPT)
-        rv = make_iv(e, g);
+        rv = sk_message_make_iv(e, g);
     if (rv == CKR_OK)
         rv = sk_message_start(e, kind, type_of(message), g, aad, message->key);
     if (rv == CKR_OK) {
@@ -139,7 +122,7 @@ CK_RV sk_aead_begin(struct sk_entry *e, enum wire_operation kind, const void *pa
     if (rv == CKR_OK)
         rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
     if (rv == CKR_OK && kind == WIRE_ENCRYPT)
-        rv = make_iv(e, &g);
+        rv = sk_message_make_iv(e, &g);
     if (rv == CKR_OK)
         rv = sk_message_start(e, kind, type_of(&message), &g, aad, message.key);
     if (rv != CKR_OK)

@@ -1,8 +1,11 @@
 #include "message_parameter.h"
 
 #include "crypt.h"
+#include "random.h"
 
 #include <string.h>
+
+enum { RANDOM_BITS_MIN = 96, IV_MAX = 128 };
 
 /* CK_GCM_MESSAGE_PARAMS */
 struct gcm_message {
@@ -32,25 +35,6 @@ struct poly1305_message {
     CK_BYTE *tag;
 };
 
-/* What an ordinary operation takes, laid out as PKCS#11 has it. */
-union ordinary {
-    CK_GCM_PARAMS gcm;
-    struct {
-        CK_ULONG data_len;
-        CK_BYTE *nonce;
-        CK_ULONG nonce_len;
-        CK_BYTE *aad;
-        CK_ULONG aad_len;
-        CK_ULONG mac_len;
-    } ccm;
-    struct {
-        CK_BYTE *nonce;
-        CK_ULONG nonce_len;
-        CK_BYTE *aad;
-        CK_ULONG aad_len;
-    } poly1305;
-};
-
 static void read_gcm(const void *from, struct sk_message_parameter *p)
 {
     struct gcm_message m;
@@ -77,13 +61,13 @@ static void read_poly1305(const void *from, struct sk_message_parameter *p)
     *p = (struct sk_message_parameter){m.nonce, m.nonce_len, 0, CKG_NO_GENERATE, m.tag, 8 * SK_TAG_MAX, 0};
 }
 
-static size_t gcm(const struct sk_message_parameter *p, struct wire_bytes aad, union ordinary *to)
+static size_t gcm(const struct sk_message_parameter *p, struct wire_bytes aad, union sk_ordinary_parameter *to)
 {
     to->gcm = (CK_GCM_PARAMS){p->iv, p->iv_len, p->iv_len * 8, (CK_BYTE *)(uintptr_t)aad.data, aad.length, p->tag_bits};
     return sizeof(to->gcm);
 }
 
-static size_t ccm(const struct sk_message_parameter *p, struct wire_bytes aad, union ordinary *to)
+static size_t ccm(const struct sk_message_parameter *p, struct wire_bytes aad, union sk_ordinary_parameter *to)
 {
     to->ccm.data_len = p->data_len;
     to->ccm.nonce = p->iv;
@@ -94,7 +78,7 @@ static size_t ccm(const struct sk_message_parameter *p, struct wire_bytes aad, u
     return sizeof(to->ccm);
 }
 
-static size_t poly1305(const struct sk_message_parameter *p, struct wire_bytes aad, union ordinary *to)
+static size_t poly1305(const struct sk_message_parameter *p, struct wire_bytes aad, union sk_ordinary_parameter *to)
 {
     to->poly1305.nonce = p->iv;
     to->poly1305.nonce_len = p->iv_len;
@@ -107,7 +91,7 @@ static const struct kind {
     CK_MECHANISM_TYPE type;
     size_t size;
     void (*read)(const void *from, struct sk_message_parameter *p);
-    size_t (*write)(const struct sk_message_parameter *p, struct wire_bytes aad, union ordinary *to);
+    size_t (*write)(const struct sk_message_parameter *p, struct wire_bytes aad, union sk_ordinary_parameter *to);
 } kinds[] = {
     {CKM_AES_GCM, sizeof(struct gcm_message), read_gcm, gcm},
     {CKM_AES_CCM, sizeof(struct ccm_message), read_ccm, ccm},
@@ -139,15 +123,34 @@ struct sk_message_parameter sk_message_any(CK_BYTE iv[12])
     return (struct sk_message_parameter){.iv = iv, .iv_len = 12, .tag_bits = 8 * SK_TAG_MAX};
 }
 
+/* Fills what is not fixed, from the left (PKCS#11 3.1, 6.13.3). A counter would be a state that a fork repeats: refused. */
+CK_RV sk_message_make_iv(struct sk_entry *e, const struct sk_message_parameter *g)
+{
+    CK_ULONG fixed = g->fixed_bits / 8;
+
+    if (g->generator == CKG_NO_GENERATE)
+        return CKR_OK;
+    if (g->generator != CKG_GENERATE && g->generator != CKG_GENERATE_RANDOM)
+        return CKR_MECHANISM_PARAM_INVALID;
+    if (g->fixed_bits % 8 || g->iv_len > IV_MAX || fixed > g->iv_len || (g->iv_len - fixed) * 8 < RANDOM_BITS_MIN)
+        return CKR_MECHANISM_PARAM_INVALID;
+    return sk_random(e, g->iv + fixed, g->iv_len - fixed);
+}
+
+size_t sk_message_ordinary(CK_MECHANISM_TYPE type, const struct sk_message_parameter *p, struct wire_bytes aad,
+                           union sk_ordinary_parameter *to)
+{
+    return find(type)->write(p, aad, to);
+}
+
 CK_RV sk_message_start(struct sk_entry *e, enum wire_operation kind, CK_MECHANISM_TYPE type,
                        const struct sk_message_parameter *p, struct wire_bytes aad, uint64_t key)
 {
-    const struct kind *row = find(type);
-    union ordinary parameter;
+    union sk_ordinary_parameter parameter;
     CK_MECHANISM m = {type, &parameter, 0};
 
-    if (!row)
+    if (!find(type))
         return CKR_MECHANISM_INVALID;
-    m.ulParameterLen = row->write(p, aad, &parameter);
+    m.ulParameterLen = sk_message_ordinary(type, p, aad, &parameter);
     return sk_crypt_init(e, kind, &m, key);
 }

@@ -8,5 +8,6 @@ void sk_operation_clear(struct sk_operation *op)
     if (op->result)
         wire_wipe(op->result, op->result_length);
     free(op->result);
+    free(op->signature);
     *op = (struct sk_operation){0};
 }

@@ -20,6 +20,8 @@ struct sk_operation {
     uint64_t number;     /* at the keeper; 0: it knows nothing of this operation */
     uint64_t generation; /* of the connection that began it */
     uint64_t in, out;    /* bytes so far */
+    uint8_t *signature;  /* owned: C_VerifySignatureInit's, to be verified at the end */
+    size_t signature_length;
     uint8_t *result;     /* owned, wiped */
     size_t result_length;
     enum sk_step result_of;

@@ -198,6 +198,8 @@ CK_RV sk_session_open(struct sk_entry *e, CK_SLOT_ID slot, CK_FLAGS flags, CK_SE
         return CKR_ARGUMENTS_BAD;
     if (!(flags & CKF_SERIAL_SESSION))
         return CKR_SESSION_PARALLEL_NOT_SUPPORTED;
+    if (flags & CKF_ASYNC_SESSION)
+        return CKR_SESSION_ASYNC_NOT_SUPPORTED;
     rv = sk_slot_check(e, slot, &token);
     if (rv != CKR_OK)
         return rv;

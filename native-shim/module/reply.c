@@ -130,10 +130,11 @@ static CK_RV put_material(struct wire_reader *r, CK_ATTRIBUTE *a, const struct w
 {
     const struct wire_attribute *found = wire_template_find(material, a->type);
 
+    (void)r;
     if (found)
         return put(a, found->value);
-    r->bad = true;
-    return CKR_OK;
+    unavailable(a); /* such keys have it, but this one was not made of a seed that is known */
+    return CKR_ATTRIBUTE_TYPE_INVALID;
 }
 
 static CK_RV put_one(struct wire_reader *r, CK_ATTRIBUTE *a, const struct wire_template *material)
@@ -189,4 +190,14 @@ CK_RV sk_reply_attributes(struct wire_reader *r, CK_ATTRIBUTE *attributes, uint3
     for (uint32_t i = 0; i < count && !r->bad; i++)
         rv = worse(rv, put_one(r, &attributes[i], &material));
     return rv;
+}
+
+void sk_reply_encapsulated(struct wire_reader *r, uint64_t room, struct sk_encapsulated *out)
+{
+    out->handle = wire_read_u64(r);
+    out->needed = wire_read_u64(r);
+    out->ciphertext = wire_read_bytes(r, WIRE_DATA_MAX);
+    if (out->handle ? out->needed > room || out->ciphertext.length != out->needed || !out->needed
+                    : out->needed <= room || out->needed > WIRE_DATA_MAX)
+        r->bad = true;
 }

@@ -34,6 +34,15 @@ uint32_t sk_reply_count(struct wire_reader *r, uint32_t max);
 void sk_reply_slot(struct wire_reader *r, struct sk_slot *out);
 void sk_reply_mechanism(struct wire_reader *r, struct sk_mechanism_info *out);
 
+/* A key that was encapsulated; handle 0: there was too little room for the ciphertext, which needs so many bytes. */
+struct sk_encapsulated {
+    uint64_t handle, needed;
+    struct wire_bytes ciphertext;
+};
+
+/* `room`: what the agent was told. */
+void sk_reply_encapsulated(struct wire_reader *r, uint64_t room, struct sk_encapsulated *out);
+
 /* A page of handles, each greater than the one before and than `after`: the caller's to free, also when the reader is bad.
  * NULL when there are none, or no memory (and the reader is bad). */
 uint64_t *sk_reply_handles(struct wire_reader *r, uint64_t after, bool *more, uint32_t *count);

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "call.h"
+#include "clock.h"
 #include "flow.h"
 
 #include <stdlib.h>
@@ -69,8 +70,13 @@ static void read_output(struct sk_call *c, struct sk_sink *to)
     to->used += out.length;
 }
 
+/* A signature of SLH-DSA takes a second where others take a thousandth: it may have as long as a key pair. */
+static bool is_slow(const struct sk_operation *op) { return op->mechanism.row->key_type == CKK_SLH_DSA; }
+
 bool sk_answers_whole(const struct sk_operation *op, size_t more)
 {
+    if (is_slow(op))
+        return true; /* and may be longer than a slot */
     switch (op->mechanism.row->engine) {
     case ENGINE_ccm:
     case ENGINE_cts:
@@ -99,6 +105,8 @@ static CK_RV send_piece(struct sk_entry *e, enum wire_operation kind, struct sk_
     c.x.resend = flags & WIRE_BEGIN ? SK_SEND_AGAIN : SK_SEND_BOUND;
     c.x.generation = op->generation;
     c.x.by_socket = sk_answers_whole(op, in.length);
+    if (is_slow(op))
+        c.x.deadline = sk_now_ms() + WIRE_GENERATE_DEADLINE_MS;
     write_operate(&c, kind, op, flags, in, signature);
     rv = sk_call_run(&c);
     if (rv == CKR_OK) {
@@ -137,6 +145,8 @@ static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_
 CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in, bool final,
                 const struct wire_bytes *signature, struct sk_sink *to)
 {
+    /* A frame has room for so much data and signature together. */
+    const size_t most = WIRE_DATA_MAX - (signature ? signature->length : 0);
     const bool by_ring = !wire_is_resident(op->key) && !(final && sk_is_gcm_decrypt(kind, op));
     uint64_t number = op->number;
     CK_RV rv;
@@ -144,7 +154,7 @@ CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operatio
     if (by_ring && sk_flow(e, kind, op, in, final, signature, to, &rv))
         return rv;
     do {
-        struct wire_bytes piece = {in.data, in.length < WIRE_DATA_MAX ? in.length : WIRE_DATA_MAX};
+        struct wire_bytes piece = {in.data, in.length < most ? in.length : most};
         bool last = final && piece.length == in.length;
 
         rv = send_piece(e, kind, op, last ? WIRE_FINAL : 0, piece, signature, to);

@@ -8,6 +8,7 @@
 #include <p11-kit/pkcs11.h>
 
 #include "cryptoki31.h"
+#include "cryptoki32.h"
 
 #ifndef CKK_EC_MONTGOMERY
 #define CKK_EC_MONTGOMERY 0x41UL

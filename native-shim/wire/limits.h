@@ -13,7 +13,8 @@ enum {
     WIRE_PARAMS_MAX = 16384,       /* one encoded mechanism parameter, associated data included */
     WIRE_ATTRIBUTES_MAX = 128,     /* attributes in one template */
     WIRE_TEMPLATE_DEPTH_MAX = 2,   /* a template, and CKA_WRAP_TEMPLATE and its sisters inside it */
-    WIRE_COMPONENT_MAX = 4096,     /* one secret component: a private exponent, an HMAC key */
+    WIRE_COMPONENT_MAX = 4096,     /* one secret key; one secret component of RSA or a curve */
+    WIRE_SIGNATURE_MAX = 49856,    /* one signature: SLH-DSA's longest; with the data beside it at most WIRE_DATA_MAX */
     WIRE_MATERIAL_MAX = 16384,     /* all secret components of one key */
     WIRE_PIN_MAX = 255,
     WIRE_NOTE_MAX = 24576,         /* what the agent asks the keeper to remember about a cell or a client */

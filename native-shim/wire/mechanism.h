@@ -26,7 +26,9 @@ enum {
     CAN_DERIVE = 0x80000,
     CAN_EC_F_P = 0x100000,
     CAN_EC_NAMEDCURVE = 0x800000,
-    CAN_EC_UNCOMPRESS = 0x1000000
+    CAN_EC_UNCOMPRESS = 0x1000000,
+    CAN_ENCAPSULATE = 0x10000000, /* these two: PKCS#11 3.2 */
+    CAN_DECAPSULATE = 0x20000000
 };
 
 /* How a mechanism's parameter is laid out: see params.h. */
@@ -59,9 +61,11 @@ enum wire_layout {
     LAYOUT_tls_mac,
     LAYOUT_kbkdf,
     LAYOUT_ecdh_aes,
-    LAYOUT_public
+    LAYOUT_public,
+    LAYOUT_sign_context,
+    LAYOUT_hash_sign_context
 };
-enum { WIRE_LAYOUTS = LAYOUT_public + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_hash_sign_context + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -107,8 +111,12 @@ enum wire_engine {
     ENGINE_dh,
     ENGINE_dsa,
     ENGINE_cbc_mac,
-    ENGINE_blake2b_mac
+    ENGINE_blake2b_mac,
+    ENGINE_pq_sign,
+    ENGINE_pq_sign_digest,
+    ENGINE_kem
 };
+enum { WIRE_ENGINES = ENGINE_kem + 1 };
 
 struct wire_mechanism {
     uint64_t type; /* CKM_ */

@@ -3,7 +3,7 @@
 #include "limits.h"
 
 enum { ITERATIONS_MAX = 10 * 1000 * 1000 };
-enum { GCM_IV_MAX = 256, EDDSA_CONTEXT_MAX = 255, CCM_NONCE_MAX = 13, POINT_MAX = 1032, MAC_MAX = 64, TLS_RANDOM_MAX = 256 };
+enum { GCM_IV_MAX = 256, SIGN_CONTEXT_MAX = 255, HEDGE_MAX = 2, CCM_NONCE_MAX = 13, POINT_MAX = 1032, MAC_MAX = 64, TLS_RANDOM_MAX = 256 };
 
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
 
@@ -53,6 +53,9 @@ static bool check(enum wire_layout layout, const struct wire_params *p)
         return p->bits >= 1 && p->bits <= MAC_MAX && (p->part == 1 || p->part == 2);
     case LAYOUT_mac_length:
         return p->bits >= 1 && p->bits <= MAC_MAX;
+    case LAYOUT_sign_context:
+    case LAYOUT_hash_sign_context:
+        return p->hedge <= HEDGE_MAX;
     default:
         return true;
     }
@@ -137,7 +140,7 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
     case LAYOUT_eddsa:
         out->present = wire_read_u8(&r) != 0;
         out->prehash = wire_read_u8(&r) != 0;
-        out->aad = wire_read_bytes(&r, EDDSA_CONTEXT_MAX);
+        out->aad = wire_read_bytes(&r, SIGN_CONTEXT_MAX);
         break;
     case LAYOUT_mac_length:
         out->bits = wire_read_u32(&r);
@@ -192,6 +195,13 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->hash = wire_read_u64(&r);
         out->bits = wire_read_u32(&r);
         out->part = wire_read_u8(&r);
+        break;
+    case LAYOUT_hash_sign_context:
+        out->hash = wire_read_u64(&r);
+        /* fall through */
+    case LAYOUT_sign_context:
+        out->hedge = wire_read_u8(&r);
+        out->aad = wire_read_bytes(&r, SIGN_CONTEXT_MAX);
         break;
     case LAYOUT_data:
         out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
@@ -319,6 +329,13 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_u64(w, p->hash);
         wire_write_u32(w, p->bits);
         wire_write_u8(w, p->part);
+        break;
+    case LAYOUT_hash_sign_context:
+        wire_write_u64(w, p->hash);
+        /* fall through */
+    case LAYOUT_sign_context:
+        wire_write_u8(w, p->hedge);
+        wire_write_bytes(w, p->aad.data, p->aad.length);
         break;
     case LAYOUT_data:
         wire_write_bytes(w, p->aad.data, p->aad.length);

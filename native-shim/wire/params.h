@@ -29,6 +29,8 @@
  *   tls_mac   u64 hash, u32 bytes of the code, u8 from (1 server, 2 client)
  *   kbkdf     u32 bytes of other keys before this one, u32 bytes of all keys (0: this is the only one), u64 prf (CKM_), bytes iv, bytes fields;
  *             fields: each u8 kind (CK_SP800_108_), u8 little-endian, u8 bits, u8 method, bytes value
+ *   sign_context       u8 hedge (CKH_), bytes context (at most 255)
+ *   hash_sign_context  u64 hash (CKM_) that the caller made, then as sign_context
  */
 #ifndef SIDEKEY_WIRE_PARAMS_H
 #define SIDEKEY_WIRE_PARAMS_H
@@ -50,7 +52,7 @@ enum wire_tls_part {
 
 struct wire_params {
     struct wire_bytes iv;      /* version; tls_*'s client random; iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
-    struct wire_bytes aad;     /* kbkdf's fields; gcm; labels of oaep and tls_kdf; ecdh1's shared data; eddsa's context; data; hkdf's info */
+    struct wire_bytes aad;     /* kbkdf's fields; gcm; labels of oaep and tls_kdf; ecdh1's shared data; context of eddsa and sign_context; data; hkdf's info */
     struct wire_bytes point;   /* tls_*'s server random; ecdh1; public; chacha20's counter */
     uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf and pbkdf2's prf are in hash */
     uint64_t salt_length;      /* pss */
@@ -62,6 +64,7 @@ struct wire_params {
     struct wire_bytes context; /* tls_kdf */
     uint32_t sizes[3];         /* tls_keys: bytes of a MAC secret, of a key, of an IV; kbkdf: bytes before, of all */
     uint8_t part;              /* tls_master, tls_keys; tls_mac's from */
+    uint8_t hedge;             /* sign_context: CKH_ */
 };
 
 /* Reads and checks what the layout alone can say. False: refuse with STATUS_mechanism_param_invalid. */

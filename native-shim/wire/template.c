@@ -55,5 +55,5 @@ bool wire_attribute_is_material(uint64_t object_class, uint64_t type)
         return type == CKA_VALUE;
     if (object_class != CKO_PRIVATE_KEY)
         return false;
-    return type == CKA_VALUE || (type >= CKA_PRIVATE_EXPONENT && type <= CKA_COEFFICIENT);
+    return type == CKA_VALUE || type == CKA_SEED || (type >= CKA_PRIVATE_EXPONENT && type <= CKA_COEFFICIENT);
 }

@@ -188,6 +188,10 @@ export function readMade(reader: WireReader): MadeKey {
   };
 }
 
+export function readEncapsulated(reader: WireReader): { made: MadeKey; ciphertext: Buffer } {
+  return { made: readMade(reader), ciphertext: Buffer.from(reader.bytes(LIMITS.dataMax)) };
+}
+
 export function writeGenerate(key: NewKey, mechanism: Mechanism, template: readonly Attribute[]): WireWriter {
   const writer = writeNewKey(new WireWriter(), key);
   writeMechanism(writer, mechanism);

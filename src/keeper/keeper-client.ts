@@ -38,6 +38,7 @@ const CKO_PRIVATE_KEY = 3;
 const CKO_SECRET_KEY = 4;
 const CKO_DOMAIN_PARAMETERS = 6;
 const CKA_VALUE = 0x11;
+const CKA_SEED = 0x637;
 const CKA_PRIVATE_EXPONENT = 0x123;
 const CKA_COEFFICIENT = 0x128;
 const CKM_AES_GCM = 0x1087;
@@ -50,7 +51,7 @@ const NO_KEY: NewKey = {
 function isSecret(objectClass: number, { type }: Attribute): boolean {
   if (objectClass === CKO_SECRET_KEY) return type === CKA_VALUE;
   if (objectClass !== CKO_PRIVATE_KEY) return false;
-  return type === CKA_VALUE || (type >= CKA_PRIVATE_EXPONENT && type <= CKA_COEFFICIENT);
+  return type === CKA_VALUE || type === CKA_SEED || (type >= CKA_PRIVATE_EXPONENT && type <= CKA_COEFFICIENT);
 }
 
 interface Attachment extends bodies.Attached {
@@ -266,6 +267,30 @@ export class KeeperClient implements Keeper {
   ): Promise<MadeKey> {
     const writer = bodies.writeDerive(key, { mechanism, lengthBytes, routedId });
     return this.#make('cell_derive', writer, LIMITS.generateDeadlineMs);
+  }
+
+  async encapsulate(
+    key: NewKey,
+    to: CellId,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+  ): Promise<{ made: MadeKey; ciphertext: Buffer }> {
+    const writer = bodies.writeNewKey(new WireWriter(), key).u64(to);
+    writeMechanism(writer, mechanism);
+    const reply = await this.#ask('cell_encapsulate', writer.u64(lengthBytes ?? 0));
+    return bodies.readBody(reply, bodies.readEncapsulated);
+  }
+
+  decapsulate(
+    key: NewKey,
+    by: CellId,
+    mechanism: Mechanism,
+    ciphertext: Buffer,
+    lengthBytes: number | null,
+  ): Promise<MadeKey> {
+    const writer = bodies.writeNewKey(new WireWriter(), key).u64(by);
+    writeMechanism(writer, mechanism);
+    return this.#make('cell_decapsulate', writer.bytes(ciphertext).u64(lengthBytes ?? 0));
   }
 
   copy(key: NewKey, cell: CellId): Promise<MadeKey> {

@@ -1,5 +1,5 @@
 /**
- * Every attribute of data, X.509 certificates, public, private and secret keys (PKCS#11 3.1, 4.4 to 4.11), one row each:
+ * Every attribute of data, X.509 certificates, public, private and secret keys (PKCS#11 3.2, 4.4 to 4.11), one row each:
  * its value's form, whose it is, its default, who may set it and how it may change. Code walks this table; nothing else
  * knows an attribute's rules.
  */
@@ -47,6 +47,9 @@ const RSA = [CKK.RSA];
 const CURVES = [CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
 const WITH_SUBPRIME = [CKK.DSA, CKK.X9_42_DH];
 const PRIME_FIELD = [CKK.DH, ...WITH_SUBPRIME];
+/** Of PKCS#11 3.2: post-quantum keys, whose parameters are a number. */
+const SETS = [CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA];
+const KEM = [CKK.ML_KEM];
 
 const ANY: readonly Origin[] = ['create', 'generate', 'unwrap', 'derive'];
 const NONE: readonly Origin[] = [];
@@ -132,6 +135,8 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   usage('VERIFY_RECOVER', ['public'], { like: CKA.VERIFY }),
   usage('WRAP', ['public', 'secret']),
   usage('UNWRAP', HIDDEN),
+  usage('ENCAPSULATE', ['public'], { keyTypes: KEM }),
+  usage('DECAPSULATE', ['private'], { keyTypes: KEM }),
 
   row('TRUSTED', 'bool', ['public', 'secret', 'certificate'], { default: false, change: 'so' }),
   row('SENSITIVE', 'bool', HIDDEN, { default: true, change: 'raise' }),
@@ -173,16 +178,28 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   givenRow('SUBPRIME', WITH_SUBPRIME),
   row('PRIME_BITS', 'ulong', ['domain'], { set: ['generate'], needed: ['generate'] }),
   row('SUBPRIME_BITS', 'ulong', ['domain'], { keyTypes: WITH_SUBPRIME, set: ['generate'] }),
-  row('VALUE', 'bytes', ['public'], { keyTypes: PRIME_FIELD, set: ['create'], needed: ['create'] }),
   row('VALUE_BITS', 'ulong', ['private'], { keyTypes: [CKK.DH], set: ['generate'] }),
+  row('PARAMETER_SET', 'ulong', ['public'], {
+    keyTypes: SETS,
+    set: ['create', 'generate'],
+    needed: ['create', 'generate'],
+  }),
+  row('PARAMETER_SET', 'ulong', ['private'], { keyTypes: SETS, set: ['create'], needed: ['create'] }),
+  row('VALUE', 'bytes', ['public'], {
+    keyTypes: [...PRIME_FIELD, ...SETS],
+    set: ['create'],
+    needed: ['create'],
+  }),
 
   row('VALUE', 'bytes', ['secret'], { material: true, set: ['create'], needed: ['create'] }),
   row('VALUE', 'bytes', ['private'], {
-    keyTypes: [...CURVES, ...PRIME_FIELD],
+    keyTypes: [...CURVES, ...PRIME_FIELD, ...SETS],
     material: true,
     set: ['create'],
     needed: ['create'],
   }),
+  // What the key was made of: it stands for the value.
+  row('SEED', 'bytes', ['private'], { keyTypes: [CKK.ML_KEM, CKK.ML_DSA], material: true, set: ['create'] }),
   row('PRIVATE_EXPONENT', 'bytes', ['private'], {
     keyTypes: RSA,
     material: true,

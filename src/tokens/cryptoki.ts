@@ -1,4 +1,4 @@
-/** The numbers of PKCS#11 3.1 that the domain speaks of, under the standard's own names without their prefix. */
+/** The numbers of PKCS#11 3.2 that the domain speaks of, under the standard's own names without their prefix. */
 
 /** CKO_ */
 export const CKO = {
@@ -53,6 +53,9 @@ export const CKK = {
   HKDF: 0x42,
   SHA512_224_HMAC: 0x43,
   SHA512_256_HMAC: 0x44,
+  ML_KEM: 0x49,
+  ML_DSA: 0x4a,
+  SLH_DSA: 0x4b,
 } as const;
 
 /** CKA_ */
@@ -122,6 +125,10 @@ export const CKA = {
   WRAP_WITH_TRUSTED: 0x210,
   MECHANISM_TYPE: 0x500,
   PROFILE_ID: 0x601,
+  PARAMETER_SET: 0x61d,
+  ENCAPSULATE: 0x633,
+  DECAPSULATE: 0x634,
+  SEED: 0x637,
   WRAP_TEMPLATE: 0x40000211,
   UNWRAP_TEMPLATE: 0x40000212,
   DERIVE_TEMPLATE: 0x40000213,
@@ -139,6 +146,10 @@ export const CKA = {
 /** CKM_: those that the domain itself asks for; all others it knows by the keeper's table. */
 export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x00,
+  ML_KEM_KEY_PAIR_GEN: 0x0f,
+  ML_KEM: 0x17,
+  ML_DSA_KEY_PAIR_GEN: 0x1c,
+  ML_DSA: 0x1d,
   RSA_AES_KEY_WRAP: 0x1054,
   SHA_1: 0x220,
   SHA_1_HMAC: 0x221,
@@ -199,6 +210,8 @@ export const MECHANISM_FLAG = {
   WRAP: 0x20000,
   UNWRAP: 0x40000,
   DERIVE: 0x80000,
+  ENCAPSULATE: 0x10000000,
+  DECAPSULATE: 0x20000000,
 } as const;
 
 /** CK_UNAVAILABLE_INFORMATION as a CK_ULONG of eight bytes. */

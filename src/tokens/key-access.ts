@@ -17,6 +17,7 @@ const WORDS: Readonly<Record<Use, AccessOperation>> = {
   ...{ encrypt: 'encrypt', decrypt: 'decrypt', sign: 'sign', verify: 'verify' },
   ...{ sign_recover: 'sign', verify_recover: 'verify' },
   ...{ wrap: 'encrypt', unwrap: 'decrypt', derive: 'derive' },
+  ...{ encapsulate: 'derive', decapsulate: 'derive' },
 };
 
 /** Signing and verifying with a secret key is making and checking a code. */

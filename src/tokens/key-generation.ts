@@ -15,7 +15,7 @@ export type Check = (attributes: AttributeMap) => void;
 
 /** What the keeper must know to generate: taken from the template that has it. */
 const PARAMETERS: readonly number[] = [
-  ...[CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS],
+  ...[CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.PARAMETER_SET],
   ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.PRIME_BITS, CKA.SUBPRIME_BITS],
 ];
 /** And from a pair's private template. */
@@ -149,7 +149,10 @@ export async function generatePair(
   if (keyType === CKK.RSA && !open.has(CKA.PUBLIC_EXPONENT)) open.set(CKA.PUBLIC_EXPONENT, RSA_F4);
   const parameters = [...parametersOf(open), ...parametersOf(hidden, PRIVATE_PARAMETERS)];
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
-  if (open.has(CKA.EC_PARAMS)) hidden.set(CKA.EC_PARAMS, open.get(CKA.EC_PARAMS) ?? Buffer.alloc(0));
+  for (const type of [CKA.EC_PARAMS, CKA.PARAMETER_SET]) {
+    const value = open.get(type);
+    if (value !== undefined) hidden.set(type, value);
+  }
   const secret = await draftKey(domain, maker, hidden, from, (key) =>
     domain.keeper.generate(key, mechanism, parameters),
   );

@@ -9,7 +9,11 @@ const ANY_SECRET = 0x7fff_ffff;
 
 /** With domain parameters: those of a prime field, which may be objects of their own. */
 const PRIME_FIELD: readonly number[] = [CKK.DSA, CKK.DH, CKK.X9_42_DH];
-const PAIRS: readonly number[] = [CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY, ...PRIME_FIELD];
+const PAIRS: readonly number[] = [
+  ...[CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY],
+  ...[CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA],
+  ...PRIME_FIELD,
+];
 
 export function hasDomainParameters(keyType: number): boolean {
   return PRIME_FIELD.includes(keyType);

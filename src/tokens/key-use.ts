@@ -7,7 +7,7 @@ import { isKin, ownMechanisms } from './key-types.ts';
 import type { MechanismRow, Operation } from './ports.ts';
 import { has, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
 
-export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive';
+export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive' | 'encapsulate' | 'decapsulate';
 
 interface UseRow {
   readonly attribute: number;
@@ -26,6 +26,8 @@ export const USES: Readonly<Record<Use, UseRow>> = {
   wrap: { attribute: CKA.WRAP, flag: MECHANISM_FLAG.WRAP, dated: true },
   unwrap: { attribute: CKA.UNWRAP, flag: MECHANISM_FLAG.UNWRAP, dated: false },
   derive: { attribute: CKA.DERIVE, flag: MECHANISM_FLAG.DERIVE, dated: true },
+  encapsulate: { attribute: CKA.ENCAPSULATE, flag: MECHANISM_FLAG.ENCAPSULATE, dated: true },
+  decapsulate: { attribute: CKA.DECAPSULATE, flag: MECHANISM_FLAG.DECAPSULATE, dated: false },
 };
 
 export type Offering = Pick<Domain, 'keeper' | 'catalogue'>;

@@ -134,11 +134,11 @@ function fillRow(row: AttributeRow, wanted: NewObject, attributes: Map<number, B
   if (value !== null) attributes.set(row.type, value);
 }
 
-/** A certificate may say where it is instead of what it is. A generated AES key alone must say its length. */
-function isWaived(row: AttributeRow, { template, objectClass }: NewObject): boolean {
-  return (
-    objectClass === CKO.CERTIFICATE && row.type === CKA.VALUE && (template.get(CKA.URL)?.length ?? 0) > 0
-  );
+/** A certificate may say where it is instead of what it is, a private key what it was made of. A generated AES key alone must say its length. */
+function isWaived(row: AttributeRow, { template, objectClass, material = [] }: NewObject): boolean {
+  if (row.type !== CKA.VALUE) return false;
+  if (objectClass === CKO.CERTIFICATE) return (template.get(CKA.URL)?.length ?? 0) > 0;
+  return objectClass === CKO.PRIVATE_KEY && material.includes(CKA.SEED);
 }
 
 function checkDates(attributes: AttributeMap): void {
@@ -236,7 +236,7 @@ export function matches(attributes: AttributeMap, template: Iterable<readonly [n
 
 const PUBLIC_COMPONENTS: readonly number[] = [
   ...[CKA.MODULUS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.EC_POINT],
-  ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.VALUE],
+  ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.PARAMETER_SET, CKA.VALUE],
 ];
 
 /** A key's public components among its attributes, or among what the keeper says of it. CKA_VALUE is a public key's: of others no attribute. */

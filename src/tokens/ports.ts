@@ -180,6 +180,20 @@ export interface Keeper {
     mechanism: Mechanism,
     lengthBytes: number | null,
   ): Promise<MadeKey>;
+  /** A new secret key, and what the owner of the private key makes the same of. */
+  encapsulate(
+    key: NewKey,
+    to: CellId,
+    mechanism: Mechanism,
+    lengthBytes: number | null,
+  ): Promise<{ readonly made: MadeKey; readonly ciphertext: Buffer }>;
+  decapsulate(
+    key: NewKey,
+    by: CellId,
+    mechanism: Mechanism,
+    ciphertext: Buffer,
+    lengthBytes: number | null,
+  ): Promise<MadeKey>;
   copy(key: NewKey, cell: CellId): Promise<MadeKey>;
   seal(cell: CellId, by: CellId, aad: Buffer): Promise<Buffer>;
   wrap(cell: CellId, by: CellId, mechanism: Mechanism): Promise<Buffer>;

@@ -12,6 +12,7 @@ export const LIMITS = {
   attributesMax: 128,
   templateDepthMax: 2,
   componentMax: 4096,
+  signatureMax: 49856,
   materialMax: 16384,
   pinMax: 255,
   noteMax: 24576,
@@ -63,6 +64,8 @@ export const MESSAGES = {
   resident_operate: { number: 0x002d, from: 'module', to: 'agent', material: 'none' },
   password_key: { number: 0x002e, from: 'module', to: 'agent', material: 'in' },
   generate_domain: { number: 0x0030, from: 'module', to: 'agent', material: 'none' },
+  encapsulate_key: { number: 0x0031, from: 'module', to: 'agent', material: 'none' },
+  decapsulate_key: { number: 0x0032, from: 'module', to: 'agent', material: 'none' },
   resolve: { number: 0x0040, from: 'keeper', to: 'agent', material: 'none' },
   client_opened: { number: 0x0041, from: 'keeper', to: 'agent', material: 'none' },
   client_closed: { number: 0x0042, from: 'keeper', to: 'agent', material: 'none' },
@@ -88,6 +91,8 @@ export const MESSAGES = {
   unbind: { number: 0x0092, from: 'agent', to: 'keeper', material: 'none' },
   usage: { number: 0x0093, from: 'agent', to: 'keeper', material: 'none' },
   shutdown: { number: 0x0094, from: 'agent', to: 'keeper', material: 'none' },
+  cell_encapsulate: { number: 0x0095, from: 'agent', to: 'keeper', material: 'none' },
+  cell_decapsulate: { number: 0x0096, from: 'agent', to: 'keeper', material: 'none' },
 } as const satisfies Record<string, MessageRow>;
 
 export type MessageName = keyof typeof MESSAGES;

@@ -22,6 +22,7 @@ const READERS: Partial<Record<MessageName, (reader: WireReader) => unknown>> = {
   cell_list: (reader) => bodies.readPage(reader, bodies.readCellSeen),
   usage: (reader) => bodies.readPage(reader, bodies.readUsageSeen),
   cell_generate: bodies.readMade,
+  cell_encapsulate: bodies.readEncapsulated,
 };
 
 function readAll(frame: Frame): void {

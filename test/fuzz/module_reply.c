@@ -52,6 +52,15 @@ static void attributes(struct wire_reader *r)
     sk_reply_attributes(r, list, 5);
 }
 
+static void encapsulated(struct wire_reader *r)
+{
+    struct sk_encapsulated e;
+
+    sk_reply_encapsulated(r, 1088, &e);
+    if (!r->bad && e.handle && e.ciphertext.length > 1088)
+        abort();
+}
+
 /* A header and what it says about the body. */
 static void header(struct wire_reader *r)
 {
@@ -64,7 +73,8 @@ static void header(struct wire_reader *r)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static void (*const parsers[])(struct wire_reader *) = {slots, mechanisms, handles, binding, attributes, header};
+    static void (*const parsers[])(struct wire_reader *) = {slots, mechanisms, handles, binding, attributes, header,
+                                                           encapsulated};
     uint8_t *body;
     struct wire_reader r;
 

@@ -14,6 +14,8 @@ interface Row {
   readonly min: number;
   readonly max: number;
   readonly standing: number;
+  /** The version of OpenSSL that it needs beyond the least one; empty: none. */
+  readonly openssl: string;
 }
 
 /** CKF_ bits of CK_MECHANISM_INFO (PKCS#11 3.1, table 8) that are operations. */
@@ -32,6 +34,8 @@ const OPERATIONS: Readonly<Record<string, number>> = {
   wrap: 0x20000,
   unwrap: 0x40000,
   derive: 0x80000,
+  encapsulate: 0x10000000,
+  decapsulate: 0x20000000,
 };
 
 const STANDINGS = ['approved', '', 'legacy'];
@@ -39,13 +43,14 @@ const STANDINGS = ['approved', '', 'legacy'];
 const HEAD = `# Mechanisms
 
 What tokens offer, generated from the table that implements it (native-shim/wire/mechanisms.def). C_GetMechanismList and
-C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES and DES, bits for the others.
+C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES, DES and public keys of ML-KEM, ML-DSA and SLH-DSA, bits for the others.
 
 A token with "legacy: true" in its configuration offers all of them, one with "fips: true" those that are approved, any other all but
-those that are legacy.
+those that are legacy. What needs a later OpenSSL than 3.0 is offered where the libcrypto of the keeper's process has it: the keeper looks at its start,
+and is the same program with either. Debian 12 has 3.0.
 
 Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
-decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA is pure Ed25519 or Ed448, without context or prehash (OpenSSL can say neither before 3.2).
+decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA takes a context and a prehash where OpenSSL is 3.2 or later; before, CK_EDDSA_PARAMS with either gets CKR_MECHANISM_PARAM_INVALID.
 Messages (C_EncryptMessage and its sisters) are those of AES-GCM, AES-CCM and ChaCha20-Poly1305; initial values may be made here, of at least 96 random bits; counters are refused.
 A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB; of AES-CCM in parts everything comes with the last one. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
 Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their parity bits; it gives those that it makes odd parity. Under one key it should see
@@ -60,17 +65,21 @@ Of BLAKE2b there is the digest with 512 bits (OpenSSL 3.0 has no other) and each
 DSA and DH: primes of 1024 (DSA and X9.42 with a subprime of at least 160 bits) to 8192 bits are imported and used, from 2048 on are keys made. CKM_DSA_PARAMETER_GEN and CKM_X9_42_DH_PARAMETER_GEN search for 2048 or 3072 bits, CKM_DH_PKCS_PARAMETER_GEN
 gives the groups of RFC 7919, of 2048, 3072, 4096, 6144 or 8192 bits. Parameters are checked (1 < base < p - 1; the subprime is prime, divides p - 1 and is the base's order; public values lie in its subgroup); that p itself is prime is not. A derived secret has the
 length of the prime. Of X9.42's KDFs there is CKD_SHA1_KDF_CONCATENATE. Its hybrid and MQV derivations are not there.
+ML-KEM makes keys of 32 bytes, never of a part of that. ML-DSA and SLH-DSA sign at most 64 MiB, in one part or several; CKM_HASH_ML_DSA and CKM_HASH_SLH_DSA take
+a hash of SHA-2 or SHA-3 that the caller made, the others with a hash in their name make it. A signature of SLH-DSA takes up to some seconds and may take 60; one processor
+is busy with it. Private keys of ML-KEM and ML-DSA have CKA_SEED where it is known, and are imported by it, by CKA_VALUE, or by both, which then must agree.
 Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
 CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
 
 `;
 
 function render(rows: readonly Row[]): string {
-  const lines = rows.map(({ type, name, flags, min, max, standing }) => {
+  const lines = rows.map(({ type, name, flags, min, max, standing, openssl }) => {
+    const needs = openssl === '' ? '' : `OpenSSL ${openssl}`;
     const operations = Object.keys(OPERATIONS).filter((operation) => flags & (OPERATIONS[operation] ?? 0));
-    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} | ${STANDINGS[standing] ?? ''} |\n`;
+    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} | ${STANDINGS[standing] ?? ''} | ${needs} |\n`;
   });
-  return `${HEAD}| mechanism | number | operations | key size | standing |\n| --- | --- | --- | --- | --- |\n${lines.join('')}`;
+  return `${HEAD}| mechanism | number | operations | key size | standing | needs |\n| --- | --- | --- | --- | --- | --- |\n${lines.join('')}`;
 }
 
 t.test('docs/mechanisms.md is what the keeper implements', (t) => {

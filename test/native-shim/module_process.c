@@ -101,22 +101,25 @@ static void arguments(void)
 
 static void interfaces(void)
 {
-    CK_INTERFACE list[2], *one = NULL;
-    CK_VERSION v2 = {2, 40}, v3 = {3, 0}, v9 = {9, 0};
+    CK_INTERFACE list[3], *one = NULL;
+    CK_VERSION v2 = {2, 40}, v3 = {3, 0}, v32 = {3, 2}, v9 = {9, 0};
     CK_ULONG n = 1;
 
     is(C_GetInterfaceList(NULL, &n), CKR_OK, "how many interfaces");
-    is(n, 2, "two");
+    is(n, 3, "three");
     n = 1;
     is(C_GetInterfaceList(list, &n), CKR_BUFFER_TOO_SMALL, "room for one");
-    is(C_GetInterfaceList(list, &n), CKR_OK, "for both");
+    is(C_GetInterfaceList(list, &n), CKR_OK, "for all");
     is(C_GetInterface(NULL, NULL, &one, 0), CKR_OK, "the default");
-    is(((CK_VERSION *)one->pFunctionList)->major, 3, "is 3.0");
+    ok(((CK_VERSION *)one->pFunctionList)->major == 3 && ((CK_VERSION *)one->pFunctionList)->minor == 0, "is 3.0");
     is(C_GetInterface((CK_UTF8CHAR *)"PKCS 11", &v2, &one, 0), CKR_OK, "2.40");
     ok(one->pFunctionList == f, "is what C_GetFunctionList gives");
     is(C_GetInterface((CK_UTF8CHAR *)"PKCS 11", &v3, &one, 0), CKR_OK, "3.0");
     is(((CK_FUNCTION_LIST_3_0 *)one->pFunctionList)->C_SessionCancel(1, 0), CKR_CRYPTOKI_NOT_INITIALIZED,
        "has C_SessionCancel in its place");
+    is(C_GetInterface((CK_UTF8CHAR *)"PKCS 11", &v32, &one, 0), CKR_OK, "3.2, to who asks for it");
+    is(((CK_FUNCTION_LIST_3_2 *)one->pFunctionList)->C_UnwrapKeyAuthenticated(1, NULL, 1, NULL, 0, NULL, 0, NULL, 0, NULL),
+       CKR_CRYPTOKI_NOT_INITIALIZED, "has C_UnwrapKeyAuthenticated at its end");
     is(C_GetInterface((CK_UTF8CHAR *)"PKCS 11", &v9, &one, 0), CKR_ARGUMENTS_BAD, "9.0 is refused");
     is(C_GetInterface((CK_UTF8CHAR *)"Vendor", NULL, &one, 0), CKR_ARGUMENTS_BAD, "a vendor's is refused");
     is(C_GetInterface(NULL, NULL, &one, CKF_INTERFACE_FORK_SAFE), CKR_ARGUMENTS_BAD, "fork-tolerant it is not");

@@ -5,7 +5,7 @@
 #ifndef SIDEKEY_TEST_PEER_H
 #define SIDEKEY_TEST_PEER_H
 
-#include "../../native-shim/module/cryptoki3.h"
+#include "../../native-shim/module/cryptoki32.h"
 #include "../../native-shim/wire/frame.h"
 
 #include <stdbool.h>

@@ -2,7 +2,17 @@
  * The keeper's port in this process, with node:crypto: it truly generates, seals, opens, wraps and signs, and refuses what
  * the keeper refuses. Test code may look into its cells; the domain cannot.
  */
-import { createCipheriv, createDecipheriv, createHmac, generateKeyPairSync, randomBytes } from 'node:crypto';
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHmac,
+  createPrivateKey,
+  createPublicKey,
+  decapsulate,
+  encapsulate,
+  generateKeyPairSync,
+  randomBytes,
+} from 'node:crypto';
 import { SidekeyError } from '../../src/errors.ts';
 import { decodeTemplate, encodeAttributes, encodeUlong } from '../../src/tokens/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
@@ -27,9 +37,10 @@ interface Cell {
   note: Buffer | null;
 }
 
-const SECRET: readonly number[] = [CKA.VALUE, 0x123, 0x124, 0x125, 0x126, 0x127, 0x128];
+const SECRET: readonly number[] = [CKA.VALUE, CKA.SEED, 0x123, 0x124, 0x125, 0x126, 0x127, 0x128];
 export const P256 = Buffer.from('06082a8648ce3d030107', 'hex');
 export const AES_KEY_WRAP = 0x2109;
+const SPKI = { format: 'der', type: 'spki' } as const;
 
 const row = (type: number, name: string, keyType: number | null, flags: number): MechanismRow => ({
   ...{ type, name, keyType, flags },
@@ -57,13 +68,34 @@ export const MECHANISMS: readonly MechanismRow[] = [
   row(0x1045, 'CKM_ECDSA_SHA384', CKK.EC, 0x2800),
   row(CKM.EC_EDWARDS_KEY_PAIR_GEN, 'CKM_EC_EDWARDS_KEY_PAIR_GEN', CKK.EC_EDWARDS, 0x10000),
   row(0x1057, 'CKM_EDDSA', CKK.EC_EDWARDS, 0x2800),
+  row(CKM.ML_KEM_KEY_PAIR_GEN, 'CKM_ML_KEM_KEY_PAIR_GEN', CKK.ML_KEM, 0x10000),
+  row(CKM.ML_KEM, 'CKM_ML_KEM', CKK.ML_KEM, 0x30000000),
+  row(CKM.ML_DSA_KEY_PAIR_GEN, 'CKM_ML_DSA_KEY_PAIR_GEN', CKK.ML_DSA, 0x10000),
+  row(CKM.ML_DSA, 'CKM_ML_DSA', CKK.ML_DSA, 0x2800),
 ];
 
 function unbase64(text: string | undefined): Buffer {
   return Buffer.from(text ?? '', 'base64url');
 }
 
+/** ML-KEM-768 and ML-DSA-65, by their seeds. */
+const SEEDED: Readonly<Record<number, 'ml-kem-768' | 'ml-dsa-65'>> = {
+  [CKM.ML_KEM_KEY_PAIR_GEN]: 'ml-kem-768',
+  [CKM.ML_DSA_KEY_PAIR_GEN]: 'ml-dsa-65',
+};
+
+function makeSeeded(name: 'ml-kem-768' | 'ml-dsa-65'): [number, Buffer][] {
+  const { privateKey, publicKey } = generateKeyPairSync(name as 'ml-kem-768');
+  return [
+    [CKA.PARAMETER_SET, encodeUlong(2)],
+    [CKA.SEED, privateKey.export({ format: 'raw-seed' })],
+    [CKA.PUBLIC_KEY_INFO, publicKey.export({ format: 'der', type: 'spki' })],
+  ];
+}
+
 function makePair(mechanism: number): [number, Buffer][] {
+  const seeded = SEEDED[mechanism];
+  if (seeded !== undefined) return makeSeeded(seeded);
   if (mechanism === CKM.EC_KEY_PAIR_GEN) {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const { d, x, y } = privateKey.export({ format: 'jwk' });
@@ -111,8 +143,15 @@ export class FakeKeeper implements Keeper {
     const cell = this.#next++;
     this.held.set(cell, { key, components, note: key.note });
     const shown = [...components]
-      .filter(([type]) => !SECRET.includes(type))
+      .filter(([type]) => key.objectClass === CKO.PUBLIC_KEY || !SECRET.includes(type))
       .map(([type, v]) => ({ type, value: v }));
+    const info = components.get(CKA.PUBLIC_KEY_INFO);
+    // As the keeper says it: the CKA_VALUE of a private key's public components is the public one.
+    if (components.has(CKA.SEED) && info !== undefined)
+      shown.push({
+        type: CKA.VALUE,
+        value: createPublicKey({ key: info, ...SPKI }).export({ format: 'raw-public' }),
+      });
     const blob = key.seal === null ? null : await this.seal(cell, key.seal.by, key.seal.aad);
     return { cell, components: shown, blob };
   }
@@ -199,6 +238,16 @@ export class FakeKeeper implements Keeper {
   derivePassword(key: NewKey, routedId: bigint, mechanism: Mechanism): Promise<MadeKey> {
     const value = createHmac('sha256', String(routedId)).update(mechanism.params).digest();
     return this.#make(key, new Map([[CKA.VALUE, value]]));
+  }
+  async encapsulate(key: NewKey, to: CellId): Promise<{ made: MadeKey; ciphertext: Buffer }> {
+    const raw = { key: this.secret(to), format: 'raw-public', asymmetricKeyType: 'ml-kem-768' } as const;
+    const { sharedKey, ciphertext } = encapsulate(createPublicKey(raw));
+    return { made: await this.#make(key, new Map([[CKA.VALUE, sharedKey]])), ciphertext };
+  }
+  decapsulate(key: NewKey, by: CellId, _mechanism: Mechanism, ciphertext: Buffer): Promise<MadeKey> {
+    const seed = this.#cell(by).components.get(CKA.SEED) ?? Buffer.alloc(0);
+    const own = createPrivateKey({ key: seed, format: 'raw-seed', asymmetricKeyType: 'ml-kem-768' });
+    return this.#make(key, new Map([[CKA.VALUE, decapsulate(own, ciphertext)]]));
   }
   copy(key: NewKey, id: CellId): Promise<MadeKey> {
     return this.#make(key, new Map(this.#cell(id).components));

@@ -103,7 +103,7 @@ const UNWRAPPING: UseErrors = {
   type: 'unwrapping_key_type_inconsistent',
 };
 
-function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode): TokenObject {
+export function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode): TokenObject {
   const object = getObject(domain, caller, handle, code);
   if (!isKey(object)) throw new SidekeyError(code, `object ${handle} is no key`);
   return object;
@@ -177,8 +177,8 @@ function impliedBy(template: Map<number, Buffer>): { objectClass: number; keyTyp
   return template.has(CKA.KEY_TYPE) ? { objectClass } : { objectClass, keyType: CKK.GENERIC_SECRET };
 }
 
-/** What unwrapping and deriving share: a new key out of another one. */
-async function makeFrom(
+/** What unwrapping, deriving and decapsulating share: a new key out of another one. */
+export async function makeFrom(
   domain: Domain,
   caller: Caller,
   template: Map<number, Buffer>,

@@ -138,7 +138,7 @@ function readPart(reader: WireReader): Part {
   const isBegin = (flags & OPERATE.begin) !== 0;
   const asked = isBegin ? readAsked(reader, readPlace(reader), toUse(operation)) : null;
   const data = reader.optionalBytes(LIMITS.dataMax) ?? NOTHING;
-  const signature = reader.optionalBytes(LIMITS.componentMax);
+  const signature = reader.optionalBytes(LIMITS.signatureMax);
   reader.end();
   return { flags, number, asked, data, signature };
 }

@@ -1,6 +1,7 @@
 /** Every message that the keeper hands to the agent, and its handler. A message without a row is refused. */
 import type { MessageName } from '../../wire/tables.ts';
 import type { Handler } from './handler.ts';
+import { handleDecapsulateKey, handleEncapsulateKey } from './kem-messages.ts';
 import {
   handleDeriveKey,
   handleGenerateDomain,
@@ -57,6 +58,8 @@ export const HANDLERS: ReadonlyMap<string, Handler> = new Map(
     resident_operate: handleResidentOperate,
     password_key: handlePasswordKey,
     generate_domain: handleGenerateDomain,
+    encapsulate_key: handleEncapsulateKey,
+    decapsulate_key: handleDecapsulateKey,
     resolve: handleResolve,
   } satisfies Partial<Record<MessageName, Handler>>),
 );

@@ -1,0 +1,96 @@
+/** encapsulate_key, decapsulate_key: a secret key that two sides share (PKCS#11 3.2, 5.18.8). */
+import { SidekeyError } from '../../errors.ts';
+import { WireWriter } from '../../wire/buffer.ts';
+import { LIMITS } from '../../wire/tables.ts';
+import { readMechanism, readTemplate } from '../../wire/template.ts';
+import { readUlong } from '../attribute-value.ts';
+import { findCaller, readPlace, type Caller } from '../caller.ts';
+import { CKA } from '../cryptoki.ts';
+import type { Domain } from '../domain.ts';
+import { demandUse } from '../key-access.ts';
+import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use.ts';
+import { collect } from '../object-template.ts';
+import type { TokenObject } from '../token-object.ts';
+import type { Handler } from './handler.ts';
+import { findKey, makeFrom } from './key-messages.ts';
+import { replyHandle } from './object-messages.ts';
+
+/** By CKA_PARAMETER_SET of CKK_ML_KEM (FIPS 203, table 3). */
+const CIPHERTEXT_BYTES: Readonly<Record<number, number>> = { 1: 768, 2: 1088, 3: 1568 };
+
+/** The code of C_DecapsulateKey for a key that it does not take is that of unwrapping. */
+const DECAPSULATING: UseErrors = {
+  handle: 'unwrapping_key_handle_invalid',
+  type: 'unwrapping_key_type_inconsistent',
+};
+
+function findKem(
+  domain: Domain,
+  caller: Caller,
+  handle: number,
+  use: 'encapsulate' | 'decapsulate',
+  mechanism: number,
+  errors: UseErrors,
+): TokenObject {
+  const key = findKey(domain, caller, handle, errors.handle);
+  checkUse(domain, key, use, mechanism, domain.clock.now(), errors);
+  demandUse(domain, caller, key, use);
+  return key;
+}
+
+/** A caller whose buffer is too short gets no key: it would have one that it cannot share, and no handle to destroy it by. */
+export const handleEncapsulateKey: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const handle = reader.number();
+  const roomBytes = Number(reader.u64());
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const to = findKem(domain, caller, handle, 'encapsulate', mechanism.type, KEY_ERRORS);
+  const needed = CIPHERTEXT_BYTES[readUlong(to.attributes, CKA.PARAMETER_SET) ?? 0] ?? LIMITS.dataMax;
+  if (roomBytes < needed) return new WireWriter(32).u64(0).u64(needed).bytes(Buffer.alloc(0)).done();
+  const cell = await domain.cells.take(caller.token, to);
+  let ciphertext = Buffer.alloc(0);
+  const object = await makeFrom(
+    domain,
+    caller,
+    template,
+    { origin: 'derive' },
+    (lengthBytes) => async (key) => {
+      const both = await domain.keeper.encapsulate(key, cell, mechanism, lengthBytes);
+      ciphertext = Buffer.from(both.ciphertext);
+      return both.made;
+    },
+  );
+  domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: to.uniqueId });
+  const writer = new WireWriter(ciphertext.length + 32).u64(object.handle).u64(ciphertext.length);
+  return writer.bytes(ciphertext).done();
+};
+
+export const handleDecapsulateKey: Handler = async (domain, request, reader) => {
+  const place = readPlace(reader);
+  const mechanism = readMechanism(reader);
+  const handle = reader.number();
+  const ciphertext = Buffer.from(reader.bytes(LIMITS.dataMax));
+  const template = collect(readTemplate(reader));
+  reader.end();
+  const caller = await findCaller(domain, request.client, place);
+  const by = findKem(domain, caller, handle, 'decapsulate', mechanism.type, DECAPSULATING);
+  const needed = CIPHERTEXT_BYTES[readUlong(by.attributes, CKA.PARAMETER_SET) ?? 0];
+  if (ciphertext.length !== needed)
+    throw new SidekeyError(
+      'wrapped_key_len_range',
+      `${ciphertext.length} bytes are no ciphertext of this key`,
+    );
+  const cell = await domain.cells.take(caller.token, by);
+  const object = await makeFrom(
+    domain,
+    caller,
+    template,
+    { origin: 'derive' },
+    (lengthBytes) => (key) => domain.keeper.decapsulate(key, cell, mechanism, ciphertext, lengthBytes),
+  );
+  domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: by.uniqueId });
+  return replyHandle(object);
+};

@@ -1,0 +1,91 @@
+/**
+ * ML-KEM, ML-DSA, SLH-DSA and EdDSA's variants through the module, by the keeper as it is built for Debian's OpenSSL 3.0, run with a
+ * later libcrypto: the one in psycopg's wheel, which other people built and the loader takes for Debian's. Beside published vectors
+ * stands @noble/post-quantum, which shares no code with OpenSSL. About a minute on two cores, most of it slow signatures.
+ */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, copyFileSync, globSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import t, { type Test } from 'tap';
+import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
+import { installPython } from './python-venv.ts';
+
+const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
+const WHEEL = 'psycopg-binary==3.3.9'; // with OpenSSL 3.5.9
+const OTHER = '@noble/post-quantum@0.7.1';
+
+/** The keeper's program with another libcrypto before Debian's. The agent starts it with an empty environment, so it is a script. */
+function keeperWith(t: Test, library: string): string {
+  const dir = temporaryDirectory(t);
+  chmodSync(dir, 0o755);
+  copyFileSync(library, join(dir, 'libcrypto.so.3'));
+  const script = join(dir, 'sidekey-keeper');
+  writeFileSync(script, `#!/bin/sh\nLD_LIBRARY_PATH=${dir} exec ${KEEPER} "$@"\n`, { mode: 0o755 });
+  return script;
+}
+
+function findLibrary(): string {
+  const venv = resolve(installPython(WHEEL), '..');
+  const [library] = globSync(join(venv, 'lib/python3*/site-packages/psycopg_binary.libs/libcrypto-*.so.3'));
+  if (library === undefined) throw new Error(`${WHEEL} brought no libcrypto`);
+  return library;
+}
+
+async function start(t: Test): Promise<Instance> {
+  const path = keeperWith(t, findLibrary());
+  const edit = (yaml: string) => yaml.replace(/^keeper:\n(  path: .*\n)?/m, `keeper:\n  path: ${path}\n`);
+  return startInstance(t, { edit });
+}
+
+function run(t: Test, { socket }: Instance, program: string, ...args: string[]): void {
+  const env = {
+    ...process.env,
+    ...{ SIDEKEY_SOCKET: socket, MODULE, PIN, VECTORS, LIBCRYPTO: findLibrary() },
+    PYTHONDONTWRITEBYTECODE: '1',
+  };
+  const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, program), ...args], {
+    env,
+    encoding: 'utf8',
+    timeout: 500_000,
+  });
+  const points = stdout.split('\n').filter((line) => /^(not )?ok /.test(line));
+  t.ok(points.length >= 4, `${program} ran`);
+  for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
+  t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
+}
+
+t.test('keys, encapsulation, signatures', { timeout: 580_000 }, async (t) => {
+  const instance = await start(t);
+  run(t, instance, '../vectors/post_quantum.py');
+  run(t, instance, 'pq_keys.py');
+  run(t, instance, 'pq_sign.py');
+  const { keeper } = instance.status();
+  t.ok(keeper.pid > 0, 'the keeper lives: nothing that OpenSSL does is outside its filter');
+});
+
+t.test('Wycheproof', { timeout: 300_000 }, async (t) => {
+  run(t, await start(t), 'pq_wycheproof.py');
+});
+
+t.test('another implementation', { timeout: 300_000 }, async (t) => {
+  const dir = temporaryDirectory(t);
+  const patience = ['--fetch-timeout=15000', '--fetch-retries=5', '--fetch-retry-maxtimeout=5000'];
+  const installed = spawnSync('npm', ['install', '--silent', ...patience, '--prefix', dir, OTHER], {
+    encoding: 'utf8',
+  });
+  t.equal(installed.status, 0, installed.stderr);
+  const noble = (verb: string, file: string): string => {
+    const script = join(import.meta.dirname, 'noble.mjs');
+    const { stdout, stderr, status } = spawnSync(process.execPath, [script, dir, verb, file], {
+      encoding: 'utf8',
+    });
+    t.equal(status, 0, stderr);
+    return stdout;
+  };
+  const [theirs, mine] = [join(dir, 'theirs.json'), join(dir, 'mine.json')];
+  noble('make', theirs);
+  run(t, await start(t), 'pq_other.py', theirs, mine);
+  const said = JSON.parse(noble('check', mine)) as Record<string, boolean>;
+  t.equal(Object.keys(said).length, 13);
+  for (const [name, good] of Object.entries(said)) t.ok(good, `${name}: the other implementation agrees`);
+});
