@@ -10,6 +10,8 @@ import type { CacheLimits, OpenCell } from './data-key-cache.ts';
 
 /** Parts of `any` after which a lease is renewed; between them by chance, so that many hosts do not ask together. */
 const RENEW_AFTER = { from: 0.93, to: 0.97 };
+/** Earlier for a service that is slow beside `any`: so many times what the last opening took, and not before half of `any`. */
+const RENEW_AHEAD = { times: 2, atMost: 0.5 };
 /** How long a failure is answered to others without asking again. */
 const DENIED_MS = { provider_unreachable: 200, provider_refused: 1000 } as const;
 const RETRY_MS = 1000;
@@ -63,6 +65,8 @@ export class KeyLease {
   #opening: Promise<Held> | null = null;
   #failure: Failure | null = null;
   #usedAt: number;
+  /** How long the service needed to open the key last. */
+  #tookMs = 0;
   /** Changes with every wiping: what was being opened meanwhile is not kept. */
   #generation = 0;
   /** Changes with the keeper: cells of another one are not this one's to drop. */
@@ -148,6 +152,7 @@ export class KeyLease {
       if (keeper === this.#keeper) drop(cell);
       throw new SidekeyError('cell_unknown', 'a key changed while it was being opened');
     }
+    this.#tookMs = this.#now() - from;
     const held = this.#makeHeld(cell, from + given.anyMs, from + leaseMs, given.anyMs);
     this.#replace(held);
     granted(reason, given.anyMs);
@@ -168,7 +173,8 @@ export class KeyLease {
 
   #makeHeld(cell: CellId, freshUntil: number, endsAt: number, anyMs: number): Held {
     const part = RENEW_AFTER.from + this.#options.random() * (RENEW_AFTER.to - RENEW_AFTER.from);
-    return { cell, freshUntil, endsAt, renewAt: freshUntil - anyMs * (1 - part) };
+    const slow = Math.min(RENEW_AHEAD.times * this.#tookMs, RENEW_AHEAD.atMost * anyMs);
+    return { cell, freshUntil, endsAt, renewAt: freshUntil - Math.max(anyMs * (1 - part), slow) };
   }
 
   #replace(held: Held): void {

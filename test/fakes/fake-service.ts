@@ -50,6 +50,8 @@ export class FakeService {
   #port = 0;
   /** "POST /v1/..." of everything that came in, in order. */
   readonly seen: string[] = [];
+  /** Told of every request that was answered, with times of day. */
+  onServed: (path: string, fromMs: number, toMs: number) => void = () => undefined;
   /** For WebSockets. */
   onUpgrade: Upgrade | null = null;
   /** The most that were open at once. */
@@ -109,6 +111,7 @@ export class FakeService {
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const from = Date.now();
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk);
     const url = new URL(request.url ?? '/', this.url);
@@ -123,6 +126,7 @@ export class FakeService {
       clientName: nameOf(request.socket),
     });
     send(response, reply);
+    this.onServed(url.pathname, from, Date.now());
   }
 
   /** True when nothing is left to answer. */

@@ -1,4 +1,4 @@
-/** `node serve.ts KIND PORT [ARGUMENT]`: a fake service as a process of its own, for tests that block while a program runs. Says its port, and obeys lines. */
+/** `node serve.ts KIND PORT [ARGUMENT]`: a fake service as a process of its own, for tests that block while a program runs. Says its port, then what it has served, and obeys lines. */
 import { readFileSync } from 'node:fs';
 import { FakeAwsKms } from './fake-aws-kms.ts';
 import { FakeAzure } from './fake-azure.ts';
@@ -41,7 +41,8 @@ if (!make) throw new Error(`no fake "${kind}"`);
 const fake = make();
 const service = new FakeService(fake.handle);
 service.onUpgrade = fake.upgrade ?? null;
-const { orders = {} } = fake;
+const orders: Orders = { slow: () => service.fail({ is: 'delay', ms: 500 }), ...fake.orders };
 if (!process.stdin.closed) createInterface(process.stdin).on('line', (line) => orders[line]?.());
 await service.start(Number(port));
 process.stdout.write(`${service.port}\n`);
+service.onServed = (path, from, to) => void process.stdout.write(`${path} ${from} ${to}\n`);

@@ -8,6 +8,8 @@ import type { Test } from 'tap';
 export class ServiceProcess {
   readonly #kind: string;
   readonly #arguments: readonly string[];
+  /** What it has answered, by the time of day. */
+  readonly served: { readonly path: string; readonly fromMs: number; readonly toMs: number }[] = [];
   #child: ChildProcess | null = null;
   #port = 0;
 
@@ -25,8 +27,13 @@ export class ServiceProcess {
     const args = [join(import.meta.dirname, 'serve.ts'), this.#kind, `${this.#port}`, ...this.#arguments];
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     this.#child = child;
-    const [line] = await once(createInterface(child.stdout), 'line');
+    const lines = createInterface(child.stdout);
+    const [line] = await once(lines, 'line');
     this.#port = Number(line);
+    lines.on('line', (served: string) => {
+      const [path = '', from = '', to = ''] = served.split(' ');
+      this.served.push({ path, fromMs: Number(from), toMs: Number(to) });
+    });
   }
 
   async stop(): Promise<void> {

@@ -33,6 +33,24 @@ test('a million operations in an hour ask thirteen times at most, and none waits
   t.ok(rig.keeper.held.size <= 4, 'cells that were replaced are wiped');
 });
 
+test('with a short any and a slow service none waits for a renewal either', async (t) => {
+  const rig = await makeLeasingRig({ anyMs: 2 * SECOND });
+  await rig.use();
+  rig.first.latencyMs = 500;
+  await rig.time.advance(3 * SECOND);
+  // The first opening finds out how slow the service is.
+  const first = rig.use();
+  await rig.time.advance(500);
+  await first;
+  rig.first.unwraps.length = 0;
+  for (let i = 0; i < 3000; i++) {
+    // The clock stands while it runs.
+    await rig.use();
+    await rig.time.advance(10);
+  }
+  t.ok(rig.first.unwraps.length <= 31, `${rig.first.unwraps.length} unwraps in thirty seconds`);
+});
+
 test('a key that nobody uses is wiped, and not renewed any more', async (t) => {
   const rig = await makeLeasingRig({ unusedMs: 7 * MINUTE });
   await rig.use();
