@@ -110,6 +110,17 @@ t.test('new credentials in the file are taken up', async (t) => {
   t.ok(await roundTrip());
 });
 
+t.test('a session that has expired is refused, and a new one in the file taken up', async (t) => {
+  const { kms, roundTrip } = await scene(t);
+  writeCredentials(t, 'AKIAEXAMPLE', 'secret-of-the-example', 'session-1');
+  kms.behaviour.sessionToken = 'session-1';
+  t.ok(await roundTrip());
+  kms.behaviour.sessionToken = 'session-2';
+  await t.rejects(roundTrip(), { code: 'provider_refused', message: /ExpiredTokenException/ });
+  writeCredentials(t, 'AKIAEXAMPLE', 'secret-of-the-example', 'session-2');
+  t.ok(await roundTrip());
+});
+
 t.test('a wrong secret is refused after one more try', async (t) => {
   const { kms, server, roundTrip } = await scene(t);
   kms.behaviour.secret = 'another';
