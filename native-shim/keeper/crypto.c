@@ -31,6 +31,8 @@ static struct {
     {"CTS", {16, 24, 32}, {"AES-128-CBC-CTS", "AES-192-CBC-CTS", "AES-256-CBC-CTS"}, {NULL}},
     {"WRAP", {16, 24, 32}, {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"}, {NULL}},
     {"WRAP-PAD", {16, 24, 32}, {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"}, {NULL}},
+    {"DES-ECB", {8}, {"DES-EDE3-ECB"}, {NULL}},
+    {"DES-CBC", {8}, {"DES-EDE3-CBC"}, {NULL}},
     {"DES3-ECB", {16, 24}, {"DES-EDE-ECB", "DES-EDE3-ECB"}, {NULL}},
     {"DES3-CBC", {16, 24}, {"DES-EDE-CBC", "DES-EDE3-CBC"}, {NULL}},
     {"XTS", {32, 64}, {"AES-128-XTS", "AES-256-XTS"}, {NULL}},

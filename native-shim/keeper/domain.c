@@ -18,6 +18,7 @@ static const struct size {
     const char *group;
 } sizes[] = {
     {CKK_DSA, 2048, 256, NULL},      {CKK_DSA, 2048, 224, NULL},      {CKK_DSA, 3072, 256, NULL},
+    {CKK_DSA, 1024, 160, NULL},
     {CKK_X9_42_DH, 2048, 256, NULL}, {CKK_X9_42_DH, 2048, 224, NULL}, {CKK_X9_42_DH, 3072, 256, NULL},
     {CKK_DH, 2048, 0, "ffdhe2048"},  {CKK_DH, 3072, 0, "ffdhe3072"},  {CKK_DH, 4096, 0, "ffdhe4096"},
     {CKK_DH, 6144, 0, "ffdhe6144"},  {CKK_DH, 8192, 0, "ffdhe8192"},

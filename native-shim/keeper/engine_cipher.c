@@ -1,4 +1,4 @@
-/* AES and triple DES in ECB and CBC (with and without padding), AES in CTR. */
+/* AES, DES and triple DES in ECB and CBC (with and without padding), AES in CTR. */
 #include "crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
@@ -6,7 +6,7 @@
 
 enum { BLOCK = 16 };
 
-size_t kp_block_bytes(const struct wire_mechanism *m) { return m->key_type == CKK_DES3 ? 8 : BLOCK; }
+size_t kp_block_bytes(const struct wire_mechanism *m) { return m->key_type == CKK_DES3 || m->key_type == CKK_DES ? 8 : BLOCK; }
 
 static bool pads(const struct kp_op *op) { return op->mechanism->engine == ENGINE_cipher_pad; }
 
@@ -17,7 +17,9 @@ static int bad_length(const struct kp_op *op)
 
 static int cipher_begin(struct kp_op *op, const struct wire_params *p)
 {
+    uint8_t room[KP_CIPHER_KEY_ROOM];
     const EVP_CIPHER *cipher;
+    bool ok;
 
     if (op->warm)
         return EVP_CipherInit_ex2(op->cipher, NULL, NULL, p->iv.data, kp_op_encrypts(op), NULL) == 1 ? STATUS_ok
@@ -26,7 +28,9 @@ static int cipher_begin(struct kp_op *op, const struct wire_params *p)
     op->cipher = EVP_CIPHER_CTX_new();
     if (!op->cipher || !cipher)
         return STATUS_memory;
-    if (EVP_CipherInit_ex2(op->cipher, cipher, op->key->secret.data, p->iv.data, kp_op_encrypts(op), NULL) != 1)
+    ok = EVP_CipherInit_ex2(op->cipher, cipher, kp_key_for_cipher(op->key, room), p->iv.data, kp_op_encrypts(op), NULL) == 1;
+    wire_wipe(room, sizeof(room));
+    if (!ok)
         return STATUS_memory;
     return EVP_CIPHER_CTX_set_padding(op->cipher, pads(op)) == 1 ? STATUS_ok : STATUS_internal;
 }

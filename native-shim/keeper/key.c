@@ -35,7 +35,7 @@ static const struct secret_type {
 } secret_types[] = {
     {CKK_GENERIC_SECRET, {0}}, {CKK_AES, {16, 24, 32}}, {CKK_AES_XTS, {32, 64}},
     {CKK_CHACHA20, {32}},      {CKK_POLY1305, {32}},     {CKK_DES2, {16}},
-    {CKK_DES3, {24}},
+    {CKK_DES3, {24}},          {CKK_DES, {8}},
 };
 
 static const struct secret_type *find_secret_type(uint64_t type)
@@ -73,9 +73,18 @@ static void set_parity(uint8_t *bytes, size_t length)
         bytes[i] ^= (uint8_t)(~__builtin_popcount(bytes[i]) & 1);
 }
 
+const uint8_t *kp_key_for_cipher(const struct kp_key *key, uint8_t room[KP_CIPHER_KEY_ROOM])
+{
+    if (key->type != CKK_DES)
+        return key->secret.data;
+    for (size_t i = 0; i < KP_CIPHER_KEY_ROOM; i++)
+        room[i] = key->secret.data[i % key->secret.length];
+    return room;
+}
+
 int kp_key_fresh(uint64_t type, uint8_t *bytes, size_t length, struct kp_key **out)
 {
-    if (type == CKK_DES2 || type == CKK_DES3)
+    if (type == CKK_DES || type == CKK_DES2 || type == CKK_DES3)
         set_parity(bytes, length);
     return kp_key_secret(type, bytes, length, out);
 }

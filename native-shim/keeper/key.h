@@ -34,6 +34,11 @@ int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key
 /* The same of bytes that were made or derived here: those of DES first get their parity. */
 int kp_key_fresh(uint64_t type, uint8_t *bytes, size_t length, struct kp_key **out);
 
+/* What OpenSSL's cipher wants of a secret key: of DES, which is none of its own without a library of old ciphers, the key three
+ * times, as one of triple DES. The bytes lie in the key or in `room`, which the caller wipes. */
+enum { KP_CIPHER_KEY_ROOM = 24 };
+const uint8_t *kp_key_for_cipher(const struct kp_key *key, uint8_t room[KP_CIPHER_KEY_ROOM]);
+
 /* Takes the EVP_PKEY, also when it fails. */
 int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struct kp_key **out);
 

@@ -10,8 +10,8 @@
 #include "cryptoki.h"
 #include "key_kinds.h"
 
-/* 1024 bits is for what old programs signed and agreed on; nothing so short is made here. */
-enum { BITS_MIN = 1024, BITS_GENERATE_MIN = 2048, BITS_MAX = 8192, SUBPRIME_MIN = 160, SUBPRIME_TESTED_MAX = 512 };
+/* 1024 bits is too short for anything new, but what an old program asks for and another still accepts is not refused here. */
+enum { BITS_MIN = 1024, BITS_MAX = 8192, SUBPRIME_MIN = 160, SUBPRIME_TESTED_MAX = 512 };
 enum { VALUE_BITS_MIN = 224 };
 enum { P, Q, G, DOMAIN, Y = DOMAIN, X, PARTS };
 
@@ -122,7 +122,7 @@ static bool subprime_suits(uint64_t type, const struct ffc *k)
     return is_of_order(k, k->part[G]);
 }
 
-static int read_domain(const struct group *group, const struct wire_template *t, int bits_min, struct ffc *k)
+static int read_domain(const struct group *group, const struct wire_template *t, struct ffc *k)
 {
     int status = STATUS_ok, bits;
 
@@ -133,7 +133,7 @@ static int read_domain(const struct group *group, const struct wire_template *t,
     if (status != STATUS_ok || !k->ctx)
         return k->ctx ? status : STATUS_memory;
     bits = BN_num_bits(k->part[P]);
-    if (bits < bits_min || bits > BITS_MAX)
+    if (bits < BITS_MIN || bits > BITS_MAX)
         return STATUS_key_size_range;
     if (!BN_is_odd(k->part[P]) || !is_inside(k, k->part[G]) || (group->has_subprime && !subprime_suits(group->type, k)))
         return STATUS_domain_params_invalid;
@@ -194,7 +194,7 @@ int kp_ffc_import(uint64_t type, bool private, const struct wire_template *t, EV
     int status;
 
     kp_crypto_try();
-    status = read_domain(group, t, BITS_MIN, &k);
+    status = read_domain(group, t, &k);
     if (status == STATUS_ok)
         status = private ? read_private(group, t, &k) : read_public(group, t, &k);
     if (status == STATUS_ok)
@@ -231,7 +231,7 @@ int kp_ffc_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out
     int status;
 
     kp_crypto_try();
-    status = read_domain(group, t, BITS_GENERATE_MIN, &k);
+    status = read_domain(group, t, &k);
     if (status == STATUS_ok)
         status = wanted_value_bits(group, t, BN_num_bits(k.part[P]), &value_bits);
     if (status == STATUS_ok)

@@ -20,8 +20,9 @@ static void write_number(struct wire_writer *w, uint64_t type, uint64_t value)
 static bool check_value(const struct kp_key *key, uint8_t *out)
 {
     static const uint8_t zeros[16];
-    bool des = key->type == CKK_DES2 || key->type == CKK_DES3;
-    const EVP_CIPHER *cipher = kp_cipher(des ? "DES3-ECB" : "ECB", key->secret.length);
+    bool single = key->type == CKK_DES, des = single || key->type == CKK_DES2 || key->type == CKK_DES3;
+    const EVP_CIPHER *cipher = kp_cipher(single ? "DES-ECB" : des ? "DES3-ECB" : "ECB", key->secret.length);
+    uint8_t room[KP_CIPHER_KEY_ROOM];
     EVP_CIPHER_CTX *ctx;
     int length;
     bool ok;
@@ -29,9 +30,10 @@ static bool check_value(const struct kp_key *key, uint8_t *out)
     if (key->type != CKK_AES && !des)
         return EVP_Digest(key->secret.data, key->secret.length, out, NULL, kp_md("SHA1"), NULL) == 1;
     ctx = EVP_CIPHER_CTX_new();
-    ok = ctx && EVP_EncryptInit_ex2(ctx, cipher, key->secret.data, NULL, NULL) == 1 &&
+    ok = ctx && EVP_EncryptInit_ex2(ctx, cipher, kp_key_for_cipher(key, room), NULL, NULL) == 1 &&
          EVP_EncryptUpdate(ctx, out, &length, zeros, sizeof(zeros)) == 1;
     EVP_CIPHER_CTX_free(ctx);
+    wire_wipe(room, sizeof(room));
     return ok;
 }
 

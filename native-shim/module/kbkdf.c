@@ -14,7 +14,7 @@ static CK_ULONG length_of_type(CK_KEY_TYPE type)
     static const struct {
         CK_KEY_TYPE type;
         CK_ULONG length;
-    } rows[] = {{CKK_DES2, 16}, {CKK_DES3, 24}, {CKK_CHACHA20, 32}, {CKK_POLY1305, 32}};
+    } rows[] = {{CKK_DES, 8}, {CKK_DES2, 16}, {CKK_DES3, 24}, {CKK_CHACHA20, 32}, {CKK_POLY1305, 32}};
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (rows[i].type == type)

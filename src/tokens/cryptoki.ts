@@ -28,6 +28,7 @@ export const CKK = {
   EC: 0x03,
   X9_42_DH: 0x04,
   GENERIC_SECRET: 0x10,
+  DES: 0x13,
   DES2: 0x14,
   DES3: 0x15,
   AES: 0x1f,

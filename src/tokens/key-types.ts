@@ -48,6 +48,7 @@ const hmac = (type: number, one: number, general: number, generatedBy?: number):
 const ROWS: readonly SecretKeyType[] = [
   { type: CKK.AES, lengthsBytes: [16, 24, 32] },
   { type: CKK.AES_XTS, lengthsBytes: [32, 64] },
+  { type: CKK.DES, lengthsBytes: [8] },
   { type: CKK.DES2, lengthsBytes: [16], kin: CKK.DES3 },
   { type: CKK.DES3, lengthsBytes: [24] },
   { type: CKK.CHACHA20, lengthsBytes: [32] },

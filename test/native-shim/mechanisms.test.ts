@@ -53,7 +53,7 @@ Bounds: AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and a
 decrypt with AES-GCM may have 64 MiB, since nothing of it is released before its tag is good. EdDSA takes a context and a prehash where OpenSSL is 3.2 or later; before, CK_EDDSA_PARAMS with either gets CKR_MECHANISM_PARAM_INVALID.
 Messages (C_EncryptMessage and its sisters) are those of AES-GCM, AES-CCM and ChaCha20-Poly1305; initial values may be made here, of at least 96 random bits; counters are refused.
 A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB; of AES-CCM in parts everything comes with the last one. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
-Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their parity bits; it gives those that it makes odd parity. Under one key it should see
+DES is offered as triple DES with one key. Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their parity bits; it gives those that it makes odd parity. Under one key it should see
 far less than 32 GiB (SP 800-67).
 A derived key has at most 4096 bytes. PBKDF2 takes a password of 1 to 4096 bytes and as many iterations as make 10 million runs of its PRF.
 The PRF of TLS 1.2 takes SHA-1, SHA-2 and SHA-3, and about 1000 bytes of label, randoms and context; that of TLS 1.0 and 1.1 only the legacy mechanisms have (CKM_TLS_PRF is no hash for the others). CKM_TLS_MAC takes up to 512 bytes. SSL 3.0 is not there.
@@ -62,7 +62,7 @@ RSA keys have up to 8192 bits. One of 4096 takes a second or two to make, one of
 search ends and CKR_FUNCTION_FAILED is what the caller gets. What CKM_ECDH_AES_KEY_WRAP makes begins with an uncompressed point, without the
 head of an OCTET STRING.
 Of BLAKE2b there is the digest with 512 bits (OpenSSL 3.0 has no other) and each keyed form, which takes keys of 1 to 64 bytes. CKM_AES_MAC and CKM_DES3_MAC are safe only where all messages have one length, and refuse empty ones.
-DSA and DH: primes of 1024 (DSA and X9.42 with a subprime of at least 160 bits) to 8192 bits are imported and used, from 2048 on are keys made. CKM_DSA_PARAMETER_GEN and CKM_X9_42_DH_PARAMETER_GEN search for 2048 or 3072 bits, CKM_DH_PKCS_PARAMETER_GEN
+DSA and DH: primes of 1024 (DSA and X9.42 with a subprime of at least 160 bits) to 8192 bits. CKM_DSA_PARAMETER_GEN searches for 1024, 2048 or 3072 bits, CKM_X9_42_DH_PARAMETER_GEN for the latter two, CKM_DH_PKCS_PARAMETER_GEN
 gives the groups of RFC 7919, of 2048, 3072, 4096, 6144 or 8192 bits. Parameters are checked (1 < base < p - 1; the subprime is prime, divides p - 1 and is the base's order; public values lie in its subgroup); that p itself is prime is not. A derived secret has the
 length of the prime. Of X9.42's KDFs there is CKD_SHA1_KDF_CONCATENATE. Its hybrid and MQV derivations are not there.
 ML-KEM makes keys of 32 bytes, never of a part of that. ML-DSA and SLH-DSA sign at most 64 MiB, in one part or several; CKM_HASH_ML_DSA and CKM_HASH_SLH_DSA take

@@ -59,7 +59,21 @@ refuses(SIG, lambda: s.verify(mechanism(CMAC), three, message, bytes(8)), 'DES3_
 again = s.secret(DES3, h('4cf15134a2850dd58a3d10ba80570d384cf15134a2850dd5'))
 same(s.run('Encrypt', mechanism(CBC, iv), two, message), s.run('Encrypt', mechanism(CBC, iv), again, message), 'two keys')
 
-for number, size in ((DES3_GEN, 24), (DES2_GEN, 16)):
+# DES alone: the example of FIPS 46's tests, and what is the same in triple DES
+DES, DES_GEN, ONE_ECB, ONE_CBC, ONE_PAD = 0x13, 0x120, 0x121, 0x122, 0x125
+one = s.secret(DES, h('0123456789abcdef'))
+same(s.run('Encrypt', mechanism(ONE_ECB), one, b'Now is the time for all '), h('3fa40e8a984d48156a271787ab8883f9893d51ec4b563b53'), 'DES_ECB: FIPS 81')
+same(s.run('Decrypt', mechanism(ONE_ECB), one, h('3fa40e8a984d4815')), b'Now is t', 'and back')
+chain = mechanism(ONE_CBC, h('1234567890abcdef'))
+same(s.run('Encrypt', chain, one, b'Now is the time for all '), h('e5c7cdde872bf27c43e934008c389c0f683788499a7c05f6'), 'DES_CBC: FIPS 81')
+padded = mechanism(ONE_PAD, iv)
+same(s.run('Decrypt', padded, one, s.run('Encrypt', padded, one, b'eleven byte')), b'eleven byte', 'DES_CBC_PAD')
+same(s.value(one, CHECK), s.run('Encrypt', mechanism(ONE_ECB), one, bytes(8))[:3], 'its check value')
+refuses(TYPE, lambda: s('EncryptInit', mechanism(ECB), UL(one)), 'not for triple DES')
+refuses(DATA_LEN, lambda: s.run('Encrypt', mechanism(ONE_ECB), one, bytes(9)), 'DES_ECB: more than a block')
+refuses(VALUE_INVALID, lambda: s.secret(DES, bytes(7)), 'a key of seven bytes')
+
+for number, size in ((DES3_GEN, 24), (DES2_GEN, 16), (DES_GEN, 8)):
     value = s.value(s.generate(number, {TOKEN: False, SENSITIVE: False, EXTRACTABLE: True}))
     same((len(value), {bin(byte).count('1') % 2 for byte in value}), (size, {1}), 'a key of %d bytes with its parity' % size)
 same(s.value(s.generate(DES3_GEN, {TOKEN: False, SENSITIVE: False, VALUE_LEN: 24}), VALUE_LEN), (24).to_bytes(8, 'little'), 'a length that is said')

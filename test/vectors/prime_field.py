@@ -211,11 +211,15 @@ for number_, kind, bits, subprime in ((DH_GEN, DH, 2048, None), (DSA_GEN, DSA, 2
     same(number(s.value(stored)), x, 'a key of the token')
     s('DestroyObject', UL(stored))
 
-for number_, bits in ((DSA_GEN, 1024), (DSA_GEN, 2047), (DSA_GEN, 1 << 40), (DH_GEN, 1024), (DH_GEN, 8191), (DHX_GEN, 4096)):
+for number_, bits in ((DSA_GEN, 512), (DSA_GEN, 2047), (DSA_GEN, 1 << 40), (DH_GEN, 1024), (DH_GEN, 8191), (DHX_GEN, 4096)):
     refuses(SIZE, lambda: s.generate(number_, {TOKEN: False, PRIME_BITS: bits}), 'parameters of %d bits' % bits)
 refuses(SIZE, lambda: s.generate(DSA_GEN, {TOKEN: False, PRIME_BITS: 2048, SUBPRIME_BITS: 160}), 'a subprime of 160 bits')
 refuses(INCOMPLETE, lambda: s.generate(DSA_GEN, {TOKEN: False}), 'parameters of no length')
-refuses(SIZE, lambda: s.pair(DSA_PAIR, dict(zip((PRIME, SUBPRIME, BASE), GROUP)), {}), 'no new key of 1024 bits')
+# what old programs ask for
+public, private = s.pair(DSA_PAIR, dict(zip((PRIME, SUBPRIME, BASE), GROUP)), {})
+s.verify(mechanism(0x12), public, b'old', s.run('Sign', mechanism(0x12), private, b'old'))
+made = s.generate(DSA_GEN, {TOKEN: False, PRIME_BITS: 1024})
+same((len(s.value(made, PRIME)), len(s.value(made, SUBPRIME))), (128, 20), 'parameters of 1024 bits')
 
 # the longest
 made = s.generate(DH_GEN, {TOKEN: False, PRIME_BITS: 8192})
