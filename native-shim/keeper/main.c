@@ -3,6 +3,7 @@
  * before the filter, the filter before the first connection. The main thread handles no key: it waits for the end.
  */
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -87,9 +88,9 @@ static int serve(const struct kp_options *o, const int fds[2], int notify)
         return fail(EX_OSERR, "filter_failed", strerror(errno));
     if (kp_loop_listen(fds[0], fds[1]) != 0)
         return fail(EX_OSERR, "epoll_failed", strerror(errno));
-    kp_log("info", "started", "\"pid\":%d,\"version\":\"%s\",\"memory\":\"%s\",\"lockedBytes\":%d,\"workers\":%u",
+    kp_log("info", "started", "\"pid\":%d,\"version\":\"%s\",\"memory\":\"%s\",\"lockedBytes\":%d,\"workers\":%u,\"openssl\":\"%s\"",
            (int)getpid(), SIDEKEY_VERSION, kp_arena_kind() == KP_ARENA_SECRET ? "memfd_secret" : "mlock", KP_ARENA_BYTES,
-           o->workers);
+           o->workers, OpenSSL_version(OPENSSL_VERSION_STRING));
     kp_notify_ready(notify);
     kp_log("info", "ended", "\"why\":\"%s\"", kp_wait_for_end());
     return EX_OK;

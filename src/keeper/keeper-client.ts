@@ -329,9 +329,11 @@ export class KeeperClient implements Keeper {
       throw new SidekeyError('data_len_range', `${data.length} bytes in one operation`);
     const step = { cell, operation, mechanism, number: this.#operations++, signature: null };
     const outputs: Buffer[] = [];
+    // A frame has room for so much data and signature together.
+    const pieceMax = LIMITS.dataMax - (signature?.length ?? 0);
     let at = 0;
     do {
-      const piece = data.subarray(at, at + LIMITS.dataMax);
+      const piece = data.subarray(at, at + pieceMax);
       const isLast = at + piece.length >= data.length;
       const flags = (at === 0 ? OPERATE.begin : 0) | (isLast ? OPERATE.final : 0);
       outputs.push(

@@ -8,6 +8,7 @@ import { chmodSync, copyFileSync, globSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
+import { vectorsPresent } from '../vectors/wycheproof.ts';
 import { installPython } from './python-venv.ts';
 
 const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
@@ -56,16 +57,19 @@ function run(t: Test, { socket }: Instance, program: string, ...args: string[]):
 
 t.test('keys, encapsulation, signatures', { timeout: 580_000 }, async (t) => {
   const instance = await start(t);
-  run(t, instance, '../vectors/post_quantum.py');
+  run(t, instance, '../vectors/later_openssl.py');
   run(t, instance, 'pq_keys.py');
   run(t, instance, 'pq_sign.py');
   const { keeper } = instance.status();
   t.ok(keeper.pid > 0, 'the keeper lives: nothing that OpenSSL does is outside its filter');
 });
 
-t.test('Wycheproof', { timeout: 300_000 }, async (t) => {
-  run(t, await start(t), 'pq_wycheproof.py');
-});
+if (!vectorsPresent) {
+  t.comment('../shared/vectors is absent: Wycheproof is not run here (.ci/run demands it)');
+  t.pass('nothing to run');
+} else {
+  t.test('Wycheproof', { timeout: 300_000 }, async (t) => run(t, await start(t), 'pq_wycheproof.py'));
+}
 
 t.test('another implementation', { timeout: 300_000 }, async (t) => {
   const dir = temporaryDirectory(t);

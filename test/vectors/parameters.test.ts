@@ -18,7 +18,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'macs.py': {},
   'messages.py': {},
   'objects.py': {},
-  'post_quantum.py': {},
+  'later_openssl.py': {},
   'prime_field.py': LEGACY,
   'secrets.py': LEGACY,
   'tls.py': {},

@@ -1,4 +1,4 @@
-"""What of PKCS#11 3.2 and of EdDSA's variants depends on OpenSSL: the list says what there is, and the rest is refused."""
+"""What depends on OpenSSL's version: PKCS#11 3.2, whose list says what there is, EdDSA's variants, and how a bad padding of RSA is told."""
 from pq_module import *
 
 s = use_3_2(open_session())
@@ -42,4 +42,15 @@ plain = mechanism(0x1057, struct((c.c_ubyte, 0), 0, (P, None)))
 s.verify(mechanism(0x1057), public, b'data', s.run('Sign', plain, private, b'data'))
 ok(True, 'a parameter without either is none')
 s.run('Sign', mechanism(0x1057), private, b'data')
+
+# PKCS #1 v1.5: from 3.2 on a bad padding gives bytes that only the key's holder could tell from others (implicit rejection)
+public, private = s.pair(0, {0x121: 2048}, {})
+sealed = s.run('Encrypt', mechanism(1), public, b'seventeen camels')
+same(s.run('Decrypt', mechanism(1), private, sealed), b'seventeen camels', 'RSA')
+torn = sealed[:-1] + bytes([sealed[-1] ^ 1])
+if version >= 0x30200000:
+    found = [s.run('Decrypt', mechanism(1), private, torn) for _ in range(2)]
+    ok(found[0] == found[1] != b'seventeen camels', 'a bad padding gives the same bytes each time, and no error')
+else:
+    refuses(0x40, lambda: s.run('Decrypt', mechanism(1), private, torn), 'a bad padding')
 done()
