@@ -25,6 +25,7 @@ static const struct kp_engine *const engines[WIRE_ENGINES] = {
     [ENGINE_rsa_pss] = &kp_engine_rsa_pss,   [ENGINE_ecdsa] = &kp_engine_ecdsa,
     [ENGINE_dsa] = &kp_engine_ecdsa,         [ENGINE_cbc_mac] = &kp_engine_cbc_mac,
     [ENGINE_blake2b_mac] = &kp_engine_blake2b_mac,
+    [ENGINE_sha] = &kp_engine_sha,
     [ENGINE_ccm] = &kp_engine_ccm,           [ENGINE_gmac] = &kp_engine_gmac,
     [ENGINE_cts] = &kp_engine_whole,         [ENGINE_xts] = &kp_engine_whole,
     [ENGINE_chacha] = &kp_engine_chacha,     [ENGINE_poly1305] = &kp_engine_poly1305,

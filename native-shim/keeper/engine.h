@@ -7,6 +7,7 @@
 #define SIDEKEY_KEEPER_ENGINE_H
 
 #include <openssl/evp.h>
+#include <openssl/sha.h>
 
 #include "context.h"
 #include "frame.h"
@@ -14,6 +15,12 @@
 #include "params.h"
 
 struct kp_engine;
+
+union kp_sha {
+    SHA_CTX sha1;
+    SHA256_CTX sha256;
+    SHA512_CTX sha512;
+};
 
 struct kp_op {
     const struct wire_mechanism *mechanism;
@@ -36,6 +43,7 @@ struct kp_op {
     bool deterministic;  /* pq_sign */
     uint8_t *data;       /* input gathered until it can be used; then output that waits to be fetched */
     size_t length, room; /* of data */
+    union kp_sha sha;    /* sha */
     size_t given;        /* output fetched so far */
 };
 
@@ -61,6 +69,9 @@ int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signa
 /* True when finish left output behind, which kp_op_more then gives, kp_out_max bytes at a time. */
 bool kp_op_has_more(const struct kp_op *op);
 void kp_op_more(struct kp_op *op, struct wire_writer *out);
+
+/* The state of a digest under way (wire/digest_state.h). STATUS_function_not_supported where there is none to be had. */
+int kp_op_save(const struct kp_op *op, struct wire_writer *out);
 
 /* Wipes and frees everything that the operation holds. */
 void kp_op_end(struct kp_op *op);
@@ -137,6 +148,7 @@ static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation
 extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
     kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
-    kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac, kp_engine_pq_sign, kp_engine_pq_sign_digest;
+    kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac, kp_engine_pq_sign, kp_engine_pq_sign_digest,
+    kp_engine_sha;
 
 #endif

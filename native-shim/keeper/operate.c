@@ -42,7 +42,7 @@ static bool read_call(struct wire_reader *r, struct call *c)
     }
     c->data = wire_read_bytes(r, WIRE_DATA_MAX);
     c->signature = wire_read_bytes(r, WIRE_SIGNATURE_MAX);
-    return wire_reader_done(r) && c->flags < 2 * WIRE_MORE && c->operation < WIRE_OPERATIONS && c->operation > 0;
+    return wire_reader_done(r) && c->flags < 2 * WIRE_SAVE && c->operation < WIRE_OPERATIONS && c->operation > 0;
 }
 
 /* A nonce of GCM may be random, and the caller's: the cap holds for both. */
@@ -194,7 +194,9 @@ static int run_part(struct kp_operation *o, struct kp_request *r, const struct c
     size_t mark = wire_begin_bytes(r->reply);
     int status = STATUS_ok;
 
-    if (c->flags & WIRE_MORE) {
+    if (c->flags & WIRE_SAVE) {
+        status = kp_op_save(&o->op, r->reply);
+    } else if (c->flags & WIRE_MORE) {
         kp_op_more(&o->op, r->reply);
     } else if (c->flags & WIRE_FINAL) {
         status = kp_op_finish(&o->op, c->data, c->signature, r->reply);
@@ -202,7 +204,9 @@ static int run_part(struct kp_operation *o, struct kp_request *r, const struct c
         status = kp_op_update(&o->op, c->data, r->reply);
     }
     wire_end_bytes(r->reply, mark);
-    *more = status == STATUS_ok && !(c->flags & (WIRE_FINAL | WIRE_MORE));
+    *more = status == STATUS_ok && (c->flags & WIRE_SAVE || !(c->flags & (WIRE_FINAL | WIRE_MORE)));
+    if (c->flags & WIRE_SAVE)
+        return status;
     if (status == STATUS_ok && c->flags & (WIRE_FINAL | WIRE_MORE))
         *more = kp_op_has_more(&o->op) && wire_written(r->reply) - 4 - mark == kp_out_max(r->reply);
     return status;

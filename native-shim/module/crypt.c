@@ -3,6 +3,8 @@
 #include "object.h"
 #include "stream.h"
 
+#include "../wire/digest_state.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -454,6 +456,57 @@ bool sk_crypt_has_signature(struct sk_session *s)
     has = op->signature != NULL;
     leave_phase(s, WIRE_VERIFY, SK_READY);
     return has;
+}
+
+void sk_crypt_keyed(struct sk_session *s)
+{
+    struct sk_operation *op;
+
+    if (take(s, WIRE_DIGEST, &op) != CKR_OK)
+        return;
+    op->keyed = true;
+    leave_phase(s, WIRE_DIGEST, SK_READY);
+}
+
+CK_RV sk_crypt_save(struct sk_entry *e, CK_BYTE *out, CK_ULONG *length)
+{
+    struct sk_sink to = {.at = out, .room = *length};
+    struct sk_operation *op;
+    CK_RV rv = take(e->session, WIRE_DIGEST, &op);
+
+    if (rv != CKR_OK)
+        return rv;
+    if (op->keyed || op->result_of != SK_STEP_NONE || op->mechanism.row->engine != ENGINE_sha) {
+        leave_phase(e->session, WIRE_DIGEST, SK_READY);
+        return CKR_STATE_UNSAVEABLE;
+    }
+    rv = sk_stream_save(e, WIRE_DIGEST, op, &to);
+    *length = to.used;
+    return give_back(e, WIRE_DIGEST, op, rv, true);
+}
+
+CK_RV sk_crypt_restore(struct sk_entry *e, struct wire_bytes state)
+{
+    struct wire_digest_state read;
+    struct sk_mechanism m = {0};
+    struct sk_operation *op;
+    CK_RV rv;
+
+    if (!wire_digest_state_read(state, &read))
+        return CKR_SAVED_STATE_INVALID;
+    m.row = wire_mechanism_find(read.mechanism);
+    if (!m.row || m.row->engine != ENGINE_sha)
+        return CKR_SAVED_STATE_INVALID;
+    m.params = (uint8_t *)(uintptr_t)state.data;
+    m.length = state.length;
+    m.shape = read.count + 1; /* no digest that begins anew has it */
+    sk_crypt_drop_all(e);
+    rv = sk_crypt_init_packed(e, WIRE_DIGEST, &m, 0);
+    if (rv == CKR_OK && take(e->session, WIRE_DIGEST, &op) == CKR_OK) {
+        op->parts = true;
+        leave_phase(e->session, WIRE_DIGEST, SK_READY);
+    }
+    return rv == CKR_MECHANISM_PARAM_INVALID ? CKR_SAVED_STATE_INVALID : rv;
 }
 
 CK_RV sk_crypt_cancel(struct sk_entry *e, enum wire_operation kind)

@@ -37,6 +37,14 @@ CK_RV sk_crypt_verify_init(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_
 CK_RV sk_crypt_verify_given(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool last_only);
 bool sk_crypt_has_signature(struct sk_session *s);
 
+/* The state of the session's digest, into `out` of WIRE_DIGEST_STATE_MAX bytes; the digest goes on. CKR_STATE_UNSAVEABLE: it has none to
+ * give, or a key is in it, as sk_crypt_keyed says. */
+CK_RV sk_crypt_save(struct sk_entry *e, CK_BYTE *out, CK_ULONG *length);
+void sk_crypt_keyed(struct sk_session *s);
+
+/* A digest that goes on from a state, in the place of every operation of the session. CKR_SAVED_STATE_INVALID. */
+CK_RV sk_crypt_restore(struct sk_entry *e, struct wire_bytes state);
+
 bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind);
 
 /* Ends an operation, here and at the keeper; nothing when there is none. CKR_OPERATION_CANCEL_FAILED when another thread

@@ -35,6 +35,8 @@ CK_RV sk_digest_key(struct sk_entry *e, CK_OBJECT_HANDLE key)
     value = malloc(WIRE_COMPONENT_MAX);
     rv = value ? read_key(e, key, value, &length) : CKR_HOST_MEMORY;
     if (rv == CKR_OK)
+        sk_crypt_keyed(e->session);
+    if (rv == CKR_OK)
         rv = sk_crypt_update(e, WIRE_DIGEST, value, length, NULL, NULL);
     if (rv != CKR_OK)
         sk_crypt_cancel(e, WIRE_DIGEST);

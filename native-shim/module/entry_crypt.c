@@ -7,6 +7,10 @@
 #include "message.h"
 #include "slot.h"
 
+#include "../wire/digest_state.h"
+
+#include <string.h>
+
 /* Encrypt */
 
 CK_RV C_EncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
@@ -303,16 +307,35 @@ static bool any_active(struct sk_session *s)
     return active;
 }
 
+/* Of a session that does nothing but digest. */
+static CK_RV save_state(struct sk_entry *e, CK_BYTE *state, CK_ULONG *length)
+{
+    CK_BYTE bytes[WIRE_DIGEST_STATE_MAX];
+    CK_ULONG found = sizeof(bytes), room = *length;
+    CK_RV rv;
+
+    for (enum wire_operation kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS; kind++)
+        if (kind != WIRE_DIGEST && sk_crypt_is_active(e->session, kind))
+            return CKR_STATE_UNSAVEABLE;
+    rv = sk_crypt_save(e, bytes, &found);
+    if (rv == CKR_OK) {
+        *length = found;
+        rv = state && room < found ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+    }
+    if (rv == CKR_OK && state)
+        memcpy(state, bytes, found);
+    return rv;
+}
+
 CK_RV C_GetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG *length)
 {
     struct sk_entry e;
     CK_RV rv = sk_enter_session(&e, "C_GetOperationState", session);
 
-    (void)state;
     if (rv == CKR_OK && !length)
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
-        rv = any_active(e.session) ? CKR_STATE_UNSAVEABLE : CKR_OPERATION_NOT_INITIALIZED;
+        rv = any_active(e.session) ? save_state(&e, state, length) : CKR_OPERATION_NOT_INITIALIZED;
     return sk_leave(&e, rv);
 }
 
@@ -322,10 +345,13 @@ CK_RV C_SetOperationState(CK_SESSION_HANDLE session, CK_BYTE *state, CK_ULONG le
     struct sk_entry e;
     CK_RV rv = sk_enter_session(&e, "C_SetOperationState", session);
 
-    (void)length;
-    (void)encryption;
-    (void)authentication;
+    if (rv == CKR_OK && !state)
+        rv = CKR_ARGUMENTS_BAD;
+    if (rv == CKR_OK && length > WIRE_DIGEST_STATE_MAX)
+        rv = CKR_SAVED_STATE_INVALID;
+    if (rv == CKR_OK && (encryption || authentication))
+        rv = CKR_KEY_NOT_NEEDED;
     if (rv == CKR_OK)
-        rv = state ? CKR_SAVED_STATE_INVALID : CKR_ARGUMENTS_BAD;
+        rv = sk_crypt_restore(&e, (struct wire_bytes){state, length});
     return sk_leave(&e, rv);
 }

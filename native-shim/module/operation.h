@@ -13,6 +13,7 @@ enum sk_step { SK_STEP_NONE, SK_STEP_SINGLE, SK_STEP_UPDATE, SK_STEP_FINAL };
 struct sk_operation {
     bool parts;         /* an Update came */
     bool asked;         /* a single-part call asked for a length: no Update may follow */
+    bool keyed;         /* a digest of, among other things, a key: its state is nobody's */
     bool login_waiting; /* until C_Login(CKU_CONTEXT_SPECIFIC) */
     struct sk_mechanism mechanism;
     struct sk_binding binding;

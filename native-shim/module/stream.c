@@ -167,6 +167,18 @@ CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operatio
     return rv;
 }
 
+CK_RV sk_stream_save(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct sk_sink *to)
+{
+    const struct wire_bytes nothing = {NULL, 0};
+    const uint64_t given = op->out;
+    CK_RV rv = op->number ? CKR_OK : send_piece(e, kind, op, 0, nothing, NULL, to);
+
+    if (rv == CKR_OK)
+        rv = send_piece(e, kind, op, WIRE_SAVE, nothing, NULL, to);
+    op->out = given;
+    return rv;
+}
+
 void sk_stream_cancel(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op)
 {
     struct sk_call c;

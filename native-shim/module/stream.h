@@ -27,6 +27,9 @@ CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operatio
 /* Whether an operation answers everything at its end, and after `more` bytes with more than a slot of the ring holds. */
 bool sk_answers_whole(const struct sk_operation *op, size_t more);
 
+/* The state of a digest that the keeper has; it goes on. */
+CK_RV sk_stream_save(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct sk_sink *to);
+
 /* Tells the keeper to drop what it has of the operation, if anything. */
 void sk_stream_cancel(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op);
 

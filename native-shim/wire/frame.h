@@ -51,9 +51,10 @@ enum wire_operation {
 
 /*
  * Flags of operate: a single-part operation is BEGIN | FINAL, a multi-part one BEGIN, nothing ..., FINAL. MORE fetches what
- * FINAL could not give in one frame: the plaintext of an AEAD, which leaves the keeper only after its tag was good.
+ * FINAL could not give in one frame: the plaintext of an AEAD, which leaves the keeper only after its tag was good. SAVE asks for the
+ * state of a digest, which goes on.
  */
-enum { WIRE_BEGIN = 1, WIRE_FINAL = 2, WIRE_CANCEL = 4, WIRE_MORE = 8 };
+enum { WIRE_BEGIN = 1, WIRE_FINAL = 2, WIRE_CANCEL = 4, WIRE_MORE = 8, WIRE_SAVE = 16 };
 
 /* Why `resolve` asks. */
 enum { WIRE_WHY_USE = 1, WIRE_WHY_BOUND = 2 };

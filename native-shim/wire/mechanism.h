@@ -63,9 +63,10 @@ enum wire_layout {
     LAYOUT_ecdh_aes,
     LAYOUT_public,
     LAYOUT_sign_context,
-    LAYOUT_hash_sign_context
+    LAYOUT_hash_sign_context,
+    LAYOUT_digest_state
 };
-enum { WIRE_LAYOUTS = LAYOUT_hash_sign_context + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_digest_state + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -114,9 +115,10 @@ enum wire_engine {
     ENGINE_blake2b_mac,
     ENGINE_pq_sign,
     ENGINE_pq_sign_digest,
-    ENGINE_kem
+    ENGINE_kem,
+    ENGINE_sha
 };
-enum { WIRE_ENGINES = ENGINE_kem + 1 };
+enum { WIRE_ENGINES = ENGINE_sha + 1 };
 
 struct wire_mechanism {
     uint64_t type; /* CKM_ */

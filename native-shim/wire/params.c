@@ -1,5 +1,6 @@
 #include "params.h"
 
+#include "digest_state.h"
 #include "limits.h"
 
 enum { ITERATIONS_MAX = 10 * 1000 * 1000 };
@@ -73,6 +74,14 @@ static void write_randoms(struct wire_writer *w, const struct wire_params *p)
     wire_write_bytes(w, p->point.data, p->point.length);
 }
 
+static bool read_digest_state(struct wire_bytes bytes, struct wire_params *out)
+{
+    struct wire_digest_state state;
+
+    out->iv = bytes;
+    return bytes.length == 0 || wire_digest_state_read(bytes, &state);
+}
+
 bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out)
 {
     struct wire_reader r;
@@ -92,6 +101,8 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         return read_iv(bytes, 8, true, out);
     case LAYOUT_iv4_optional:
         return read_iv(bytes, 4, true, out);
+    case LAYOUT_digest_state:
+        return read_digest_state(bytes, out);
     case LAYOUT_public:
         out->point = bytes;
         return bytes.length >= 1 && bytes.length <= POINT_MAX;
@@ -224,6 +235,7 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
     case LAYOUT_iv8:
     case LAYOUT_iv8_optional:
     case LAYOUT_iv4_optional:
+    case LAYOUT_digest_state:
         wire_write_raw(w, p->iv.data, p->iv.length);
         break;
     case LAYOUT_public:

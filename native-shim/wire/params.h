@@ -14,6 +14,7 @@
  *   ccm       u64 bytes of data (at most WIRE_DATA_MAX), bytes nonce (7..13), bytes associated data, u32 tag bits
  *   chacha20  bytes counter (4 or 8, little-endian), bytes nonce (12 with a counter of 4, 8 with one of 8)
  *   chacha20_poly1305  bytes nonce (12), bytes associated data
+ *   digest_state  empty or, to go on with a digest, its state (wire/digest_state.h); no caller gives it as a parameter
  *   public    the bytes of the other side's public value (1..1032)
  *   data      bytes
  *   iv_data   bytes iv (16), bytes

@@ -124,7 +124,7 @@ export const OUTPUT = { fixed: 1, atMost: 2, input: 3, padded: 4, unpadded: 5 } 
 export const RESIDENT_FROM: number = 2 ** 52;
 
 /** Flags of operate. */
-export const OPERATE = { begin: 1, final: 2, cancel: 4, more: 8 } as const;
+export const OPERATE = { begin: 1, final: 2, cancel: 4, more: 8, save: 16 } as const;
 
 /** Bits of what resolve asks for. */
 export const WHY = { use: 1, bound: 2 } as const;

@@ -146,10 +146,73 @@ ok(True, 'a seed is mixed in')
 refuses(ARGUMENTS, lambda: s('SeedRandom', None, UL(1)), 'a seed that is not there')
 length = UL(0)
 refuses(NOT_INITIALIZED, lambda: s('GetOperationState', None, c.byref(length)), 'no operation has no state')
+UNSAVEABLE, INVALID, NOT_NEEDED = 0x180, 0x160, 0x64
+
+
+def restore(state, *keys):
+    s('SetOperationState', state, UL(len(state)), *map(UL, keys or (0, 0)))
+
+
+text, states = bytes(range(256)) * 5, {}
+for number, name in ((0x220, 'sha1'), (0x255, 'sha224'), (SHA256, 'sha256'), (0x260, 'sha384'), (0x270, 'sha512')):
+    for size in (0, 1, 55, 63, 64, 111, 127, 128, 129, 1000):
+        s('DigestInit', mechanism(number))
+        if size:
+            s('DigestUpdate', text[:size], UL(size))
+        s('GetOperationState', None, c.byref(length))
+        state = s.give('GetOperationState')
+        same(length.value, len(state), 'the state of %s after %d bytes has %d' % (name, size, len(state)))
+        s('DigestUpdate', b'more', UL(4))
+        same(s.give('DigestFinal'), hashlib.new(name, text[:size] + b'more').digest(), 'which goes on')
+        for tail in (b'', b'other', text):
+            restore(state)
+            if tail:
+                s('DigestUpdate', tail, UL(len(tail)))
+            same(s.give('DigestFinal'), hashlib.new(name, text[:size] + tail).digest(), 'and is taken up, as often as one likes')
+        states[name, size] = state
 s('DigestInit', mechanism(SHA256))
-refuses(0x180, lambda: s('GetOperationState', None, c.byref(length)), 'the state of a digest is not given out')
-same(s.give('DigestFinal'), hashlib.sha256(b'').digest(), 'which goes on')
-refuses(0x160, lambda: s('SetOperationState', b'state', UL(5), UL(0), UL(0)), 'no state is ours')
+s('EncryptInit', cbc, UL(aes))
+refuses(UNSAVEABLE, lambda: s.give('GetOperationState'), 'two operations have no state')
+restore(states['sha256', 1000])
+s('EncryptInit', cbc, UL(aes))
+s('EncryptInit', None, UL(0))
+ok(True, 'which ends what was under way')
+refuses(0x90, lambda: s.give('Digest', b'more', UL(4)), 'a digest that was begun in parts')
+refuses(NOT_INITIALIZED, lambda: s.give('DigestFinal'), 'ends when it is asked in one')
+for number in (0x2b0, 0x48, 0x401b):
+    s('DigestInit', mechanism(number))
+    s('DigestUpdate', b'data', UL(4))
+    refuses(UNSAVEABLE, lambda: s.give('GetOperationState'), 'digest 0x%x has none' % number)
+    s('DigestUpdate', b'data', UL(4))
+    s.give('DigestFinal')
+s('SignInit', mechanism(HMAC), UL(mac))
+refuses(UNSAVEABLE, lambda: s.give('GetOperationState'), 'nor has anything with a key')
+s('SignInit', None, UL(0))
+s('DigestInit', mechanism(SHA256))
+s('DigestKey', UL(readable))
+refuses(UNSAVEABLE, lambda: s.give('GetOperationState'), 'nor has a digest of a key')
+same(s.give('DigestFinal'), hashlib.sha256(bytes(range(32))).digest(), 'which goes on')
+s('DigestInit', mechanism(SHA256))
+small_length = UL(10)
+refuses(TOO_SMALL, lambda: s('GetOperationState', c.create_string_buffer(10), c.byref(small_length)), 'a short buffer')
+same(small_length.value, len(states['sha256', 0]), 'is told the length')
+refuses(ARGUMENTS, lambda: s('GetOperationState', None, None), 'no length')
+refuses(ARGUMENTS, lambda: s('SetOperationState', None, UL(5), UL(0), UL(0)), 'no state')
+good = states['sha512', 1000]
+for name, bad in {'nothing': b'', 'words': b'state', 'a short one': good[:-1], 'a longer one': good + b'.', 'another magic': b'X' + good[1:],
+                  'another mechanism': good[:4] + (0x2b0).to_bytes(8, 'little') + good[12:], 'another size': good[:4] + (SHA256).to_bytes(8, 'little') + good[12:],
+                  'another count': good[:12] + (1001).to_bytes(8, 'little') + good[20:], 'a count without end': good[:12] + b'\xff' * 8 + good[20:],
+                  'a page': b'SKD1' * 1024}.items():
+    refuses(INVALID, lambda: restore(bad), 'a state that is ' + name)
+refuses(NOT_NEEDED, lambda: restore(good, aes, 0), 'it needs no key')
+same(s.give('DigestFinal'), hashlib.sha256(b'').digest(), 'what is refused ends nothing')
+other = UL()
+s.call('OpenSession', UL(s.slot), UL(4), None, None, c.byref(other))
+s.call('SetOperationState', other, good, UL(len(good)), UL(0), UL(0))
+buffer, length = c.create_string_buffer(64), UL(64)
+s.call('DigestFinal', other, buffer, c.byref(length))
+same(buffer.raw, hashlib.sha512(text[:1000]).digest(), 'another session goes on')
+s.call('CloseSession', other)
 refuses(ARGUMENTS, lambda: s('SetOperationState', None, UL(0), UL(0), UL(0)), 'a state that is not there')
 
 # messages (PKCS#11 3.1, 5.9): McGrew and Viega's test case 4
