@@ -215,8 +215,8 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#log = options.log;
     this.#domain = new Domain(options);
-    this.#link = createLink(options, this.#domain.keeper);
-    this.#api = createAgentApi(options, this.#domain);
+    const link = (this.#link = createLink(options, this.#domain.keeper));
+    this.#api = createAgentApi(options, this.#domain, () => link.fault);
     this.#kms = createAgentKms(options, this.#domain);
   }
 
@@ -290,7 +290,11 @@ function createLink({ config, log }: AgentOptions, client: KeeperClient): Keeper
   return new KeeperLink({ client, control, start, log });
 }
 
-function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
+function createAgentApi(
+  { log, version }: AgentOptions,
+  domain: Domain,
+  keeperFault: () => string | null,
+): Api {
   const { keeper, tokens, observation } = domain;
   const own = ownUid();
   const mayAdminister = (peer: Peer): boolean =>
@@ -301,6 +305,7 @@ function createAgentApi({ log, version }: AgentOptions, domain: Domain): Api {
     startedAt: new Date().toISOString(),
     config: () => domain.config,
     keeper,
+    keeperFault,
     tokens,
     providers: () => domain.providers(false),
   };

@@ -40,8 +40,8 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
   ],
   wire_version: [
     'Two parts of Sidekey are of different versions.',
-    'Module, keeper and agent speak one version of the frame. One was upgraded and another still runs.',
-    'Restart keeper and agent, and the programs that loaded the old module.',
+    'Each speaks two versions of the frame: its own and the one before. One was upgraded by two or more and another still runs as it was.',
+    'Restart keeper and agent, and the programs that loaded the old module: `sidekey status` and `sidekey doctor` name them; in a program, SIDEKEY_TRACE=FILE says which versions met.',
   ],
   wire_malformed: [
     'A message broke the format.',

@@ -2,9 +2,12 @@
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { Config } from './config/config.ts';
+import type { ClientRefused } from './keeper/bodies.ts';
+import type { KeeperClient } from './keeper/keeper-client.ts';
 import type { ProviderStatus } from './metrics/provider-status.ts';
-import type { ClientSeen, Keeper, KeeperState } from './tokens/ports.ts';
+import type { ClientSeen, KeeperState } from './tokens/ports.ts';
 import type { TokenService, TokenSummary } from './tokens/service.ts';
+import { LIMITS } from './wire/tables.ts';
 
 export interface AgentStatus {
   readonly version: string;
@@ -12,7 +15,9 @@ export interface AgentStatus {
   readonly ready: boolean;
   readonly config: string;
   readonly agent: { readonly pid: number; readonly startedAt: string };
-  readonly keeper: ({ readonly pid: number } & Partial<KeeperState>) | null;
+  readonly keeper: ({ readonly pid: number; readonly wire: number | null } & Partial<KeeperState>) | null;
+  /** Why no keeper is attached; null while one is. */
+  readonly keeperFault: string | null;
   readonly sockets: { readonly pkcs11: string; readonly api: string };
   readonly tokens: readonly TokenSummary[];
   /** Of the key services whose credentials end: how long they have left. */
@@ -24,6 +29,10 @@ export interface AgentStatus {
   readonly processes: readonly { readonly pid: number; readonly uid: number; readonly program: string }[];
   /** Those of them that go by their socket, more slowly, for want of shared memory with the keeper. */
   readonly withoutRing: readonly RinglessProcess[];
+  /** Those whose module is older than this agent: they work, and the release after this one may turn them away. */
+  readonly outdated: readonly ClientRefused[];
+  /** The last that were turned away: their module speaks no version that is served. */
+  readonly refused: readonly ClientRefused[];
 }
 
 export interface RinglessProcess {
@@ -37,24 +46,26 @@ export interface StatusSources {
   readonly version: string;
   readonly startedAt: string;
   readonly config: () => Config;
-  readonly keeper: Keeper;
+  readonly keeper: KeeperClient;
+  readonly keeperFault: () => string | null;
   readonly tokens: TokenService;
   readonly providers: () => Promise<readonly ProviderStatus[]>;
 }
 
-async function keeperStatus(keeper: Keeper): Promise<AgentStatus['keeper']> {
-  const { pid } = keeper;
+async function keeperStatus(keeper: KeeperClient): Promise<AgentStatus['keeper']> {
+  const { pid, wire } = keeper;
   if (pid === null) return null;
   const state = await keeper.state().catch(() => ({}));
-  return { pid, ...state };
+  return { pid, wire, ...state };
 }
 
-const { EMFILE, ENFILE, ENOMEM } = constants.errno;
+const { EMFILE, ENFILE, ENOMEM, EPROTONOSUPPORT } = constants.errno;
 
 const CAUSES: ReadonlyMap<number, string> = new Map([
   [EMFILE, 'the keeper has no descriptors left: raise its limit (LimitNOFILE), two for each process'],
   [ENFILE, 'this host has no descriptors left (fs.file-max)'],
   [ENOMEM, 'this host has no memory left'],
+  [EPROTONOSUPPORT, 'its module knows another ring: it was loaded before Sidekey was upgraded'],
 ]);
 
 function whyNone(errno: number | null): string {
@@ -75,6 +86,12 @@ async function credentialsLeft({ providers }: StatusSources): Promise<AgentStatu
   return left.flatMap(([provider, secondsLeft]) => (secondsLeft === null ? [] : [{ provider, secondsLeft }]));
 }
 
+function outdated(clients: readonly ClientSeen[]): ClientRefused[] {
+  return clients.flatMap(({ pid, uid, program, wire }) =>
+    wire === undefined || wire >= LIMITS.version ? [] : [{ wire, pid, uid, program }],
+  );
+}
+
 export async function agentStatus(sources: StatusSources): Promise<AgentStatus> {
   const { file, sockets } = sources.config();
   const keeper = await keeperStatus(sources.keeper);
@@ -88,6 +105,7 @@ export async function agentStatus(sources: StatusSources): Promise<AgentStatus> 
     config: file,
     agent: { pid: process.pid, startedAt: sources.startedAt },
     keeper,
+    keeperFault: sources.keeperFault(),
     sockets: { pkcs11: sockets.pkcs11, api: sockets.api },
     tokens: sources.tokens.tokens(),
     credentials: await credentialsLeft(sources),
@@ -95,5 +113,7 @@ export async function agentStatus(sources: StatusSources): Promise<AgentStatus> 
     lockedBytes: keeper?.lockedBytes ?? 0,
     processes: clients.map(({ pid, uid, program }) => ({ pid, uid, program })),
     withoutRing: ringless(clients),
+    outdated: outdated(clients),
+    refused: sources.keeper.refused(),
   };
 }

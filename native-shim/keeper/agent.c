@@ -14,9 +14,21 @@
 #include "log.h"
 #include "key_pq.h"
 #include "mechanism.h"
+#include "park.h"
 #include "route.h"
 #include "timer.h"
 #include "usage.h"
+
+/* What a module says reaches the agent as it is, so that no module may speak a later version than the agent: it comes back and
+ * is told so. */
+static void turn_away_newer(uint32_t version)
+{
+    for (unsigned i = 0; i < KP_CONNECTIONS_MAX; i++)
+        if (kp.conns[i] && kp.conns[i]->kind == KP_CLIENT && kp.conns[i]->greeted && kp.conns[i]->version > version) {
+            kp_parked_drop_client(kp.conns[i]->number);
+            kp_conn_hang_up(kp.conns[i]);
+        }
+}
 
 /* The answer goes out before what waited for an agent: one lock over both. */
 static void welcome(struct kp_request *r)
@@ -24,34 +36,39 @@ static void welcome(struct kp_request *r)
     struct wire_header h = {.type = WIRE_attach | WIRE_REPLY, .id = r->header.id};
     uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
 
-    wire_write_u32(r->reply, WIRE_VERSION);
+    wire_write_u32(r->reply, r->from->version);
     wire_write_u64(r->reply, kp.boot);
     wire_write_u32(r->reply, (uint32_t)getpid());
     h.length = (uint32_t)wire_written(r->reply);
     wire_write_header(frame, &h);
     kp_conn_send(r->from, frame, WIRE_HEADER_BYTES + h.length);
     r->from->greeted = true;
+    turn_away_newer(r->from->version);
     kp_agent_attached(r->from);
 }
 
 int kp_on_attach(struct kp_request *r)
 {
     uint32_t version = wire_read_u32(&r->body);
-    bool taken;
+    bool taken, served;
 
     wire_read_bytes(&r->body, KP_PROGRAM_MAX);
-    if (version != WIRE_VERSION)
-        return STATUS_wire_version;
+    served = version >= WIRE_VERSION_OLDEST && version <= WIRE_VERSION;
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
     kp_lock();
     taken = kp.agent != NULL || r->from->gone;
-    if (!taken)
+    r->from->version = version;
+    if (!taken && served)
         welcome(r);
     kp_unlock();
     if (taken)
         return STATUS_agent_present;
-    kp_log("info", "agent_attached", "\"pid\":%d", (int)r->from->peer.pid);
+    if (!served) {
+        wire_write_u32(r->reply, WIRE_VERSION);
+        return STATUS_wire_version;
+    }
+    kp_log("info", "agent_attached", "\"pid\":%d,\"wire\":%u", (int)r->from->peer.pid, (unsigned)version);
     return KP_LATER;
 }
 
@@ -93,7 +110,8 @@ int kp_on_state(struct kp_request *r)
     wire_write_u64(w, atomic_load(&kp.hot));
     wire_write_u64(w, atomic_load(&kp.misses));
     kp_unlock();
-    kp_latency_write(w);
+    if (r->from->version >= 2)
+        kp_latency_write(w);
     return STATUS_ok;
 }
 
@@ -143,7 +161,7 @@ int kp_on_client_list(struct kp_request *r)
 
         if (!c || c->kind != KP_CLIENT || !c->greeted)
             continue;
-        if (!list_has_room(r, &l, 64 + 4 * (size_t)c->peer.count + c->program_length + c->note.length))
+        if (!list_has_room(r, &l, 68 + 4 * (size_t)c->peer.count + c->program_length + c->note.length))
             break;
         kp_write_client(r->reply, c);
         wire_write_u8(r->reply, atomic_load(&c->ring) != NULL);
@@ -207,7 +225,8 @@ int kp_on_client_note(struct kp_request *r)
     return status;
 }
 
-static bool read_bind(struct wire_reader *r, uint64_t *client, uint64_t *cell, struct kp_binding *b, uint64_t *mechanisms)
+static bool read_bind(struct wire_reader *r, uint32_t version, uint64_t *client, uint64_t *cell, struct kp_binding *b,
+                      uint64_t *mechanisms)
 {
     *client = wire_read_u64(r);
     b->slot = wire_read_u64(r);
@@ -221,7 +240,7 @@ static bool read_bind(struct wire_reader *r, uint64_t *client, uint64_t *cell, s
         mechanisms[i] = wire_read_u64(r);
     b->context_login = wire_read_u8(r) != 0;
     b->credits = wire_read_u32(r);
-    b->each_asks = wire_read_u8(r) != 0;
+    b->each_asks = version >= 2 && wire_read_u8(r) != 0;
     return wire_reader_done(r);
 }
 
@@ -233,7 +252,7 @@ int kp_on_bind(struct kp_request *r)
     struct kp_cell *cell;
     int status;
 
-    if (!read_bind(&r->body, &number, &id, &b, mechanisms))
+    if (!read_bind(&r->body, r->from->version, &number, &id, &b, mechanisms))
         return STATUS_wire_malformed;
     kp_lock();
     client = kp_conn_peek(number);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -66,12 +67,20 @@ void *kp_map_locked(size_t length, bool secret, enum kp_arena_kind *kind)
 void kp_arena_explain(int error, char *text, size_t size)
 {
     struct rlimit limit = {0, 0};
+    const rlim_t needed = 8192 * 1024;
 
     getrlimit(RLIMIT_MEMLOCK, &limit);
-    snprintf(text, size,
-             "cannot lock %d KiB of memory (%s): the limit RLIMIT_MEMLOCK is %llu KiB and must be at least 8192 KiB. "
-             "systemd: LimitMEMLOCK=8M in the unit; docker: --ulimit memlock=8388608:8388608; shell: ulimit -l 8192 "
-             "(a hard limit is raised in /etc/security/limits.d)",
-             KP_ARENA_BYTES / 1024, error == EAGAIN || error == ENOMEM || error == EPERM ? "over the limit" : "refused",
-             (unsigned long long)limit.rlim_cur / 1024);
+    if (limit.rlim_cur >= needed)
+        snprintf(text, size,
+                 "cannot lock %d KiB of memory (%s), though RLIMIT_MEMLOCK would allow it: either other processes of this user have "
+                 "locked memory as well, or a filter of system calls stands above this one. systemd-nspawn: "
+                 "--system-call-filter='@memlock memfd_secret'; containers: a seccomp profile that has mlock",
+                 KP_ARENA_BYTES / 1024, strerror(error));
+    else
+        snprintf(text, size,
+                 "cannot lock %d KiB of memory (%s): the limit RLIMIT_MEMLOCK is %llu KiB and must be at least 8192 KiB. "
+                 "systemd: LimitMEMLOCK=8M in the unit; docker: --ulimit memlock=8388608:8388608; shell: ulimit -l 8192 "
+                 "(a hard limit is raised in /etc/security/limits.d)",
+                 KP_ARENA_BYTES / 1024, error == EAGAIN || error == ENOMEM || error == EPERM ? "over the limit" : "refused",
+                 (unsigned long long)limit.rlim_cur / 1024);
 }

@@ -155,6 +155,8 @@ static void leave(struct kp_conn *conn)
         kp_cells_end_of(conn->number);
         if (conn->greeted)
             kp_event_client_closed(conn->number);
+        else if (conn->version)
+            kp_event_client_refused(conn);
     } else if (kp.agent == conn) {
         kp_agent_lost();
     }

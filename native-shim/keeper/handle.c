@@ -83,6 +83,26 @@ static const struct message *message_of(uint16_t type)
     return type < TYPES && message_row[type] ? &messages[message_row[type] - 1] : NULL;
 }
 
+/* Messages of modules that an earlier version does not have: an agent that speaks it would hang up on them. */
+static const struct {
+    uint16_t type;
+    uint32_t since;
+} later[] = {{WIRE_generate_domain, 2}, {WIRE_encapsulate_key, 2}, {WIRE_decapsulate_key, 2}};
+
+static bool has_message(const struct kp_conn *from, uint16_t type)
+{
+    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+        if (later[i].type == type)
+            return from->version >= later[i].since;
+    return true;
+}
+
+static int on_later_message(struct kp_request *r)
+{
+    (void)r;
+    return STATUS_wire_version;
+}
+
 /* NULL: this one may not send that now. The first message of a connection greets, and only the first. */
 static kp_handler *find_handler(const struct kp_conn *from, uint16_t type)
 {
@@ -98,7 +118,7 @@ static kp_handler *find_handler(const struct kp_conn *from, uint16_t type)
     if (m->from != sender)
         return NULL;
     if (m->to == party_agent)
-        return kp_on_route;
+        return has_message(from, type) ? kp_on_route : on_later_message;
     row = handler_of(type);
     return row < 0 ? NULL : handlers[row].handler;
 }
@@ -117,7 +137,7 @@ bool kp_handle_in_order(const struct kp_conn *from, const struct wire_header *he
 static void answer(struct kp_request *r, int status, uint8_t *out)
 {
     struct wire_header h = {.type = r->header.type | WIRE_REPLY, .status = (uint16_t)status, .id = r->header.id};
-    bool body = status == STATUS_ok || (status == STATUS_wire_version && r->header.type == WIRE_hello);
+    bool body = status == STATUS_ok || status == STATUS_wire_version;
 
     if (r->from->kind == KP_CLIENT)
         h.epoch = atomic_load(&r->from->epoch);

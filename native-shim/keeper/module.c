@@ -16,24 +16,29 @@ static void keep_program(struct kp_conn *conn, struct wire_bytes program)
         memcpy(conn->program, program.data, program.length);
 }
 
-/* Known to the agent before its first request can reach it: one lock over both. */
+/* Known to the agent before its first request can reach it: one lock over both. Refused, it may ask for an earlier version. */
 int kp_on_hello(struct kp_request *r)
 {
     uint32_t version = wire_read_u32(&r->body);
     struct wire_bytes program = wire_read_bytes(&r->body, KP_PROGRAM_MAX);
+    uint32_t latest;
+    bool served;
 
-    wire_write_u32(r->reply, WIRE_VERSION);
-    if (version != WIRE_VERSION)
-        return STATUS_wire_version;
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
     kp_lock();
+    latest = kp.agent ? kp.agent->version : WIRE_VERSION;
+    served = version >= WIRE_VERSION_OLDEST && version <= latest;
+    wire_write_u32(r->reply, served ? version : latest);
+    r->from->version = version;
     keep_program(r->from, program);
-    if (!r->from->gone) {
+    if (served && !r->from->gone) {
         r->from->greeted = true;
         kp_event_client_opened(r->from);
     }
     kp_unlock();
+    if (!served)
+        return STATUS_wire_version;
     wire_write_u64(r->reply, r->from->number);
     wire_write_u64(r->reply, kp.boot);
     wire_write_u32(r->reply, WIRE_DATA_MAX);
@@ -47,10 +52,12 @@ int kp_on_ring(struct kp_request *r)
     uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
     struct kp_ring *ring;
     int memfd, given, refused;
+    uint32_t wanted;
 
+    wanted = r->from->version >= 2 ? wire_read_u32(&r->body) : 1;
     if (!wire_reader_done(&r->body))
         return STATUS_wire_malformed;
-    refused = kp_ring_open(&ring, &memfd);
+    refused = wanted == RING_VERSION ? kp_ring_open(&ring, &memfd) : -EPROTONOSUPPORT;
     if (refused != 0) {
         atomic_store(&r->from->ring_refused, -refused);
         return STATUS_ring_absent;

@@ -136,7 +136,7 @@ static int read_one(int option, struct kp_options *o)
         fputs(help, stdout);
         return EX_OK;
     case SHOW_VERSION:
-        printf("sidekey-keeper %s (wire %d)\n", SIDEKEY_VERSION, WIRE_VERSION);
+        printf("sidekey-keeper %s (wire %d to %d)\n", SIDEKEY_VERSION, WIRE_VERSION_OLDEST, WIRE_VERSION);
         return EX_OK;
     case '?':
         fputs(help, stderr);

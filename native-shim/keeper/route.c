@@ -33,7 +33,7 @@ static int send_agent(uint16_t type, uint64_t id, uint64_t client, const uint8_t
 static int send_parked(struct kp_parked *p)
 {
     const uint8_t *body = p->resolve ? p->ask : p->body;
-    size_t length = p->resolve ? p->ask_length : p->length;
+    size_t length = p->resolve ? p->ask_length - (kp.agent->version < 2) : p->length; /* `why` is the last byte */
     uint16_t type = p->resolve ? (uint16_t)WIRE_resolve : p->request.type;
 
     if (send_agent(type, p->id, p->client, body, length) != 0)
@@ -235,6 +235,8 @@ void kp_write_client(struct wire_writer *w, const struct kp_conn *client)
     for (uint32_t i = 0; i < client->peer.count; i++)
         wire_write_u32(w, client->peer.groups[i]);
     wire_write_bytes(w, client->program, client->program_length);
+    if (kp.agent && kp.agent->version >= 2)
+        wire_write_u32(w, client->version);
 }
 
 void kp_event_client_opened(const struct kp_conn *client)
@@ -255,6 +257,22 @@ void kp_event_client_closed(uint64_t client)
     wire_writer_init(&w, body, sizeof(body));
     wire_write_u64(&w, client);
     event(WIRE_client_closed, client, &w);
+}
+
+/* Its module speaks no version that is served: nobody but an operator can mend that. */
+void kp_event_client_refused(const struct kp_conn *client)
+{
+    uint8_t body[24 + KP_PROGRAM_MAX];
+    struct wire_writer w;
+
+    if (!kp.agent || kp.agent->version < 2)
+        return;
+    wire_writer_init(&w, body, sizeof(body));
+    wire_write_u32(&w, client->version);
+    wire_write_u32(&w, (uint32_t)client->peer.pid);
+    wire_write_u32(&w, client->peer.uid);
+    wire_write_bytes(&w, client->program, client->program_length);
+    event(WIRE_client_refused, 0, &w);
 }
 
 void kp_event_cell_ended(uint64_t cell, uint8_t why)

@@ -22,6 +22,7 @@ void kp_agent_lost(void);
 /* Events; nothing happens when no agent is attached, which asks for lists when it comes. */
 void kp_event_client_opened(const struct kp_conn *client);
 void kp_event_client_closed(uint64_t client);
+void kp_event_client_refused(const struct kp_conn *client);
 void kp_event_cell_ended(uint64_t cell, uint8_t why);
 
 /* As client_opened and client_list have it. */

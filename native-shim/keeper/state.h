@@ -89,6 +89,7 @@ struct kp_conn {
     unsigned refs; /* kp_lock */
     bool gone;     /* kp_lock: out of the table */
     _Atomic bool greeted; /* hello or attach was answered */
+    uint32_t version;     /* of the frame: what is spoken, or, before it greeted, what was asked for in vain */
     struct kp_peer peer;
     uint8_t program[KP_PROGRAM_MAX];
     uint32_t program_length;

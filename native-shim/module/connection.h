@@ -22,6 +22,7 @@ struct sk_connection {
     struct sk_descriptor socket;
     struct sk_ring *ring; /* link.c's; NULL: none */
     uint64_t generation; /* which of this process's connections it is; from 1 */
+    uint32_t version;    /* of the frame, as greeted */
     uint8_t *in;         /* received and not yet taken */
     size_t have;
     /* link.c's, under its lock */

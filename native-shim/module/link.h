@@ -22,6 +22,7 @@ struct sk_link {
     _Atomic(struct sk_ring *) ring; /* of `now`; NULL: none */
     struct sk_ring *rings;          /* all that were ever made */
     struct sk_pace pace;
+    const struct sk_descriptor *trace; /* NULL: none */
     struct sk_waiter *waiters;
     bool connecting, closing;
     bool was_good;   /* a connection was there before: its loss is a pause, not an absence */

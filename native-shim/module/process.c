@@ -109,6 +109,7 @@ static struct sk_state *new_state(void)
     sk_link_init(&s->link);
     atomic_store(&s->anew_seen, 0);
     s->trace.fd = -1;
+    s->link.trace = &s->trace;
     s->sessions = sk_sessions_new();
     s->slots = sk_slots_new();
     s->logins = sk_logins_new();

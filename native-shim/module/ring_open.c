@@ -114,7 +114,8 @@ static struct sk_ring *make(struct sk_connection *c, struct sk_link *l, const in
 enum sk_io sk_ring_open(struct sk_connection *c, struct sk_link *l, int64_t deadline, struct sk_ring **out)
 {
     const char *wanted = secure_getenv("SIDEKEY_RING");
-    struct wire_header h = {.type = WIRE_ring, .id = RING_ID};
+    struct wire_header h = {.type = WIRE_ring, .id = RING_ID, .length = c->version >= 2 ? 4 : 0};
+    const uint32_t version = RING_VERSION;
     uint8_t frame[REPLY_BYTES];
     int fds[DESCRIPTORS] = {-1, -1};
     ssize_t got;
@@ -124,7 +125,8 @@ enum sk_io sk_ring_open(struct sk_connection *c, struct sk_link *l, int64_t dead
     if (wanted && strcmp(wanted, "0") == 0)
         return SK_IO_OK;
     wire_write_header(frame, &h);
-    if (sk_connection_send(c, frame, WIRE_HEADER_BYTES, deadline) != SK_IO_OK)
+    memcpy(frame + WIRE_HEADER_BYTES, &version, sizeof(version)); /* every host of ours is little-endian */
+    if (sk_connection_send(c, frame, WIRE_HEADER_BYTES + h.length, deadline) != SK_IO_OK)
         return SK_IO_BROKEN;
     got = receive(c, deadline, frame, fds);
     good = got >= WIRE_HEADER_BYTES && wire_read_header(frame, &h) == 0 && got == (ssize_t)(WIRE_HEADER_BYTES + h.length) &&

@@ -90,6 +90,25 @@ static void add_mechanism(struct line *l, CK_MECHANISM_TYPE type)
         add(l, " mechanism=0x%lx", type);
 }
 
+static void put(const struct sk_descriptor *trace, const struct line *l)
+{
+    if (sk_descriptor_alive(trace) && write(trace->fd, l->text, l->length) < 0)
+        return; /* a full disk is not the application's concern */
+}
+
+void sk_trace_version(const struct sk_descriptor *trace, uint32_t theirs)
+{
+    struct line l = {.length = 0};
+
+    if (!trace)
+        return;
+    add_time(&l);
+    add(&l, " %d connection wire_version: this module speaks versions %d to %d of the frame, the service %u: ", (int)gettid(),
+        WIRE_VERSION_OLDEST, WIRE_VERSION, (unsigned)theirs);
+    add(&l, theirs > WIRE_VERSION ? "the module is too old, restart this program\n" : "the service is too old, restart it\n");
+    put(trace, &l);
+}
+
 void sk_trace_call(const struct sk_entry *e, CK_RV rv)
 {
     struct line l = {.length = 0};
@@ -107,6 +126,5 @@ void sk_trace_call(const struct sk_entry *e, CK_RV rv)
     if (e->out && (rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL))
         add(&l, " out=%lu", *e->out);
     add(&l, " %s\n", name_of(rv));
-    if (sk_descriptor_alive(&e->state->trace) && write(e->state->trace.fd, l.text, l.length) < 0)
-        return; /* a full disk is not the application's concern */
+    put(&e->state->trace, &l);
 }

@@ -9,4 +9,7 @@
 void sk_trace_open(struct sk_descriptor *trace);
 void sk_trace_call(const struct sk_entry *e, CK_RV rv);
 
+/* The keeper speaks no version of the frame that we do. `trace` may be NULL; `theirs` 0: it named none. */
+void sk_trace_version(const struct sk_descriptor *trace, uint32_t theirs);
+
 #endif

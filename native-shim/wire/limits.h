@@ -5,8 +5,16 @@
 #ifndef SIDEKEY_WIRE_LIMITS_H
 #define SIDEKEY_WIRE_LIMITS_H
 
+/* The versions of the frame that are spoken: the current one, and the one before for one release (ARCHITECTURE.md,
+ * "Versions"). Tests build other pairs. */
+#ifndef WIRE_VERSION
+#define WIRE_VERSION 2
+#endif
+#ifndef WIRE_VERSION_OLDEST
+#define WIRE_VERSION_OLDEST 1
+#endif
+
 enum {
-    WIRE_VERSION = 1,
     WIRE_HEADER_BYTES = 32,
     WIRE_DATA_MAX = 65536,         /* application data in one frame; more is streamed */
     WIRE_BODY_MAX = 98304,         /* data and everything else */

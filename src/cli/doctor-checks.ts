@@ -161,18 +161,15 @@ async function checkStore({ store }: Config): Promise<Finding[]> {
 
 async function checkKeeper(config: Config): Promise<Finding[]> {
   const name = 'keeper';
-  const keeper = (await fetchStatus(config))?.keeper;
+  const { keeper, keeperFault } = (await fetchStatus(config)) ?? {};
   if (keeper) return [{ name, verdict: 'ok', detail: `pid ${keeper.pid} is attached` }];
+  const detail = `none is attached${keeperFault ? `: ${keeperFault}` : ''}`;
   if (!config.keeper.start) {
-    return [
-      {
-        name,
-        verdict: 'warn',
-        detail: 'none is attached',
-        cure: 'systemctl start sidekey-keeper, or keeper.start: true',
-      },
-    ];
+    const cure = 'systemctl start sidekey-keeper, or keeper.start: true';
+    return [{ name, verdict: 'warn', detail, cure }];
   }
+  if (keeperFault)
+    return [{ name, verdict: 'bad', detail, cure: "the keeper's own lines in the agent's log say more" }];
   try {
     return [
       { name, verdict: 'ok', detail: `${findKeeper(config.keeper.path)} will be started by the agent` },
@@ -195,8 +192,37 @@ async function checkRings(config: Config): Promise<Finding[]> {
   return without.length > 0 ? without : [{ name, verdict: 'ok', detail }];
 }
 
-async function checkKeyFile(name: string, files: EmbeddedConfig): Promise<Finding> {
-  (await readKek({ ...files, ownUid: process.geteuid?.() ?? 0 })).fill(0);
+/** Processes that loaded the module before Sidekey was upgraded. */
+async function checkModuleVersions(config: Config): Promise<Finding[]> {
+  const name = 'module versions';
+  const status = await fetchStatus(config);
+  if (!status?.keeper) return [];
+  const say =
+    (verdict: Finding['verdict'], what: string) =>
+    ({ pid, program, wire }: AgentStatus['refused'][number]): Finding => {
+      const cure = `restart process ${pid}, so that it loads the installed module`;
+      const detail = `pid ${pid} (${program}) ${what} version ${wire} of the frame`;
+      return { name, verdict, detail, cure };
+    };
+  const found = [
+    ...status.refused
+      .filter(({ pid }) => existsSync(`/proc/${pid}`))
+      .map(say('bad', 'was turned away: it speaks')),
+    ...status.outdated.map(say('warn', 'works, until the next upgrade: it speaks')),
+  ];
+  return found.length > 0
+    ? found
+    : [{ name, verdict: 'ok', detail: 'every connected process is up to date' }];
+}
+
+/** Root looks after instances of others: whose an instance is, the folder of its store says. */
+function ownerOf({ store }: Config): number {
+  const own = process.geteuid?.() ?? 0;
+  return own === 0 ? statSync(dirname(store.path)).uid : own;
+}
+
+async function checkKeyFile(name: string, files: EmbeddedConfig, ownUid: number): Promise<Finding> {
+  (await readKek({ ...files, ownUid })).fill(0);
   if (files.passphraseFile || files.systemdCredential)
     return { name, verdict: 'ok', detail: `${files.keyFile} opens` };
   const cure = 'sidekey init --passphrase-file, or a systemd credential';
@@ -215,7 +241,7 @@ async function checkKeyService(name: string, service: KeyService): Promise<Findi
 async function checkProvider(config: Config, provider: string, each: ProviderConfig): Promise<Finding> {
   const name = `provider ${provider}`;
   try {
-    if (isEmbedded(each)) return await checkKeyFile(name, each);
+    if (isEmbedded(each)) return await checkKeyFile(name, each, ownerOf(config));
     const log = createLogger('error');
     return await checkKeyService(name, createKeyService(provider, each, dirname(config.file), log));
   } catch (error) {
@@ -248,6 +274,7 @@ export const CHECKS: readonly Check[] = [
   checkSecretMemory,
   checkSockets,
   checkRings,
+  checkModuleVersions,
   checkModule,
   checkStore,
   checkProviders,

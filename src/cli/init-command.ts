@@ -1,5 +1,5 @@
-import { rmSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
 import { loadConfig } from '../config/read-config.ts';
 import { SidekeyError } from '../errors.ts';
 import { createLogger } from '../log/logger.ts';
@@ -12,8 +12,17 @@ import {
   type Command,
   type Invocation,
 } from './command.ts';
-import { parseWho, writeInstance, type NewInstance } from './instance-files.ts';
+import {
+  discardInstance,
+  folderLayout,
+  parseWho,
+  SYSTEM_LAYOUT,
+  writeInstance,
+  type Layout,
+  type NewInstance,
+} from './instance-files.ts';
 import { askNewSecret } from './secret-prompt.ts';
+import { actAs, findSystemOwner, removeSystemConfig, writeSystemConfig } from './system-owner.ts';
 
 const NEWLINE = 0x0a;
 
@@ -59,26 +68,30 @@ async function createToken(config: string, label: string, pins: Pins, version: s
   }
 }
 
-function readInstance({ values }: Invocation, ownUid: number): NewInstance {
+function readLayout({ values }: Invocation): Layout {
+  if (values['system'] !== true) return folderLayout(resolve(requiredOption(values, 'dir')));
+  if (values['dir'] !== undefined) throw new SidekeyError('usage', 'either --dir or --system');
+  return SYSTEM_LAYOUT;
+}
+
+function readInstance(invocation: Invocation, ownUid: number): NewInstance {
+  const { values } = invocation;
   const allow = listOption(values, 'allow').map(parseWho);
   const passphrase = textOption(values, 'passphrase-file');
   return {
-    dir: resolve(requiredOption(values, 'dir')),
+    layout: readLayout(invocation),
     token: textOption(values, 'token') ?? null,
     allow: allow.length > 0 ? allow : [{ uid: ownUid }],
     passphraseFile: passphrase === undefined ? null : resolve(passphrase),
   };
 }
 
-function discard(instance: NewInstance): void {
-  rmSync(join(instance.dir, 'sidekey.yaml'), { force: true });
-  rmSync(join(instance.dir, 'store'), { recursive: true, force: true });
-}
-
-async function init(invocation: Invocation): Promise<number> {
-  const ownUid = process.geteuid?.() ?? 0;
-  const instance = readInstance(invocation, ownUid);
-  const pins = instance.token === null ? { user: null, so: null } : await collectPins(invocation, ownUid);
+async function make(
+  instance: NewInstance,
+  pins: Pins,
+  ownUid: number,
+  invocation: Invocation,
+): Promise<void> {
   const { passphraseFile, token } = instance;
   const passphrase = passphraseFile === null ? null : readSecretFile(passphraseFile, ownUid);
   const config = await writeInstance(instance, passphrase, ownUid, invocation.warn);
@@ -87,18 +100,44 @@ async function init(invocation: Invocation): Promise<number> {
     loadConfig(config);
     if (token !== null) await createToken(config, token, pins, invocation.version);
   } catch (error) {
-    discard(instance);
+    discardInstance(instance);
     throw error;
   }
+}
+
+async function makeSystem(instance: NewInstance, pins: Pins, invocation: Invocation): Promise<void> {
+  const owner = findSystemOwner();
+  if (existsSync(instance.layout.config))
+    throw new SidekeyError('init_refused', `${instance.layout.config} is there already: nothing was changed`);
+  // Before the files of its owner: with these ids the configuration can be read, not written.
+  writeSystemConfig(instance, owner);
+  try {
+    await actAs(owner, () => make(instance, pins, owner.uid, invocation));
+  } catch (error) {
+    removeSystemConfig();
+    throw error;
+  }
+}
+
+async function init(invocation: Invocation): Promise<number> {
+  const ownUid = process.geteuid?.() ?? 0;
+  const instance = readInstance(invocation, ownUid);
+  const { token } = instance;
+  const pins = token === null ? { user: null, so: null } : await collectPins(invocation, ownUid);
+  if (instance.layout.isSystem) await makeSystem(instance, pins, invocation);
+  else await make(instance, pins, ownUid, invocation);
   if (token !== null && !pins.so)
     invocation.warn('sidekey: the token has no SO PIN: a locked user PIN stays locked');
+  const { config, isSystem } = instance.layout;
+  const start = isSystem ? 'systemctl enable --now sidekey.target' : `sidekey agent --config ${config}`;
   if (invocation.values['json']) invocation.say(JSON.stringify({ config }));
-  else invocation.say(`made ${config}; start it with: sidekey agent --config ${config}`);
+  else invocation.say(`made ${config}; start it with: ${start}`);
   return 0;
 }
 
 const HELP = `Writes DIR/sidekey.yaml, DIR/store (the embedded key store, the database, the audit log); the sockets will be
-DIR/pkcs11.sock and DIR/api.sock. Overwrites nothing. Without a PIN it asks for both on the terminal.`;
+DIR/pkcs11.sock and DIR/api.sock. With --system: /etc/sidekey/sidekey.yaml, /var/lib/sidekey, /run/sidekey. Overwrites nothing.
+Without a PIN it asks for both on the terminal.`;
 
 const PIN_DANGER =
   'for tests and scripts only: every user of this host can read them in the list of processes, and the shell keeps them';
@@ -108,7 +147,8 @@ export const initCommand: Command = {
   summary: 'make an instance: configuration and an embedded key store',
   help: HELP,
   options: {
-    dir: { type: 'string', value: 'DIR', required: true, help: 'where; made when it is not there' },
+    dir: { type: 'string', value: 'DIR', help: 'where; made when it is not there' },
+    system: { type: 'boolean', help: "instead of --dir, as root: the one of this host, for systemd's units" },
     token: {
       type: 'string',
       value: 'LABEL',
@@ -136,7 +176,8 @@ export const initCommand: Command = {
     ...JSON_OPTION,
   },
   examples: [
-    'sidekey init --dir /var/lib/sidekey --token demo --pin-file pin --so-pin-file so-pin --allow group:www-data',
+    'sidekey init --dir ~/sidekey --token demo',
+    'sidekey init --system --token demo --pin-file pin --so-pin-file so-pin --allow group:www-data',
   ],
   positionals: [],
   run: init,

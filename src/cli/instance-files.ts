@@ -1,7 +1,7 @@
-/** The files of a new instance: DIR/sidekey.yaml and DIR/store, with the modes that the admitted peers need. */
-import { chmodSync, existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+/** The files of a new instance, with the modes that the admitted peers need: below one folder, or where systemd's units look. */
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { SidekeyError } from '../errors.ts';
 import { KEK_BYTES, protectKey } from '../providers/key-file.ts';
 
@@ -10,8 +10,41 @@ export type Who = { readonly [key in 'uid' | 'gid' | 'user' | 'group']?: string 
   readonly any?: true;
 };
 
+/** Where things are, as the configuration names them. */
+export interface Layout {
+  readonly config: string;
+  readonly store: string;
+  readonly audit: string;
+  readonly sockets: { readonly pkcs11: string; readonly api: string; readonly control: string };
+  /** Somebody else starts the keeper, and owns the folders. */
+  readonly isSystem: boolean;
+}
+
+export function folderLayout(dir: string): Layout {
+  return {
+    config: join(dir, 'sidekey.yaml'),
+    store: 'store',
+    audit: 'store/audit.log',
+    sockets: { pkcs11: 'pkcs11.sock', api: 'api.sock', control: 'store/control.sock' },
+    isSystem: false,
+  };
+}
+
+/** As systemd/ has it. */
+export const SYSTEM_LAYOUT: Layout = {
+  config: '/etc/sidekey/sidekey.yaml',
+  store: '/var/lib/sidekey',
+  audit: '/var/log/sidekey/audit.log',
+  sockets: {
+    pkcs11: '/run/sidekey/pkcs11.sock',
+    api: '/run/sidekey/api.sock',
+    control: '/run/sidekey/keeper/control.sock',
+  },
+  isSystem: true,
+};
+
 export interface NewInstance {
-  readonly dir: string;
+  readonly layout: Layout;
   readonly token: string | null;
   readonly allow: readonly Who[];
   readonly passphraseFile: string | null;
@@ -38,7 +71,7 @@ function admitsOthers(allow: readonly Who[], ownUid: number): boolean {
 /** The configuration's text: a JSON string is a YAML string. */
 export function renderConfig(instance: NewInstance, ownUid: number): string {
   const mode = admitsOthers(instance.allow, ownUid) ? '"0666"' : '"0600"';
-  const passphrase = instance.passphraseFile;
+  const { passphraseFile: passphrase, layout } = instance;
   const token =
     instance.token === null
       ? ['tokens: []', '', '# C_InitToken makes one in the free slot.', 'create-tokens: true']
@@ -63,25 +96,25 @@ export function renderConfig(instance: NewInstance, ownUid: number): string {
     'providers:',
     '  local:',
     '    kind: embedded',
-    '    key-file: store/kek',
+    `    key-file: ${layout.store}/kek`,
     ...(passphrase ? [`    passphrase-file: ${JSON.stringify(passphrase)}`] : []),
     '',
     'store:',
-    '  path: store/sidekey.db',
+    `  path: ${layout.store}/sidekey.db`,
     '',
     '# The mode lets peers connect; the rules above decide what they see.',
     'sockets:',
-    '  pkcs11: pkcs11.sock',
-    `  pkcs11-mode: ${mode}`,
-    '  api: api.sock',
+    `  pkcs11: ${layout.sockets.pkcs11}`,
+    ...(layout.isSystem ? [] : [`  pkcs11-mode: ${mode}`]),
+    `  api: ${layout.sockets.api}`,
     `  api-mode: ${mode}`,
-    '  control: store/control.sock',
+    `  control: ${layout.sockets.control}`,
     '',
     'keeper:',
-    '  start: true',
+    `  start: ${!layout.isSystem}`,
     '',
     'audit:',
-    '  path: store/audit.log',
+    `  path: ${layout.audit}`,
     '',
     'log:',
     '  level: info',
@@ -108,18 +141,38 @@ export async function writeInstance(
   ownUid: number,
   warn: (line: string) => void,
 ): Promise<string> {
-  const [config, store] = [join(instance.dir, 'sidekey.yaml'), join(instance.dir, 'store')];
-  for (const path of [config, store]) {
+  const { config } = instance.layout;
+  const dir = dirname(config);
+  const store = resolve(dir, instance.layout.store);
+  for (const path of instance.layout.isSystem
+    ? [join(store, 'kek'), join(store, 'sidekey.db')]
+    : [config, store]) {
     if (existsSync(path))
       throw new SidekeyError('init_refused', `${path} is there already: nothing was changed`);
   }
-  prepareFolder(instance.dir, admitsOthers(instance.allow, ownUid) ? 0o711 : 0o700, ownUid, warn);
-  mkdirSync(store, { mode: 0o700 });
+  if (!instance.layout.isSystem) {
+    prepareFolder(dir, admitsOthers(instance.allow, ownUid) ? 0o711 : 0o700, ownUid, warn);
+    mkdirSync(store, { mode: 0o700 });
+  }
   const kek = randomBytes(KEK_BYTES);
   const file = passphrase ? await protectKey(kek, passphrase) : Buffer.from(kek);
   writeFileSync(join(store, 'kek'), file, { mode: 0o600, flag: 'wx' });
   kek.fill(0);
   file.fill(0);
-  writeFileSync(config, renderConfig(instance, ownUid), { mode: 0o600, flag: 'wx' });
+  if (!instance.layout.isSystem)
+    writeFileSync(config, renderConfig(instance, ownUid), { mode: 0o600, flag: 'wx' });
   return config;
+}
+
+/** What writeInstance() and the first token left. Folders of a whole host stay. */
+export function discardInstance({ layout }: NewInstance): void {
+  const dir = dirname(layout.config);
+  if (!layout.isSystem) rmSync(layout.config, { force: true });
+  const store = resolve(dir, layout.store);
+  const made = layout.isSystem
+    ? ['kek', 'sidekey.db', 'sidekey.db-wal', 'sidekey.db-shm', 'sidekey.db.lock', 'usage.db'].map((name) =>
+        join(store, name),
+      )
+    : [store];
+  for (const path of made) rmSync(path, { recursive: true, force: true });
 }

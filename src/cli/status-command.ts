@@ -38,8 +38,8 @@ async function awaitStatus(socket: string, ms: number): Promise<AgentStatus> {
   }
 }
 
-function describeKeeper({ keeper }: AgentStatus): string {
-  if (!keeper) return 'none is attached';
+function describeKeeper({ keeper, keeperFault }: AgentStatus): string {
+  if (!keeper) return `none is attached${keeperFault === null ? '' : `: ${keeperFault}`}`;
   const { lockedBytes = 0, usedBytes = 0, kind = '?', clients = 0 } = keeper;
   return `pid ${keeper.pid}, ${usedBytes} of ${lockedBytes} locked bytes in use (${kind}), ${clients} clients`;
 }
@@ -49,9 +49,13 @@ function describePin(token: AgentStatus['tokens'][number]): string {
   return token.userPinLocked ? 'LOCKED' : 'set';
 }
 
+function describeModule(what: string, { pid, uid, program, wire }: AgentStatus['refused'][number]): string {
+  return `${what} pid ${pid} (uid ${uid}, ${program}): its module speaks version ${wire} of the frame; restart it`;
+}
+
 function sayStatus(status: AgentStatus, say: (line: string) => void): void {
   say(`agent    pid ${status.agent.pid}, version ${status.version}, since ${status.agent.startedAt}`);
-  say(`keeper   ${describeKeeper(status)}`);
+  say(printable(`keeper   ${describeKeeper(status)}`));
   say(`pkcs11   ${status.sockets.pkcs11}`);
   say(`api      ${status.sockets.api}`);
   say(`leases   ${status.leases}`);
@@ -59,6 +63,8 @@ function sayStatus(status: AgentStatus, say: (line: string) => void): void {
     say(`credentials of ${provider}: ${secondsLeft} s left, replaced ahead of their end`);
   for (const { pid, uid, program, why } of status.withoutRing)
     say(printable(`no ring  pid ${pid} (uid ${uid}, ${program}): ${why}`));
+  for (const each of status.outdated) say(printable(describeModule('outdated', each)));
+  for (const each of status.refused) say(printable(describeModule('refused ', each)));
   if (status.tokens.length === 0) return;
   say('');
   const rows = status.tokens.map((token) => [

@@ -50,8 +50,8 @@ export interface Attached {
   readonly pid: number;
 }
 
-export function writeAttach(program: string): WireWriter {
-  return new WireWriter().u32(LIMITS.version).text(program.slice(0, 64));
+export function writeAttach(version: number, program: string): WireWriter {
+  return new WireWriter().u32(version).text(program.slice(0, 64));
 }
 
 export function readAttached(reader: WireReader): Attached {
@@ -113,7 +113,7 @@ function readLatency(reader: WireReader): LatencySeen {
   return { operation, nanoseconds, times: readList(reader, (each) => each.number()) };
 }
 
-export function readState(reader: WireReader): KeeperState {
+export function readState(reader: WireReader, version: number = LIMITS.version): KeeperState {
   return {
     lockedBytes: reader.number(),
     usedBytes: reader.number(),
@@ -124,8 +124,8 @@ export function readState(reader: WireReader): KeeperState {
     parked: reader.u32(),
     hotOperations: reader.number(),
     misses: reader.number(),
-    sampledOneOf: reader.u32(),
-    latencies: readList(reader, readLatency),
+    sampledOneOf: version < 2 ? 1 : reader.u32(),
+    latencies: version < 2 ? [] : readList(reader, readLatency),
   };
 }
 
@@ -135,7 +135,8 @@ function readGroups(reader: WireReader): number[] {
   return Array.from({ length: count }, () => reader.u32());
 }
 
-export function readClientOpened(reader: WireReader): ClientSeen {
+/** The layouts of version 2; those of version 1 lack what stands last. */
+export function readClientOpened(reader: WireReader, version: number = LIMITS.version): ClientSeen {
   return {
     client: reader.u64(),
     pid: reader.u32(),
@@ -143,15 +144,28 @@ export function readClientOpened(reader: WireReader): ClientSeen {
     gid: reader.u32(),
     groups: readGroups(reader),
     program: reader.text(NAME_MAX),
+    ...(version < 2 ? {} : { wire: reader.u32() }),
     note: null,
   };
 }
 
-export function readClientSeen(reader: WireReader): ClientSeen {
-  const client = readClientOpened(reader);
+export function readClientSeen(reader: WireReader, version: number = LIMITS.version): ClientSeen {
+  const client = readClientOpened(reader, version);
   const [shared, errno] = [reader.u8() !== 0, reader.u32()];
   const ring: RingState = shared ? { shared } : { shared, refused: errno === 0 ? null : errno };
   return { ...client, ring, note: copyOptional(reader, LIMITS.noteMax) };
+}
+
+/** A process that was turned away: its module speaks no version of the frame that is served. */
+export interface ClientRefused {
+  readonly wire: number;
+  readonly pid: number;
+  readonly uid: number;
+  readonly program: string;
+}
+
+export function readClientRefused(reader: WireReader): ClientRefused {
+  return { wire: reader.u32(), pid: reader.u32(), uid: reader.u32(), program: reader.text(NAME_MAX) };
 }
 
 export function readCellSeen(reader: WireReader): CellSeen {
@@ -244,14 +258,18 @@ export function writeOperate(step: OperateStep): WireWriter {
   return writer.bytes(step.data).bytes(step.signature);
 }
 
-export function writeBinding(binding: Binding): WireWriter {
+/** Rejects what that version cannot say: a key whose every use is recorded is not to be used unrecorded. */
+export function writeBinding(binding: Binding, version: number = LIMITS.version): WireWriter {
+  if (version < 2 && binding.eachAsks)
+    throw new SidekeyError(
+      'wire_version',
+      'the keeper is of the last release and cannot ask for each use: restart it',
+    );
   let operations = 0;
   for (const operation of binding.operations) operations |= 1 << OPERATIONS[operation];
   const writer = new WireWriter().u64(binding.client).u64(binding.slot).u64(binding.handle).u32(operations);
   writer.u64(binding.cell).u32(binding.mechanisms.length);
   for (const mechanism of binding.mechanisms) writer.u64(mechanism);
-  return writer
-    .u8(binding.contextLogin ? 1 : 0)
-    .u32(binding.credits)
-    .u8(binding.eachAsks ? 1 : 0);
+  writer.u8(binding.contextLogin ? 1 : 0).u32(binding.credits);
+  return version < 2 ? writer : writer.u8(binding.eachAsks ? 1 : 0);
 }

@@ -31,6 +31,7 @@ import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
 
 const OPERATE_MAX = 32 * 1024 * 1024;
 const PAGES_MAX = 10_000;
+const REFUSED_MAX = 16;
 const RANDOM_MAX = 32 * 1024 * 1024;
 
 /** CKO_ of the objects with secret components, and the CKA_ of these. */
@@ -64,6 +65,8 @@ export class KeeperClient implements Keeper {
   #attachment: Attachment | null = null;
   #events: KeeperEvents | null = null;
   #operations = 1n;
+  #stranger: number | null = null;
+  readonly #refused = new Map<number, bodies.ClientRefused>();
 
   constructor(log: Logger) {
     this.#log = log;
@@ -78,6 +81,16 @@ export class KeeperClient implements Keeper {
     return this.#attachment?.pid ?? null;
   }
 
+  /** The version of the frame that is spoken with it; null while none is attached. */
+  get wire(): number | null {
+    return this.#attachment?.version ?? null;
+  }
+
+  /** The last that were turned away, one entry a process. */
+  refused(): readonly bodies.ClientRefused[] {
+    return [...this.#refused.values()];
+  }
+
   get boot(): bigint | null {
     return this.#attachment?.boot ?? null;
   }
@@ -87,19 +100,27 @@ export class KeeperClient implements Keeper {
    * once when the connection ends. Rejects with keeper_absent, agent_present or wire_version.
    */
   async attach(path: string, lost: (reason: string) => void): Promise<void> {
-    const routed = new RoutedFrames(this.#events, this.#log);
+    const routed = new RoutedFrames(this.#events, this.#log, (client) => this.#noteRefused(client));
     const connection = await KeeperConnection.open(path, {
       frame: (frame) => routed.accept(connection, frame),
       closed: (reason) => this.#lose(connection, routed, reason, lost),
     });
     try {
       this.#attachment = await this.#introduce(connection);
+      routed.version = this.#attachment.version;
       await this.#events?.keeperAttached(this.#attachment.boot);
       routed.open();
     } catch (error) {
+      const isOther = error instanceof SidekeyError && error.code === 'wire_version';
+      this.#stranger = isOther ? connection.peerPid : null;
       connection.close('attaching failed');
       throw error;
     }
+  }
+
+  /** The pid of the keeper that the last attach() failed with wire_version at. */
+  get stranger(): number | null {
+    return this.#stranger;
   }
 
   /** Ends the connection; the keeper goes on. */
@@ -112,12 +133,35 @@ export class KeeperClient implements Keeper {
     await this.#ask('shutdown', new WireWriter());
   }
 
+  /** One line a process in the log; the list holds the last of them. */
+  #noteRefused(client: bodies.ClientRefused): void {
+    const { pid, ...rest } = client;
+    if (!this.#refused.delete(pid))
+      this.#log.warn(
+        { client: pid, ...rest },
+        'a process was turned away: its module speaks no version that is served',
+      );
+    this.#refused.set(pid, client);
+    for (const old of [...this.#refused.keys()].slice(0, -REFUSED_MAX)) this.#refused.delete(old);
+  }
+
+  /** In our latest version, else in the one before: the keeper may be of the last release. */
+  async #greet(connection: KeeperConnection, version: number = LIMITS.version): Promise<bodies.Attached> {
+    const hello = bodies.writeAttach(version, 'sidekey agent').done();
+    try {
+      return bodies.readBody(
+        await connection.request('attach', hello, LIMITS.deadlineMs),
+        bodies.readAttached,
+      );
+    } catch (error) {
+      const isOther = error instanceof SidekeyError && error.code === 'wire_version';
+      if (!isOther || version <= LIMITS.versionOldest) throw error;
+      return this.#greet(connection, version - 1);
+    }
+  }
+
   async #introduce(connection: KeeperConnection): Promise<Attachment> {
-    const hello = bodies.writeAttach('sidekey agent').done();
-    const attached = bodies.readBody(
-      await connection.request('attach', hello, LIMITS.deadlineMs),
-      bodies.readAttached,
-    );
+    const attached = await this.#greet(connection);
     const table = await connection.request('mechanism_table', Buffer.alloc(0), LIMITS.deadlineMs);
     return { ...attached, connection, mechanisms: bodies.readBody(table, bodies.readMechanismTable) };
   }
@@ -133,6 +177,10 @@ export class KeeperClient implements Keeper {
     this.#attachment = null;
     this.#events?.keeperLost();
     lost(reason);
+  }
+
+  get #version(): number {
+    return this.#attachment?.version ?? LIMITS.version;
   }
 
   #ask(message: MessageName, body: WireWriter, deadlineMs: number = LIMITS.deadlineMs): Promise<Buffer> {
@@ -174,11 +222,15 @@ export class KeeperClient implements Keeper {
   }
 
   async state(): Promise<KeeperState> {
-    return bodies.readBody(await this.#ask('state', new WireWriter()), bodies.readState);
+    const version = this.#version;
+    const reply = await this.#ask('state', new WireWriter());
+    return bodies.readBody(reply, (reader) => bodies.readState(reader, version));
   }
 
   clients(): Promise<ClientSeen[]> {
-    return this.#list('client_list', bodies.readClientSeen, ({ client }) => client);
+    const version = this.#version;
+    const read = (reader: WireReader): ClientSeen => bodies.readClientSeen(reader, version);
+    return this.#list('client_list', read, ({ client }) => client);
   }
 
   noteClient(client: ClientId, note: Buffer): Promise<void> {
@@ -360,8 +412,8 @@ export class KeeperClient implements Keeper {
     return randomBytes(lengthBytes);
   }
 
-  bind(binding: Binding): Promise<void> {
-    return this.#tell('bind', bodies.writeBinding(binding));
+  async bind(binding: Binding): Promise<void> {
+    await this.#tell('bind', bodies.writeBinding(binding, this.#version));
   }
 
   unbind(client: ClientId | null, slot: number, handle: number | null): Promise<void> {

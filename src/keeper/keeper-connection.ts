@@ -3,8 +3,9 @@
  * listener in the order of arrival. It knows no message's body, and does not reconnect: keeper-client.ts does.
  */
 import { connect, type Socket } from 'node:net';
+import { readCredentials } from '../access/peer-credentials.ts';
 import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
-import { MESSAGES, type MessageName } from '../wire/tables.ts';
+import { LIMITS, MESSAGES, type MessageName } from '../wire/tables.ts';
 import { FrameDecoder, encodeFrame, type Frame } from './frame-decoder.ts';
 
 const PENDING_MAX = 4096;
@@ -27,6 +28,13 @@ export interface ConnectionListener {
 const CODES = new Map<number, ErrorCode>(
   Object.entries(ERRORS).flatMap(([code, row]) => (row.wire === null ? [] : [[row.wire, code as ErrorCode]])),
 );
+
+/** The first release's keeper named no version; it spoke 1. */
+function otherVersion(body: Buffer): string {
+  const theirs = body.length === 4 ? body.readUInt32LE(0) : 1;
+  const { versionOldest, version } = LIMITS;
+  return `the keeper speaks version ${theirs} of the frame, this agent ${versionOldest} to ${version}: restart the older of the two`;
+}
 
 export class KeeperConnection {
   readonly #socket: Socket;
@@ -95,6 +103,11 @@ export class KeeperConnection {
     this.#send(encodeFrame({ message, id, client, isReply: true, status, body }));
   }
 
+  /** Who listens there, as the kernel says it; null: it hung up already. */
+  get peerPid(): number | null {
+    return this.#socket.destroyed ? null : readCredentials(this.#socket).pid;
+  }
+
   close(reason: string): void {
     this.#reason = reason;
     this.#socket.destroy();
@@ -144,6 +157,7 @@ export class KeeperConnection {
       throw new SidekeyError('wire_malformed', 'an answer of another message');
     }
     if (frame.status === 0) pending.resolve(frame.body);
+    else if (code === 'wire_version') pending.reject(new SidekeyError(code, otherVersion(frame.body)));
     else
       pending.reject(
         new SidekeyError(code ?? 'internal', `the keeper refused ${frame.message}: ${code ?? frame.status}`),

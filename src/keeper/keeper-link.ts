@@ -6,8 +6,12 @@ import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { KeeperClient } from './keeper-client.ts';
 
-const PAUSE_FIRST_MS = 20;
-const PAUSE_MAX_MS = 2000;
+/** Looking whether one answers costs next to nothing, and programs wait meanwhile. */
+const PAUSE_FIRST_MS = 10;
+const PAUSE_MAX_MS = 250;
+/** Between starts of keepers that end before they could be attached: the first follows at once. */
+const RESTART_FIRST_MS = 20;
+const RESTART_MAX_MS = 2000;
 /** A keeper that was started gets this long to open its socket before another is tried. */
 const START_GRACE_MS = 5000;
 
@@ -25,6 +29,8 @@ export class KeeperLink {
   #timer: NodeJS.Timeout | null = null;
   #pauseMs = PAUSE_FIRST_MS;
   #startedAtMs: number | null = null;
+  #restartMs = 0;
+  #startNotBeforeMs = 0;
   #isStopped = false;
   #lastFault: string | null = null;
   #startFault: string | null = null;
@@ -38,6 +44,11 @@ export class KeeperLink {
   /** Begins, at once and for ever. */
   start(): void {
     this.#schedule(0);
+  }
+
+  /** Why no keeper is attached; null while one is. */
+  get fault(): string | null {
+    return this.#options.client.pid === null ? (this.#startFault ?? this.#lastFault) : null;
   }
 
   /** Resolves at the next attach; rejects after `timeoutMs` with keeper_absent. */
@@ -71,9 +82,12 @@ export class KeeperLink {
     this.#timer = setTimeout(() => void this.#attempt(), afterMs);
   }
 
+  #jitter(): number {
+    return 0.5 + (this.#options.random ?? Math.random)();
+  }
+
   #pause(): number {
-    const jitter = 0.5 + (this.#options.random ?? Math.random)();
-    const pause = this.#pauseMs * jitter;
+    const pause = this.#pauseMs * this.#jitter();
     this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS);
     return pause;
   }
@@ -86,6 +100,7 @@ export class KeeperLink {
       log.info({ keeper: client.pid }, 'attached to the keeper');
       this.#pauseMs = PAUSE_FIRST_MS;
       this.#startedAtMs = null;
+      this.#restartMs = 0;
       this.#lastFault = null;
       this.#attached.resolve();
     } catch (error) {
@@ -101,17 +116,29 @@ export class KeeperLink {
     }
     this.#lastFault = fault;
     if (this.#isStopped || client.pid !== null) return;
+    if (start && client.stranger !== null) this.#end(client.stranger);
     if (start && error instanceof SidekeyError && error.code === 'keeper_absent') this.#startOnce(start);
     this.#schedule(this.#pause());
   }
 
+  /** A keeper that lingers from before an upgrade, and that nobody can speak with any more. It wipes its keys as it ends. */
+  #end(pid: number): void {
+    this.#options.log.warn({ keeper: pid }, 'ending a keeper of another version');
+    try {
+      process.kill(pid, 'SIGTERM');
+    } catch (error) {
+      this.#options.log.error({ error, keeper: pid }, 'it could not be ended');
+    }
+  }
+
   #startOnce(start: (ended: () => void) => void): void {
     const now = performance.now();
+    if (now < this.#startNotBeforeMs) return;
     if (this.#startedAtMs !== null && now - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = now;
     this.#pauseMs = PAUSE_FIRST_MS;
     try {
-      start(() => this.#ended());
+      start(() => this.#ended(now));
       this.#startFault = null;
     } catch (error) {
       this.#startFault = error instanceof Error ? error.message : String(error);
@@ -119,10 +146,13 @@ export class KeeperLink {
     }
   }
 
-  /** The one that was started is gone: the next attempt may start another, after its pause. */
-  #ended(): void {
-    if (this.#startedAtMs !== null && performance.now() - this.#startedAtMs > PAUSE_MAX_MS)
-      this.#startedAtMs = null;
+  /** The one that was started is gone. If it never served, another follows after a pause that grows. */
+  #ended(startedAtMs: number): void {
+    if (this.#startedAtMs !== startedAtMs) return;
+    this.#startedAtMs = null;
+    this.#startNotBeforeMs = performance.now() + this.#restartMs * this.#jitter();
+    this.#restartMs = Math.min(Math.max(this.#restartMs * 2, RESTART_FIRST_MS), RESTART_MAX_MS);
+    this.#pauseMs = PAUSE_FIRST_MS;
   }
 
   #lost(reason: string): void {

@@ -6,8 +6,8 @@ import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { TokenService } from '../tokens/service.ts';
 import type { WireReader } from '../wire/buffer.ts';
-import type { MessageName } from '../wire/tables.ts';
-import { readBody, readClientOpened } from './bodies.ts';
+import { LIMITS, WHY, type MessageName } from '../wire/tables.ts';
+import { readBody, readClientOpened, readClientRefused, type ClientRefused } from './bodies.ts';
 import type { Frame } from './frame-decoder.ts';
 import type { KeeperConnection } from './keeper-connection.ts';
 
@@ -41,10 +41,14 @@ export class RoutedFrames {
   readonly #openings = new Map<bigint, Promise<void>>();
   readonly #faults = new Map<ErrorCode, { loggedAt: number; silent: number }>();
   #held: Arrived[] | null = [];
+  readonly #refused: (client: ClientRefused) => void;
+  /** Of the frame, as the keeper was greeted. */
+  version: number = LIMITS.version;
 
-  constructor(events: KeeperEvents | null, log: Logger) {
+  constructor(events: KeeperEvents | null, log: Logger, refused: (client: ClientRefused) => void) {
     this.#events = events;
     this.#log = log;
+    this.#refused = refused;
   }
 
   accept(connection: KeeperConnection, frame: Frame): void {
@@ -71,12 +75,13 @@ export class RoutedFrames {
     if (!this.#events) return;
     if (message === 'client_opened') this.#clientOpened(body, this.#events);
     else if (message === 'client_closed') this.#clientClosed(readBody(body, readNumber), this.#events);
+    else if (message === 'client_refused') this.#refused(readBody(body, readClientRefused));
     else if (message === 'cell_ended') this.#events.cellEnded(readBody(body, readCellEnded));
     else void this.#answer(arrived, this.#events);
   }
 
   #clientOpened(body: Buffer, events: KeeperEvents): void {
-    const seen = readBody(body, readClientOpened);
+    const seen = readBody(body, (reader) => readClientOpened(reader, this.version));
     const opening = events.clientOpened(seen).catch((error) => {
       this.#log.error({ error, client: String(seen.client) }, 'a client could not be taken up');
     });
@@ -96,7 +101,7 @@ export class RoutedFrames {
     const { message, id, client, body } = frame;
     try {
       await this.#openings.get(client);
-      const reply = await events.handle({ message, id, client, body });
+      const reply = await events.handle({ message, id, client, body: this.#complete(message, body) });
       connection.reply(frame, 0, reply);
       if (SECRET.has(message)) reply.fill(0);
     } catch (error) {
@@ -104,6 +109,11 @@ export class RoutedFrames {
     } finally {
       if (SECRET.has(message)) body.fill(0);
     }
+  }
+
+  /** A keeper of version 1 does not say why it asks: it may be for a use. */
+  #complete(message: MessageName, body: Buffer): Buffer {
+    return message === 'resolve' && this.version < 2 ? Buffer.concat([body, Buffer.of(WHY.use)]) : body;
   }
 
   /** The caller learns the code alone; what happened inside stays in the log. */

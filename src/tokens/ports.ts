@@ -83,6 +83,8 @@ export interface ClientSeen {
   readonly gid: number;
   readonly groups: readonly number[];
   readonly program: string;
+  /** The version of the frame that its module speaks; absent: the keeper does not say. */
+  readonly wire?: number;
   readonly note: Buffer | null;
   /** Absent from what is told when a client comes: it has not asked for its ring yet. */
   readonly ring?: RingState;

@@ -56,9 +56,10 @@ interface Scene {
   readonly path: string;
 }
 
-async function scene(t: Test, attach = true): Promise<Scene> {
+async function scene(t: Test, attach = true, wire: number = LIMITS.version): Promise<Scene> {
   const path = join(folder(t), 'control.sock');
   const [keeper, client, told] = [new ScriptedKeeper(), new KeeperClient(log), new Told()];
+  keeper.wire = wire;
   await keeper.listen(path);
   client.serve(told);
   t.teardown(() => keeper.close());
@@ -72,7 +73,7 @@ async function until(condition: () => boolean): Promise<void> {
 }
 
 function openedBody(client: number): Buffer {
-  return new WireWriter().u64(client).u32(1).u32(0).u32(0).u32(0).text('program').done();
+  return new WireWriter().u64(client).u32(1).u32(0).u32(0).u32(0).text('program').u32(LIMITS.version).done();
 }
 
 t.test('without a keeper every call is refused', async (t) => {
@@ -228,4 +229,47 @@ t.test('the link attaches again after the keeper died, and starts it when told t
   t.equal(starts, 0, 'it answered, so that none was started');
   keeper.close();
   await until(() => starts === 1);
+});
+
+t.test(
+  'a keeper that ends before it was attached is followed by another at once, then by pauses that grow',
+  async (t) => {
+    const client = new KeeperClient(log);
+    const startedAt: number[] = [];
+    const start = (ended: () => void): void => {
+      startedAt.push(performance.now());
+      setImmediate(ended);
+    };
+    const control = join(folder(t), 'nobody.sock');
+    const link = new KeeperLink({ client, control, start, log, random: () => 0.5 });
+    t.teardown(() => link.stop(false));
+    link.start();
+    for (let i = 0; i < 400 && startedAt.length < 7; i++) await sleep(10);
+    const pauses = startedAt.slice(1).map((at, i) => at - (startedAt[i] ?? 0));
+    t.ok((pauses[0] ?? Infinity) < 200, `the second came after ${pauses[0]} ms`);
+    t.ok((pauses[5] ?? 0) >= 300, `the seventh ${pauses[5]} ms after the sixth`);
+    t.match(link.fault, /no keeper at/);
+  },
+);
+
+t.test('a keeper of the last release is attached in its version', async (t) => {
+  const { keeper, client } = await scene(t, true, 1);
+  t.equal(client.wire, 1);
+  keeper.answers.client_list = () =>
+    new WireWriter()
+      .u32(1)
+      .u64(5n)
+      .u32(9)
+      .u32(0)
+      .u32(0)
+      .u32(0)
+      .text('old')
+      .u8(1)
+      .u32(0)
+      .bytes(null)
+      .u8(0)
+      .done();
+  const [seen] = await client.clients();
+  t.match(seen, { client: 5n, program: 'old', ring: { shared: true } });
+  t.equal(seen?.wire, undefined, 'it does not say which version a module speaks');
 });

@@ -3,15 +3,21 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { once } from 'node:events';
 import { encodeFrame, FrameDecoder, type Frame, type OutgoingFrame } from '../../src/keeper/frame-decoder.ts';
 import { WireWriter } from '../../src/wire/buffer.ts';
-import type { MessageName } from '../../src/wire/tables.ts';
+import { LIMITS, type MessageName } from '../../src/wire/tables.ts';
+import { ERRORS } from '../../src/errors.ts';
 
 /** A body, a status, or null for silence. */
 export type Answer = (frame: Frame) => Buffer | number | null;
 
 export class ScriptedKeeper {
   readonly sent: Frame[] = [];
+  /** The one version that it speaks. */
+  wire: number = LIMITS.version;
   readonly answers: Partial<Record<MessageName, Answer>> = {
-    attach: () => new WireWriter().u32(1).u64(77).u32(4242).done(),
+    attach: ({ body }) =>
+      body.readUInt32LE(0) === this.wire
+        ? new WireWriter().u32(this.wire).u64(77).u32(4242).done()
+        : ERRORS.wire_version.wire,
     mechanism_table: () => new WireWriter().u32(0).done(),
   };
   readonly #server: Server;

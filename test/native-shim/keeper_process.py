@@ -52,14 +52,14 @@ class Keeper:
 
     def module(self):
         c = Connection(self.pkcs11)
-        reply = c.call('hello', u32(1) + bs(b'test'))
+        reply = c.call('hello', u32(2) + bs(b'test'))
         assert reply['status'] == 'ok'
         c.number = Reader(reply['body'][4:]).u64()
         return c
 
-    def agent(self):
+    def agent(self, version=2):
         c = Connection(self.control)
-        assert c.call('attach', u32(1) + bs(b'test'))['status'] == 'ok'
+        assert c.call('attach', u32(version) + bs(b'test'))['status'] == 'ok'
         return c
 
     def stop(self):
@@ -102,9 +102,13 @@ def greetings(k):
     ok(closed(c), 'a module that does not greet is hung up on')
     c = Connection(k.pkcs11)
     reply = c.call('hello', u32(99) + bs(b''))
-    ok(reply['status'] == 'wire_version' and reply['body'] == u32(1), 'another wire version is refused, and ours is named')
+    ok(reply['status'] == 'wire_version' and reply['body'] == u32(2), 'another wire version is refused, and ours is named')
+    reply = c.call('hello', u32(2) + bs(b''))
+    ok(reply['status'] == 'ok' and reply['body'][:4] == u32(2), 'after which that one may be spoken')
+    c = Connection(k.pkcs11)
+    ok(c.call('hello', u32(0) + bs(b''))['status'] == 'wire_version', 'a version from before the oldest is refused')
     c = k.module()
-    c.send('hello', u32(1) + bs(b''))
+    c.send('hello', u32(2) + bs(b''))
     ok(closed(c), 'greeting twice ends the connection')
     c = k.module()
     c.send('cell_list')
@@ -411,9 +415,60 @@ def routes(k, agent, c):
     ok([c.receive()['type'] & 0x7fff for _ in range(2)] == [MESSAGES['destroy'], MESSAGES['slots']], 'answers come in any order')
 
 
+def refused_event(agent):
+    while True:
+        frame = agent.receive()
+        if frame['type'] == MESSAGES['client_refused']:
+            return Reader(frame['body'])
+
+
+def versions(k, agent):
+    """An agent of the last release, then one of this, then the old one again."""
+    agent.sock.close()
+    time.sleep(0.2)
+    agent = k.agent(1)
+    ok(len(agent.call('state')['body']) == 49, 'an agent of the last release gets the layouts that it knows')
+    old = Connection(k.pkcs11)
+    reply = old.call('hello', u32(2) + bs(b'new module'))
+    ok(reply['status'] == 'wire_version' and reply['body'] == u32(1), 'no module may speak a later version than the agent')
+    ok(old.call('hello', u32(1) + bs(b'new module'))['status'] == 'ok', 'but that of the agent')
+    ok(agent.receive()['body'][-14:] == bs(b'new module'), 'which is told of it in its own version')
+    agent.sock.close()
+    time.sleep(0.2)
+    new = Connection(k.pkcs11)
+    ok(new.call('hello', u32(2) + bs(b'new'))['status'] == 'ok', 'without an agent a module may speak the latest')
+    ok(new.call('ring', u32(77))['status'] == 'ring_absent', 'a ring of another version is refused')
+    agent = Connection(k.control)
+    reply = agent.call('attach', u32(3) + bs(b''))
+    ok(reply['status'] == 'wire_version' and reply['body'] == u32(2), 'a later agent is refused, and told ours')
+    ok(agent.call('attach', u32(2) + bs(b''))['body'][:4] == u32(2), 'and may come down to it')
+    listed = agent.call('client_list')['body']
+    ok(bs(b'new') + u32(2) + u8(0) + u32(93) in listed, 'it learns the version of each module, and why it has no ring')
+    ok(bs(b'new module') + u32(1) in listed, 'of the old ones as well')
+    lost = Connection(k.pkcs11)
+    lost.call('hello', u32(7) + bs(b'later'))
+    lost.sock.close()
+    event = refused_event(agent)
+    ok((event.u32(), event.u32(), event.u32(), event.bytes()) == (7, os.getpid(), os.getuid(), b'later'), 'and who was turned away')
+    agent.sock.close()
+    time.sleep(0.2)
+    agent = k.agent(1)
+    ok(closed(new), 'when an agent of the last release comes, modules that speak a later version have to come anew')
+    ok(len(output(old.call('random', u32(8)))) == 8, 'and the others stay')
+    ok(old.call('generate_domain')['status'] == 'wire_version', 'what the agreed version does not have is refused')
+    old.send('operate', operate(3, ENCRYPT, handle=71, mechanism=GCM, params=gcm(), data=b''))
+    while True:
+        asked = agent.receive()
+        if asked['type'] == MESSAGES['resolve']:
+            break
+    ok(len(asked['body']) == 34, 'and resolve does not say why')
+    old.sock.close()
+    return agent
+
+
 def agents(k, agent, c):
     other = Connection(k.control)
-    ok(other.call('attach', u32(1) + bs(b'two'))['status'] == 'agent_present', 'there is one agent at a time')
+    ok(other.call('attach', u32(2) + bs(b'two'))['status'] == 'agent_present', 'there is one agent at a time')
     agent.call('client_note', u64(c.number) + bs(b'remember'))
     keeper = {}
     c.send('operate', operate(3, ENCRYPT, handle=70, mechanism=GCM, params=gcm(), data=b''))
@@ -521,6 +576,7 @@ sealing(agent)
 leases(agent)
 routes(k, agent, c)
 agent = agents(k, agent, c)
+agent = versions(k, agent)
 agent.sock.close()
 floods(k)
 confinement(k)

@@ -42,9 +42,9 @@ class Client(Connection):
 
     def __init__(self, path):
         super().__init__(path)
-        reply = self.call('hello', u32(1) + bs(b'ring'))
+        reply = self.call('hello', u32(2) + bs(b'ring'))
         self.number = Reader(reply['body'][4:]).u64()
-        self.send('ring')
+        self.send('ring', u32(1))
         data, control, _, _ = self.sock.recvmsg(36, socket.CMSG_SPACE(8))
         fds = array.array('i')
         for level, type, content in control:
@@ -116,7 +116,7 @@ def regions(k):
     except OSError:
         shrunk = False
     ok(not shrunk, 'so that neither can shrink it')
-    ok(c.call('ring')['status'] == 'ring_absent', 'there is one for each connection')
+    ok(c.call('ring', u32(1))['status'] == 'ring_absent', 'there is one for each connection')
     ok(len(output(c.ask('random', u32(100)))) == 100, 'random bytes come by it')
     for size in 0, 1, 1000, 16384:
         data = os.urandom(size)
@@ -272,7 +272,7 @@ class Keeper:
 k = Keeper()
 atexit.register(lambda: k.process.kill())
 agent = Connection(k.control)
-agent.call('attach', u32(1) + bs(b'test'))
+agent.call('attach', u32(2) + bs(b'test'))
 kept = regions(k)
 broken(k)
 misses(k, agent)

@@ -404,6 +404,7 @@ static uint16_t answer(struct client *c, uint16_t type, struct wire_reader *r, s
     case WIRE_operate:
         return operate(c, r, w);
     case WIRE_ring:
+        wire_read_u32(r);
         return STATUS_ring_absent;
     case WIRE_random:
         return random_bytes(r, w);

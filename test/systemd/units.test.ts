@@ -20,7 +20,7 @@ async function copyUnits(t: Test): Promise<string[]> {
     await copyFile('/bin/true', join(folder, program));
     await chmod(join(folder, program), 0o755);
   }
-  const names = (await readdir(unitFolder)).filter((name) => /\.(service|socket)$/.test(name));
+  const names = (await readdir(unitFolder)).filter((name) => /\.(service|socket|target)$/.test(name));
   const copies: string[] = [];
   for (const name of names) {
     let text = await readFile(join(unitFolder, name), 'utf8');
@@ -34,7 +34,7 @@ async function copyUnits(t: Test): Promise<string[]> {
 
 test('systemd-analyze verify finds nothing to say about the units', async (t) => {
   const units = await copyUnits(t);
-  t.equal(units.length, 3);
+  t.equal(units.length, 4);
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...units]);
   t.equal(stdout + stderr, '');
 });

@@ -36,7 +36,7 @@ t.test('errors.def is the part of ERRORS with a status', (t) => {
 t.test('limits.h is LIMITS', (t) => {
   const camel = (name: string) =>
     name.toLowerCase().replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase());
-  const rows = [...wire('limits.h').matchAll(/^\s+WIRE_(\w+) = (\d+)/gm)];
+  const rows = [...wire('limits.h').matchAll(/^(?:#define|\s+) ?WIRE_(\w+) (?:= )?(\d+)/gm)];
   const found = Object.fromEntries(rows.map(([, name, value]) => [camel(name ?? ''), Number(value)]));
   t.strictSame(found, LIMITS);
   t.end();
