@@ -64,6 +64,17 @@ export const KEK_ROWS: readonly AdminRow[] = [
   },
   {
     ...shared,
+    ...{
+      method: 'POST',
+      path: '/tokens/:token/keys/:key/rotate',
+      summary: 'Make a further version of a resident key',
+    },
+    answerTo: answering(({ tokens }, { peer, params }, token) =>
+      tokens.rotateResident(peer, token, params['key'] ?? ''),
+    ),
+  },
+  {
+    ...shared,
     ...{ method: 'POST', path: '/tokens/:token/wipe', summary: 'Wipe a token key and all that it opened' },
     answerTo: answering(({ tokens }, { peer }, token) => tokens.wipeToken(peer, token)),
   },

@@ -31,6 +31,7 @@ import {
   tokenListCommand,
   tokenRemoveKekCommand,
   tokenRotateCommand,
+  tokenRotateKeyCommand,
   tokenWipeCommand,
 } from './token-commands.ts';
 
@@ -64,6 +65,7 @@ export const COMMANDS: readonly Command[] = [
   tokenAddKekCommand,
   tokenRemoveKekCommand,
   tokenRotateCommand,
+  tokenRotateKeyCommand,
   tokenWipeCommand,
   accessExplainCommand,
   auditTailCommand,

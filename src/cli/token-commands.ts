@@ -84,6 +84,17 @@ export const tokenRotateCommand: Command = {
   run: (invocation) => change(invocation, 'POST', 'rotate'),
 };
 
+export const tokenRotateKeyCommand: Command = {
+  name: 'token rotate-key',
+  summary: 'make a further version of a key that stays in its key service',
+  help: 'For tokens with `resident`, where keys have versions (Vault, Google Cloud KMS, Azure Key Vault). The new version takes the label, the\nformer one is shown as LABEL:VERSION. Keys in the store are rotated by `sidekey keys rotate`.',
+  options: { ...API_OPTION, ...JSON_OPTION },
+  positionals: [TOKEN, { name: 'LABEL', required: true, help: "the key's label, without its version" }],
+  examples: ['sidekey token rotate-key remote signer'],
+  run: (invocation) =>
+    change(invocation, 'POST', `keys/${encodeURIComponent(invocation.positionals[1] ?? '')}/rotate`),
+};
+
 export const tokenWipeCommand: Command = {
   name: 'token wipe',
   summary: "wipe a token's key and all that it opened, now",

@@ -1,13 +1,14 @@
 /** Resident keys whose every call is told of: what, how long, how it ended. */
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
-type Method = 'list' | 'publicKey' | 'create' | 'destroy' | 'sign' | 'encrypt' | 'decrypt';
+type Method = 'list' | 'publicKey' | 'create' | 'rotate' | 'destroy' | 'sign' | 'encrypt' | 'decrypt';
 
 /** As the metrics name them, apart from the calls for data keys. */
 const CALLS = {
   list: 'resident-list',
   publicKey: 'resident-public-key',
   create: 'resident-create',
+  rotate: 'resident-rotate',
   destroy: 'resident-destroy',
   sign: 'resident-sign',
   encrypt: 'resident-encrypt',
@@ -19,7 +20,9 @@ export type ResidentCall = (typeof CALLS)[Method];
 type Timed = <T>(call: ResidentCall, work: () => Promise<T>) => Promise<T>;
 
 export function observeResident(keys: ResidentKeys, timed: Timed): ResidentKeys {
+  const rotate = keys.rotate?.bind(keys);
   return {
+    ...(rotate === undefined ? {} : { rotate: (key) => timed(CALLS.rotate, () => rotate(key)) }),
     creates: keys.creates,
     keepsIds: keys.keepsIds,
     list: (...asked) => timed(CALLS.list, () => keys.list(...asked)),

@@ -120,6 +120,8 @@ export interface ResidentKeys {
   publicKey(key: ResidentKey): Promise<Buffer>;
   /** Ready for use when it resolves. provider_refused when the name is taken. */
   create(wanted: NewResidentKey): Promise<ResidentKey>;
+  /** A further version of a key, ready for use, of the same kind; `key` stays what it was. Absent: keys of this service have no versions. */
+  rotate?(key: ResidentKey): Promise<ResidentKey>;
   /**
    * Destroys, or schedules it where the service does only that; says which, for the audit log ("destroyed", "is destroyed after 30
    * days"). The key is in no later list.

@@ -172,6 +172,8 @@ export interface TokenService {
   addKek(peer: Peer, token: string, provider: string, isFirst: boolean): Promise<TokenSummary>;
   removeKek(peer: Peer, token: string, provider: string): Promise<TokenSummary>;
   rotateKeks(peer: Peer, token: string): Promise<TokenSummary>;
+  /** Admin: a further version of a key that stays in its service (resident/rotation.ts). */
+  rotateResident(peer: Peer, token: string, label: string): Promise<TokenSummary>;
   /** Admin, or an event of the key service: the token's key and all it opened are wiped now; the next use asks the service. */
   wipeToken(peer: Peer | null, token: string): TokenSummary;
   /** An event of a key service: every token key that is open under it is asked for anew, and wiped when the service says no. */

@@ -7,6 +7,7 @@ import type { MessageName } from '../wire/tables.ts';
 import { CKA } from './cryptoki.ts';
 import { isEachRecorded } from './each-use.ts';
 import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
+import { rotateResident } from './resident/rotation.ts';
 import { addKek, listKeks, removeKek, rotateKeks } from './kek-changes.ts';
 import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
@@ -271,6 +272,8 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       onToken(domain, name, (token) => addKek(domain, peer, token, provider, isFirst)),
     removeKek: (peer, name, provider) =>
       onToken(domain, name, (token) => removeKek(domain, peer, token, provider)),
+    rotateResident: (peer, name, label) =>
+      onToken(domain, name, (token) => rotateResident(domain, peer, token, label)),
     rotateKeks: (peer, name) => onToken(domain, name, (token) => rotateKeks(domain, peer, token)),
     wipeToken: (peer, name) => wipeToken(domain, peer, name),
     providerChanged: (provider) => domain.tokenKeys.recheck(provider),

@@ -299,6 +299,7 @@ export function createTokenDouble(): TokenDouble {
     addKek: async () => summaryOf(0),
     removeKek: async () => summaryOf(0),
     rotateKeks: async () => summaryOf(0),
+    rotateResident: async () => summaryOf(0),
     wipeToken: () => summaryOf(0),
     providerChanged: () => undefined,
     wipeLease: (_peer, id) => {

@@ -74,6 +74,7 @@ export class FakeAzureKeys {
     if (method === 'GET' && name === '') return this.#listKeys(url);
     if (method === 'POST' && part === 'create') return this.#create(name, fields ?? {});
     const versions = this.#versions(name);
+    if (method === 'POST' && part === 'rotate') return this.#rotate(name, versions, fields ?? {});
     if (method === 'DELETE' && part === '') return this.#delete(name, versions);
     if (method === 'GET' && part === 'versions') return this.#listVersions(name, versions, url);
     const version = part === '' ? versions.at(-1) : versions.find((each) => each.version === part);
@@ -140,6 +141,13 @@ export class FakeAzureKeys {
       this.#refuse(409, 'Conflict', `${name} is deleted`, 'ObjectIsDeletedButRecoverable');
     const curve = crv === undefined ? null : String(crv);
     return this.#bundle(name, this.add(name, String(kty), curve, Number(bits), operations));
+  }
+
+  #rotate(name: string, versions: readonly Version[], fields: Record<string, unknown>): object {
+    const last = versions.at(-1);
+    if (!last || Object.keys(fields).length > 0) return this.#refuse(400, 'BadParameter', 'rotate');
+    const bits = last.privateKey.asymmetricKeyDetails?.modulusLength ?? 0;
+    return this.#bundle(name, this.add(name, last.kty, last.crv, bits, last.operations));
   }
 
   #delete(name: string, versions: readonly Version[]): object {

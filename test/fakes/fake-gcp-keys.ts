@@ -122,12 +122,21 @@ export class FakeGcpKeys {
     const [name = '', verb] = path.split(':');
     if (name === `${this.#ring}/cryptoKeys`)
       return method === 'GET' ? this.#listKeys(query) : this.#create(query, fields);
+    if (method === 'POST' && name.endsWith('/cryptoKeyVersions')) return this.#rotate(name, fields);
     if (method === 'GET' && name.endsWith('/cryptoKeyVersions')) return this.#listVersions(name, query);
     if (method === 'GET' && name.endsWith('/publicKey')) return this.#publicKey(name.slice(0, -10));
     const version = this.#version(name);
     if (method === 'GET') return this.#look(version);
     if (verb === 'destroy') return this.#destroy(version, fields);
     return this.#use(version, verb ?? '', fields);
+  }
+
+  #rotate(path: string, fields: Record<string, unknown>): object {
+    const key = this.#keys.get(path.slice(0, -'/cryptoKeyVersions'.length));
+    const last = key?.versions.at(-1);
+    if (!key || !last || Object.keys(fields).length > 0) return this.#version(path);
+    const id = key.name.slice(key.name.lastIndexOf('/') + 1);
+    return this.#look(this.add(id, key.purpose, last.algorithm));
   }
 
   #version(name: string): Version {

@@ -80,6 +80,12 @@ export class FakeTransitKeys {
     const [verb = '', name = '', rest] = path.split('/');
     if (!NAME.test(name)) return refuse('unsupported path', 404);
     if (verb === 'keys' && rest === undefined) return this.#manage(method, name, fields);
+    if (verb === 'keys' && rest === 'rotate' && method === 'POST') {
+      if (!this.#keys.has(name)) return refuse('encryption key not found');
+      if (Object.keys(fields).length > 0) return refuse('unknown field');
+      this.rotate(name);
+      return { data: null };
+    }
     if (verb === 'keys' && rest === 'config' && method === 'POST') return this.#configure(name, fields);
     const held = this.#keys.get(name);
     if (method !== 'POST' || rest !== undefined) return refuse('unsupported operation', 405);

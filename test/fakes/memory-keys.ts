@@ -96,6 +96,21 @@ export class MemoryKeys implements ResidentKeys {
     return createPublicKey(material).export({ format: 'der', type: 'spki' });
   }
 
+  async rotate(former: ResidentKey): Promise<ResidentKey> {
+    this.#enter('rotate');
+    const held = this.#find(former);
+    const [name, uses] = [
+      former.name,
+      former.signs.length > 0 ? (['sign'] as const) : (['decrypt'] as const),
+    ];
+    this.#held.set(former.id, { ...held, key: { ...former, isPrimary: false, version: '1' } });
+    const id = `${former.id}-next`;
+    const wanted = { name, spec: former.spec, sizeBits: former.sizeBits, uses, ckaId: Buffer.alloc(0) };
+    const key = { ...former, id, version: '2', isPrimary: true };
+    this.#held.set(id, { key, material: makeMaterial(wanted) });
+    return key;
+  }
+
   async create(wanted: NewResidentKey): Promise<ResidentKey> {
     this.#enter('create');
     const { name, spec } = wanted;

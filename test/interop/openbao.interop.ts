@@ -10,6 +10,7 @@ import { testContract } from '../providers/contract.ts';
 import { testResidentKeys } from '../providers/resident-contract.ts';
 import { checkHvac } from './hvac.ts';
 import { OpenBao } from './openbao.ts';
+import { startResident } from './resident-program.ts';
 import { enableLogins } from './openbao-logins.ts';
 import { makePair, outlives, PAIRS_OK, runResident, startUnder } from './token-under.ts';
 
@@ -172,6 +173,22 @@ t.test('pkcs11-tool on a token under OpenBao outlives all that befalls it', asyn
     forbidden: { break: () => bao.deny(), mend: () => bao.allow(true) },
   };
   for (const [name, outage] of Object.entries(outages)) await outlives(t, instance, name, outage);
+});
+
+t.test('a key in OpenBao is rotated through Sidekey: the former version is beside the new one', async (t) => {
+  const instance = await startResident(t, YAML);
+  const label = `turn-${randomBytes(3).toString('hex')}`;
+  const token = ['--token-label', 'remote'];
+  const pair = ['--keypairgen', '--key-type', 'EC:prime256v1', '--label', label, '--usage-sign'];
+  t.equal(instance.pkcs11Tool(...token, ...pair).status, 0);
+  const rotated = instance.sidekey('token', 'rotate-key', 'remote', label);
+  t.equal(rotated.status, 0, rotated.stderr);
+  const { stdout } = instance.pkcs11Tool(...token, '--list-objects', '--type', 'privkey');
+  t.match(stdout, new RegExp(`label: +${label}\\n`));
+  t.match(stdout, new RegExp(`label: +${label}:1\\n`));
+  const refused = instance.sidekey('token', 'rotate-key', 'remote', 'nobody');
+  t.not(refused.status, 0);
+  t.match(refused.stderr, /arguments_bad: .*nobody/);
 });
 
 t.test('an unchanged program uses keys that live in OpenBao', async (t) => {

@@ -188,6 +188,31 @@ export function testResidentKeys(
     t.same(await keys.list(`${prefix}none`, MAX), [], 'another prefix, no key');
   });
 
+  void t.test(`${name}: a rotated key is two, both of which sign, where keys have versions`, async (t) => {
+    const { keys, specs = keys.creates } = await makeScene(t);
+    const spec = specs.find((each) => each === 'ec-p256');
+    if (keys.rotate === undefined || spec === undefined) return;
+    const prefix = `turn-${randomBytes(3).toString('hex')}-`;
+    const rest = { sizeBits: 256, ckaId: Buffer.alloc(0) };
+    const former = await keys.create({ name: `${prefix}key`, spec, uses: ['sign'], ...rest });
+    const before = await keys.publicKey(former);
+    const made = await keys.rotate(former);
+    t.not(made.id, former.id);
+    const listed = await keys.list(prefix, MAX);
+    t.same(
+      listed.map(({ id, isPrimary }) => [id, isPrimary]).sort(),
+      [
+        [former.id, false],
+        [made.id, true],
+      ].sort(),
+    );
+    for (const key of listed) {
+      const shown = createPublicKey({ key: await keys.publicKey(key), format: 'der', type: 'spki' });
+      await checkSigning(t, keys, key, shown);
+    }
+    t.ok(before.equals(await keys.publicKey(former)) && !before.equals(await keys.publicKey(made)));
+  });
+
   void t.test(`${name}: a name is taken once, and a destroyed key is of no use`, async (t) => {
     const { keys, specs = keys.creates } = await makeScene(t);
     const prefix = `once-${randomBytes(3).toString('hex')}-`;

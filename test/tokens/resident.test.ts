@@ -19,7 +19,7 @@ import { OPERATE, OPERATIONS, OUTPUT, RESIDENT_FROM } from '../../src/wire/table
 import { MemoryKeys } from '../fakes/memory-keys.ts';
 import { mutate } from '../fuzz/agent-decoder.ts';
 import { P256 } from './fake-keeper.ts';
-import { makeRig, Program, type Rig } from './rig.ts';
+import { makeRig, peerOf, Program, type Rig } from './rig.ts';
 
 const OPTIONS: ResidentOptions = { prefix: 'app-', refreshMs: 1000, create: true, destroy: true };
 const SHA256_RSA_PKCS = 0x40;
@@ -426,4 +426,32 @@ test('a use that the service refuses or does not answer is that error, and uses 
   await rig.service.flushUsage();
   const fields = { handle: hidden, operation: 'sign', times: 2, bytes: 3 * MESSAGE.length };
   t.match(rig.records.at(-1), { event: 'key-used', fields });
+});
+
+test('a rotated key has two versions: the new one by the label, the former one by its own handle', async (t) => {
+  const { keys, app, rig } = await scene();
+  await keys.create(key('app-sign', 'ec-p256', 'sign'));
+  const service = new Service(app);
+  const former = await only(app, CKO.PRIVATE_KEY, 'sign');
+  const [token] = rig.service.tokens();
+  if (token === undefined) throw new Error('no token');
+  await rig.service.rotateResident(peerOf(7, 0), token.label, 'sign');
+  const made = await only(app, CKO.PRIVATE_KEY, 'sign');
+  t.not(made, former);
+  t.equal(await only(app, CKO.PRIVATE_KEY, 'sign:1'), former);
+  for (const handle of [former, made])
+    t.equal((await service.run('sign', handle, ECDSA_SHA256, [MESSAGE])).length, 64);
+  t.match(rig.records.at(-1), { event: 'resident-key-rotated', fields: { label: 'sign' } });
+  const again = (label: string) => rig.service.rotateResident(peerOf(7, 0), token.label, label);
+  await t.rejects(again('nobody'), { code: 'arguments_bad' }, 'no such key');
+  await t.rejects(again('sign:1'), { code: 'arguments_bad' }, 'the newest version alone');
+  keys.fault = new SidekeyError('provider_refused', 'no right');
+  await t.rejects(again('sign'), { code: 'provider_refused' });
+});
+
+test('a token that makes no keys in its service rotates none either', async (t) => {
+  const { keys, rig } = await scene('none', { create: false });
+  await keys.create(key('app-sign', 'ec-p256', 'sign'));
+  const label = rig.service.tokens()[0]?.label ?? '';
+  await t.rejects(rig.service.rotateResident(peerOf(7, 0), label, 'sign'), { code: 'arguments_bad' });
 });

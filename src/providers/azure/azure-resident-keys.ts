@@ -163,6 +163,12 @@ export class AzureResidentKeys implements ResidentKeys {
     return key ?? this.#refuse(name, 'the service made something else');
   }
 
+  async rotate({ name }: ResidentKey): Promise<ResidentKey> {
+    const reply = await this.#options.client.call(this.#what(name), `keys/${name}/rotate`, Buffer.from('{}'));
+    const [key] = this.#describe(parseJson(reply.body), true);
+    return key ?? this.#refuse(name, 'the service made something else');
+  }
+
   /** The service deletes a whole key: one with other versions, each an object of its own, is left alone. */
   async destroy({ name }: ResidentKey): Promise<string> {
     const { client, clock, timeoutMs } = this.#options;

@@ -176,6 +176,16 @@ export class GcpResidentKeys implements ResidentKeys {
     }
   }
 
+  async rotate(key: ResidentKey): Promise<ResidentKey> {
+    const name = key.id.slice(0, key.id.indexOf('/cryptoKeyVersions/'));
+    const path = `${name}/cryptoKeyVersions`;
+    const body = Buffer.from('{}');
+    const reply = parseJson(await this.#options.client.call({ what: this.#what(name), path, body }));
+    const version = await this.#generated(textAt(reply, 'name'));
+    const [made] = this.#describe(name, version, true);
+    return made ?? this.#refuse(name, 'the service made something else');
+  }
+
   async destroy({ id }: ResidentKey): Promise<string> {
     const path = `${id}:destroy`;
     const body = Buffer.from('{}');

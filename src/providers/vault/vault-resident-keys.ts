@@ -193,6 +193,15 @@ export class VaultResidentKeys implements ResidentKeys {
     return key ?? this.#refuse(`the key ${name} was made and is not there`);
   }
 
+  /** A code of an HMAC key is made again to be checked, by the newest version: with another one it would not be good any more. */
+  async rotate(key: ResidentKey): Promise<ResidentKey> {
+    const { name } = parseId(key.id);
+    if (key.spec === 'generic') this.#refuse(`${name} makes codes, which are checked by one version alone`);
+    await this.#post(`keys/${name}/rotate`, {});
+    const [made] = toKeys(await this.#read(name));
+    return made ?? this.#refuse(`the key ${name} was rotated and is not there`);
+  }
+
   /** All versions are destroyed with a key, so that only its newest stands for it. */
   async destroy(key: ResidentKey): Promise<string> {
     const { name } = parseId(key.id);

@@ -179,6 +179,11 @@ export class ResidentObjects {
     return objects;
   }
 
+  /** The list that is there is out of date. */
+  expire(token: TokenRow): void {
+    this.#listingOf(token).askedAt = -Infinity;
+  }
+
   /** Hides a key that was destroyed just now. */
   remove(token: TokenRow, key: ResidentKey): void {
     const listing = this.#listingOf(token);
