@@ -9,6 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
+#include "blake2b.h"
 #include "context.h"
 #include "frame.h"
 #include "key.h"
@@ -20,6 +21,7 @@ union kp_sha {
     SHA_CTX sha1;
     SHA256_CTX sha256;
     SHA512_CTX sha512;
+    struct kp_blake2b blake2b;
 };
 
 struct kp_op {
@@ -43,7 +45,7 @@ struct kp_op {
     bool deterministic;  /* pq_sign */
     uint8_t *data;       /* input gathered until it can be used; then output that waits to be fetched */
     size_t length, room; /* of data */
-    union kp_sha sha;    /* sha */
+    union kp_sha sha;    /* sha, blake2b */
     size_t given;        /* output fetched so far */
 };
 
@@ -101,7 +103,7 @@ size_t kp_out_max(const struct wire_writer *out);
 
 /* For kp_derive: one engine each. */
 typedef int kp_derive_function(const struct kp_derivation *d, struct wire_writer *out);
-kp_derive_function kp_ecdh, kp_dh, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key, kp_tls_master, kp_tls_keys,
+kp_derive_function kp_ecdh, kp_dh, kp_blake2b_key, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key, kp_tls_master, kp_tls_keys,
     kp_tls_kdf, kp_kbkdf;
 
 /* A key out of a secret that was agreed on: the KDF's by CKD_ and hash, or the secret itself, whose trailing bytes a shorter key keeps. */
@@ -149,6 +151,6 @@ extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
     kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
     kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac, kp_engine_pq_sign, kp_engine_pq_sign_digest,
-    kp_engine_sha;
+    kp_engine_sha, kp_engine_blake2b, kp_engine_x931;
 
 #endif

@@ -117,6 +117,16 @@ static bool read_mac_length(const CK_MECHANISM *m, struct wire_params *p)
     return true;
 }
 
+static bool read_position(const CK_MECHANISM *m, struct wire_params *p)
+{
+    CK_ULONG bit;
+
+    if (!sk_read_struct(&bit, sizeof(bit), m) || bit > UINT32_MAX)
+        return false;
+    p->bits = (uint32_t)bit;
+    return true;
+}
+
 /* What is no view into the caller's memory: `p` then points into one. */
 union held {
     CK_AES_CTR_PARAMS ctr;
@@ -156,6 +166,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return read_eddsa(m, p);
     case LAYOUT_mac_length:
         return read_mac_length(m, p);
+    case LAYOUT_position:
+        return read_position(m, p);
     case LAYOUT_ccm:
         return sk_read_ccm(m, p);
     case LAYOUT_chacha20:

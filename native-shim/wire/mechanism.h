@@ -64,9 +64,10 @@ enum wire_layout {
     LAYOUT_public,
     LAYOUT_sign_context,
     LAYOUT_hash_sign_context,
-    LAYOUT_digest_state
+    LAYOUT_digest_state,
+    LAYOUT_position
 };
-enum { WIRE_LAYOUTS = LAYOUT_digest_state + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_position + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -116,9 +117,12 @@ enum wire_engine {
     ENGINE_pq_sign,
     ENGINE_pq_sign_digest,
     ENGINE_kem,
-    ENGINE_sha
+    ENGINE_sha,
+    ENGINE_blake2b,
+    ENGINE_blake2b_key,
+    ENGINE_x931
 };
-enum { WIRE_ENGINES = ENGINE_sha + 1 };
+enum { WIRE_ENGINES = ENGINE_x931 + 1 };
 
 struct wire_mechanism {
     uint64_t type; /* CKM_ */

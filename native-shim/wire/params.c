@@ -153,6 +153,7 @@ bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct w
         out->prehash = wire_read_u8(&r) != 0;
         out->aad = wire_read_bytes(&r, SIGN_CONTEXT_MAX);
         break;
+    case LAYOUT_position:
     case LAYOUT_mac_length:
         out->bits = wire_read_u32(&r);
         break;
@@ -288,6 +289,7 @@ void wire_params_write(enum wire_layout layout, const struct wire_params *p, str
         wire_write_u8(w, p->prehash);
         wire_write_bytes(w, p->aad.data, p->aad.length);
         break;
+    case LAYOUT_position:
     case LAYOUT_mac_length:
         wire_write_u32(w, p->bits);
         break;

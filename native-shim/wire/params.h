@@ -15,6 +15,7 @@
  *   chacha20  bytes counter (4 or 8, little-endian), bytes nonce (12 with a counter of 4, 8 with one of 8)
  *   chacha20_poly1305  bytes nonce (12), bytes associated data
  *   digest_state  empty or, to go on with a digest, its state (wire/digest_state.h); no caller gives it as a parameter
+ *   position  u32 of a bit, the most significant one of the first byte being 0
  *   public    the bytes of the other side's public value (1..1032)
  *   data      bytes
  *   iv_data   bytes iv (16), bytes

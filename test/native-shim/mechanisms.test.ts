@@ -61,7 +61,7 @@ SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fiel
 RSA keys have up to 8192 bits. One of 4096 takes a second or two to make, one of 8192 about 20 seconds and sometimes more than a minute; after three minutes the
 search ends and CKR_FUNCTION_FAILED is what the caller gets. What CKM_ECDH_AES_KEY_WRAP makes begins with an uncompressed point, without the
 head of an OCTET STRING.
-Of BLAKE2b there is the digest with 512 bits (OpenSSL 3.0 has no other) and each keyed form, which takes keys of 1 to 64 bytes. CKM_AES_MAC and CKM_DES3_MAC are safe only where all messages have one length, and refuse empty ones.
+The keyed forms of BLAKE2b take keys of 1 to 64 bytes. CKM_RSA_X9_31 takes hash and trailer (SHA-1: 33 CC) from its caller, as the standard says. CKM_AES_MAC and CKM_DES3_MAC are safe only where all messages have one length, and refuse empty ones.
 DSA and DH: primes of 1024 (DSA and X9.42 with a subprime of at least 160 bits) to 8192 bits. CKM_DSA_PARAMETER_GEN searches for 1024, 2048 or 3072 bits, CKM_X9_42_DH_PARAMETER_GEN for the latter two, CKM_DH_PKCS_PARAMETER_GEN
 gives the groups of RFC 7919, of 2048, 3072, 4096, 6144 or 8192 bits. Parameters are checked (1 < base < p - 1; the subprime is prime, divides p - 1 and is the base's order; public values lie in its subgroup); that p itself is prime is not. A derived secret has the
 length of the prime. Of X9.42's KDFs there is CKD_SHA1_KDF_CONCATENATE. Its hybrid and MQV derivations are not there.

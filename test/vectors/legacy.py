@@ -1,6 +1,9 @@
 """What only old programs ask for: TLS 1.0 and 1.1, MD5, MACs of triple DES, RSA keys by X9.31. Published vectors and refusals."""
 import hashlib
 import hmac
+import os
+import subprocess
+import tempfile
 
 from cryptoki import *
 
@@ -147,4 +150,35 @@ s.verify(mechanism(0x40), public, b'message', s.run('Sign', mechanism(0x40), pri
 same(len(s.value(public, MODULUS)), 256, 'a pair by X9.31')
 for rv, bits, exponent in ((SIZE, 1024, b'\1\0\1'), (SIZE, 2304 + 8, b'\1\0\1'), (VALUE_INVALID, 2048, b'\3'), (VALUE_INVALID, 2048, b'\xff\xff')):
     refuses(rv, lambda: s.pair(0xa, {BITS: bits, EXPONENT: exponent}, {}), 'X9.31: %d bits, an exponent of %s' % (bits, exponent.hex()))
+
+# X9.31 signatures, which OpenSSL verifies and makes
+def openssl(*arguments):
+    return subprocess.run(('openssl', 'pkeyutl') + arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=False)
+
+
+X931, SHA1_X931, hashed = mechanism(0xb), mechanism(0xc), hashlib.sha1(b'message').digest()
+with tempfile.TemporaryDirectory() as place:
+    def file(name, data):
+        path = os.path.join(place, name)
+        with open(path, 'wb') as f:
+            f.write(data)
+        return path
+
+    info = file('key', s.value(public, 0x129))
+    mode = ('-pkeyopt', 'digest:sha1', '-pkeyopt', 'rsa_padding_mode:x931')
+    for at in range(6):
+        text = b'message %d' % at
+        digest = hashlib.sha1(text).digest()
+        code = s.run('Sign', SHA1_X931, private, text)
+        same(s.run('Sign', X931, private, digest + h('33cc')), code, 'X9.31: of a hash and its trailer')
+        s.verify(SHA1_X931, public, text, code)
+        s.verify(X931, public, digest + h('33cc'), code)
+        done_ = openssl('-verify', '-pubin', '-keyform', 'DER', '-inkey', info, '-sigfile', file('sig', code), '-in', file('hash', digest), *mode)
+        same(done_.returncode, 0, 'which OpenSSL verifies')
+        refuses(SIG, lambda: s.verify(SHA1_X931, public, text + b'.', code), 'another message')
+        refuses(SIG, lambda: s.verify(SHA1_X931, public, text, bytes(256)), 'no signature')
+    refuses(SIG_RANGE, lambda: s.verify(SHA1_X931, public, text, code[1:]), 'a short one')
+    refuses(0x20, lambda: s.run('Sign', X931, private, digest), 'a hash without its trailer')
+    for size in (0, 255):
+        refuses(0x21, lambda: s.run('Sign', X931, private, b'\xcc' * size), 'a hash of %d bytes' % size)
 done()

@@ -56,6 +56,37 @@ for base, bits, key_type in ((0x400c, 160, 0x3a), (0x4011, 256, 0x3b), (0x4016, 
     refuses(TYPE, lambda: s('SignInit', mechanism(0x251), UL(made)), 'a key of one hash is for no other')
     same((s.value(made, KEY_TYPE)[0], len(s.run('Sign', one, made, b'data'))), (key_type, bits // 8), 'a key that is made for it')
 
+# BLAKE2b without a key
+for base, bits in ((0x400c, 160), (0x4011, 256), (0x4016, 384), (0x401b, 512)):
+    for size in (0, 1, 127, 128, 129, 255, 256, 257, 1000, 100000):
+        data = os.urandom(size)
+        wanted = hashlib.blake2b(data, digest_size=bits // 8).digest()
+        s('DigestInit', mechanism(base))
+        same(s.give('Digest', data, UL(size)), wanted, 'BLAKE2b-%d of %d bytes' % (bits, size))
+        s('DigestInit', mechanism(base))
+        for at in range(0, size, 1 + size // 3):
+            s('DigestUpdate', data[at:at + 1 + size // 3], UL(len(data[at:at + 1 + size // 3])))
+        same(s.give('DigestFinal'), wanted, 'in parts')
+    secret = os.urandom(200)
+    base_key = s.secret(GENERIC, secret, _103=False, _162=True)
+    wanted = hashlib.blake2b(secret, digest_size=bits // 8).digest()
+    same(s.value(s.derive(mechanism(base + 3), base_key, {})), wanted, 'of a key')
+    same(s.value(s.derive(mechanism(base + 3), base_key, {KEY_TYPE: AES, VALUE_LEN: 16})), wanted[:16], 'an AES key of it')
+    refuses(SIZE, lambda: s.derive(mechanism(base + 3), base_key, {VALUE_LEN: bits // 8 + 1}), 'more than there is')
+
+# PKCS#11 3.1, 6.43.7, the standard's example
+example = s.secret(GENERIC, h('329f84a9'), _103=False, _162=True)
+same(s.value(s.derive(mechanism(0x365, struct(21)), example, {VALUE_LEN: 2})), h('9526'), 'EXTRACT_KEY_FROM_KEY: the standard\'s example')
+number, bits = int.from_bytes(h('329f84a9'), 'big'), 32
+for at in range(32):
+    turned = ((number << at | number >> (bits - at)) & 0xffffffff).to_bytes(4, 'big')
+    same(s.value(s.derive(mechanism(0x365, struct(at)), example, {VALUE_LEN: 4})), turned, 'from bit %d' % at)
+for at in (32, 1 << 31, 1 << 40):
+    refuses(PARAM, lambda: s.derive(mechanism(0x365, struct(at)), example, {VALUE_LEN: 2}), 'from bit %d' % at)
+refuses(SIZE, lambda: s.derive(mechanism(0x365, struct(0)), example, {VALUE_LEN: 5}), 'more than there is')
+refuses(0xd0, lambda: s.derive(mechanism(0x365, struct(0)), example, {}), 'a length must be said')
+refuses(0xd1, lambda: s.derive(mechanism(0x365, struct(0)), s.secret(GENERIC, b'hidden'), {VALUE_LEN: 2}), 'what may not be read is not read so')
+
 # what only a token with `legacy: true` has
 for number in (0x210, 0x211, 0x134, 0x375, 0x378, 0x10, 0x11, 0x20, 0x21, 0x30, 0x31, 0x2000, 0x2001, 0xa):
     refuses(INVALID, lambda: s.call('GetMechanismInfo', UL(s.slot), UL(number), c.create_string_buffer(24)), 'legacy: 0x%x' % number)

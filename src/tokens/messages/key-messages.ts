@@ -243,6 +243,7 @@ const REVEALING: readonly number[] = [
   CKM.CONCATENATE_BASE_AND_DATA,
   CKM.CONCATENATE_DATA_AND_BASE,
   CKM.XOR_BASE_AND_DATA,
+  CKM.EXTRACT_KEY_FROM_KEY,
 ];
 
 const SECRECY: readonly (readonly [attribute: number, secret: boolean])[] = [
