@@ -43,7 +43,7 @@ async function scene(t: Test) {
   });
   const hints = { count: 0 };
   service.watch?.(() => (hints.count += 1));
-  return { vault, events, server, service, hints };
+  return { vault, events, server, service, hints, token };
 }
 
 t.test('an event is a hint, and many at once are two', async (t) => {
@@ -74,6 +74,18 @@ t.test('a server without such a stream is not asked again soon, and the KEK work
   t.equal(events.seen.length, asked);
   t.equal((await service.generateDataKey('token 1')).plaintext.length, 32);
   t.equal(hints.count, 0);
+});
+
+t.test('a token that is not good any more is replaced, and the stream followed by the new one', async (t) => {
+  const { vault, events, token, service, hints } = await scene(t);
+  t.ok(await until(() => events.subscribers === 1));
+  vault.tokens.clear();
+  events.drop();
+  t.ok(await until(() => events.seen.includes('403')));
+  writeFileSync(token, vault.issue(), { mode: 0o600 });
+  t.ok(await until(() => events.subscribers === 1));
+  t.ok(hints.count >= 1);
+  t.equal((await service.generateDataKey('token 1')).plaintext.length, 32);
 });
 
 t.test('closing ends it', async (t) => {

@@ -1,6 +1,8 @@
 // The data-key cache as programs meet it, in simulated time: how often key services are asked, and when keys stop working.
 import { test } from 'tap';
+import { CKM } from '../../src/tokens/cryptoki.ts';
 import { makeLeasingRig } from './leasing-rig.ts';
+import { AES_TOKEN } from './rig.ts';
 
 const SECOND = 1000;
 const MINUTE = 60 * SECOND;
@@ -11,6 +13,19 @@ test('ten thousand operations at once on a cold key ask the key service once', a
   rig.first.unwraps.length = 0;
   rig.first.latencyMs = 40;
   const uses = Array.from({ length: 10_000 }, () => rig.use());
+  await rig.time.advance(40);
+  await Promise.all(uses);
+  t.equal(rig.first.unwraps.length, 1);
+});
+
+test('a hundred cold keys of one token, used at once, ask the key service once', async (t) => {
+  const rig = await makeLeasingRig();
+  const keys: number[] = [];
+  for (let i = 0; i < 100; i++) keys.push(await rig.app.generate(AES_TOKEN));
+  await rig.time.advance(30 * MINUTE);
+  rig.first.unwraps.length = 0;
+  rig.first.latencyMs = 40;
+  const uses = keys.map((key) => rig.app.resolve(key, 'encrypt', CKM.AES_GCM));
   await rig.time.advance(40);
   await Promise.all(uses);
   t.equal(rig.first.unwraps.length, 1);

@@ -12,7 +12,8 @@ import type { VaultTokens } from './vault-client.ts';
 
 const PAUSE_FIRST_MS = 250;
 const PAUSE_MAX_MS = 15_000;
-/** For a server that has no such stream, or a policy that does not allow it. */
+/** What servers say that have no such stream, and how long they are left alone. */
+const NO_STREAM: ReadonlySet<number> = new Set([400, 404, 405, 501]);
 const REFUSED_PAUSE_MS = 300_000;
 const HANDSHAKE_MS = 5000;
 const PING_MS = 15_000;
@@ -112,7 +113,7 @@ export class VaultEvents {
     socket.on('message', () => this.#hint());
     socket.on('unexpected-response', (_request, { statusCode = 0 }) => {
       socket.terminate();
-      reject(new Ended(`status ${statusCode}`, statusCode >= 400 && statusCode < 500 && statusCode !== 429));
+      reject(new Ended(`status ${statusCode}`, NO_STREAM.has(statusCode)));
       if (statusCode === 403) tokens.replace(token).catch(() => undefined);
     });
     socket.on('error', reject);
