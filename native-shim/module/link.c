@@ -265,9 +265,9 @@ static enum sk_io exchange(struct sk_link *l, struct sk_exchange *x, bool *sent)
     return w.result;
 }
 
+/* What is harmless twice is sent again while keepers die under it, though not for ever: it may be what kills them. */
 static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
 {
-    bool again = x->resend == SK_SEND_AGAIN;
     const uint64_t bound = x->generation;
 
     for (int tries = 0; tries < TRIES_MAX; tries++) {
@@ -286,9 +286,8 @@ static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
             return STATUS_deadline;
         if (sent && x->resend == SK_SEND_BOUND)
             return STATUS_operation_lost;
-        if (sent && !again)
+        if (sent && x->resend != SK_SEND_AGAIN)
             return STATUS_keeper_absent;
-        again = again && !sent;
     }
     return STATUS_keeper_absent;
 }

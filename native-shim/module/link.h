@@ -2,7 +2,7 @@
  * The process's one connection to the keeper, shared by all its threads. What is hot travels by its ring (ring.h), beside
  * which everything here is slow. On the socket each thread writes its own frame; of the threads
  * that wait, one reads and hands the others their replies; nobody holds a lock while waiting. A lost connection is made
- * anew by whoever needs it next, and what may safely be sent twice is sent again once.
+ * anew by whoever needs it next, and what may safely be sent twice is sent again, four times in all.
  */
 #ifndef SIDEKEY_MODULE_LINK_H
 #define SIDEKEY_MODULE_LINK_H

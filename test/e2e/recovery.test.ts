@@ -73,3 +73,16 @@ t.test('the whole service is stopped and started again', async (t) => {
   await sleep(500);
   await endLoad(t, load, RESTART_MAX_MS);
 });
+
+t.test('a keeper or an agent that stands still for three seconds is a pause', async (t) => {
+  const sidekey = await startInstance(t);
+  for (const pid of [sidekey.keeperPid() ?? 0, sidekey.status().agent.pid]) {
+    const load = await startLoad(t, sidekey);
+    await sleep(500);
+    process.kill(pid, 'SIGSTOP');
+    await sleep(3000);
+    process.kill(pid, 'SIGCONT');
+    await sleep(500);
+    await endLoad(t, load, RESTART_MAX_MS);
+  }
+});
