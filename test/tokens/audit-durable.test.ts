@@ -1,0 +1,47 @@
+// An act is answered when its line of the audit log is on the disk, not before; when it cannot get there, the act fails.
+import { test } from 'tap';
+import { SidekeyError } from '../../src/errors.ts';
+import { CKA, CKO } from '../../src/tokens/cryptoki.ts';
+import { createTokenService } from '../../src/tokens/token-service.ts';
+import { makeRig, peerOf, Program, type Rig } from './rig.ts';
+
+const DATA = { [CKA.CLASS]: CKO.DATA, [CKA.TOKEN]: true, [CKA.LABEL]: 'kept' };
+
+/** The rig's service, over an audit log whose disk is this one. */
+async function withDisk(rig: Rig, durable: () => Promise<void>): Promise<void> {
+  const audit = { record: rig.deps.audit.record, durable };
+  rig.service = createTokenService({ ...rig.deps, audit });
+  await rig.service.keeperAttached(1n);
+}
+
+test('a program waits for the disk', async (t) => {
+  const rig = await makeRig();
+  let arrive = (): void => undefined;
+  let slow = false;
+  await withDisk(rig, () => (slow ? new Promise((done) => (arrive = done)) : Promise.resolve()));
+  const app = await Program.start(rig, 1n);
+  slow = true;
+  let answered = false;
+  const made = app.create(DATA).then(() => (answered = true));
+  await new Promise((done) => setTimeout(done, 20));
+  t.equal(rig.records.at(-1)?.event, 'object-created', 'it is done');
+  t.notOk(answered, 'and not yet answered');
+  slow = false;
+  arrive();
+  await made;
+});
+
+test('a log that does not reach the disk fails the act, over PKCS#11 and HTTP alike', async (t) => {
+  const rig = await makeRig();
+  let full = false;
+  await withDisk(rig, () =>
+    full ? Promise.reject(new SidekeyError('audit_failed', 'no space')) : Promise.resolve(),
+  );
+  const app = await Program.start(rig, 1n);
+  full = true;
+  await t.rejects(app.create(DATA), { code: 'audit_failed' });
+  const peer = peerOf(7, 1000);
+  await t.rejects(rig.service.wrappingKey(peer, 'alpha'), { code: 'audit_failed' });
+  full = false;
+  await app.create(DATA);
+});
