@@ -5,6 +5,7 @@ import { CKA, CKK, CKM, MECHANISM_FLAG } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import { isKin, ownMechanisms } from './key-types.ts';
 import type { MechanismRow, Operation } from './ports.ts';
+import { SERVICE_MECHANISMS } from './resident/mechanisms.ts';
 import { has, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
 
 export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive' | 'encapsulate' | 'decapsulate';
@@ -30,16 +31,25 @@ export const USES: Readonly<Record<Use, UseRow>> = {
   decapsulate: { attribute: CKA.DECAPSULATE, flag: MECHANISM_FLAG.DECAPSULATE, dated: false },
 };
 
-export type Offering = Pick<Domain, 'keeper' | 'catalogue'>;
+export type Offering = Pick<Domain, 'keeper' | 'catalogue' | 'resident'>;
 
-/** What a token offers of the keeper's table. */
-export function offered({ keeper, catalogue }: Offering, tokenId: number): MechanismRow[] {
-  return keeper.mechanisms().filter(({ standing }) => catalogue.offers(tokenId, standing));
+/** The keeper's table, and what the token's key service has beyond it. */
+function tableOf({ keeper, catalogue, resident }: Offering, tokenId: number): readonly MechanismRow[] {
+  const own = keeper.mechanisms();
+  const token = catalogue.get(tokenId);
+  const creates = (token === null ? null : resident.service(token))?.service.creates ?? [];
+  const others = SERVICE_MECHANISMS.filter(({ spec }) => creates.includes(spec)).map(({ row }) => row);
+  return [...own, ...others.filter(({ type }) => !own.some((each) => each.type === type))];
+}
+
+/** What a token offers of its table. */
+export function offered(domain: Offering, tokenId: number): MechanismRow[] {
+  return tableOf(domain, tokenId).filter(({ standing }) => domain.catalogue.offers(tokenId, standing));
 }
 
 /** The mechanism's row if the token offers it and it can do this; otherwise mechanism_invalid. */
 export function findMechanism(domain: Offering, tokenId: number, type: number, flag: number): MechanismRow {
-  const found = domain.keeper.mechanisms().find((row) => row.type === type);
+  const found = tableOf(domain, tokenId).find((row) => row.type === type);
   if (found !== undefined && (found.flags & flag) !== 0 && domain.catalogue.offers(tokenId, found.standing))
     return found;
   throw new SidekeyError('mechanism_invalid', `mechanism 0x${type.toString(16)} does not do that`);

@@ -22,18 +22,21 @@ export type KeySpec =
   | 'ec-p521'
   | 'ec-secp256k1'
   | 'ed25519'
+  | 'ml-dsa-44'
+  | 'ml-dsa-65'
+  | 'ml-dsa-87'
   | 'aes-128'
   | 'aes-192'
   | 'aes-256'
   | 'generic';
 
-export type SignScheme = 'rsa-pkcs1' | 'rsa-pss' | 'ecdsa' | 'eddsa' | 'hmac' | 'aes-cmac';
+export type SignScheme = 'rsa-pkcs1' | 'rsa-pss' | 'ecdsa' | 'eddsa' | 'ml-dsa' | 'hmac' | 'aes-cmac';
 
 /**
  * One way in which a key signs or makes a code. What the adapter is given as input:
  * rsa-pkcs1, rsa-pss: the digest, of the hash's length; with hash null (rsa-pkcs1 alone) the whole content of the padding, a DigestInfo or
  * other bytes. ecdsa: a digest of the hash's length, or with hash null of any length; the domain cuts and fills a digest
- * so that one of them is enough for a curve. eddsa, hmac, aes-cmac: the message.
+ * so that one of them is enough for a curve. eddsa, ml-dsa (pure, without a context), hmac, aes-cmac: the message.
  */
 export interface SignAlgorithm {
   readonly scheme: SignScheme;

@@ -29,6 +29,11 @@ const CURVES: Readonly<Record<string, readonly [curve: string, hash: string]>> =
   ECC_NIST_P521: ['secp521r1', '512'],
   ECC_SECG_P256K1: ['secp256k1', '256'],
 };
+const LATTICES: Readonly<Record<string, string>> = {
+  ML_DSA_44: 'ml-dsa-44',
+  ML_DSA_65: 'ml-dsa-65',
+  ML_DSA_87: 'ml-dsa-87',
+};
 const EDWARDS = 'ECC_NIST_EDWARDS25519';
 const HASHES = ['256', '384', '512'];
 const DIGEST_BYTES: Readonly<Record<string, number>> = { 256: 32, 384: 48, 512: 64 };
@@ -47,6 +52,8 @@ const FIELDS: Readonly<Record<string, readonly string[]>> = {
 
 function makeMaterial(spec: string): KeyObject | Buffer | null {
   if (spec === EDWARDS) return generateKeyPairSync('ed25519').privateKey;
+  const lattice = LATTICES[spec];
+  if (lattice) return generateKeyPairSync(lattice as 'ml-dsa-44').privateKey;
   const curve = CURVES[spec]?.[0];
   if (curve) return generateKeyPairSync('ec', { namedCurve: curve }).privateKey;
   const bits = /^RSA_(2048|3072|4096)$/.exec(spec)?.[1];
@@ -59,6 +66,7 @@ function algorithmsOf({ spec, usage }: Held): object {
   if (spec.startsWith('HMAC')) return { MacAlgorithms: [`HMAC_SHA_${spec.slice(5)}`] };
   if (usage === 'ENCRYPT_DECRYPT')
     return { EncryptionAlgorithms: ['RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256'] };
+  if (spec in LATTICES) return { SigningAlgorithms: ['ML_DSA_SHAKE_256'] };
   if (spec === EDWARDS) return { SigningAlgorithms: ['ED25519_SHA_512', 'ED25519_PH_SHA_512'] };
   const curve = CURVES[spec];
   if (curve) return { SigningAlgorithms: [`ECDSA_SHA_${curve[1]}`] };
@@ -76,7 +84,7 @@ function signWhole({ id }: Held, material: KeyObject, fields: Fields): Answer {
   if (fields['MessageType'] !== 'RAW' || message.length < 1 || message.length > 4096)
     return { refused: 'ValidationException' };
   const Signature = sign(null, message, material).toString('base64');
-  return { KeyId: id, Signature, SigningAlgorithm: 'ED25519_SHA_512' };
+  return { KeyId: id, Signature, SigningAlgorithm: fields['SigningAlgorithm'] };
 }
 
 export class FakeAwsKeys {
@@ -197,7 +205,7 @@ export class FakeAwsKeys {
     const bits = name.slice(-3);
     const offered = (algorithmsOf(key) as { SigningAlgorithms?: string[] }).SigningAlgorithms ?? [];
     if (!offered.includes(name)) return { refused: 'InvalidKeyUsageException' };
-    if (name === 'ED25519_SHA_512') return signWhole(key, material, fields);
+    if (name === 'ED25519_SHA_512' || name === 'ML_DSA_SHAKE_256') return signWhole(key, material, fields);
     if (fields['MessageType'] !== 'DIGEST' || digest.length !== DIGEST_BYTES[bits])
       return { refused: 'ValidationException' };
     const scheme = name.startsWith('ECDSA')

@@ -35,6 +35,7 @@ const BITS: Readonly<Partial<Record<KeySpec, number>>> = {
   'rsa-2048': 2048,
   'ec-p256': 256,
   ed25519: 255,
+  'ml-dsa-65': 8 * 1952,
   'aes-256': 256,
 };
 const CURVE = 'prime256v1';
@@ -43,6 +44,7 @@ function makeMaterial({ spec, sizeBits }: NewResidentKey): KeyObject | Buffer {
   if (spec === 'rsa-2048') return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey;
   if (spec === 'ec-p256') return generateKeyPairSync('ec', { namedCurve: CURVE }).privateKey;
   if (spec === 'ed25519') return generateKeyPairSync('ed25519').privateKey;
+  if (spec === 'ml-dsa-65') return generateKeyPairSync('ml-dsa-65').privateKey;
   return randomBytes((BITS[spec] ?? sizeBits) / 8);
 }
 
@@ -55,6 +57,7 @@ const SIGNS: Readonly<Partial<Record<KeySpec, readonly SignAlgorithm[]>>> = {
   ],
   'ec-p256': [{ scheme: 'ecdsa', hash: 'sha256' }],
   ed25519: [{ scheme: 'eddsa', hash: null, maxBytes: 4096 }],
+  'ml-dsa-65': [{ scheme: 'ml-dsa', hash: null, maxBytes: 4096 }],
   generic: [{ scheme: 'hmac', hash: 'sha256' }],
 };
 const CIPHERS: Readonly<Partial<Record<KeySpec, readonly CipherAlgorithm[]>>> = {
@@ -66,7 +69,14 @@ const CIPHERS: Readonly<Partial<Record<KeySpec, readonly CipherAlgorithm[]>>> = 
 };
 
 export class MemoryKeys implements ResidentKeys {
-  readonly creates: readonly KeySpec[] = ['rsa-2048', 'ec-p256', 'ed25519', 'aes-256', 'generic'];
+  readonly creates: readonly KeySpec[] = [
+    'rsa-2048',
+    'ec-p256',
+    'ed25519',
+    'ml-dsa-65',
+    'aes-256',
+    'generic',
+  ];
   keepsIds = false;
   /** Thrown by every call while it is set. */
   fault: SidekeyError | null = null;
@@ -145,7 +155,7 @@ export class MemoryKeys implements ResidentKeys {
       return createHmac(hash ?? 'sha256', material)
         .update(input)
         .digest();
-    if (scheme === 'eddsa') return sign(null, input, material);
+    if (scheme === 'eddsa' || scheme === 'ml-dsa') return sign(null, input, material);
     if (scheme === 'rsa-pkcs1')
       return privateEncrypt({ key: material, padding: constants.RSA_PKCS1_PADDING }, input);
     const how = { scheme, hash: hash ?? 'sha256', saltBytes } as const;

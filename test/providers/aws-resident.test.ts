@@ -36,7 +36,18 @@ async function scene(t: Test, more: Record<string, unknown> = {}) {
   return { kms, server, keys: service.resident };
 }
 
-const SPECS = ['rsa-2048', 'ec-p256', 'ec-p384', 'ec-p521', 'ec-secp256k1', 'ed25519', 'generic'] as const;
+const SPECS = [
+  'rsa-2048',
+  'ec-p256',
+  'ec-p384',
+  'ec-p521',
+  'ec-secp256k1',
+  'ed25519',
+  'ml-dsa-44',
+  'ml-dsa-65',
+  'ml-dsa-87',
+  'generic',
+] as const;
 testResidentKeys(t, 'AWS KMS', async (t) => ({ keys: (await scene(t)).keys, specs: SPECS }));
 
 const PAIR = { spec: 'ec-p256', sizeBits: 256, uses: ['sign'], ckaId: Buffer.alloc(0) } as const;

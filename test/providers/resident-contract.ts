@@ -47,7 +47,7 @@ function inputOf({ scheme, hash, takesMessage }: SignAlgorithm): {
   verifyHash: string | null;
 } {
   if (takesMessage === true) return { input: MESSAGE, verifyHash: hash };
-  if (scheme === 'eddsa') return { input: MESSAGE, verifyHash: null };
+  if (scheme === 'eddsa' || scheme === 'ml-dsa') return { input: MESSAGE, verifyHash: null };
   if (scheme === 'hmac' || scheme === 'aes-cmac') return { input: MESSAGE, verifyHash: null };
   const used = hash ?? 'sha256';
   const digest = createHash(used).update(MESSAGE).digest();
@@ -58,7 +58,8 @@ function inputOf({ scheme, hash, takesMessage }: SignAlgorithm): {
 
 function isSignature(key: KeyObject, algorithm: SignAlgorithm, signature: Buffer, salt: number): boolean {
   const { verifyHash } = inputOf(algorithm);
-  if (algorithm.scheme === 'eddsa') return verify(null, MESSAGE, key, signature);
+  if (verifyHash === null && !algorithm.scheme.startsWith('rsa'))
+    return verify(null, MESSAGE, key, signature);
   if (algorithm.scheme === 'ecdsa')
     return verify(verifyHash, MESSAGE, { key, dsaEncoding: 'ieee-p1363' }, signature);
   const isPss = algorithm.scheme === 'rsa-pss';

@@ -156,7 +156,11 @@ export class FakeKeeper implements Keeper {
     return { cell, components: shown, blob };
   }
 
+  /** false: as with an OpenSSL before 3.5. */
+  hasSets = true;
   mechanisms(): readonly MechanismRow[] {
+    if (!this.hasSets)
+      return MECHANISMS.filter(({ keyType }) => keyType !== CKK.ML_KEM && keyType !== CKK.ML_DSA);
     return MECHANISMS;
   }
   state(): Promise<never> {

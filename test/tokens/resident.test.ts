@@ -455,3 +455,58 @@ test('a token that makes no keys in its service rotates none either', async (t) 
   const label = rig.service.tokens()[0]?.label ?? '';
   await t.rejects(rig.service.rotateResident(peerOf(7, 0), label, 'sign'), { code: 'arguments_bad' });
 });
+
+async function listed(app: Program): Promise<Map<number, number>> {
+  const reader = new WireReader(await app.send('mechanisms', new WireWriter().u64(app.slot)));
+  const rows = Array.from({ length: reader.u32() }, () =>
+    [reader.number(), reader.number(), reader.u64(), reader.u64()].map(Number),
+  );
+  return new Map(rows.map(([type = 0, flags = 0]) => [type, flags]));
+}
+
+/** sign_context: u8 hedge, bytes context. */
+function hedged(hedge: number, context = ''): Buffer {
+  return new WireWriter().u8(hedge).text(context).done();
+}
+
+test('ML-DSA of a service is offered whatever OpenSSL has here, made there, and signs there', async (t) => {
+  const { app, rig } = await scene();
+  rig.keeper.hasSets = false;
+  const mechanisms = await listed(app);
+  t.equal(mechanisms.get(CKM.ML_DSA), 0x800, 'it signs; verifying is not said');
+  t.equal(mechanisms.get(CKM.ML_DSA_KEY_PAIR_GEN), 0x10000);
+  t.notOk(mechanisms.has(CKM.ML_KEM), 'the service has no ML-KEM');
+  rig.keeper.hasSets = true;
+  t.equal((await listed(app)).get(CKM.ML_DSA), 0x2800, 'the row is the keeper’s where it has one');
+  rig.keeper.hasSets = false;
+  const token = { [CKA.TOKEN]: true, [CKA.LABEL]: 'quantum' };
+  const make = (set: number) =>
+    app.generatePair({ ...token, [CKA.PARAMETER_SET]: set }, token, CKM.ML_DSA_KEY_PAIR_GEN);
+  await t.rejects(make(1), { code: 'key_size_range' }, 'a set that the service does not make');
+  const [shown, hidden] = await make(2);
+  const { values } = await app.read(shown, CKA.VALUE, CKA.PARAMETER_SET, CKA.PUBLIC_KEY_INFO);
+  t.equal(values[0]?.length, 1952);
+  t.equal(values[1]?.[0], 2);
+  const service = new Service(app);
+  t.same(await service.check('sign', hidden, CKM.ML_DSA), [OUTPUT.fixed, 3309, CKK.ML_DSA, 8 * 1952, 0]);
+  const info = createPublicKey({ key: values[2] ?? NO_PARAMS, format: 'der', type: 'spki' });
+  for (const params of [NO_PARAMS, hedged(0), hedged(1)]) {
+    const signature = await service.run('sign', hidden, CKM.ML_DSA, [MESSAGE, MESSAGE], { params });
+    t.ok(verify(null, Buffer.concat([MESSAGE, MESSAGE]), info, signature), 'node:crypto verifies it');
+  }
+  for (const params of [hedged(2), hedged(0, 'a context')])
+    await t.rejects(service.check('sign', hidden, CKM.ML_DSA, params), { code: 'mechanism_param_invalid' });
+  await t.rejects(service.check('sign', hidden, 0x24), { code: 'mechanism_invalid' }, 'no prehash');
+  await t.rejects(service.run('sign', hidden, CKM.ML_DSA, [Buffer.alloc(4097)]), { code: 'data_len_range' });
+});
+
+test('a token without keys of a service offers what the keeper has and nothing else', async (t) => {
+  const rig = await makeRig();
+  rig.keeper.hasSets = false;
+  const app = await Program.start(rig, 1n);
+  t.notOk((await listed(app)).has(CKM.ML_DSA));
+  await app.login();
+  await t.rejects(app.generatePair({ [CKA.PARAMETER_SET]: 2 }, {}, CKM.ML_DSA_KEY_PAIR_GEN), {
+    code: 'mechanism_invalid',
+  });
+});

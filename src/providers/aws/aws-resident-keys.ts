@@ -1,5 +1,5 @@
 /**
- * Keys of AWS KMS as resident keys: RSA, elliptic curves and HMAC, by their aliases in the first region; multi-Region ones are used in the others as well. A
+ * Keys of AWS KMS as resident keys: RSA, elliptic curves, ML-DSA and HMAC, by their aliases in the first region; multi-Region ones are used in the others as well. A
  * symmetric key is none, since KMS hides the nonce in its ciphertext. A key is made without its alias for a moment: one that lost it on the way is described by its name.
  */
 import { SidekeyError } from '../../errors.ts';
@@ -34,6 +34,9 @@ const SPECS: readonly SpecRow[] = [
   { keySpec: 'ECC_NIST_P521', spec: 'ec-p521', sizeBits: 521 },
   { keySpec: 'ECC_SECG_P256K1', spec: 'ec-secp256k1', sizeBits: 256 },
   { keySpec: 'ECC_NIST_EDWARDS25519', spec: 'ed25519', sizeBits: 255 },
+  { keySpec: 'ML_DSA_44', spec: 'ml-dsa-44', sizeBits: 8 * 1312 },
+  { keySpec: 'ML_DSA_65', spec: 'ml-dsa-65', sizeBits: 8 * 1952 },
+  { keySpec: 'ML_DSA_87', spec: 'ml-dsa-87', sizeBits: 8 * 2592 },
   { keySpec: 'HMAC_224', spec: 'generic', sizeBits: 224 },
   { keySpec: 'HMAC_256', spec: 'generic', sizeBits: 256 },
   { keySpec: 'HMAC_384', spec: 'generic', sizeBits: 384 },
@@ -54,6 +57,8 @@ const SIGNS: Named<SignAlgorithm> = [
   ...HASHES.map(([n, hash]) => [`RSASSA_PKCS1_V1_5_SHA_${n}`, { scheme: 'rsa-pkcs1', hash }] as const),
   ...HASHES.map(([n, hash]) => [`RSASSA_PSS_SHA_${n}`, { scheme: 'rsa-pss', hash }] as const),
   ...HASHES.map(([n, hash]) => [`ECDSA_SHA_${n}`, { scheme: 'ecdsa', hash }] as const),
+  // Above its bound the service takes what FIPS 204 calls mu, which a PKCS#11 program does not make.
+  ['ML_DSA_SHAKE_256', { scheme: 'ml-dsa', hash: null, maxBytes: MESSAGE_MAX }],
   ['ED25519_SHA_512', { scheme: 'eddsa', hash: null, maxBytes: MESSAGE_MAX }],
   ...([['224', 'sha224'], ...HASHES] as const).map(
     ([n, hash]) => [`HMAC_SHA_${n}`, { scheme: 'hmac', hash, maxBytes: MESSAGE_MAX }] as const,
@@ -218,7 +223,7 @@ export class AwsResidentKeys implements ResidentKeys {
     const Message = input.toString('base64');
     if (algorithm.scheme === 'hmac')
       return this.#bytes(await this.#use('GenerateMac', key, { Message, MacAlgorithm: name }), 'Mac');
-    const MessageType = algorithm.scheme === 'eddsa' ? 'RAW' : 'DIGEST';
+    const MessageType = ['eddsa', 'ml-dsa'].includes(algorithm.scheme) ? 'RAW' : 'DIGEST';
     const request = { Message, MessageType, SigningAlgorithm: name };
     const signature = this.#bytes(await this.#use('Sign', key, request), 'Signature');
     const raw = algorithm.scheme === 'ecdsa' ? decodeDer(signature, key.sizeBits) : signature;

@@ -163,7 +163,8 @@ function withoutDoubles(keys: readonly ResidentKey[]): ResidentKey[] {
 
 function signMechanism({ scheme, hash }: SignAlgorithm, saltBytes: number): WorkerMechanism {
   if (scheme === 'hmac') return { type: hashRow(hash)[3] };
-  if (scheme === 'eddsa') throw new TypeError('no key of an HSM is listed with EdDSA');
+  if (scheme === 'eddsa' || scheme === 'ml-dsa')
+    throw new TypeError(`no key of an HSM is listed with ${scheme}`);
   const type = SIGN_MECHANISMS[scheme];
   if (scheme !== 'rsa-pss') return { type };
   const [, mechanism, mgf] = hashRow(hash);

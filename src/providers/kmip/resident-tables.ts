@@ -197,6 +197,7 @@ export function signParameters({ scheme, hash }: SignAlgorithm, saltBytes: numbe
     ],
     ecdsa: [...hashing(hash), cryptographic(ECDSA)],
     eddsa: [],
+    'ml-dsa': [],
     hmac: [cryptographic(hashRow(hash)?.hmac ?? 0)],
     'aes-cmac': [mode(BLOCK_CIPHER_MODE.CMAC), cryptographic(AES)],
   };

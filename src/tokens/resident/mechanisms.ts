@@ -2,7 +2,9 @@
  * What each mechanism asks of a resident key, as a table: scheme, hash, and which. plans.ts makes of it, of the parameter and of
  * the key's algorithms what is sent to the service.
  */
-import type { CipherScheme, HashName, SignScheme } from '../resident-port.ts';
+import { CKK, CKM, MECHANISM_FLAG } from '../cryptoki.ts';
+import type { MechanismRow } from '../ports.ts';
+import type { CipherScheme, HashName, KeySpec, SignScheme } from '../resident-port.ts';
 
 export interface SignMechanism {
   readonly type: number;
@@ -78,6 +80,7 @@ export const SIGN_MECHANISMS: readonly SignMechanism[] = [
   { type: 0x0d, scheme: 'rsa-pss', hash: null },
   { type: 0x1041, scheme: 'ecdsa', hash: null },
   { type: 0x1057, scheme: 'eddsa', hash: null },
+  { type: CKM.ML_DSA, scheme: 'ml-dsa', hash: null },
   { type: 0x108a, scheme: 'aes-cmac', hash: null },
   { type: 0x108b, scheme: 'aes-cmac', hash: null, general: true },
   ...HASHES.flatMap(({ hash, pkcs1, pss, ecdsa, hmac, hmacGeneral }): SignMechanism[] => [
@@ -96,4 +99,22 @@ export const CIPHER_MECHANISMS: readonly { readonly type: number; readonly schem
   { type: 0x1082, scheme: 'aes-cbc' },
   { type: 0x1085, scheme: 'aes-cbc-pad' },
   { type: 0x1087, scheme: 'aes-gcm' },
+];
+
+const ML_DSA = { keyType: CKK.ML_DSA, min: 1312, max: 2592, standing: 'approved' } as const;
+
+/** What a key service does with its own keys whatever OpenSSL has here. Their public halves verify only where it has it. */
+export const SERVICE_MECHANISMS: readonly { readonly row: MechanismRow; readonly spec: KeySpec }[] = [
+  {
+    row: {
+      ...ML_DSA,
+      ...{ type: CKM.ML_DSA_KEY_PAIR_GEN, name: 'CKM_ML_DSA_KEY_PAIR_GEN' },
+      flags: MECHANISM_FLAG.GENERATE_KEY_PAIR,
+    },
+    spec: 'ml-dsa-65',
+  },
+  {
+    row: { ...ML_DSA, type: CKM.ML_DSA, name: 'CKM_ML_DSA', flags: MECHANISM_FLAG.SIGN },
+    spec: 'ml-dsa-65',
+  },
 ];

@@ -10,6 +10,7 @@ import type {
   CipherAlgorithm,
   CipherParameters,
   HashName,
+  KeySpec,
   ResidentKey,
   ResidentKeys,
   SignAlgorithm,
@@ -35,6 +36,12 @@ interface Prepared {
 
 const PKCS1_PADDING_BYTES = 11;
 const AES_BLOCK = 16;
+/** CKH_DETERMINISTIC_REQUIRED */
+const DETERMINISTIC = 2;
+/** FIPS 204, table 2. */
+const ML_DSA_BYTES: Readonly<Partial<Record<KeySpec, number>>> = {
+  ...{ 'ml-dsa-44': 2420, 'ml-dsa-65': 3309, 'ml-dsa-87': 4627 },
+};
 
 function bytesOf({ sizeBits }: ResidentKey): number {
   return Math.ceil(sizeBits / 8);
@@ -201,11 +208,25 @@ function checkEddsa({ params }: Mechanism): void {
     refuse('mechanism_param_invalid', 'the service signs without prehash and context only');
 }
 
+/** ML-DSA's parameter: u8 hedge, bytes context. Services sign pure, hedged as they like. */
+function checkMlDsa({ params }: Mechanism): void {
+  if (params.length === 0) return;
+  const [hedge, context] = readParams(
+    params,
+    (reader) => [reader.u8(), reader.bytes(LIMITS.paramsMax)] as const,
+  );
+  if (context.length > 0 || hedge === DETERMINISTIC)
+    refuse(
+      'mechanism_param_invalid',
+      'the service signs without context, and says not whether deterministically',
+    );
+}
+
 function codeBytes(row: SignMechanism): number {
   return row.scheme === 'hmac' && row.hash !== null ? hashOf(row.hash).bytes : AES_BLOCK;
 }
 
-/** Schemes of whole messages: eddsa, hmac, aes-cmac. */
+/** Schemes of whole messages: eddsa, ml-dsa, hmac, aes-cmac. */
 function planMessage(key: ResidentKey, row: SignMechanism, mechanism: Mechanism, whole: number): Plan {
   const algorithm = withScheme(key, row).find(({ hash }) => row.scheme === 'eddsa' || hash === row.hash);
   if (algorithm === undefined) refuse('mechanism_invalid', 'the key has no such algorithm');
@@ -231,15 +252,21 @@ const SIGN_PLANS: Readonly<
     checkEddsa(mechanism);
     return planMessage(key, row, { ...mechanism, params: Buffer.alloc(0) }, 64);
   },
+  'ml-dsa': (key, row, mechanism) => {
+    checkMlDsa(mechanism);
+    return planMessage(key, row, { ...mechanism, params: Buffer.alloc(0) }, ML_DSA_BYTES[key.spec] ?? 0);
+  },
   hmac: (key, row, mechanism) => planMessage(key, row, mechanism, codeBytes(row)),
   'aes-cmac': (key, row, mechanism) => planMessage(key, row, mechanism, codeBytes(row)),
 };
+
+const WITH_PARAMETERS: readonly SignMechanism['scheme'][] = ['rsa-pss', 'eddsa', 'ml-dsa'];
 
 /** Signing with a private key, or the code of a secret key. */
 export function planSign(key: ResidentKey, mechanism: Mechanism): Plan {
   const row = SIGN_MECHANISMS.find(({ type }) => type === mechanism.type);
   if (row === undefined || !canSign(key, row)) refuse('mechanism_invalid', 'the key does not sign so');
-  if (row.scheme !== 'rsa-pss' && row.scheme !== 'eddsa' && row.general !== true) demandNone(mechanism);
+  if (!WITH_PARAMETERS.includes(row.scheme) && row.general !== true) demandNone(mechanism);
   return SIGN_PLANS[row.scheme](key, row, mechanism);
 }
 

@@ -1,6 +1,7 @@
 /** A SubjectPublicKeyInfo as PKCS#11's attributes: what a service says of a key becomes what programs read. */
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
+import { encodeUlong } from '../attribute-value.ts';
 import { CKA, CKK } from '../cryptoki.ts';
 import type { Attribute } from '../ports.ts';
 import type { KeySpec } from '../resident-port.ts';
@@ -23,9 +24,9 @@ interface Jwk {
   readonly y?: string;
 }
 
-function readJwk(info: Buffer): Jwk {
+function readKey(info: Buffer): KeyObject {
   try {
-    return createPublicKey({ key: info, format: 'der', type: 'spki' }).export({ format: 'jwk' });
+    return createPublicKey({ key: info, format: 'der', type: 'spki' });
   } catch (cause) {
     throw new SidekeyError('provider_refused', 'the service gave a public key that is none', { cause });
   }
@@ -44,9 +45,21 @@ function field(jwk: Jwk, name: 'n' | 'e' | 'x' | 'y'): Buffer {
   return Buffer.from(jwk[name] ?? '', 'base64url');
 }
 
-/** CKA_MODULUS and CKA_PUBLIC_EXPONENT, or CKA_EC_PARAMS and CKA_EC_POINT. provider_refused when the key is not of this spec. */
+/** As FIPS 204 encodes it: what stands in the structure after its identifier. */
+function ofSet({ spec, set = 0 }: SpecRow, info: Buffer): Attribute[] {
+  const key = readKey(info);
+  if (key.asymmetricKeyType !== spec)
+    throw new SidekeyError('provider_refused', `the public key is no ${spec}`);
+  return [
+    { type: CKA.PARAMETER_SET, value: encodeUlong(set) },
+    { type: CKA.VALUE, value: key.export({ format: 'raw-public' }) },
+  ];
+}
+
+/** CKA_MODULUS and CKA_PUBLIC_EXPONENT, or CKA_EC_PARAMS and CKA_EC_POINT, or CKA_PARAMETER_SET and CKA_VALUE. provider_refused when the key is not of this spec. */
 export function publicComponentsOf(row: SpecRow, info: Buffer): Attribute[] {
-  const jwk = readJwk(info);
+  if (row.set !== undefined) return ofSet(row, info);
+  const jwk: Jwk = readKey(info).export({ format: 'jwk' });
   if (jwk.crv !== CURVE_NAMES[row.spec] || (jwk.n !== undefined) !== (row.keyType === CKK.RSA))
     throw new SidekeyError('provider_refused', `the public key is no ${row.spec}`);
   if (row.keyType === CKK.RSA)

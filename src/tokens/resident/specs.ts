@@ -11,6 +11,8 @@ export interface SpecRow {
   readonly sizeBits: number | null;
   /** CKA_EC_PARAMS: the DER of the curve's identifier. */
   readonly curve: Buffer | null;
+  /** CKA_PARAMETER_SET, of a key type whose parameters are a number. */
+  readonly set?: number;
   readonly generatedBy: number;
 }
 
@@ -27,6 +29,10 @@ const ec = (spec: KeySpec, sizeBits: number, curve: string): SpecRow => ({
   sizeBits,
   curve: Buffer.from(curve, 'hex'),
   generatedBy: CKM.EC_KEY_PAIR_GEN,
+});
+const mlDsa = (spec: KeySpec, set: number, publicBytes: number): SpecRow => ({
+  ...{ spec, keyType: CKK.ML_DSA, sizeBits: 8 * publicBytes, curve: null, set },
+  generatedBy: CKM.ML_DSA_KEY_PAIR_GEN,
 });
 const aes = (spec: KeySpec, sizeBits: number): SpecRow => ({
   spec,
@@ -51,6 +57,9 @@ const ROWS: readonly SpecRow[] = [
     curve: Buffer.from('06032b6570', 'hex'),
     generatedBy: CKM.EC_EDWARDS_KEY_PAIR_GEN,
   },
+  mlDsa('ml-dsa-44', 1, 1312),
+  mlDsa('ml-dsa-65', 2, 1952),
+  mlDsa('ml-dsa-87', 3, 2592),
   aes('aes-128', 128),
   aes('aes-192', 192),
   aes('aes-256', 256),
@@ -91,6 +100,8 @@ export function findSpec(keyType: number, attributes: AttributeMap): SpecRow | n
     if (ED25519_NAMES.includes(params)) return rowOf('ed25519');
     return ROWS.find((row) => row.keyType === keyType && row.curve?.toString('hex') === params) ?? null;
   }
+  const set = readUlong(attributes, CKA.PARAMETER_SET);
+  if (set !== null) return ROWS.find((row) => row.keyType === keyType && row.set === set) ?? null;
   const size = sizeAsked(keyType, attributes);
   const fits = (row: SpecRow): boolean => row.sizeBits === null || row.sizeBits === size;
   return ROWS.find((row) => row.keyType === keyType && row.curve === null && fits(row)) ?? null;
