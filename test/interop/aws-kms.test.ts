@@ -1,9 +1,12 @@
 // An unchanged program on a token whose key-encryption key stays in AWS KMS: a strict fake; aws-kms.interop.ts asks moto.
-import { writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { createPublicKey, verify } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { temporaryDirectory } from '../e2e/instance.ts';
+import { MODULE, PIN, temporaryDirectory } from '../e2e/instance.ts';
 import { outages, ServiceProcess } from '../fakes/service-process.ts';
+import { startResident } from './resident-program.ts';
 import { makePair, outlives, PAIRS_OK, runResident, startUnder } from './token-under.ts';
 
 function writeIdentity(t: Test): string {
@@ -46,4 +49,35 @@ t.test('an unchanged program uses keys that live in AWS KMS', async (t) => {
 `,
   );
   t.same(said, { ...PAIRS_OK, 'generic secret': 'ok', SHA256_HMAC: 'ok', 'AES-256': 'not offered' });
+});
+
+t.test('an ML-DSA key of AWS KMS signs, with the OpenSSL that is here', async (t) => {
+  const kms = new ServiceProcess(t, 'aws-kms');
+  await kms.start();
+  const instance = await startResident(
+    t,
+    `    kind: aws-kms
+    region: eu-central-1
+    key-id: alias/sidekey
+    endpoint: ${kms.url}
+    credentials-file: ${writeIdentity(t)}
+`,
+  );
+  const written = join(temporaryDirectory(t), 'written.json');
+  const env = { ...process.env, ...instance.environment, MODULE, PIN, PYTHONDONTWRITEBYTECODE: '1' };
+  const program = [join(import.meta.dirname, 'pq_resident.py'), written];
+  const { stdout, stderr, status } = spawnSync('python3', program, {
+    env,
+    encoding: 'utf8',
+    timeout: 60_000,
+  });
+  t.equal(status, 0, stdout + stderr);
+  const made = JSON.parse(readFileSync(written, 'utf8')) as Record<string, string>[];
+  t.equal(made.length, 3);
+  const bytes = (row: Record<string, string>, field: string): Buffer => Buffer.from(row[field] ?? '', 'hex');
+  for (const row of made) {
+    const key = createPublicKey({ key: bytes(row, 'info'), format: 'der', type: 'spki' });
+    t.ok(verify(null, bytes(row, 'message'), key, bytes(row, 'signature')), `${key.asymmetricKeyType}`);
+    t.same(key.export({ format: 'raw-public' }), bytes(row, 'value'));
+  }
 });
