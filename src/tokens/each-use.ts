@@ -22,6 +22,15 @@ export interface EachUse {
   readonly mechanism: number | null;
 }
 
+export function useOf(
+  { client, token }: Pick<Caller, 'client' | 'token'>,
+  object: TokenObject,
+  use: EachUse['use'],
+  mechanism: number | null,
+): EachUse {
+  return { peer: client.peer, token, object, use, mechanism };
+}
+
 type Recording = Pick<Domain, 'catalogue' | 'audit'>;
 
 export function isEachRecorded(

@@ -7,8 +7,10 @@ import { readUlong } from '../attribute-value.ts';
 import { findCaller, readPlace, type Caller } from '../caller.ts';
 import { CKA } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
+import { recordedUse, recordFailedUse, useOf } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use.ts';
+import type { Make } from '../object-maker.ts';
 import { collect } from '../object-template.ts';
 import type { TokenObject } from '../token-object.ts';
 import type { Handler } from './handler.ts';
@@ -33,9 +35,14 @@ function findKem(
   errors: UseErrors,
 ): TokenObject {
   const key = findKey(domain, caller, handle, errors.handle);
-  checkUse(domain, key, use, mechanism, domain.clock.now(), errors);
-  demandUse(domain, caller, key, use);
-  return key;
+  try {
+    checkUse(domain, key, use, mechanism, domain.clock.now(), errors);
+    demandUse(domain, caller, key, use);
+    return key;
+  } catch (error) {
+    recordFailedUse(domain, useOf(caller, key, use, mechanism), error);
+    throw error;
+  }
 }
 
 /** A caller whose buffer is too short gets no key: it would have one that it cannot share, and no handle to destroy it by. */
@@ -52,16 +59,15 @@ export const handleEncapsulateKey: Handler = async (domain, request, reader) => 
   if (roomBytes < needed) return new WireWriter(32).u64(0).u64(needed).bytes(Buffer.alloc(0)).done();
   const cell = await domain.cells.take(caller.token, to);
   let ciphertext = Buffer.alloc(0);
-  const object = await makeFrom(
-    domain,
-    caller,
-    template,
-    { origin: 'derive' },
-    (lengthBytes) => async (key) => {
+  const make = (lengthBytes: number | null): Make => {
+    return async (key) => {
       const both = await domain.keeper.encapsulate(key, cell, mechanism, lengthBytes);
       ciphertext = Buffer.from(both.ciphertext);
       return both.made;
-    },
+    };
+  };
+  const object = await recordedUse(domain, useOf(caller, to, 'encapsulate', mechanism.type), () =>
+    makeFrom(domain, caller, template, { origin: 'derive' }, make),
   );
   domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: to.uniqueId });
   const writer = new WireWriter(ciphertext.length + 32).u64(object.handle).u64(ciphertext.length);
@@ -84,12 +90,11 @@ export const handleDecapsulateKey: Handler = async (domain, request, reader) => 
       `${ciphertext.length} bytes are no ciphertext of this key`,
     );
   const cell = await domain.cells.take(caller.token, by);
-  const object = await makeFrom(
-    domain,
-    caller,
-    template,
-    { origin: 'derive' },
-    (lengthBytes) => (key) => domain.keeper.decapsulate(key, cell, mechanism, ciphertext, lengthBytes),
+  const make = (lengthBytes: number | null): Make => {
+    return (key) => domain.keeper.decapsulate(key, cell, mechanism, ciphertext, lengthBytes);
+  };
+  const object = await recordedUse(domain, useOf(caller, by, 'decapsulate', mechanism.type), () =>
+    makeFrom(domain, caller, template, { origin: 'derive' }, make),
   );
   domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: by.uniqueId });
   return replyHandle(object);

@@ -8,7 +8,7 @@ import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../key-types.ts';
-import { recordedUse, type EachUse } from '../each-use.ts';
+import { recordedUse, useOf } from '../each-use.ts';
 import { checkCreation, demandUse } from '../key-access.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateDomain, generateKey, generatePair } from '../key-generation.ts';
@@ -109,10 +109,6 @@ export function findKey(domain: Domain, caller: Caller, handle: number, code: Er
   return object;
 }
 
-function useOf({ client, token }: Caller, object: TokenObject, use: EachUse['use'], by: Mechanism): EachUse {
-  return { peer: client.peer, token, object, use, mechanism: by.type };
-}
-
 /** PKCS#11 3.1, 5.18.3. */
 function checkWrappable(key: TokenObject, wrapping: TokenObject): void {
   if (classOf(key) === CKO.PUBLIC_KEY)
@@ -146,8 +142,8 @@ export const handleWrapKey: Handler = async (domain, request, reader) => {
   const wrapping = findKey(domain, caller, wrappingHandle, WRAPPING.handle);
   const key = findKey(domain, caller, handle, KEY_ERRORS.handle);
   const work = (): Promise<Buffer> => wrap(domain, caller, mechanism, wrapping, key);
-  const wrapped = await recordedUse(domain, useOf(caller, wrapping, 'wrap', mechanism), () =>
-    recordedUse(domain, useOf(caller, key, 'export', mechanism), work),
+  const wrapped = await recordedUse(domain, useOf(caller, wrapping, 'wrap', mechanism.type), () =>
+    recordedUse(domain, useOf(caller, key, 'export', mechanism.type), work),
   );
   domain.audit.object('key-wrapped', caller.client.peer, caller.token, key, { by: wrapping.uniqueId });
   return new WireWriter(wrapped.length + 4).bytes(wrapped).done();
@@ -208,7 +204,7 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const unwrapping = findKey(domain, caller, handle, UNWRAPPING.handle);
-  const object = await recordedUse(domain, useOf(caller, unwrapping, 'unwrap', mechanism), async () => {
+  const object = await recordedUse(domain, useOf(caller, unwrapping, 'unwrap', mechanism.type), async () => {
     checkUse(domain, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
     demandUse(domain, caller, unwrapping, 'unwrap');
     mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
@@ -314,8 +310,8 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
   const other = findOther(domain, caller, mechanism);
   const work = (): Promise<Buffer> => derive(domain, caller, mechanism, template, base, other);
-  return recordedUse(domain, useOf(caller, base, 'derive', mechanism), () =>
-    other === null ? work() : recordedUse(domain, useOf(caller, other, 'derive', mechanism), work),
+  return recordedUse(domain, useOf(caller, base, 'derive', mechanism.type), () =>
+    other === null ? work() : recordedUse(domain, useOf(caller, other, 'derive', mechanism.type), work),
   );
 };
 
