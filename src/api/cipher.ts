@@ -1,8 +1,8 @@
 /** How each kind of key encrypts for Transit. An AES-GCM message is nonce, ciphertext and tag, as Vault writes it. */
-import { randomBytes } from 'node:crypto';
 import type { NamedKey } from '../tokens/service.ts';
 import { decodeBase64 } from './base64.ts';
 import { Refusal } from './fault.ts';
+import { freshNonce } from './fresh-nonce.ts';
 import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
 import { typeNameOf } from './key-type.ts';
 import { GCM_NONCE_BYTES, GCM_TAG_BYTES, gcmMechanism, oaepMechanism } from './mechanism.ts';
@@ -42,7 +42,7 @@ async function encryptGcm(
   terms: Terms,
   plaintext: Buffer,
 ): Promise<Buffer> {
-  const nonce = randomBytes(GCM_NONCE_BYTES);
+  const nonce = freshNonce();
   const { version, context } = terms;
   const use = { operation: 'encrypt', mechanism: gcmMechanism(nonce, terms.aad), version, context } as const;
   return Buffer.concat([nonce, await operate(call, key, use, plaintext)]);

@@ -44,10 +44,12 @@ function readHeader(bytes: Buffer): Header {
   };
 }
 
+const EMPTY = Buffer.alloc(0);
+
 export class FrameDecoder {
   readonly #headerBytes = Buffer.alloc(LIMITS.headerBytes);
   #header: Header | null = null;
-  #body = Buffer.alloc(0);
+  #body = EMPTY;
   #filled = 0;
   #broken = false;
 
@@ -87,13 +89,14 @@ export class FrameDecoder {
     this.#filled = 0;
     if (!this.#header) {
       this.#header = readHeader(this.#headerBytes);
-      this.#body = Buffer.alloc(this.#header.length);
+      // Overwritten whole before anybody sees it.
+      this.#body = Buffer.allocUnsafe(this.#header.length);
       if (this.#header.length > 0) return;
     }
     const { length: _, ...header } = this.#header;
     frames.push({ ...header, body: this.#body });
     this.#header = null;
-    this.#body = Buffer.alloc(0);
+    this.#body = EMPTY;
   }
 }
 
@@ -108,7 +111,7 @@ export interface OutgoingFrame {
 
 /** Header and body in one Buffer of its own: to be wiped when it is sent. */
 export function encodeFrame(frame: OutgoingFrame): Buffer {
-  const body = frame.body ?? Buffer.alloc(0);
+  const body = frame.body ?? EMPTY;
   if (body.length > LIMITS.bodyMax)
     throw new SidekeyError('data_len_range', `${frame.message} of ${body.length} bytes`);
   const bytes = Buffer.allocUnsafe(LIMITS.headerBytes + body.length).fill(0, 0, LIMITS.headerBytes);

@@ -38,6 +38,7 @@ export function isEachRecorded(
   token: TokenRow,
   object: TokenObject,
 ): boolean {
+  if (!catalogue.recordsSome(token)) return false;
   const label = labelOf(object);
   return catalogue.recordsEach(token, label) || catalogue.recordsEach(token, label.replace(BESIDE, ''));
 }
@@ -54,11 +55,20 @@ export function recordFailedUse(domain: Recording, each: EachUse, error: unknown
 }
 
 /** Does it, and records how it ended before anybody hears of it. */
-export async function recordedUse<T>(
+export function recordedUse<T>(
   domain: Recording,
   each: EachUse,
-  work: () => Promise<T> | T,
+  work: () => Promise<T>,
   wipe: (result: T) => void = () => undefined,
+): Promise<T> {
+  return isEachRecorded(domain, each.token, each.object) ? workAndRecord(domain, each, work, wipe) : work();
+}
+
+async function workAndRecord<T>(
+  domain: Recording,
+  each: EachUse,
+  work: () => Promise<T>,
+  wipe: (result: T) => void,
 ): Promise<T> {
   let result: T;
   try {

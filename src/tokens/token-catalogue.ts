@@ -109,6 +109,10 @@ export class TokenCatalogue {
     return this.#options.get(name)?.provider ?? provider;
   }
 
+  recordsSome({ name }: TokenRow): boolean {
+    return (this.#options.get(name)?.auditEach ?? []).length > 0;
+  }
+
   recordsEach({ name }: TokenRow, key: string): boolean {
     const patterns = this.#options.get(name)?.auditEach ?? [];
     return patterns.some((pattern) => matchesGlob(key, pattern));

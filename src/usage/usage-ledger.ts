@@ -65,8 +65,14 @@ export class UsageLedger {
     this.#database.exec(TABLES);
   }
 
+  /** The last day that was asked for: each use asks. */
+  #day = { number: -1, text: '' };
+
   #today(daysAgo = 0): string {
-    return new Date(this.#now() - daysAgo * DAY_MS).toISOString().slice(0, 10);
+    const number = Math.floor(this.#now() / DAY_MS) - daysAgo;
+    if (number !== this.#day.number)
+      this.#day = { number, text: new Date(number * DAY_MS).toISOString().slice(0, 10) };
+    return this.#day.text;
   }
 
   /** Only what was done is counted. */
