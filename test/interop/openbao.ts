@@ -4,7 +4,7 @@
  */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -148,9 +148,15 @@ export class OpenBao {
     await ended;
   }
 
-  /** It takes connections and answers nothing. */
-  freeze(): void {
-    this.#child?.kill('SIGSTOP');
+  /** It takes connections and answers nothing, from when this resolves: a busy machine needs a while to stop every thread. */
+  async freeze(): Promise<void> {
+    const child = this.#child;
+    child?.kill('SIGSTOP');
+    const threads = `/proc/${child?.pid}/task`;
+    const isStopped = (id: string): boolean =>
+      /^State:\s+T/m.test(readFileSync(join(threads, id, 'status'), 'utf8'));
+    for (let i = 0; i < 500 && !readdirSync(threads).every(isStopped); i++)
+      await new Promise((done) => setTimeout(done, 10));
   }
 
   thaw(): void {
