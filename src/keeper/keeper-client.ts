@@ -28,6 +28,7 @@ import { writeMechanism } from '../wire/template.ts';
 import * as bodies from './bodies.ts';
 import { KeeperConnection } from './keeper-connection.ts';
 import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
+import { Searches } from './searches.ts';
 
 const OPERATE_MAX = 32 * 1024 * 1024;
 const PAGES_MAX = 10_000;
@@ -60,7 +61,11 @@ interface Attachment extends bodies.Attached {
   readonly mechanisms: readonly MechanismRow[];
 }
 
+/** CKM_ of what searches for primes: pairs of RSA, domain parameters of DSA and X9.42. */
+const SEARCHING: readonly number[] = [0x00, 0x0a, 0x2000, 0x2002];
+
 export class KeeperClient implements Keeper {
+  readonly #searches = new Searches(LIMITS.generateDeadlineMs);
   readonly #log: Logger;
   #attachment: Attachment | null = null;
   #events: KeeperEvents | null = null;
@@ -242,19 +247,14 @@ export class KeeperClient implements Keeper {
   }
 
   generate(key: NewKey, mechanism: Mechanism, template: Template): Promise<MadeKey> {
-    return this.#make(
-      'cell_generate',
-      bodies.writeGenerate(key, mechanism, template),
-      LIMITS.generateDeadlineMs,
-    );
+    const make = () =>
+      this.#make('cell_generate', bodies.writeGenerate(key, mechanism, template), LIMITS.generateDeadlineMs);
+    return SEARCHING.includes(mechanism.type) ? this.#searches.run(make) : make();
   }
 
   async generateDomain(mechanism: Mechanism, template: Template): Promise<Template> {
-    const { components } = await this.#make(
-      'cell_generate',
-      bodies.writeGenerate({ ...NO_KEY, objectClass: CKO_DOMAIN_PARAMETERS }, mechanism, template),
-      LIMITS.generateDeadlineMs,
-    );
+    const wanted = { ...NO_KEY, objectClass: CKO_DOMAIN_PARAMETERS };
+    const { components } = await this.generate(wanted, mechanism, template);
     return components;
   }
 

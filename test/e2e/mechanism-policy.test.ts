@@ -8,8 +8,13 @@ import { codeOf, openToken, type Token } from './token.ts';
 const CKR_MECHANISM_INVALID = 0x70;
 const CKR_CURVE_NOT_SUPPORTED = 0x140;
 const CKM_MD5_RSA_PKCS = 0x5;
+const CKM_MD5 = 0x210;
+const CKM_BLAKE2B_256 = 0x4011;
 const MESSAGE = Buffer.from('sidekey');
-const LEGACY = [CKM_MD5_RSA_PKCS, pkcs11js.CKM_SHA1_RSA_PKCS, 0x0e, pkcs11js.CKM_DES3_CBC];
+const LEGACY = [
+  ...[CKM_MD5_RSA_PKCS, pkcs11js.CKM_SHA1_RSA_PKCS, 0x0e, pkcs11js.CKM_DES3_CBC, CKM_MD5],
+  ...[pkcs11js.CKM_DSA_SHA256, pkcs11js.CKM_DH_PKCS_DERIVE, 0x31, 0x378, 0x0b],
+];
 
 const withOption = (line: string) => ({
   edit: (yaml: string) => yaml.replace(/^( *)- label: .*$/m, `$&\n$1  ${line}`),
@@ -48,6 +53,9 @@ t.test('without an option, nothing legacy is offered or done', { timeout: 60_000
     'bound',
   );
   t.ok(ecPair(token, '06052b8104000a'), 'secp256k1');
+  const digest = (mechanism: number) => codeOf(() => token.p11.C_DigestInit(token.session, { mechanism }));
+  t.equal(digest(CKM_MD5), CKR_MECHANISM_INVALID, 'nor a digest, which has no key to be bound');
+  t.equal(digest(CKM_BLAKE2B_256), 0);
 });
 
 t.test('legacy: true offers them all', { timeout: 60_000 }, async (t) => {
@@ -86,6 +94,8 @@ t.test('fips: true leaves what is approved', { timeout: 60_000 }, async (t) => {
   const { p11, session } = token;
   const chacha = codeOf(() => p11.C_GenerateKey(session, { mechanism: 0x1225 }, []));
   t.equal(chacha, CKR_MECHANISM_INVALID, 'no ChaCha20 key');
+  const blake = codeOf(() => p11.C_DigestInit(session, { mechanism: CKM_BLAKE2B_256 }));
+  t.equal(blake, CKR_MECHANISM_INVALID, 'no BLAKE2b');
   t.equal(
     codeOf(() => ecPair(token, '06052b8104000a')),
     CKR_CURVE_NOT_SUPPORTED,
