@@ -11,7 +11,12 @@ import t, { type Test } from 'tap';
 import { compile, PIN, ROOT, SO_PIN, temporaryDirectory } from '../e2e/instance.ts';
 
 function run(program: string, args: readonly string[], env: Record<string, string> = {}): void {
-  const options = { cwd: ROOT, env: { ...process.env, ...env }, encoding: 'utf8', timeout: 300_000 } as const;
+  const options = {
+    cwd: ROOT,
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 300_000,
+  } as const;
   const { status, stdout, stderr, error } = spawnSync(program, args, options);
   if (status !== 0)
     throw new Error(`${program} ${args.join(' ')}: ${error?.message ?? ''}${stdout}${stderr}`);
@@ -30,6 +35,8 @@ function overlay(t: Test): string {
 }
 
 function prepare(t: Test, root: string): void {
+  // The test runner puts options for Node into every child's environment: they are not for the compiler.
+  run('sh', ['-c', 'unset NODE_OPTIONS; exec npm run --silent build']);
   run('sh', ['scripts/install'], { DESTDIR: root });
   const probe = join(root, 'usr/lib/sidekey-probe');
   mkdirSync(probe);
