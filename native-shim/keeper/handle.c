@@ -150,7 +150,7 @@ static void answer(struct kp_request *r, int status, uint8_t *out)
 static size_t run(struct kp_request *r, uint8_t *out)
 {
     kp_handler *handler = find_handler(r->from, r->header.type);
-    const size_t room = r->slot ? RING_SLOT_BYTES - WIRE_HEADER_BYTES : WIRE_BODY_MAX;
+    const size_t room = r->slot ? (size_t)RING_BODY_MAX : WIRE_BODY_MAX;
     struct wire_writer reply;
     int status = KP_BROKEN;
 

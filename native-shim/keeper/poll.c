@@ -10,6 +10,7 @@
 
 enum {
     LINGER_NS = 50 * 1000, /* how long a worker looks after the last request */
+    SLEEPERS = 8,          /* answers in a row that had to wake somebody: nobody waits awake */
     TURN = 8,              /* requests of one ring before the next one's turn */
     ROUNDS = 64,           /* between looks at the clock */
     EAGER = 32,            /* of these without a pause: the next request is about to come */
@@ -94,7 +95,7 @@ static bool may_come_by_ring(uint16_t type)
 static unsigned serve(struct kp_poller *p, struct kp_conn *conn)
 {
     struct kp_ring *ring = atomic_load_explicit(&conn->ring, memory_order_relaxed);
-    uint8_t head[WIRE_HEADER_BYTES];
+    uint8_t head[WIRE_HEADER_BYTES] = {0};
     struct wire_header h;
     unsigned served = 0;
     int slot, length;
@@ -203,7 +204,7 @@ void kp_poll_bell(struct kp_poller *p, struct kp_conn *conn)
 static void make_way(struct kp_poller *p)
 {
     for (unsigned i = p->count; i-- > 0;)
-        if (atomic_load_explicit(&atomic_load(&p->rings[i].conn->ring)->woke, memory_order_relaxed))
+        if (atomic_load_explicit(&atomic_load(&p->rings[i].conn->ring)->woke, memory_order_relaxed) >= SLEEPERS)
             disown(p, i);
 }
 

@@ -76,43 +76,56 @@ void kp_ring_close(struct kp_ring *ring)
 void kp_ring_set_polled(struct kp_ring *ring, bool polled) { atomic_store(&ring->region->polled, polled); }
 void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch) { atomic_store(&ring->region->epoch, epoch); }
 
-static bool is_ready(const struct kp_ring *ring, unsigned slot)
+static uint64_t mark_of(const struct kp_ring *ring, unsigned slot)
 {
-    return atomic_load_explicit(&ring->region->slot[slot].state, memory_order_acquire) == RING_READY;
+    return atomic_load_explicit(&ring->region->request[slot].mark, memory_order_acquire);
+}
+
+static bool is_new(const struct kp_ring *ring, unsigned slot, uint64_t mark)
+{
+    return ring_turn(mark) != atomic_load_explicit(&ring->seen[slot], memory_order_relaxed);
 }
 
 bool kp_ring_has_work(struct kp_ring *ring)
 {
     atomic_thread_fence(memory_order_seq_cst);
     for (unsigned i = 0; i < RING_SLOTS; i++)
-        if (is_ready(ring, i))
+        if (is_new(ring, i, mark_of(ring, i)))
             return true;
     return false;
 }
 
-/* The client's length is read here and nowhere else. */
-static void copy_out(struct kp_ring *ring, unsigned slot, uint8_t *head, uint8_t *body, int *length)
+/* The length of the body, or -1. */
+static int copy_out(const struct kp_ring *ring, unsigned slot, size_t all, uint8_t *head, uint8_t *body)
 {
-    const uint8_t *payload = ring->region->payload[slot];
-    uint32_t all = atomic_load_explicit(&ring->region->slot[slot].length, memory_order_relaxed);
+    const size_t in_line = RING_LINE_BYTES - RING_HEADER_BYTES;
+    const uint8_t *line = ring->region->request[slot].head;
+    size_t length = all - RING_HEADER_BYTES;
 
-    *length = -1;
-    if (all < WIRE_HEADER_BYTES || all > RING_SLOT_BYTES)
-        return;
-    *length = (int)(all - WIRE_HEADER_BYTES);
-    memcpy(head, payload, WIRE_HEADER_BYTES);
-    memcpy(body, payload + WIRE_HEADER_BYTES, (size_t)*length);
+    if (all < RING_HEADER_BYTES || all > RING_FRAME_BYTES)
+        return -1;
+    memcpy(head, line, RING_HEADER_BYTES);
+    memcpy(body, line + RING_HEADER_BYTES, in_line);
+    if (length > in_line)
+        memcpy(body + in_line, ring->region->rest[slot], length - in_line);
+    return (int)length;
 }
 
-/* Of two workers that see the same request one takes it; who comes later finds it answered. Its state stays as the client
- * wrote it: to write there would fetch the line from the client's processor a second time. */
-static bool take(struct kp_ring *ring, unsigned slot)
+/* Of two workers that see the same request one takes it; who comes later finds that it was seen. The mark is the client's: what
+ * is read last counts. */
+static bool take(struct kp_ring *ring, unsigned slot, size_t *length)
 {
-    if (!is_ready(ring, slot) || atomic_load_explicit(&ring->held[slot], memory_order_relaxed) ||
+    uint64_t mark = mark_of(ring, slot);
+
+    if (!is_new(ring, slot, mark) || atomic_load_explicit(&ring->held[slot], memory_order_relaxed) ||
         atomic_exchange(&ring->held[slot], true))
         return false;
-    if (is_ready(ring, slot))
+    mark = mark_of(ring, slot);
+    *length = ring_length(mark);
+    if (is_new(ring, slot, mark)) {
+        atomic_store_explicit(&ring->seen[slot], ring_turn(mark), memory_order_relaxed);
         return true;
+    }
     atomic_store(&ring->held[slot], false);
     return false;
 }
@@ -120,15 +133,16 @@ static bool take(struct kp_ring *ring, unsigned slot)
 int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length)
 {
     unsigned first = atomic_load_explicit(&ring->next, memory_order_relaxed);
+    size_t all;
 
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         unsigned slot = (first + i) % RING_SLOTS;
 
-        if (!take(ring, slot))
+        if (!take(ring, slot, &all))
             continue;
         if (slot != first)
             atomic_store_explicit(&ring->next, slot, memory_order_relaxed);
-        copy_out(ring, slot, head, body, length);
+        *length = copy_out(ring, slot, all, head, body);
         return (int)slot;
     }
     return -1;
@@ -136,31 +150,43 @@ int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length
 
 void kp_ring_running(struct kp_ring *ring, unsigned slot)
 {
-    atomic_store(&ring->region->slot[slot].state, RING_RUNNING);
+    atomic_store(&ring->region->running[slot], atomic_load_explicit(&ring->seen[slot], memory_order_relaxed));
 }
 
 /* Not FUTEX_PRIVATE: the sleeper is in another process. */
-static void wake(_Atomic uint32_t *word) { syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
+static void wake(_Atomic uint64_t *mark) { syscall(SYS_futex, mark, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
 
-/* The slot is held until its answer is there, so that nobody takes the request twice. The client's next request may already be
- * ready by then, and a worker have passed it over as held: one that goes to sleep asks kp_ring_has_work, which knows of no
- * holding. */
+static void write_reply(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t body)
+{
+    const size_t in_line = RING_LINE_BYTES - RING_HEADER_BYTES;
+    struct ring_line *line = &ring->region->reply[slot];
+    const uint8_t *at = frame + WIRE_HEADER_BYTES;
+    uint32_t turn = atomic_load_explicit(&ring->seen[slot], memory_order_relaxed);
+
+    if (body > in_line)
+        memcpy(ring->region->rest[slot], at + in_line, body - in_line);
+    memcpy(line->head, frame, RING_HEADER_BYTES);
+    memcpy(line->head + RING_HEADER_BYTES, at, body < in_line ? body : in_line);
+    atomic_store(&line->mark, ring_mark(turn, RING_HEADER_BYTES + body));
+}
+
+/* The slot is held until its answer is there, so that a request which follows it is not taken before. A worker may have passed
+ * that one over as held: one that goes to sleep asks kp_ring_has_work, which knows of no holding. */
 void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length)
 {
-    struct ring_slot *s = &ring->region->slot[slot];
     bool sleeps;
 
-    if (length > RING_SLOT_BYTES)
+    if (length < WIRE_HEADER_BYTES || length > WIRE_HEADER_BYTES + RING_BODY_MAX)
         abort();
-    memcpy(ring->region->payload[slot], frame, length);
-    atomic_store_explicit(&s->length, (uint32_t)length, memory_order_relaxed);
-    atomic_store(&s->state, RING_DONE);
-    sleeps = atomic_load(&s->waiting);
+    write_reply(ring, slot, frame, length - WIRE_HEADER_BYTES);
+    sleeps = atomic_load(&ring->region->waiting[slot]);
     atomic_store_explicit(&ring->held[slot], false, memory_order_release);
     if (sleeps)
-        wake(&s->state);
-    if (atomic_load_explicit(&ring->woke, memory_order_relaxed) != sleeps)
-        atomic_store_explicit(&ring->woke, sleeps, memory_order_relaxed);
+        wake(&ring->region->reply[slot].mark);
+    if (sleeps)
+        atomic_fetch_add_explicit(&ring->woke, 1, memory_order_relaxed);
+    else if (atomic_load_explicit(&ring->woke, memory_order_relaxed))
+        atomic_store_explicit(&ring->woke, 0, memory_order_relaxed);
 }
 
 void kp_ring_ring(struct kp_ring *ring)

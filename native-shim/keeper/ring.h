@@ -15,10 +15,11 @@
 struct kp_ring {
     struct ring_region *region;
     int bell;                     /* an eventfd; the client writes it, epoll sees it */
-    atomic_bool held[RING_SLOTS]; /* a request of that slot is being handled, or is parked */
+    _Atomic uint32_t seen[RING_SLOTS]; /* the turn that was taken last */
+    atomic_bool held[RING_SLOTS]; /* its request is being handled, or is parked */
     atomic_bool dead;             /* its connection has ended: nobody looks any more */
     atomic_bool owned;            /* some worker polls it: see poll.h */
-    atomic_bool woke;             /* the last answer had to wake a sleeper */
+    _Atomic unsigned woke;        /* so many answers in a row had to wake a sleeper */
     _Atomic unsigned next;        /* slot to look at first: the one that was served last */
 };
 
@@ -36,18 +37,18 @@ void kp_ring_close(struct kp_ring *ring);
 void kp_ring_set_polled(struct kp_ring *ring, bool polled);
 void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch);
 
-/* Whether a slot waits to be taken, or is held and not marked as running. */
+/* Whether a slot has a request that nobody has taken. */
 bool kp_ring_has_work(struct kp_ring *ring);
 
-/* Takes the next slot that is ready and copies its frame out, once: the header to `head`, the body to `body` (RING_SLOT_BYTES
- * of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote a length that is
+/* Takes the next slot that is ready and copies its frame out, once: the header (RING_HEADER_BYTES) to `head`, the body to
+ * `body` (RING_FRAME_BYTES of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote a length that is
  * none. The slot is the caller's until it is answered. */
 int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length);
 
 /* Marks a request that was taken and will take long: nobody needs to be woken for it. */
 void kp_ring_running(struct kp_ring *ring, unsigned slot);
 
-/* Puts a reply (at most RING_SLOT_BYTES) into a slot that was taken and wakes who sleeps on it. Any thread, any lock. */
+/* Puts a reply (a frame as for the socket, at most RING_BODY_MAX of body) into a slot that was taken and wakes who sleeps on it. Any thread, any lock. */
 void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length);
 
 /* Wakes one worker, as the client does. */

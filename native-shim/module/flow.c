@@ -3,6 +3,7 @@
 #include "call.h"
 #include "stream.h"
 
+#include <endian.h>
 #include <string.h>
 
 enum {
@@ -26,7 +27,7 @@ struct flow {
 struct piece {
     struct sk_turn turn;
     uint8_t flags;
-    size_t in, body;
+    size_t in;
 };
 
 static enum sk_pace_class pace_of(enum wire_operation kind, const struct sk_operation *op)
@@ -52,7 +53,7 @@ static enum sk_pace_class pace_of(enum wire_operation kind, const struct sk_oper
 static size_t most_of(const struct flow *f)
 {
     size_t taken = HEAD_BYTES + ANSWER_LONGER + f->op->mechanism.length + (f->signature ? f->signature->length : 0);
-    size_t most = taken < SK_RING_BODY_MAX ? SK_RING_BODY_MAX - taken : 0;
+    size_t most = taken < RING_BODY_MAX ? RING_BODY_MAX - taken : 0;
 
     if (sk_answers_whole(f->op, f->in.length))
         return 0;
@@ -62,25 +63,40 @@ static size_t most_of(const struct flow *f)
     return most < PIECE_MIN ? 0 : most;
 }
 
-static void write_head(const struct flow *f, struct wire_writer *w, uint8_t flags)
+static void write_place(const struct flow *f, struct wire_writer *w)
 {
     const struct sk_session *s = f->e->session;
 
-    wire_write_u8(w, flags);
-    wire_write_u8(w, (uint8_t)f->kind);
-    wire_write_u64(w, f->op->number);
-    if (!(flags & WIRE_BEGIN))
-        return;
     wire_write_u64(w, s->slot);
     wire_write_u64(w, s->handle);
     wire_write_u8(w, s->read_write);
     wire_write_u64(w, f->op->key);
-    sk_mechanism_write(w, &f->op->mechanism);
+    wire_write_u64(w, f->op->mechanism.row->type);
+    wire_write_u32(w, (uint32_t)f->op->mechanism.length);
+}
+
+static void put(struct sk_turn *t, const void *bytes, size_t length)
+{
+    uint32_t before = htole32((uint32_t)length);
+
+    sk_ring_put(t, &before, sizeof(before));
+    sk_ring_put(t, bytes, length);
+}
+
+static void put_signature(const struct flow *f, struct piece *p)
+{
+    const uint32_t absent = htole32(WIRE_ABSENT);
+
+    if (f->signature && p->flags & WIRE_FINAL)
+        put(&p->turn, f->signature->data, f->signature->length);
+    else
+        sk_ring_put(&p->turn, &absent, sizeof(absent));
 }
 
 /* The next piece, straight into the slot. */
 static void write_piece(struct flow *f, struct piece *p)
 {
+    uint8_t head[HEAD_BYTES];
     struct wire_writer w;
 
     p->in = f->in.length < f->most ? f->in.length : f->most;
@@ -89,34 +105,36 @@ static void write_piece(struct flow *f, struct piece *p)
         f->op->number = sk_session_number(f->e->session, f->kind);
         p->flags |= WIRE_BEGIN;
     }
-    wire_writer_init(&w, p->turn.body, SK_RING_BODY_MAX);
-    write_head(f, &w, p->flags);
-    wire_write_bytes(&w, f->in.data, p->in);
-    if (f->signature && p->flags & WIRE_FINAL)
-        wire_write_bytes(&w, f->signature->data, f->signature->length);
-    else
-        wire_write_absent(&w);
-    p->body = wire_written(&w);
+    wire_writer_init(&w, head, sizeof(head));
+    wire_write_u8(&w, p->flags);
+    wire_write_u8(&w, (uint8_t)f->kind);
+    wire_write_u64(&w, f->op->number);
+    if (p->flags & WIRE_BEGIN)
+        write_place(f, &w);
+    p->turn.at = 0;
+    sk_ring_put(&p->turn, head, wire_written(&w));
+    if (p->flags & WIRE_BEGIN)
+        sk_ring_put(&p->turn, f->op->mechanism.params, f->op->mechanism.length);
+    put(&p->turn, f->in.data, p->in);
+    put_signature(f, p);
     f->in.data = f->in.data ? f->in.data + p->in : NULL;
     f->in.length -= p->in;
 }
 
-/* Out of the region into its place, each byte read once. False: it is no reply to that. */
+/* Out of the region into its place. False: it is no reply to that. */
 static bool take_output(struct flow *f, struct piece *p)
 {
-    uint8_t head[4];
-    struct wire_reader r;
+    uint32_t head;
     size_t length;
 
     if (p->turn.length < sizeof(head))
         return false;
-    memcpy(head, p->turn.body, sizeof(head));
-    wire_reader_init(&r, head, sizeof(head));
-    length = wire_read_u32(&r);
+    sk_ring_take(&p->turn, &head, sizeof(head));
+    length = le32toh(head);
     if (length != p->turn.length - sizeof(head) || length > f->to->room - f->to->used)
         return false;
     if (length)
-        memcpy(f->to->at + f->to->used, p->turn.body + sizeof(head), length);
+        sk_ring_take(&p->turn, f->to->at + f->to->used, length);
     f->to->used += length;
     f->op->in += p->in;
     f->op->out += length;
@@ -132,14 +150,14 @@ static enum wire_status await(struct flow *f, struct piece *p)
     enum sk_io r = sk_ring_wait(&p->turn, &link->pace, pace_of(f->kind, f->op));
 
     if (r == SK_IO_OK)
-        return (enum wire_status)p->turn.header.status;
+        return (enum wire_status)p->turn.status;
     if (r == SK_IO_TIMEOUT)
         return STATUS_deadline;
     sk_link_lost(link, p->turn.ring->generation);
     return p->flags & WIRE_BEGIN ? STATUS_keeper_absent : STATUS_operation_lost;
 }
 
-static void post(struct piece *p) { sk_ring_post(&p->turn, WIRE_operate, p->body); }
+static void post(struct piece *p) { sk_ring_post(&p->turn, WIRE_operate); }
 
 /* `now` is on its way; `next` is where the following piece is prepared, NULL when no second slot is free. */
 static enum wire_status run(struct flow *f, struct piece *now, struct piece *next)

@@ -2,26 +2,25 @@
 #include "link.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum { ANSWER_LONGER = 64 /* than its request: a tag, a block */ };
 
 static bool fits_ring(const struct sk_exchange *x)
 {
     return !x->by_socket && (x->type == WIRE_operate || x->type == WIRE_bind_check || x->type == WIRE_random) &&
-           x->length <= RING_SLOT_BYTES - ANSWER_LONGER;
+           x->length <= RING_BODY_MAX - ANSWER_LONGER;
 }
 
 static enum wire_status take_reply(struct sk_turn *t, struct sk_exchange *x)
 {
-    x->header = t->header;
+    x->header = (struct wire_header){.length = (uint32_t)t->length, .status = t->status, .epoch = t->epoch};
     if (!t->length)
-        return (enum wire_status)t->header.status;
+        return (enum wire_status)t->status;
     x->body = malloc(t->length);
     if (!x->body)
         return STATUS_memory;
-    memcpy(x->body, t->body, t->length);
-    return (enum wire_status)t->header.status;
+    sk_ring_take(t, x->body, t->length);
+    return (enum wire_status)t->status;
 }
 
 static enum wire_status exchange_by_ring(struct sk_link *l, struct sk_exchange *x, struct sk_turn *t, bool *answered)
@@ -34,8 +33,8 @@ static enum wire_status exchange_by_ring(struct sk_link *l, struct sk_exchange *
     if (x->resend == SK_SEND_BOUND && bound != x->generation)
         return STATUS_operation_lost;
     t->deadline = x->deadline;
-    memcpy(t->body, x->frame + WIRE_HEADER_BYTES, x->length - WIRE_HEADER_BYTES);
-    sk_ring_post(t, x->type, x->length - WIRE_HEADER_BYTES);
+    sk_ring_put(t, x->frame + WIRE_HEADER_BYTES, x->length - WIRE_HEADER_BYTES);
+    sk_ring_post(t, x->type);
     r = sk_ring_wait(t, &l->pace, SK_PACE_OTHER);
     if (r == SK_IO_OK)
         return take_reply(t, x);

@@ -3,6 +3,7 @@
 #include "clock.h"
 #include "link.h"
 
+#include <endian.h>
 #include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 enum {
@@ -21,7 +23,10 @@ enum {
     NAP_SHORT_US = 200, /* before the answer is due: in a virtual machine a timer wakes up to 150 us late */
     NAP_SPIN_US = 400,  /* after a nap: an answer that is due is worth more patience */
     DUE_MAX_US = 1000000,
-    PROBE_EVERY = 64
+    PROBE_EVERY = 64,
+    EAGER = 1000,
+    NAP_FIRST_NS = 50000,
+    NAPS = 4
 };
 
 /* holding a ring: nothing of it is touched between the count and the look */
@@ -57,14 +62,14 @@ static struct sk_ring *hold(struct sk_link *l)
 }
 
 /* Shared: the keeper is another process. */
-static void sleep_on(_Atomic uint32_t *word, uint32_t value, int64_t us)
+static void sleep_on(_Atomic uint64_t *mark, uint32_t value, int64_t us)
 {
     struct timespec t = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
 
-    syscall(SYS_futex, word, FUTEX_WAIT, value, &t, NULL, 0);
+    syscall(SYS_futex, mark, FUTEX_WAIT, value, &t, NULL, 0);
 }
 
-static void wake(_Atomic uint32_t *word, int how_many) { syscall(SYS_futex, word, FUTEX_WAKE, how_many, NULL, NULL, 0); }
+static void wake(_Atomic uint64_t *mark, int how_many) { syscall(SYS_futex, mark, FUTEX_WAKE, how_many, NULL, NULL, 0); }
 
 void sk_ring_kill(struct sk_ring *r)
 {
@@ -77,8 +82,8 @@ void sk_ring_kill(struct sk_ring *r)
     atomic_store(&r->dead, true);
     region = atomic_load(&r->region);
     for (unsigned i = 0; region && i < RING_SLOTS; i++)
-        if (atomic_load(&region->slot[i].waiting))
-            wake(&region->slot[i].state, INT_MAX);
+        if (atomic_load(&region->waiting[i]))
+            wake(&region->reply[i].mark, INT_MAX);
     drop(r);
 }
 
@@ -102,20 +107,23 @@ bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
 
 /* slots */
 
-static bool claim(struct sk_ring *r, struct ring_region *region, unsigned slot)
+static bool is_answered(const struct sk_ring *r, const struct ring_region *region, unsigned slot)
 {
-    struct ring_slot *s = &region->slot[slot];
-    uint32_t seen = atomic_load_explicit(&s->state, memory_order_relaxed);
-
-    if (seen == RING_FREE)
-        return atomic_compare_exchange_strong(&s->state, &seen, RING_TAKEN);
-    if (seen != RING_DONE || !atomic_load(&r->given_up[slot]) || !atomic_exchange(&r->given_up[slot], false))
-        return false;
-    atomic_store(&s->state, RING_TAKEN); /* nobody but who took it back */
-    return true;
+    return ring_turn(atomic_load_explicit(&region->reply[slot].mark, memory_order_acquire)) == r->slots[slot].turn;
 }
 
-static int claim_any(struct sk_ring *r, struct ring_region *region, uint64_t home)
+static bool claim(struct sk_ring *r, const struct ring_region *region, unsigned slot)
+{
+    _Atomic uint32_t *holder = &r->slots[slot].holder;
+    uint32_t seen = atomic_load_explicit(holder, memory_order_acquire);
+
+    if (seen == SK_HOLDER_THREAD || (seen == SK_HOLDER_KEEPER && !is_answered(r, region, slot)))
+        return false;
+    return atomic_compare_exchange_strong_explicit(holder, &seen, SK_HOLDER_THREAD, memory_order_acquire,
+                                                   memory_order_relaxed);
+}
+
+static int claim_any(struct sk_ring *r, const struct ring_region *region, uint64_t home)
 {
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         unsigned slot = (unsigned)((home + i) % RING_SLOTS);
@@ -128,7 +136,7 @@ static int claim_any(struct sk_ring *r, struct ring_region *region, uint64_t hom
 
 /* More threads than slots: they look again after a while rather than take the slower socket. Nobody wakes them: a slot that is
  * given back is mostly taken again by the same thread before another could run. */
-static int claim_later(struct sk_ring *r, struct ring_region *region, uint64_t home)
+static int claim_later(struct sk_ring *r, const struct ring_region *region, uint64_t home)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     int64_t until = sk_now_ms() + SLOT_WAIT_MS;
@@ -144,21 +152,24 @@ static int claim_later(struct sk_ring *r, struct ring_region *region, uint64_t h
 static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *t)
 {
     struct sk_ring *r = hold(l);
+    struct ring_region *region;
     int slot;
 
     if (!r)
         return false;
-    t->ring = r;
-    t->region = atomic_load_explicit(&r->region, memory_order_relaxed);
-    slot = claim_any(r, t->region, home);
+    region = atomic_load_explicit(&r->region, memory_order_relaxed);
+    slot = claim_any(r, region, home);
     if (slot < 0 && waits)
-        slot = claim_later(r, t->region, home);
+        slot = claim_later(r, region, home);
     if (slot < 0) {
         drop(r);
         return false;
     }
+    t->ring = r;
     t->slot = (unsigned)slot;
-    t->body = t->region->payload[slot] + WIRE_HEADER_BYTES;
+    t->region = region;
+    t->at = 0;
+    t->posted = false;
     t->deadline = 0;
     return true;
 }
@@ -166,18 +177,13 @@ static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *
 bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t) { return enter(l, home, true, t); }
 bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t) { return enter(l, home, false, t); }
 
-/* A slot that the keeper may still write into is not free: it is taken back when it is done. */
+/* A slot that the keeper may still write into is not free: it is taken back when it is answered. */
 void sk_ring_leave(struct sk_turn *t)
 {
-    struct sk_ring *r = t->ring;
-    struct ring_slot *s = &t->region->slot[t->slot];
-    uint32_t state = atomic_load_explicit(&s->state, memory_order_relaxed);
+    enum sk_holder next = t->posted ? SK_HOLDER_KEEPER : SK_HOLDER_NONE;
 
-    if (state == RING_READY || state == RING_RUNNING)
-        atomic_store(&r->given_up[t->slot], true);
-    else
-        atomic_store_explicit(&s->state, RING_FREE, memory_order_release);
-    drop(r);
+    atomic_store_explicit(&t->ring->slots[t->slot].holder, next, memory_order_release);
+    drop(t->ring);
 }
 
 /* asking */
@@ -191,24 +197,41 @@ static void ring_bell(struct sk_ring *r)
         return; /* full: it has rung */
 }
 
-void sk_ring_post(struct sk_turn *t, uint16_t type, size_t length)
-{
-    struct ring_slot *s = &t->region->slot[t->slot];
-    struct wire_header h = {.length = (uint32_t)length, .type = type};
+enum { IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
 
-    t->id = h.id = ++t->ring->ids[t->slot];
-    t->header.type = type;
-    wire_write_header(t->body - WIRE_HEADER_BYTES, &h);
-    atomic_store_explicit(&s->length, (uint32_t)(WIRE_HEADER_BYTES + length), memory_order_relaxed);
-    atomic_store_explicit(&s->waiting, 0, memory_order_relaxed);
-    atomic_store(&s->state, RING_READY);
+void sk_ring_put(struct sk_turn *t, const void *bytes, size_t length)
+{
+    size_t first = t->at < IN_LINE ? IN_LINE - t->at : 0;
+
+    first = first < length ? first : length;
+    if (first)
+        memcpy(t->head + RING_HEADER_BYTES + t->at, bytes, first);
+    if (length > first)
+        memcpy(t->region->rest[t->slot] + (t->at + first - IN_LINE), (const uint8_t *)bytes + first, length - first);
+    t->at += length;
+}
+
+/* The line is written at once and its mark last, with a full fence before the look at `polled`: the keeper does these the other
+ * way round. */
+void sk_ring_post(struct sk_turn *t, uint16_t type)
+{
+    struct ring_line *line = &t->region->request[t->slot];
+    const uint32_t head[2] = {htole32((uint32_t)t->at), htole32(type)};
+
+    t->number = ++t->ring->slots[t->slot].turn;
+    t->type = type;
+    t->posted = true;
+    t->epoch = atomic_load_explicit(&t->region->epoch, memory_order_relaxed);
+    memcpy(t->head, head, sizeof(head));
+    memcpy(line->head, t->head, sizeof(line->head));
+    atomic_store(&line->mark, ring_mark(t->number, RING_HEADER_BYTES + t->at));
     if (!atomic_load(&t->region->polled))
         ring_bell(t->ring);
 }
 
 static bool is_done(const struct sk_turn *t)
 {
-    return atomic_load_explicit(&t->region->slot[t->slot].state, memory_order_acquire) == RING_DONE;
+    return ring_turn(atomic_load_explicit(&t->region->reply[t->slot].mark, memory_order_acquire)) == t->number;
 }
 
 static inline void relax(void)
@@ -228,42 +251,59 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
-static bool spin(const struct sk_turn *t, unsigned budget_us)
+/* Most short replies are here before a pause or a look at the clock would be worth it. */
+static bool look(const struct sk_turn *t)
 {
-    int64_t begun = 0, now = 0;
-
-    for (unsigned i = 0; i < 40; i++) { /* most replies are here before the clock is worth a look */
+    for (unsigned i = 0; i < EAGER; i++)
         if (is_done(t))
             return true;
-        relax();
-    }
-    if (!budget_us)
-        return is_done(t);
-    begun = now_us();
+    return false;
+}
+
+static bool spin(const struct sk_turn *t, unsigned budget_us)
+{
+    int64_t begun = now_us();
+
     do {
         for (unsigned i = 0; i < 16; i++) {
             if (is_done(t))
                 return true;
             relax();
         }
-        now = now_us();
-    } while (now - begun < budget_us);
+    } while (now_us() - begun < budget_us);
     return is_done(t);
+}
+
+/* Leaves the processor to who answers and to threads that get answers. By the clock: to wake so many would cost the keeper more
+ * than to answer them, and to yield would only hand the processor around among those who wait. */
+static bool give_way(const struct sk_turn *t)
+{
+    struct timespec pause = {.tv_nsec = NAP_FIRST_NS};
+
+    for (unsigned i = 0; i < NAPS; i++, pause.tv_nsec *= 2) {
+        nanosleep(&pause, NULL);
+        if (is_done(t))
+            return true;
+    }
+    return false;
+}
+
+/* On the reply's turn, unless it is there. */
+static void sleep_for(const struct sk_turn *t, int64_t us)
+{
+    _Atomic uint64_t *mark = &t->region->reply[t->slot].mark;
+    uint32_t before;
+
+    atomic_store(&t->region->waiting[t->slot], 1);
+    before = ring_turn(atomic_load(mark));
+    if (before != t->number)
+        sleep_on(mark, before, us);
+    atomic_store(&t->region->waiting[t->slot], 0);
 }
 
 /* Sleeps until shortly before an answer that takes long is due, and leaves the rest to a spin: to be woken would cost a tenth
  * of a signature. */
-static void nap(const struct sk_turn *t, unsigned us)
-{
-    struct ring_slot *s = &t->region->slot[t->slot];
-    uint32_t state;
-
-    atomic_store(&s->waiting, 1);
-    state = atomic_load(&s->state);
-    if (state != RING_DONE)
-        sleep_on(&s->state, state, us);
-    atomic_store(&s->waiting, 0);
-}
+static void nap(const struct sk_turn *t, unsigned us) { sleep_for(t, us); }
 
 /* What worked is tried for longer, what did not for less: beside busy threads a spin keeps the reply away. */
 static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
@@ -272,20 +312,35 @@ static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_
     unsigned due = atomic_load_explicit(&pace->due_us[which], memory_order_relaxed);
     bool found;
 
-    if (atomic_load_explicit(&pace->alone, memory_order_relaxed))
-        return is_done(t);
     if (learnt < 2 && atomic_fetch_add_explicit(&pace->skipped, 1, memory_order_relaxed) % PROBE_EVERY == 0)
         budget = which < SK_PACE_CURVE ? SPIN_FIRST_US : SPIN_MAX_US; /* the keeper was asleep too */
     if (budget >= 2 && due > NAP_SHORT_US) {
         nap(t, due - NAP_SHORT_US);
         found = spin(t, NAP_SPIN_US);
     } else {
-        found = spin(t, budget);
+        found = budget ? spin(t, budget) : is_done(t);
     }
     next = found ? budget + 2 : learnt / 2;
     next = next < SPIN_MAX_US ? next : SPIN_MAX_US;
     if (next != learnt)
         atomic_store_explicit(&pace->budget_us[which], next, memory_order_relaxed);
+    return found;
+}
+
+static bool wait_awake(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
+{
+    bool found;
+
+    if (atomic_load_explicit(&pace->alone, memory_order_relaxed))
+        return is_done(t);
+    if (which > SK_PACE_SHORT)
+        return spin_by(t, pace, which);
+    if (look(t))
+        return true;
+    if (atomic_exchange_explicit(&pace->spinning, true, memory_order_relaxed))
+        return give_way(t);
+    found = spin_by(t, pace, which);
+    atomic_store_explicit(&pace->spinning, false, memory_order_relaxed);
     return found;
 }
 
@@ -300,20 +355,15 @@ static bool hung_up(const struct sk_ring *r)
 
 static enum sk_io sleep_until_done(struct sk_turn *t)
 {
-    struct ring_slot *s = &t->region->slot[t->slot];
     int64_t piece = PIECE_FIRST_MS, now = sk_now_ms();
 
     if (!t->deadline)
         t->deadline = now + WIRE_DEADLINE_MS;
-    if (atomic_load(&s->state) == RING_READY)
-        ring_bell(t->ring); /* who polls has lost its processor, it seems: another worker may have one */
     for (; now < t->deadline; now = sk_now_ms(), piece = sk_earlier(2 * piece, PIECE_MS)) {
-        uint32_t state;
-
-        atomic_store(&s->waiting, 1);
-        state = atomic_load(&s->state);
-        if (state != RING_DONE)
-            sleep_on(&s->state, state, 1000 * sk_earlier(piece, t->deadline - now));
+        /* Who polls may have lost its processor: another worker may have one. */
+        if (atomic_load(&t->region->running[t->slot]) != t->number)
+            ring_bell(t->ring);
+        sleep_for(t, 1000 * sk_earlier(piece, t->deadline - now));
         if (is_done(t))
             return SK_IO_OK;
         if (hung_up(t->ring))
@@ -322,19 +372,35 @@ static enum sk_io sleep_until_done(struct sk_turn *t)
     return SK_IO_TIMEOUT;
 }
 
-/* The header into private memory, where it is checked. */
+/* The line into private memory, where it is checked. */
 static enum sk_io read_reply(struct sk_turn *t)
 {
-    uint32_t all = atomic_load_explicit(&t->region->slot[t->slot].length, memory_order_relaxed);
-    uint16_t type = t->header.type | WIRE_REPLY;
-    uint8_t head[WIRE_HEADER_BYTES];
+    const struct ring_line *line = &t->region->reply[t->slot];
+    size_t all = ring_length(atomic_load_explicit(&line->mark, memory_order_relaxed));
+    uint32_t head[2];
 
-    memcpy(head, t->body - WIRE_HEADER_BYTES, sizeof(head));
-    if (wire_read_header(head, &t->header) != 0 || t->header.type != type || t->header.id != t->id ||
-        t->header.length > SK_RING_BODY_MAX || all != WIRE_HEADER_BYTES + t->header.length)
+    t->posted = false;
+    t->at = 0;
+    memcpy(t->head, line->head, sizeof(t->head));
+    memcpy(head, t->head, sizeof(head));
+    t->length = le32toh(head[0]);
+    t->status = (uint16_t)(le32toh(head[1]) >> 16);
+    if ((uint16_t)le32toh(head[1]) != (t->type | WIRE_REPLY) || t->length > RING_BODY_MAX ||
+        all != RING_HEADER_BYTES + t->length)
         return SK_IO_BROKEN;
-    t->length = t->header.length;
     return SK_IO_OK;
+}
+
+void sk_ring_take(struct sk_turn *t, void *to, size_t length)
+{
+    size_t first = t->at < IN_LINE ? IN_LINE - t->at : 0;
+
+    first = first < length ? first : length;
+    if (first)
+        memcpy(to, t->head + RING_HEADER_BYTES + t->at, first);
+    if (length > first)
+        memcpy((uint8_t *)to + first, t->region->rest[t->slot] + (t->at + first - IN_LINE), length - first);
+    t->at += length;
 }
 
 /* What an answer takes, for the next nap. An answer that lay there when its nap ended took less than was thought. */
@@ -350,7 +416,7 @@ static enum sk_io wait_long(struct sk_turn *t, struct sk_pace *pace, enum sk_pac
 {
     const bool first = atomic_fetch_add(&pace->waiting_long, 1) == 0;
     int64_t begun = now_us();
-    enum sk_io r = first && spin_by(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
+    enum sk_io r = first && wait_awake(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
 
     if (first && r == SK_IO_OK)
         learn(pace, which, now_us() - begun);
@@ -365,7 +431,7 @@ enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_cl
     if (which >= SK_PACE_LONG)
         r = wait_long(t, pace, which);
     else
-        r = spin_by(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
+        r = wait_awake(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
     return r == SK_IO_OK ? read_reply(t) : r;
 }
 
@@ -378,5 +444,6 @@ void sk_pace_init(struct sk_pace *pace)
         atomic_init(&pace->due_us[i], 0);
     }
     atomic_init(&pace->waiting_long, 0);
+    atomic_init(&pace->spinning, false);
     atomic_init(&pace->alone, sched_getaffinity(0, sizeof(usable), &usable) == 0 && CPU_COUNT(&usable) == 1);
 }

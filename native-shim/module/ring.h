@@ -26,14 +26,20 @@ struct sk_ring {
     struct sk_descriptor bell, socket; /* the socket is the connection's: to see that it hung up */
     bool bell_is_ours;                 /* when it died, the host had not closed our descriptors */
     uint64_t generation;
-    atomic_bool given_up[RING_SLOTS];  /* at its deadline: to be taken back once it is done */
-    uint64_t ids[RING_SLOTS];          /* of the last request: whose slot it is counts on */
+    struct sk_ring_slot {
+        _Alignas(64) _Atomic uint32_t holder; /* enum sk_holder */
+        uint32_t turn;                        /* of the last request: whose slot it is counts on */
+    } slots[RING_SLOTS];
 };
+
+/* Nobody, a thread, or the keeper: a request that was given up at its deadline, to be taken back once it is answered. */
+enum sk_holder { SK_HOLDER_NONE, SK_HOLDER_THREAD, SK_HOLDER_KEEPER };
 
 /* How long it is worth while to spin, and when a long answer is due, by what is asked for: learnt. */
 struct sk_pace {
     atomic_uint budget_us[SK_PACES], due_us[SK_PACES];
     atomic_uint skipped;
+    atomic_bool spinning;     /* one thread, for a short answer: the others nap */
     atomic_uint waiting_long; /* threads: only the first spins, the others' answers need the processors */
     atomic_bool alone; /* one processor: never */
 };
@@ -43,15 +49,16 @@ struct sk_turn {
     struct sk_ring *ring;
     struct ring_region *region;
     unsigned slot;
-    uint64_t id;
-    uint8_t *body;       /* where the request's body is written; then the reply's: hostile, read once */
+    uint32_t number;     /* its turn of the slot, once posted */
+    bool posted;         /* and not answered */
+    uint16_t type;
+    size_t at;           /* what was put into, or taken of, the body */
     size_t length;       /* of the reply's body */
-    struct wire_header header; /* the reply's, in private memory and checked */
+    uint16_t status;     /* the reply's */
+    uint64_t epoch;      /* of the bindings, before it was asked */
+    uint8_t head[RING_LINE_BYTES]; /* the frame's beginning, in private memory */
     int64_t deadline;    /* 0: none was needed yet */
 };
-
-/* How much a body may be. */
-enum { SK_RING_BODY_MAX = RING_SLOT_BYTES - WIRE_HEADER_BYTES };
 
 /* Asks a keeper that was just greeted for its ring. NULL in `out`: none is to be had (an answer like any other). SK_IO_BROKEN:
  * the connection is lost. SIDEKEY_RING=0 in the environment asks for none: for tests. */
@@ -70,12 +77,18 @@ bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t);
 /* The same without waiting for a slot. */
 bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t);
 
-/* Sends what was written into the body. */
-void sk_ring_post(struct sk_turn *t, uint16_t type, size_t length);
+/* Appends to the body of the next request, RING_BODY_MAX in all. */
+void sk_ring_put(struct sk_turn *t, const void *bytes, size_t length);
 
-/* Waits for the reply. SK_IO_OK: header, body and length are there. SK_IO_TIMEOUT: the deadline passed, the slot is given up.
+/* Sends what was put. */
+void sk_ring_post(struct sk_turn *t, uint16_t type);
+
+/* Waits for the reply. SK_IO_OK: status and length are there, and the body to take. SK_IO_TIMEOUT: the deadline passed, the slot is given up.
  * SK_IO_BROKEN: the keeper is gone, or what it wrote is no reply; the caller tells the link. */
 enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which);
+
+/* Takes the next `length` bytes of the reply's body, each read once; there must be so many. */
+void sk_ring_take(struct sk_turn *t, void *to, size_t length);
 
 /* Gives the slot back, whatever became of it. */
 void sk_ring_leave(struct sk_turn *t);

@@ -99,8 +99,7 @@ static struct sk_ring *make(struct sk_connection *c, struct sk_link *l, const in
 
     if (r && sk_descriptor_take(&r->bell, fds[1])) {
         r->socket = c->socket;
-        for (unsigned i = 0; i < RING_SLOTS; i++)
-            atomic_store(&r->given_up[i], false);
+        memset(r->slots, 0, sizeof(r->slots));
         atomic_store(&r->region, region);
         return r;
     }

@@ -2,39 +2,52 @@
  * The ring: one region of shared memory per connected process, made and sealed by the keeper, in which frames travel
  * without a system call. ARCHITECTURE.md, "The ring", has the protocol. Both sides treat what they read here as hostile:
  * read once into private memory, then check, then use.
+ *
+ * What a request costs is the journeys of cache lines between two processors. So the lines that a side looks at all the time
+ * have one writer, who writes them once; they carry the beginning of the frame, which is all of many; the rest of request and
+ * reply share one place; and who holds a slot each side notes in memory of its own.
  */
 #ifndef SIDEKEY_WIRE_RING_H
 #define SIDEKEY_WIRE_RING_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "limits.h"
 
 enum {
-    RING_VERSION = 1,
+    RING_VERSION = 2,
     RING_SLOTS = 16,
-    RING_SLOT_BYTES = 16384 + 512, /* one frame, request or reply: header, parameters and RING_DATA_MAX of data */
-    RING_DATA_MAX = 16384          /* application data in one frame that travels by the ring */
+    RING_HEADER_BYTES = 8,     /* of a frame here: the first ones of the header, length, type and status */
+    RING_LINE_BYTES = 56,      /* of a frame that stand in its line */
+    RING_DATA_MAX = 16384,     /* application data in one frame that travels by the ring */
+    RING_REST_BYTES = 16384 + 512,
+    RING_FRAME_BYTES = RING_LINE_BYTES + RING_REST_BYTES, /* one frame: header, parameters and RING_DATA_MAX of data */
+    RING_BODY_MAX = RING_FRAME_BYTES - RING_HEADER_BYTES
 };
 
-/* The state of a slot, and the word that a client sleeps on. free -> taken and ready -> (client's) are made by the client,
- * (ready ->) running -> done by the keeper, which passes over running where that is soon, done -> free by the client. */
-enum ring_state { RING_FREE = 0, RING_TAKEN = 1, RING_READY = 2, RING_RUNNING = 3, RING_DONE = 4 };
-
-struct ring_slot {
-    _Alignas(64) _Atomic uint32_t state;
-    _Atomic uint32_t waiting;      /* client: about to sleep on `state`; keeper: then wake it */
-    _Atomic uint32_t length;       /* of the frame in the payload: the request's, then the reply's */
+/* `mark`: a turn, which grows by one with each request of a slot, and above it the length of the frame; written last. The turn
+ * alone is the word that a client sleeps on. */
+struct ring_line {
+    _Alignas(64) _Atomic uint64_t mark;
+    uint8_t head[RING_LINE_BYTES];
 };
+
+static inline uint64_t ring_mark(uint32_t turn, size_t length) { return turn | (uint64_t)length << 32; }
+static inline uint32_t ring_turn(uint64_t mark) { return (uint32_t)mark; }
+static inline size_t ring_length(uint64_t mark) { return (size_t)(mark >> 32); }
 
 struct ring_region {
     _Atomic uint32_t version;
     _Atomic uint32_t slots;
-    _Alignas(64) _Atomic uint32_t polled; /* keeper: a worker looks at the slots; else ring the bell after RING_READY */
+    _Alignas(64) _Atomic uint32_t polled; /* keeper: a worker looks at the slots; else ring the bell after a request */
     _Alignas(64) _Atomic uint64_t epoch;  /* keeper: as in the header of replies */
-    struct ring_slot slot[RING_SLOTS];
-    _Alignas(4096) uint8_t payload[RING_SLOTS][RING_SLOT_BYTES];
+    _Alignas(64) _Atomic uint32_t waiting[RING_SLOTS]; /* client: about to sleep on the reply's turn; the keeper wakes it */
+    _Alignas(64) _Atomic uint32_t running[RING_SLOTS]; /* keeper: the turn of a request that takes long: no need to ring */
+    struct ring_line request[RING_SLOTS]; /* client */
+    struct ring_line reply[RING_SLOTS];   /* keeper: the turn of the request that it answers */
+    _Alignas(4096) uint8_t rest[RING_SLOTS][RING_REST_BYTES]; /* of the request, then of the reply */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * A client that writes what it likes into its region: each step of the input is a slot, a state, a length, and bytes of its
- * payload; after each the keeper looks as a worker does.
+ * A client that writes what it likes into its region: each step of the input is a slot, a turn, a length, and bytes of its
+ * frame or of what stands apart from it; after each the keeper looks as a worker does.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -43,17 +43,19 @@ static struct kp_conn *connect_ring(struct kp_ring **ring)
     return conn;
 }
 
-/* slot | state | length (u32) | offset / 4 | count, then count bytes */
+/* slot | turn | length (u32) | offset / 4 | count, then count bytes at that offset of the frame */
 static size_t step(struct ring_region *region, const uint8_t *at, size_t left)
 {
     unsigned slot = at[0] % RING_SLOTS;
+    struct ring_line *line = &region->request[slot];
     size_t offset = (size_t)at[6] * 4, count = at[7] < left - STEP ? at[7] : left - STEP;
     uint32_t length;
 
     memcpy(&length, at + 2, sizeof(length));
-    memcpy(region->payload[slot] + offset, at + STEP, count);
-    atomic_store(&region->slot[slot].length, length);
-    atomic_store(&region->slot[slot].state, at[1]);
+    for (size_t i = 0; i < count; i++)
+        *(offset + i < RING_LINE_BYTES ? &line->head[offset + i] : &region->rest[slot][offset + i - RING_LINE_BYTES]) =
+            at[STEP + i];
+    atomic_store(&line->mark, ring_mark(at[1], length));
     return STEP + count;
 }
 

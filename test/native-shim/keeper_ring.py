@@ -23,8 +23,10 @@ sys.path.insert(0, here)
 from keeper_client import *  # noqa: E402,F403
 
 load_tables(os.path.join(here, '../../native-shim/wire'))
-SLOTS, SLOT_BYTES, SIZE = 16, 16384 + 512, 4096 + 16 * (16384 + 512)
-FREE, TAKEN, READY, RUNNING, DONE = range(5)
+# wire/ring.h: where the region's parts lie, and how a frame is divided between its line and the rest
+SLOTS, LINE, HEAD, REST = 16, 56, 8, 16384 + 512
+POLLED, EPOCH, WAITING, RUNNING, REQUESTS, REPLIES, RESTS = 64, 128, 192, 256, 320, 320 + 16 * 64, 4096
+SIZE = RESTS + SLOTS * REST
 SECRET, AES, VALUE_LEN, GCM, SHA256, ENCRYPT, DIGEST = 4, 0x1F, 0x161, 0x1087, 0x250, 1, 5
 F_GET_SEALS, SEALS = 1034, 7
 count = failed = 0
@@ -52,35 +54,41 @@ class Client(Connection):
         self.memfd, self.bell = fds
         self.reply = data
         self.map = mmap.mmap(self.memfd, SIZE)
+        self.marks = memoryview(self.map).cast('Q')
         self.words = memoryview(self.map).cast('I')
+        self.turns = [0] * SLOTS
 
-    def state(self, slot, value=None):
-        if value is not None:
-            self.words[48 + 16 * slot] = value
-        return self.words[48 + 16 * slot]
+    def mark(self, line, slot, turn=None, length=0):
+        """The turn and the length of a line; or writes them."""
+        if turn is not None:
+            self.marks[(line + 64 * slot) // 8] = turn & 0xffffffff | length << 32
+        mark = self.marks[(line + 64 * slot) // 8]
+        return mark & 0xffffffff, mark >> 32
 
     def post(self, slot, frame, length=None):
-        at = 4096 + slot * SLOT_BYTES
-        self.map[at:at + len(frame)] = frame
-        self.words[48 + 16 * slot + 2] = len(frame) if length is None else length
-        self.state(slot, READY)
+        at, rest = REQUESTS + 64 * slot + 8, RESTS + slot * REST
+        self.map[at:at + len(frame[:LINE])] = frame[:LINE]
+        self.map[rest:rest + len(frame[LINE:])] = frame[LINE:]
+        self.turns[slot] += 1
+        self.mark(REQUESTS, slot, self.turns[slot], len(frame) if length is None else length)
         os.write(self.bell, u64(1))
 
     def request(self, slot, name, body):
-        self.next += 1
-        self.post(slot, struct.pack('<IHHQQQ', len(body), MESSAGES[name], 0, self.next, 0, 0) + body)
+        self.post(slot, struct.pack('<IHH', len(body), MESSAGES[name], 0) + body)
+
+    def running(self, slot):
+        return struct.unpack_from('<I', self.map, RUNNING + 4 * slot)[0] == self.turns[slot]
 
     def wait(self, slot, seconds=15):
         until = time.time() + seconds
-        while self.state(slot) != DONE:
+        while self.mark(REPLIES, slot)[0] != self.turns[slot]:
             if time.time() > until:
                 raise TimeoutError
-        at = 4096 + slot * SLOT_BYTES
-        length, type, status, id, client, epoch = struct.unpack('<IHHQQQ', self.map[at:at + 32])
-        assert self.words[48 + 16 * slot + 2] == 32 + length
-        body = self.map[at + 32:at + 32 + length]
-        self.state(slot, FREE)
-        return {'status': STATUSES[status], 'body': body, 'id': id}
+        at, rest, all = REPLIES + 64 * slot + 8, RESTS + slot * REST, self.mark(REPLIES, slot)[1]
+        frame = self.map[at:at + min(all, LINE)] + self.map[rest:rest + max(0, all - LINE)]
+        length, type, status = struct.unpack('<IHH', frame[:HEAD])
+        assert all == HEAD + length
+        return {'status': STATUSES[status], 'body': frame[HEAD:]}
 
     def ask(self, name, body, slot=0):
         self.request(slot, name, body)
@@ -107,8 +115,8 @@ def gcm(data):
 
 def regions(k):
     c = Client(k.pkcs11)
-    ok(struct.unpack('<IHHQQQI', c.reply)[0] == 4 and c.reply[32:] == u32(1), 'a ring is given, with its version')
-    ok(os.fstat(c.memfd).st_size == SIZE and c.words[0] == 1 and c.words[1] == SLOTS, 'of the size that both know')
+    ok(struct.unpack('<IHHQQQI', c.reply)[0] == 4 and c.reply[32:] == u32(2), 'a ring is given, with its version')
+    ok(os.fstat(c.memfd).st_size == SIZE and c.words[0] == 2 and c.words[1] == SLOTS, 'of the size that both know')
     ok(fcntl.fcntl(c.memfd, F_GET_SEALS) == SEALS, 'which is sealed')
     try:
         os.ftruncate(c.memfd, 0)
@@ -125,16 +133,18 @@ def regions(k):
         c.request(slot, 'operate', digest(bytes([slot])))
     ok(all(output(c.wait(slot)) == hashlib.sha256(bytes([slot])).digest() for slot in range(SLOTS)), 'all slots at once')
     ok(c.ask('random', u32(16385))['status'] == 'arguments_bad', 'no more than a slot holds')
+    for size in 40, 41, 44, 45, 46, 100:
+        ok(len(output(c.ask('random', u32(size)))) == size, 'a reply of %d bytes, in its line and after it' % size)
     ok(c.call('random', u32(60000))['status'] == 'ok', 'the socket goes on beside it')
     return c
 
 
 def broken(k):
-    head = lambda length, type: struct.pack('<IHHQQQ', length, type, 0, 1, 0, 0)
+    head = lambda length, type: struct.pack('<IHH', length, type, 0)
     rows = [(head(0, MESSAGES['find']), None, 'what is not for a ring'), (head(0, 0x7777), None, 'an unknown message'),
-            (head(0, MESSAGES['random'] | 0x8000), None, 'a reply'), (head(4, MESSAGES['random']) + u32(4), 31, 'a frame shorter than its header'),
-            (head(4, MESSAGES['random']) + u32(4), SLOT_BYTES + 1, 'a frame longer than its slot'),
-            (head(4, MESSAGES['random']) + u32(4), 35, 'a length that is not the body\'s'), (head(0xffffffff, MESSAGES['random']), None, 'an absurd length')]
+            (head(0, MESSAGES['random'] | 0x8000), None, 'a reply'), (head(4, MESSAGES['random']) + u32(4), 7, 'a frame shorter than its header'),
+            (head(4, MESSAGES['random']) + u32(4), LINE + REST + 1, 'a frame longer than its slot'),
+            (head(4, MESSAGES['random']) + u32(4), 11, 'a length that is not the body\'s'), (head(0xffffffff, MESSAGES['random']), None, 'an absurd length')]
     for frame, length, name in rows:
         c = Client(k.pkcs11)
         c.post(3, frame, length)
@@ -148,7 +158,7 @@ def misses(k, agent):
     asked = agent.receive()
     while asked['type'] != MESSAGES['resolve']:
         asked = agent.receive()
-    ok(c.state(5) == RUNNING, 'a request that waits for the agent keeps its slot')
+    ok(c.running(5), 'a request that waits for the agent is marked')
     ok(output(c.ask('operate', digest(b'x'))) == hashlib.sha256(b'x').digest(), 'and no worker')
     agent.sock.sendall(struct.pack('<IHHQQQ', 0, MESSAGES['resolve'] | 0x8000, 80, asked['id'], asked['client'], 0))
     ok(c.wait(5)['status'] == 'object_handle_invalid', 'the answer comes into the slot')
@@ -179,20 +189,20 @@ def scribble(path, seed, seconds):
         for _ in range(rng.randrange(50, 2000)):
             slot, what = rng.randrange(SLOTS), rng.randrange(8)
             if what < 3:
-                frame = struct.pack('<IHHQQQ', 0, MESSAGES['operate'], 0, 1, 0, 0)
                 body = digest(bytes(rng.randrange(16000)))
-                frame = struct.pack('<I', len(body)) + frame[4:] + body
+                frame = struct.pack('<IHH', len(body), MESSAGES['operate'], 0) + body
                 c.post(slot, frame, None if rng.randrange(50) else rng.randrange(1 << 32))
             elif what == 3:
-                c.state(slot, rng.randrange(6) if rng.randrange(20) else rng.randrange(1 << 32))
+                line = rng.choice((REQUESTS, REPLIES))
+                c.mark(line, slot, rng.randrange(6) if rng.randrange(20) else rng.randrange(1 << 32), rng.randrange(1 << 15))
             elif what == 4:
-                at = 4096 + slot * SLOT_BYTES + rng.randrange(200)
+                at = REQUESTS + 64 * slot + rng.randrange(56)
                 c.map[at:at + 8] = rng.randbytes(8)
             elif what == 5:
-                at = 4 * rng.randrange(304)
+                at = 4 * rng.randrange(RESTS // 4)
                 c.map[at:at + 4] = rng.randbytes(4)
             elif what == 6:
-                at = 4096 + slot * SLOT_BYTES + 100
+                at = RESTS + slot * REST + 50
                 c.map[at:at + 16000] = rng.randbytes(16000)
             else:
                 os.write(c.bell, u64(1))
@@ -205,6 +215,7 @@ def scribble(path, seed, seconds):
                 break
         c.sock.close()
         c.words.release()
+        c.marks.release()
         c.map.close()
         os.close(c.memfd)
         os.close(c.bell)
