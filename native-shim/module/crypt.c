@@ -164,6 +164,23 @@ static CK_RV blame(struct sk_entry *e, CK_OBJECT_HANDLE key, CK_RV rv)
     return CKR_KEY_HANDLE_INVALID;
 }
 
+/* What the keeper would say of it (bind_check). */
+static void bind_here(struct sk_operation *op)
+{
+    const size_t bytes = op->mechanism.row->type == CKM_SHA224 ? SHA224_BYTES : SHA256_BYTES;
+
+    op->binding = (struct sk_binding){.rule = WIRE_OUTPUT_FIXED, .size = (uint32_t)bytes};
+    sk_sha256_begin(&op->hash, bytes);
+    op->here = true;
+}
+
+static bool is_made_here(enum wire_operation kind, const struct sk_operation *op)
+{
+    const uint64_t type = op->mechanism.row->type;
+
+    return kind == WIRE_DIGEST && (type == CKM_SHA256 || type == CKM_SHA224) && sk_sha256_is_fast();
+}
+
 /* Of an operation whose phase is this thread's and whose mechanism is packed, or could not be: `rv`. */
 static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE key, CK_RV rv)
 {
@@ -172,13 +189,16 @@ static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE
 
     if (rv == CKR_OK && kind != WIRE_DIGEST && !key)
         rv = CKR_KEY_HANDLE_INVALID;
-    if (rv == CKR_OK)
+    if (rv == CKR_OK && is_made_here(kind, op)) {
+        bind_here(op);
+    } else if (rv == CKR_OK) {
         rv = sk_bind(e, kind, key, &op->mechanism, bound);
-    else if (kind != WIRE_DIGEST)
+        op->binding = bound->binding;
+    } else if (kind != WIRE_DIGEST) {
         rv = blame(e, key, rv);
+    }
     if (rv == CKR_OK) {
         op->key = key;
-        op->binding = bound->binding;
         op->login_waiting = op->binding.login_needed;
     } else {
         sk_operation_clear(op);

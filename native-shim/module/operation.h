@@ -6,6 +6,7 @@
 #define SIDEKEY_MODULE_OPERATION_H
 
 #include "binding.h"
+#include "sha256.h"
 
 /* Which function a finished result waits for: it came out longer than the caller's buffer. */
 enum sk_step { SK_STEP_NONE, SK_STEP_SINGLE, SK_STEP_UPDATE, SK_STEP_FINAL };
@@ -21,6 +22,8 @@ struct sk_operation {
     uint64_t number;     /* at the keeper; 0: it knows nothing of this operation */
     uint64_t generation; /* of the connection that began it */
     uint64_t in, out;    /* bytes so far */
+    bool here;           /* a digest that is made in this process: the keeper never hears of it */
+    struct sk_sha256 hash;
     uint8_t *signature;  /* owned: C_VerifySignatureInit's, to be verified at the end */
     size_t signature_length;
     uint8_t *result;     /* owned, wiped */

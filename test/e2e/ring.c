@@ -1,5 +1,5 @@
 /*
- * What a host may do to the shared memory: fork, close every descriptor, finalize. Digests, which need no key and no login.
+ * What a host may do to the shared memory: fork, close every descriptor, finalize. Digests of the keeper's, which need no key and no login.
  *
  *   ring MODULE        prints a line for each thing that is wrong, and "done"
  */
@@ -45,11 +45,11 @@ static int descriptors(void)
     return count;
 }
 
-/* The digest of "abc" begins ba 78; a long one goes in pieces. */
+/* The digest of "abc" begins dd af; a long one goes in pieces. */
 static int digests(void)
 {
-    static unsigned char data[100000], out[32];
-    CK_MECHANISM m = {CKM_SHA256, NULL, 0};
+    static unsigned char data[100000], out[64];
+    CK_MECHANISM m = {CKM_SHA512, NULL, 0};
     CK_ULONG length = sizeof(out);
     CK_SESSION_HANDLE s;
     int good = 1;
@@ -57,8 +57,8 @@ static int digests(void)
     if (p11->C_OpenSession(slot, CKF_SERIAL_SESSION, NULL, NULL, &s))
         return 0;
     for (int i = 0; i < 100 && good; i++)
-        good = !p11->C_DigestInit(s, &m) && !p11->C_Digest(s, (CK_BYTE_PTR) "abc", 3, out, &length) && out[0] == 0xba && out[1] == 0x78;
-    good = good && !p11->C_DigestInit(s, &m) && !p11->C_Digest(s, data, sizeof(data), out, &length) && length == 32;
+        good = !p11->C_DigestInit(s, &m) && !p11->C_Digest(s, (CK_BYTE_PTR) "abc", 3, out, &length) && out[0] == 0xdd && out[1] == 0xaf;
+    good = good && !p11->C_DigestInit(s, &m) && !p11->C_Digest(s, data, sizeof(data), out, &length) && length == 64;
     p11->C_CloseSession(s);
     return good;
 }

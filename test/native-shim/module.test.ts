@@ -21,7 +21,7 @@ function runProgram(t: Test, name: string, args: readonly string[] = []): void {
   t.equal(status, 0, `and says that all is well ${stderr}`);
 }
 
-for (const name of ['module_operation', 'module_session', 'module_process', 'module_link'])
+for (const name of ['module_operation', 'module_session', 'module_process', 'module_link', 'module_sha256'])
   t.test(name, async (t) => runProgram(t, name));
 
 t.test('every seed of the reply parsers is refused or read within its bounds', async (t) => {
