@@ -46,7 +46,7 @@ class Client(Connection):
         super().__init__(path)
         reply = self.call('hello', u32(2) + bs(b'ring'))
         self.number = Reader(reply['body'][4:]).u64()
-        self.send('ring', u32(1))
+        self.send('ring', u32(2))
         data, control, _, _ = self.sock.recvmsg(36, socket.CMSG_SPACE(8))
         fds = array.array('i')
         for level, type, content in control:
@@ -124,7 +124,7 @@ def regions(k):
     except OSError:
         shrunk = False
     ok(not shrunk, 'so that neither can shrink it')
-    ok(c.call('ring', u32(1))['status'] == 'ring_absent', 'there is one for each connection')
+    ok(c.call('ring', u32(2))['status'] == 'ring_absent', 'there is one for each connection')
     ok(len(output(c.ask('random', u32(100)))) == 100, 'random bytes come by it')
     for size in 0, 1, 1000, 16384:
         data = os.urandom(size)
