@@ -286,7 +286,9 @@ function prepareControlFolder({ sockets, keeper }: Config): void {
 function createLink({ config, log }: AgentOptions, client: KeeperClient): KeeperLink {
   const { pkcs11, pkcs11Mode, control } = config.sockets;
   const program = { path: config.keeper.path, pkcs11, pkcs11Mode, control };
-  const start = config.keeper.start ? (ended: () => void) => startKeeper(program, log, ended) : null;
+  const start = config.keeper.start
+    ? (ended: (why: string) => void) => startKeeper(program, log, ended)
+    : null;
   return new KeeperLink({ client, control, start, log });
 }
 

@@ -19,7 +19,7 @@ export interface KeeperLinkOptions {
   readonly client: KeeperClient;
   readonly control: string;
   /** Starts a keeper and calls back when it ended; null: somebody else starts it. */
-  readonly start: ((ended: () => void) => void) | null;
+  readonly start: ((ended: (why: string) => void) => void) | null;
   readonly log: Logger;
   readonly random?: () => number;
 }
@@ -102,6 +102,7 @@ export class KeeperLink {
       this.#startedAtMs = null;
       this.#restartMs = 0;
       this.#lastFault = null;
+      this.#startFault = null;
       this.#attached.resolve();
     } catch (error) {
       this.#failed(error);
@@ -131,15 +132,14 @@ export class KeeperLink {
     }
   }
 
-  #startOnce(start: (ended: () => void) => void): void {
+  #startOnce(start: (ended: (why: string) => void) => void): void {
     const now = performance.now();
     if (now < this.#startNotBeforeMs) return;
     if (this.#startedAtMs !== null && now - this.#startedAtMs < START_GRACE_MS) return;
     this.#startedAtMs = now;
     this.#pauseMs = PAUSE_FIRST_MS;
     try {
-      start(() => this.#ended(now));
-      this.#startFault = null;
+      start((why) => this.#ended(now, why));
     } catch (error) {
       this.#startFault = error instanceof Error ? error.message : String(error);
       this.#options.log.error({ error }, 'no keeper can be started');
@@ -147,8 +147,9 @@ export class KeeperLink {
   }
 
   /** The one that was started is gone. If it never served, another follows after a pause that grows. */
-  #ended(startedAtMs: number): void {
+  #ended(startedAtMs: number, why: string): void {
     if (this.#startedAtMs !== startedAtMs) return;
+    this.#startFault = `the keeper ended at its start (${why}): its line in the agent's log says why`;
     this.#startedAtMs = null;
     this.#startNotBeforeMs = performance.now() + this.#restartMs * this.#jitter();
     this.#restartMs = Math.min(Math.max(this.#restartMs * 2, RESTART_FIRST_MS), RESTART_MAX_MS);

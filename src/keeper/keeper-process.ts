@@ -43,7 +43,7 @@ function keeperArguments(program: KeeperProgram): string[] {
 }
 
 /** `ended` is called when it could not be started, or ended while this agent lives. */
-export function startKeeper(program: KeeperProgram, log: Logger, ended: () => void): void {
+export function startKeeper(program: KeeperProgram, log: Logger, ended: (why: string) => void): void {
   const path = findKeeper(program.path);
   const child = spawn(path, keeperArguments(program), {
     detached: true,
@@ -54,11 +54,11 @@ export function startKeeper(program: KeeperProgram, log: Logger, ended: () => vo
   log.info({ keeper: child.pid, path }, 'started a keeper');
   child.once('error', (error) => {
     log.error({ error }, 'the keeper could not be started');
-    ended();
+    ended(error.message);
   });
   child.once('exit', (code, signal) => {
     log.warn({ keeper: child.pid, code, signal }, 'the keeper ended');
-    ended();
+    ended(code === null ? `signal ${signal}` : `exit code ${code}`);
   });
   child.unref();
 }
