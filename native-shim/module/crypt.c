@@ -1,9 +1,9 @@
 #include "crypt.h"
 
+#include "digest.h"
 #include "object.h"
+#include "phase.h"
 #include "stream.h"
-
-#include "../wire/digest_state.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,44 +13,6 @@ static const uint32_t can[WIRE_OPERATIONS] = {
     [WIRE_VERIFY] = CAN_VERIFY,   [WIRE_DIGEST] = CAN_DIGEST,   [WIRE_SIGN_RECOVER] = CAN_SIGN_RECOVER,
     [WIRE_VERIFY_RECOVER] = CAN_VERIFY_RECOVER,
 };
-
-/* taking an operation for one thread */
-
-static bool enter_phase(struct sk_session *s, enum wire_operation kind, enum sk_phase from, enum sk_phase *seen)
-{
-    *seen = from;
-    return atomic_compare_exchange_strong_explicit(&s->phase[kind], seen, SK_BUSY, memory_order_acquire,
-                                                   memory_order_relaxed);
-}
-
-static void leave_phase(struct sk_session *s, enum wire_operation kind, enum sk_phase to)
-{
-    atomic_store_explicit(&s->phase[kind], to, memory_order_release);
-}
-
-static CK_RV take(struct sk_session *s, enum wire_operation kind, struct sk_operation **out)
-{
-    enum sk_phase seen;
-    bool taken = enter_phase(s, kind, SK_READY, &seen);
-
-    *out = taken ? &s->operations[kind] : NULL;
-    if (taken)
-        return CKR_OK;
-    return seen == SK_IDLE ? CKR_OPERATION_NOT_INITIALIZED : CKR_OPERATION_ACTIVE;
-}
-
-/* Gives the operation back. It lives on after success that left it `going`, and after CKR_BUFFER_TOO_SMALL. */
-static CK_RV give_back(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, CK_RV rv, bool going)
-{
-    const bool ended = rv == CKR_BUFFER_TOO_SMALL ? false : rv != CKR_OK || !going;
-
-    if (ended) {
-        sk_stream_cancel(e, kind, op);
-        sk_operation_clear(op);
-    }
-    leave_phase(e->session, kind, ended ? SK_IDLE : SK_READY);
-    return rv;
-}
 
 /* lengths */
 
@@ -126,27 +88,6 @@ static CK_RV deliver(struct sk_operation *op, uint8_t *out, CK_ULONG *out_len, b
     return CKR_OK;
 }
 
-/* What may not follow a single-part call that only asked for a length. C_SignFinal may: `pkcs11-tool --test-ec` does it. */
-static bool ends_question(const struct sk_operation *op, enum sk_step step)
-{
-    return step == SK_STEP_UPDATE || (step == SK_STEP_FINAL && op->mechanism.row->flags & CAN_DIGEST);
-}
-
-/* What a call may not be, whatever its data: in the wrong order, or before its login. */
-static CK_RV check_step(const struct sk_operation *op, enum sk_step step)
-{
-    if (op->login_waiting)
-        return CKR_USER_NOT_LOGGED_IN;
-    if (op->result_of != SK_STEP_NONE && op->result_of != step)
-        return CKR_OPERATION_ACTIVE;
-    if (step == SK_STEP_SINGLE)
-        return op->parts ? CKR_OPERATION_ACTIVE : CKR_OK;
-    return op->asked && ends_question(op, step) ? CKR_OPERATION_ACTIVE : CKR_OK;
-}
-
-/* Bytes of the caller's; a NULL pointer stands for none. */
-static bool readable(const void *data, CK_ULONG length) { return data || !length; }
-
 /* the functions */
 
 bool sk_crypt_is_active(struct sk_session *s, enum wire_operation kind)
@@ -164,23 +105,6 @@ static CK_RV blame(struct sk_entry *e, CK_OBJECT_HANDLE key, CK_RV rv)
     return CKR_KEY_HANDLE_INVALID;
 }
 
-/* What the keeper would say of it (bind_check). */
-static void bind_here(struct sk_operation *op)
-{
-    const size_t bytes = op->mechanism.row->type == CKM_SHA224 ? SHA224_BYTES : SHA256_BYTES;
-
-    op->binding = (struct sk_binding){.rule = WIRE_OUTPUT_FIXED, .size = (uint32_t)bytes};
-    sk_sha256_begin(&op->hash, bytes);
-    op->here = true;
-}
-
-static bool is_made_here(enum wire_operation kind, const struct sk_operation *op)
-{
-    const uint64_t type = op->mechanism.row->type;
-
-    return kind == WIRE_DIGEST && (type == CKM_SHA256 || type == CKM_SHA224) && sk_sha256_is_fast();
-}
-
 /* Of an operation whose phase is this thread's and whose mechanism is packed, or could not be: `rv`. */
 static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE key, CK_RV rv)
 {
@@ -189,8 +113,8 @@ static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE
 
     if (rv == CKR_OK && kind != WIRE_DIGEST && !key)
         rv = CKR_KEY_HANDLE_INVALID;
-    if (rv == CKR_OK && is_made_here(kind, op)) {
-        bind_here(op);
+    if (rv == CKR_OK && sk_digest_is_made_here(kind, op)) {
+        sk_digest_begin_here(op);
     } else if (rv == CKR_OK) {
         rv = sk_bind(e, kind, key, &op->mechanism, bound);
         op->binding = bound->binding;
@@ -203,7 +127,7 @@ static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE
     } else {
         sk_operation_clear(op);
     }
-    leave_phase(e->session, kind, rv == CKR_OK ? SK_READY : SK_IDLE);
+    sk_phase_leave(e->session, kind, rv == CKR_OK ? SK_READY : SK_IDLE);
     return rv;
 }
 
@@ -213,7 +137,7 @@ CK_RV sk_crypt_init(struct sk_entry *e, enum wire_operation kind, const CK_MECHA
 
     if (!m)
         return sk_crypt_is_active(e->session, kind) ? sk_crypt_cancel(e, kind) : CKR_ARGUMENTS_BAD;
-    if (!enter_phase(e->session, kind, SK_IDLE, &seen))
+    if (!sk_phase_enter(e->session, kind, SK_IDLE, &seen))
         return CKR_OPERATION_ACTIVE;
     return bind(e, kind, key, sk_mechanism_pack(m, can[kind], &e->session->operations[kind].mechanism));
 }
@@ -224,7 +148,7 @@ CK_RV sk_crypt_init_packed(struct sk_entry *e, enum wire_operation kind, const s
     struct sk_operation *op = &e->session->operations[kind];
     enum sk_phase seen;
 
-    if (!enter_phase(e->session, kind, SK_IDLE, &seen))
+    if (!sk_phase_enter(e->session, kind, SK_IDLE, &seen))
         return CKR_OPERATION_ACTIVE;
     return bind(e, kind, key, sk_mechanism_copy(m, &op->mechanism) ? CKR_OK : CKR_HOST_MEMORY);
 }
@@ -250,7 +174,7 @@ static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_oper
     const uint64_t bound = bound_at_end(kind, op, in.length);
     struct sk_sink to;
     bool delivered;
-    CK_RV rv = check_step(op, SK_STEP_SINGLE);
+    CK_RV rv = sk_step_check(op, SK_STEP_SINGLE);
 
     if (rv != CKR_OK)
         return rv;
@@ -280,16 +204,16 @@ CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYT
 {
     struct sk_operation *op;
     bool going = false;
-    CK_RV rv = take(e->session, kind, &op);
+    CK_RV rv = sk_operation_take(e->session, kind, &op);
 
     e->in = in_len;
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = readable(in, in_len) && out_len ? CKR_OK : CKR_ARGUMENTS_BAD;
+    rv = sk_is_readable(in, in_len) && out_len ? CKR_OK : CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
         rv = single(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len, &going);
-    return give_back(e, kind, op, rv, going);
+    return sk_operation_give_back(e, kind, op, rv, going);
 }
 
 static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
@@ -298,7 +222,7 @@ static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_oper
     const uint64_t bound = bound_of_update(kind, op, in.length);
     struct sk_sink to;
     bool delivered;
-    CK_RV rv = check_step(op, SK_STEP_UPDATE);
+    CK_RV rv = sk_step_check(op, SK_STEP_UPDATE);
 
     if (rv != CKR_OK)
         return rv;
@@ -324,16 +248,16 @@ CK_RV sk_crypt_update(struct sk_entry *e, enum wire_operation kind, const CK_BYT
     const bool gives = kind == WIRE_ENCRYPT || kind == WIRE_DECRYPT;
     struct sk_operation *op;
     CK_ULONG none = 0;
-    CK_RV rv = take(e->session, kind, &op);
+    CK_RV rv = sk_operation_take(e->session, kind, &op);
 
     e->in = in_len;
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = readable(in, in_len) && (out_len || !gives) ? CKR_OK : CKR_ARGUMENTS_BAD;
+    rv = sk_is_readable(in, in_len) && (out_len || !gives) ? CKR_OK : CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
         rv = update(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len ? out_len : &none);
-    return give_back(e, kind, op, rv, true);
+    return sk_operation_give_back(e, kind, op, rv, true);
 }
 
 static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint8_t *out,
@@ -343,7 +267,7 @@ static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_opera
     const uint64_t bound = bound_at_end(kind, op, 0);
     struct sk_sink to;
     bool delivered;
-    CK_RV rv = check_step(op, SK_STEP_FINAL);
+    CK_RV rv = sk_step_check(op, SK_STEP_FINAL);
 
     if (rv != CKR_OK)
         return rv;
@@ -371,174 +295,25 @@ CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out,
 {
     struct sk_operation *op;
     bool going = false;
-    CK_RV rv = take(e->session, kind, &op);
+    CK_RV rv = sk_operation_take(e->session, kind, &op);
 
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
     rv = out_len ? final(e, kind, op, out, out_len, &going) : CKR_ARGUMENTS_BAD;
-    return give_back(e, kind, op, rv, going);
-}
-
-static CK_RV verify(struct sk_entry *e, struct sk_operation *op, struct wire_bytes in, struct wire_bytes signature)
-{
-    struct sk_sink none = {0};
-    CK_RV rv = sk_stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
-
-    if (rv != CKR_DEVICE_REMOVED || op->parts)
-        return rv;
-    op->number = op->in = op->out = 0;
-    return sk_stream(e, WIRE_VERIFY, op, in, true, &signature, &none);
-}
-
-/* Of an operation that this thread has taken. */
-static CK_RV verify_taken(struct sk_entry *e, struct sk_operation *op, struct wire_bytes in, struct wire_bytes signature,
-                          bool last_only)
-{
-    CK_RV rv = check_step(op, last_only ? SK_STEP_FINAL : SK_STEP_SINGLE);
-
-    if (rv == CKR_OK && !(readable(in.data, in.length) && readable(signature.data, signature.length)))
-        rv = CKR_ARGUMENTS_BAD;
-    if (rv == CKR_OK && signature.length > WIRE_SIGNATURE_MAX)
-        rv = CKR_SIGNATURE_LEN_RANGE;
-    if (!signature.data)
-        signature.data = (const CK_BYTE *)"";
-    return rv == CKR_OK ? verify(e, op, in, signature) : rv;
-}
-
-/* The verification of this session, if it has its signature already (`given`) or has not. */
-static CK_RV take_verification(struct sk_entry *e, bool given, struct sk_operation **out)
-{
-    CK_RV rv = take(e->session, WIRE_VERIFY, out);
-
-    if (rv != CKR_OK || ((*out)->signature != NULL) == given)
-        return rv;
-    leave_phase(e->session, WIRE_VERIFY, SK_READY);
-    return CKR_OPERATION_NOT_INITIALIZED;
-}
-
-CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *signature,
-                      CK_ULONG signature_len, bool last_only)
-{
-    struct sk_operation *op;
-    CK_RV rv = take_verification(e, false, &op);
-
-    e->in = in_len;
-    if (rv != CKR_OK)
-        return rv;
-    rv = verify_taken(e, op, (struct wire_bytes){in, in_len}, (struct wire_bytes){signature, signature_len}, last_only);
-    return give_back(e, WIRE_VERIFY, op, rv, false);
-}
-
-CK_RV sk_crypt_verify_init(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE key, const CK_BYTE *signature,
-                           CK_ULONG signature_len)
-{
-    struct sk_operation *op;
-    CK_RV rv;
-
-    if (m && !readable(signature, signature_len))
-        return CKR_ARGUMENTS_BAD;
-    if (m && signature_len > WIRE_SIGNATURE_MAX)
-        return CKR_SIGNATURE_LEN_RANGE;
-    rv = sk_crypt_init(e, WIRE_VERIFY, m, key);
-    if (rv != CKR_OK || !m)
-        return rv;
-    rv = take(e->session, WIRE_VERIFY, &op);
-    if (rv != CKR_OK)
-        return rv;
-    op->signature = malloc(signature_len + 1);
-    op->signature_length = signature_len;
-    if (op->signature && signature_len)
-        memcpy(op->signature, signature, signature_len);
-    return give_back(e, WIRE_VERIFY, op, op->signature ? CKR_OK : CKR_HOST_MEMORY, true);
-}
-
-CK_RV sk_crypt_verify_given(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool last_only)
-{
-    struct sk_operation *op;
-    CK_RV rv = take_verification(e, true, &op);
-
-    e->in = in_len;
-    if (rv != CKR_OK)
-        return rv;
-    rv = verify_taken(e, op, (struct wire_bytes){in, in_len}, (struct wire_bytes){op->signature, op->signature_length},
-                      last_only);
-    return give_back(e, WIRE_VERIFY, op, rv, false);
-}
-
-bool sk_crypt_has_signature(struct sk_session *s)
-{
-    struct sk_operation *op;
-    bool has;
-
-    if (take(s, WIRE_VERIFY, &op) != CKR_OK)
-        return false;
-    has = op->signature != NULL;
-    leave_phase(s, WIRE_VERIFY, SK_READY);
-    return has;
-}
-
-void sk_crypt_keyed(struct sk_session *s)
-{
-    struct sk_operation *op;
-
-    if (take(s, WIRE_DIGEST, &op) != CKR_OK)
-        return;
-    op->keyed = true;
-    leave_phase(s, WIRE_DIGEST, SK_READY);
-}
-
-CK_RV sk_crypt_save(struct sk_entry *e, CK_BYTE *out, CK_ULONG *length)
-{
-    struct sk_sink to = {.at = out, .room = *length};
-    struct sk_operation *op;
-    CK_RV rv = take(e->session, WIRE_DIGEST, &op);
-
-    if (rv != CKR_OK)
-        return rv;
-    if (op->keyed || op->result_of != SK_STEP_NONE || op->mechanism.row->engine != ENGINE_sha) {
-        leave_phase(e->session, WIRE_DIGEST, SK_READY);
-        return CKR_STATE_UNSAVEABLE;
-    }
-    rv = sk_stream_save(e, WIRE_DIGEST, op, &to);
-    *length = to.used;
-    return give_back(e, WIRE_DIGEST, op, rv, true);
-}
-
-CK_RV sk_crypt_restore(struct sk_entry *e, struct wire_bytes state)
-{
-    struct wire_digest_state read;
-    struct sk_mechanism m = {0};
-    struct sk_operation *op;
-    CK_RV rv;
-
-    if (!wire_digest_state_read(state, &read))
-        return CKR_SAVED_STATE_INVALID;
-    m.row = wire_mechanism_find(read.mechanism);
-    if (!m.row || m.row->engine != ENGINE_sha)
-        return CKR_SAVED_STATE_INVALID;
-    m.params = (uint8_t *)(uintptr_t)state.data;
-    m.length = state.length;
-    m.shape = read.count + 1; /* no digest that begins anew has it */
-    sk_crypt_drop_all(e);
-    rv = sk_crypt_init_packed(e, WIRE_DIGEST, &m, 0);
-    if (rv == CKR_OK && take(e->session, WIRE_DIGEST, &op) == CKR_OK) {
-        op->parts = true;
-        leave_phase(e->session, WIRE_DIGEST, SK_READY);
-    }
-    return rv == CKR_MECHANISM_PARAM_INVALID ? CKR_SAVED_STATE_INVALID : rv;
+    return sk_operation_give_back(e, kind, op, rv, going);
 }
 
 CK_RV sk_crypt_cancel(struct sk_entry *e, enum wire_operation kind)
 {
     struct sk_operation *op;
-    CK_RV rv = take(e->session, kind, &op);
+    CK_RV rv = sk_operation_take(e->session, kind, &op);
 
     if (rv == CKR_OPERATION_NOT_INITIALIZED)
         return CKR_OK;
     if (rv != CKR_OK)
         return CKR_OPERATION_CANCEL_FAILED;
-    return give_back(e, kind, op, CKR_OK, false);
+    return sk_operation_give_back(e, kind, op, CKR_OK, false);
 }
 
 void sk_crypt_drop_all(struct sk_entry *e)
@@ -553,9 +328,9 @@ uint64_t sk_crypt_login_waiting(struct sk_session *s)
     uint64_t key = 0;
 
     for (enum wire_operation kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS && !key; kind++)
-        if (take(s, kind, &op) == CKR_OK) {
+        if (sk_operation_take(s, kind, &op) == CKR_OK) {
             key = op->login_waiting ? op->key : 0;
-            leave_phase(s, kind, SK_READY);
+            sk_phase_leave(s, kind, SK_READY);
         }
     return key;
 }
@@ -565,8 +340,8 @@ void sk_crypt_login_done(struct sk_session *s, uint64_t key)
     struct sk_operation *op;
 
     for (enum wire_operation kind = WIRE_ENCRYPT; kind < WIRE_OPERATIONS; kind++)
-        if (take(s, kind, &op) == CKR_OK) {
+        if (sk_operation_take(s, kind, &op) == CKR_OK) {
             op->login_waiting = op->login_waiting && op->key != key;
-            leave_phase(s, kind, SK_READY);
+            sk_phase_leave(s, kind, SK_READY);
         }
 }

@@ -83,6 +83,9 @@ void sk_ring_put(struct sk_turn *t, const void *bytes, size_t length);
 /* Sends what was put. */
 void sk_ring_post(struct sk_turn *t, uint16_t type);
 
+/* Writes the bell, where it still is one: see sk_ring_kill. */
+void sk_ring_ring(struct sk_ring *ring);
+
 /* Waits for the reply. SK_IO_OK: status and length are there, and the body to take. SK_IO_TIMEOUT: the deadline passed, the slot is given up.
  * SK_IO_BROKEN: the keeper is gone, or what it wrote is no reply; the caller tells the link. */
 enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which);

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "call.h"
+#include "digest.h"
 #include "clock.h"
 #include "flow.h"
 
@@ -142,18 +143,6 @@ static CK_RV fetch_rest(struct sk_entry *e, enum wire_operation kind, struct sk_
     return rv;
 }
 
-static CK_RV hash(struct sk_operation *op, struct wire_bytes in, bool final, struct sk_sink *to)
-{
-    if (in.length)
-        sk_sha256_update(&op->hash, in.data, in.length);
-    op->in += in.length;
-    if (!final)
-        return CKR_OK;
-    sk_sha256_finish(&op->hash, to->at + to->used);
-    to->used += op->hash.bytes;
-    return CKR_OK;
-}
-
 CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in, bool final,
                 const struct wire_bytes *signature, struct sk_sink *to)
 {
@@ -164,7 +153,7 @@ CK_RV sk_stream(struct sk_entry *e, enum wire_operation kind, struct sk_operatio
     CK_RV rv;
 
     if (op->here)
-        return hash(op, in, final, to);
+        return sk_digest_here(op, in, final, to);
     if (by_ring && sk_flow(e, kind, op, in, final, signature, to, &rv))
         return rv;
     do {
