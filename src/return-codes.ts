@@ -173,9 +173,23 @@ export const RETURN_CODES = {
       'Call again with a buffer of that length: the operation is still there.',
     ],
   ],
-  CKR_SAVED_STATE_INVALID: [0x160, never('The saved state of an operation is not valid.')],
+  CKR_SAVED_STATE_INVALID: [
+    0x160,
+    [
+      'The saved state of an operation is not valid.',
+      'C_SetOperationState was given what C_GetOperationState of this module did not give, or not all of it.',
+      'Save the state again, and keep its length with it.',
+    ],
+  ],
   CKR_INFORMATION_SENSITIVE: [0x170, never('What was asked for is sensitive.')],
-  CKR_STATE_UNSAVEABLE: [0x180, never('The state of the operation cannot be saved.')],
+  CKR_STATE_UNSAVEABLE: [
+    0x180,
+    [
+      'The state of the operation cannot be saved.',
+      'Only digests by SHA-1 and SHA-2 that no key went into have a state that can leave.',
+      'Finish the operation, or begin it anew where it is to go on.',
+    ],
+  ],
   CKR_CRYPTOKI_NOT_INITIALIZED: [
     0x190,
     [
@@ -212,6 +226,8 @@ export const RETURN_CODES = {
     ],
   ],
   CKR_KEY_EXHAUSTED: [0x203, never('The key has done all the signatures that it may.')],
+  CKR_SESSION_ASYNC_NOT_SUPPORTED: [0x205, never('The session does nothing in the background.')],
+  CKR_PARAMETER_SET_NOT_SUPPORTED: [0x209, null],
 } as const satisfies Record<string, readonly [number: number, page: Page | null]>;
 
 export type ReturnCode = keyof typeof RETURN_CODES;

@@ -68,6 +68,7 @@ export const FAULTS: readonly FaultRow[] = [
         'key_size_range',
         'curve_not_supported',
         'domain_params_invalid',
+        'parameter_set_not_supported',
       ] as const),
       'random_seed_not_supported',
     ],

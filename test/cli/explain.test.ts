@@ -20,6 +20,7 @@ t.test('the numbers are those of the standard’s header', async (t) => {
   const header = [
     '/usr/include/p11-kit-1/p11-kit/pkcs11.h',
     join(ROOT, 'native-shim/wire/cryptoki31.h'),
+    join(ROOT, 'native-shim/wire/cryptoki32.h'),
     join(ROOT, 'native-shim/module/cryptoki3.h'),
   ]
     .map((path) => readFileSync(path, 'utf8'))
