@@ -1,3 +1,4 @@
+/** Who waits for the disk: one sync for all that wait at once, and everybody told when it failed. */
 import t from 'tap';
 import { DiskSync } from '../src/disk-sync.ts';
 

@@ -1,3 +1,4 @@
+/* Searches for primes: OpenSSL asks after each candidate whether to go on, and is told to stop at the deadline of the call. */
 #include <openssl/evp.h>
 
 #include "clock.h"

@@ -1,5 +1,5 @@
 /*
- * Every bound that module, keeper and agent agree on. src/keeper/limits.ts repeats them for the agent;
+ * Every bound that module, keeper and agent agree on. src/wire/tables.ts repeats them for the agent;
  * test/wire/tables.test.ts holds the two equal.
  */
 #ifndef SIDEKEY_WIRE_LIMITS_H

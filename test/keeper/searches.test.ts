@@ -1,3 +1,4 @@
+/** Searches for primes take turns: one worker stays free, and who waits too long is told so. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { Searches } from '../../src/keeper/searches.ts';
