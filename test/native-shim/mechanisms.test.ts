@@ -58,7 +58,7 @@ far less than 32 GiB (SP 800-67).
 A derived key has at most 4096 bytes. PBKDF2 takes a password of 1 to 4096 bytes and as many iterations as make 10 million runs of its PRF.
 The PRF of TLS 1.2 takes SHA-1, SHA-2 and SHA-3, and about 1000 bytes of label, randoms and context; that of TLS 1.0 and 1.1 only the legacy mechanisms have (CKM_TLS_PRF is no hash for the others). CKM_TLS_MAC takes up to 512 bytes. SSL 3.0 is not there.
 SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fields of 2 KiB in all and 15 keys beside the first.
-RSA keys have up to 8192 bits. One of 4096 takes a second or two to make, one of 8192 about 20 seconds and sometimes more than a minute; after three minutes the
+RSA keys have up to 8192 bits. How long a pair takes to make is chance: one of 4096 some seconds, one of 8192 perhaps more than a minute; after three minutes the
 search ends and CKR_FUNCTION_FAILED is what the caller gets. What CKM_ECDH_AES_KEY_WRAP makes begins with an uncompressed point, without the
 head of an OCTET STRING.
 The keyed forms of BLAKE2b take keys of 1 to 64 bytes. CKM_RSA_X9_31 takes hash and trailer (SHA-1: 33 CC) from its caller, as the standard says. CKM_AES_MAC and CKM_DES3_MAC are safe only where all messages have one length, and refuse empty ones.
