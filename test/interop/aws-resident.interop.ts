@@ -31,7 +31,11 @@ function makeKeys(t: Test, more: Record<string, unknown> = {}) {
   return service.resident;
 }
 
-testResidentKeys(t, 'AWS KMS by ministack', async (t) => ({ keys: makeKeys(t) }));
+/** It has no ML-DSA. */
+testResidentKeys(t, 'AWS KMS by ministack', async (t) => {
+  const keys = makeKeys(t);
+  return { keys, specs: keys.creates.filter((spec) => !spec.startsWith('ml-dsa')) };
+});
 
 t.test('an unchanged program uses keys that live in ministack', async (t) => {
   const said = await runResident(

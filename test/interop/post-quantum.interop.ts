@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
 import { vectorsPresent } from '../vectors/wycheproof.ts';
+import { installNpm } from './npm-folder.ts';
 import { installPython } from './python-venv.ts';
 
 const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
@@ -73,14 +74,10 @@ if (!vectorsPresent) {
 
 t.test('another implementation', { timeout: 300_000 }, async (t) => {
   const dir = temporaryDirectory(t);
-  const patience = ['--fetch-timeout=15000', '--fetch-retries=5', '--fetch-retry-maxtimeout=5000'];
-  const installed = spawnSync('npm', ['install', '--silent', ...patience, '--prefix', dir, OTHER], {
-    encoding: 'utf8',
-  });
-  t.equal(installed.status, 0, installed.stderr);
+  const packages = installNpm(OTHER);
   const noble = (verb: string, file: string): string => {
     const script = join(import.meta.dirname, 'noble.mjs');
-    const { stdout, stderr, status } = spawnSync(process.execPath, [script, dir, verb, file], {
+    const { stdout, stderr, status } = spawnSync(process.execPath, [script, packages, verb, file], {
       encoding: 'utf8',
     });
     t.equal(status, 0, stderr);

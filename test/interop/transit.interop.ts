@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { startInstance, temporaryDirectory } from '../e2e/instance.ts';
+import { startInstance } from '../e2e/instance.ts';
+import { installNpm } from './npm-folder.ts';
 import { installPython } from './python-venv.ts';
 
 const run = promisify(execFile);
@@ -28,10 +29,7 @@ t.test('hvac, of PyPI', async (t) => {
 });
 
 t.test('node-vault, of npm', async (t) => {
-  const dir = temporaryDirectory(t);
-  // A registry that stalls is asked again soon, where npm itself would wait for five minutes.
-  const patience = ['--fetch-timeout=15000', '--fetch-retries=5', '--fetch-retry-maxtimeout=5000'];
-  await run('npm', ['install', '--silent', ...patience, '--prefix', dir, 'node-vault@0.12.0'], LIMIT);
+  const dir = installNpm('node-vault@0.12.0');
   const { api } = await startInstance(t);
   const script = join(import.meta.dirname, 'transit-client.mjs');
   const { stdout } = await run(process.execPath, [script, join(dir, 'node_modules'), api], LIMIT);
