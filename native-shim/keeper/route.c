@@ -112,13 +112,16 @@ static int fill(struct kp_parked *p, struct kp_request *r)
     return keep_body(p, r->whole) ? STATUS_ok : STATUS_memory;
 }
 
+/* It was hung up on when an agent of an earlier version attached; what it had sent before is read still, and nobody's. */
+static bool was_turned_away(const struct kp_conn *from) { return kp.agent && from->version > kp.agent->version; }
+
 int kp_on_route(struct kp_request *r)
 {
     struct kp_parked *p;
     int status;
 
     kp_lock();
-    status = r->from->gone ? KP_LATER : kp_park(r->from, &r->header, &p);
+    status = r->from->gone || was_turned_away(r->from) ? KP_LATER : kp_park(r->from, &r->header, &p);
     if (status == STATUS_ok) {
         status = fill(p, r);
         status = status == STATUS_ok ? begin(p) : give_up(p, status);

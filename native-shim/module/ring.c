@@ -18,20 +18,22 @@ enum { SLOT_WAIT_MS = 1000, IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
 
 /* holding a ring: nothing of it is touched between the count and the look */
 
+/* What says that it may be used anew comes last. */
 static void unmap(struct sk_ring *r)
 {
-    struct ring_region *region = atomic_exchange(&r->region, NULL);
-
-    if (!region)
-        return;
-    munmap(region, sizeof(*region));
+    munmap(atomic_load(&r->region), sizeof(struct ring_region));
     if (r->bell_is_ours)
         sk_descriptor_close(&r->bell);
+    atomic_store(&r->region, NULL);
 }
 
+/* A thread that looked at a ring just before it died may count up and down late, when nobody is left or even when another
+ * connection has the ring: once per connection somebody unmaps. */
 static void drop(struct sk_ring *r)
 {
-    if (atomic_fetch_sub(&r->users, 1) == 1 && atomic_load(&r->dead))
+    unsigned nobody = 0;
+
+    if (atomic_fetch_sub(&r->users, 1) == 1 && atomic_compare_exchange_strong(&r->users, &nobody, SK_RING_GONE))
         unmap(r);
 }
 
@@ -58,10 +60,9 @@ void sk_ring_kill(struct sk_ring *r)
     /* Descriptors like the bell have one inode in common, so that its own cannot tell whether the host closed the number and
      * opened something else behind it; the socket's can. */
     r->bell_is_ours = sk_descriptor_alive(&r->socket);
-    atomic_fetch_add(&r->users, 1);
     atomic_store(&r->dead, true);
     region = atomic_load(&r->region);
-    for (unsigned i = 0; region && i < RING_SLOTS; i++)
+    for (unsigned i = 0; i < RING_SLOTS; i++)
         if (atomic_load(&region->waiting[i]))
             wake(&region->reply[i].mark, INT_MAX);
     drop(r);
@@ -92,15 +93,19 @@ static bool is_answered(const struct sk_ring *r, const struct ring_region *regio
     return ring_turn(atomic_load_explicit(&region->reply[slot].mark, memory_order_acquire)) == r->slots[slot].turn;
 }
 
+/* Whether the keeper has answered is looked at as the holder: before, it may be another request by the time that one holds it. */
 static bool claim(struct sk_ring *r, const struct ring_region *region, unsigned slot)
 {
     _Atomic uint32_t *holder = &r->slots[slot].holder;
-    uint32_t seen = atomic_load_explicit(holder, memory_order_acquire);
+    uint32_t seen = atomic_load_explicit(holder, memory_order_relaxed);
 
-    if (seen == SK_HOLDER_THREAD || (seen == SK_HOLDER_KEEPER && !is_answered(r, region, slot)))
+    if (seen == SK_HOLDER_THREAD || !atomic_compare_exchange_strong_explicit(holder, &seen, SK_HOLDER_THREAD,
+                                                                             memory_order_acquire, memory_order_relaxed))
         return false;
-    return atomic_compare_exchange_strong_explicit(holder, &seen, SK_HOLDER_THREAD, memory_order_acquire,
-                                                   memory_order_relaxed);
+    if (seen == SK_HOLDER_NONE || is_answered(r, region, slot))
+        return true;
+    atomic_store_explicit(holder, SK_HOLDER_KEEPER, memory_order_release);
+    return false;
 }
 
 static int claim_any(struct sk_ring *r, const struct ring_region *region, uint64_t home)

@@ -16,11 +16,13 @@ struct sk_link;
  * RSA key's, a private RSA key's by its size. */
 enum sk_pace_class { SK_PACE_OTHER, SK_PACE_SHORT, SK_PACE_CURVE, SK_PACE_LONG, SK_PACE_LONGER, SK_PACE_LONGEST, SK_PACES };
 
+enum { SK_RING_GONE = 1 << 30 };
+
 /* Kept until the link goes, so that a pointer to it may be looked at by who has no lock; its region goes with its last user
  * once it is dead. */
 struct sk_ring {
     struct sk_ring *next;
-    atomic_uint users;
+    atomic_uint users; /* its connection, until that is lost, and threads; or SK_RING_GONE, and threads that will see it */
     atomic_bool dead;
     _Atomic(struct ring_region *) region;
     struct sk_descriptor bell, socket; /* the socket is the connection's: to see that it hung up */

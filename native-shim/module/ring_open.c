@@ -80,10 +80,11 @@ static struct sk_ring *find_or_make(struct sk_link *l)
 
     pthread_mutex_lock(&l->lock);
     for (r = l->rings; r; r = r->next)
-        if (!atomic_load(&r->region) && !atomic_load(&r->users))
+        if (!atomic_load(&r->region) && atomic_load(&r->users) >= SK_RING_GONE)
             break;
     if (!r && (r = calloc(1, sizeof(*r)))) {
         atomic_store(&r->dead, true);
+        atomic_store(&r->users, SK_RING_GONE);
         r->next = l->rings;
         l->rings = r;
     }
@@ -101,6 +102,7 @@ static struct sk_ring *make(struct sk_connection *c, struct sk_link *l, const in
         r->socket = c->socket;
         memset(r->slots, 0, sizeof(r->slots));
         atomic_store(&r->region, region);
+        atomic_fetch_sub(&r->users, SK_RING_GONE - 1);
         return r;
     }
     if (region)
