@@ -1,11 +1,11 @@
 #include "engine.h"
 
 #include <openssl/crypto.h>
-#include <openssl/err.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "crypto.h"
 #include "cryptoki.h"
 #include "key_pq.h"
 #include "mechanism.h"
@@ -92,9 +92,10 @@ int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operat
     op->key = key ? kp_key_ref(key) : NULL;
     if (op->engine->keeps)
         kp_context_take(contexts_of(op), op);
+    kp_crypto_try();
     status = op->engine->begin(op, &p);
     op->sound = status == STATUS_ok;
-    return status;
+    return op->sound ? status : kp_crypto_failed(status);
 }
 
 int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
@@ -114,11 +115,10 @@ int kp_op_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signa
     int status;
 
     op->total += in.length;
+    kp_crypto_try();
     status = op->engine->finish(op, in, signature, out);
     op->sound = op->sound && status == STATUS_ok;
-    if (status != STATUS_ok)
-        ERR_clear_error();
-    return status;
+    return status == STATUS_ok ? status : kp_crypto_failed(status);
 }
 
 bool kp_op_has_more(const struct kp_op *op) { return op->given > 0; }

@@ -39,6 +39,7 @@ int kp_encapsulate(uint64_t mechanism, struct kp_key *to, struct wire_bytes para
 
     if (status != STATUS_ok)
         return status;
+    kp_crypto_try();
     kp_random(entropy, sizeof(entropy));
     if (EVP_PKEY_encapsulate_init(ctx, set) == 1 &&
         EVP_PKEY_encapsulate(ctx, ciphertext->at, &length, secret->at, &secret_length) == 1) {
@@ -49,7 +50,7 @@ int kp_encapsulate(uint64_t mechanism, struct kp_key *to, struct wire_bytes para
     }
     OPENSSL_cleanse(entropy, sizeof(entropy));
     EVP_PKEY_CTX_free(ctx);
-    return status;
+    return status == STATUS_ok ? status : kp_crypto_failed(status);
 }
 
 /* A ciphertext of the right length always gives a secret, if not the sender's (FIPS 203, 6.3): there is no error to tell. */
@@ -62,11 +63,12 @@ int kp_decapsulate(uint64_t mechanism, struct kp_key *by, struct wire_bytes para
 
     if (status != STATUS_ok)
         return status;
+    kp_crypto_try();
     if (EVP_PKEY_decapsulate_init(ctx, NULL) == 1 &&
         EVP_PKEY_decapsulate(ctx, secret->at, &length, ciphertext.data, ciphertext.length) == 1)
         secret->at += length;
     else
         status = STATUS_wrapped_key_len_range;
     EVP_PKEY_CTX_free(ctx);
-    return status;
+    return status == STATUS_ok ? status : kp_crypto_failed(status);
 }

@@ -204,8 +204,11 @@ int kp_key_import(uint32_t object_class, uint64_t type, const struct wire_templa
         return STATUS_template_inconsistent;
     if (!kind)
         return STATUS_key_type_inconsistent;
+    kp_crypto_try();
     status = kind->import(type, private, components, &pkey);
-    return status == STATUS_ok ? kp_key_from_pkey(object_class, type, pkey, out) : status;
+    if (status != STATUS_ok)
+        return kp_crypto_failed(status);
+    return kp_key_from_pkey(object_class, type, pkey, out);
 }
 
 static int generate_secret(const struct wire_mechanism *m, struct wire_bytes head, uint64_t type,
@@ -255,8 +258,11 @@ int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type,
         return status;
     if (!kp_reseed())
         return STATUS_internal;
+    kp_crypto_try();
     status = find_kind(type) ? find_kind(type)->generate(type, wanted, &pkey) : STATUS_mechanism_invalid;
-    return status == STATUS_ok ? kp_key_from_pkey(CKO_PRIVATE_KEY, type, pkey, out) : status;
+    if (status != STATUS_ok)
+        return kp_crypto_failed(status);
+    return kp_key_from_pkey(CKO_PRIVATE_KEY, type, pkey, out);
 }
 
 struct kp_key *kp_key_ref(struct kp_key *key)

@@ -1,4 +1,4 @@
-/* Keys of prime fields: what hostile numbers cost, in time and in memory. */
+/* Keys of prime fields: what hostile numbers cost, in time and in memory; and what keys say when memory is short. */
 #include <openssl/bn.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -143,11 +143,11 @@ static void spit(void *blocks[SPOONS])
     }
 }
 
-/* With too little memory for the sum: it says so, gives all back, and works again. */
-static void shortage(struct kp_key *key, const void *value, size_t length)
+/* With too little memory for something: it says so and nothing else, gives all back, and works again. */
+static void shortage(const char *sentence, int (*something)(void))
 {
     static void *blocks[SPOONS];
-    static const size_t spare[] = {0, 1024, 4096, 8192, 16384, 32768, 65536};
+    static const size_t spare[] = {0, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536};
     size_t used = kp_arena_used();
     bool said = true, some = false;
 
@@ -155,20 +155,72 @@ static void shortage(struct kp_key *key, const void *value, size_t length)
         int status;
 
         eat(blocks, spare[i]);
-        status = derive(key, value, length);
+        status = something();
         spit(blocks);
         some |= status == STATUS_memory;
         if (status != STATUS_ok && status != STATUS_memory)
             said = false, printf("# %zu bytes to spare: status %d\n", spare[i], status);
     }
-    ok(some && said, "without memory, a derivation with 8192 bits is refused for that");
-    ok(derive(key, value, length) == STATUS_ok, "and with it, it goes on");
+    ok(some && said, sentence);
+    ok(something() == STATUS_ok, "and with it, it goes on");
     ok(kp_arena_check() && kp_arena_used() <= used + 8192, "nothing was lost");
+}
+
+static struct kp_key *dh;
+static int derive_with_two(void) { return derive(dh, &two, 1); }
+
+/* A key of another kind, its components as a sealed row would have them, and what it signed. */
+static struct kp_key *signer;
+static uint64_t signs_by;
+static struct wire_template components;
+static uint8_t signature[1024];
+static size_t signature_length;
+
+static int import_signer(void)
+{
+    struct kp_key *key = NULL;
+    int status = kp_key_import(CKO_PRIVATE_KEY, signer->type, &components, &key);
+
+    kp_key_drop(key);
+    return status;
+}
+
+static int verify_signature(void)
+{
+    uint8_t unused[1];
+    struct wire_writer w;
+    struct kp_op op;
+    int status = kp_op_begin(&op, signs_by, WIRE_VERIFY, signer, none);
+
+    wire_writer_init(&w, unused, sizeof(unused));
+    if (status == STATUS_ok)
+        status = kp_op_finish(&op, (struct wire_bytes){prime, 32}, (struct wire_bytes){signature, signature_length}, &w);
+    kp_op_end(&op);
+    return status;
+}
+
+static void shortage_of(uint64_t generates, uint64_t type, uint64_t attribute, struct wire_bytes value, uint64_t signs)
+{
+    struct wire_template t = {.count = 1};
+    struct wire_writer w;
+
+    t.at[0] = (struct wire_attribute){attribute, value};
+    if (!ok(kp_key_generate(generates, none, type, &t, &signer) == STATUS_ok, "a key that signs"))
+        return;
+    kp_key_components(signer, &components);
+    signs_by = signs;
+    wire_writer_init(&w, signature, sizeof(signature));
+    ok(kp_op_once(signs, WIRE_SIGN, signer, none, (struct wire_bytes){prime, 32}, &w) == STATUS_ok, "it signs");
+    signature_length = wire_written(&w);
+    shortage("without memory, a good key is not called a wrong one", import_signer);
+    shortage("nor a good signature", verify_signature);
+    kp_key_drop(signer);
 }
 
 int main(void)
 {
-    static uint8_t ones[20000];
+    static uint8_t ones[20000], p521_oid[] = {0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}, bits[8] = {0, 8};
+    const struct wire_bytes p521 = {p521_oid, sizeof(p521_oid)}, rsa = {bits, sizeof(bits)};
     struct wire_template t;
     struct kp_key *key = NULL;
     uint64_t before;
@@ -197,7 +249,10 @@ int main(void)
     hostile_wrapping("one as long as is looked at", CKK_DSA, NID_dsa, true, 1500, 32);
     hostile_wrapping("a DH key, as long as is looked at", CKK_DH, NID_dhKeyAgreement, false, 1500, 1024);
     hostile_wrapping("a longer one", CKK_DH, NID_dhKeyAgreement, false, 4000, 4000);
-    shortage(key, &two, 1);
+    dh = key;
+    shortage("without memory, a derivation with 8192 bits is refused for that", derive_with_two);
     kp_key_drop(key);
+    shortage_of(CKM_EC_KEY_PAIR_GEN, CKK_EC, CKA_EC_PARAMS, p521, CKM_ECDSA_SHA256);
+    shortage_of(CKM_RSA_PKCS_KEY_PAIR_GEN, CKK_RSA, CKA_MODULUS_BITS, rsa, CKM_SHA256_RSA_PKCS);
     return done();
 }
