@@ -83,8 +83,8 @@ Bounds and forms:
   derivations are not there.
 - ML-KEM makes keys of 32 bytes, never of a part of that. ML-DSA and SLH-DSA sign at most 64 MiB, in one part or
   several; CKM_HASH_ML_DSA and CKM_HASH_SLH_DSA take a hash of SHA-2 or SHA-3 that the caller made, the others with a
-  hash in their name make it. A signature of SLH-DSA takes up to some seconds and may take 60; one processor is busy
-  with it. Private keys of ML-KEM and ML-DSA have CKA_SEED where it is known, and are imported by it, by CKA_VALUE, or
+  hash in their name make it. A signature of SLH-DSA takes up to some seconds and is waited for three minutes; one
+  processor is busy with it. Private keys of ML-KEM and ML-DSA have CKA_SEED where it is known, and are imported by it, by CKA_VALUE, or
   by both, which then must agree.
 - Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
   CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
