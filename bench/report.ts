@@ -106,6 +106,7 @@ const BETWEEN = {
   digest:
     'where the processor has no instructions for SHA-256 a digest is made by the keeper: what is lost is the journey, as much as the hash itself',
   curve: 'OpenSSL itself is not 1.5 times faster here: Sidekey adds nothing to its time',
+  journey: 'the journey there and back: a microsecond',
   rsa: 'two processors of a virtual machine may share a core and slow each other, and to be woken costs tens of microseconds; this row swings from run to run',
   threads:
     'two processors are shared by all clients and two workers: what is reached depends on whom the scheduler leaves beside the worker, and swings from run to run',
@@ -124,7 +125,7 @@ const GOALS: readonly Goal[] = [
   fasterThan('gcm-1m', OPENSSL, 0.8, BETWEEN.long),
   ...['hmac-256', 'cbc-pad-1k', 'random-32'].map((row) => fasterThan(row, 'SoftHSM2', 1)),
   fasterThan('sha256-1k', 'SoftHSM2', 1, BETWEEN.digest),
-  within5Percent('ecdsa-p256', BETWEEN.curve),
+  within5Percent('ecdsa-p256', BETWEEN.journey),
   fasterThan('ecdsa-p256', 'SoftHSM2', 1.5, BETWEEN.curve),
   ...['rsa2048-pkcs', 'rsa2048-pss'].flatMap((row) => [
     within5Percent(row, BETWEEN.rsa),
@@ -169,6 +170,7 @@ const GOALS: readonly Goal[] = [
   },
   {
     text: 'agent under 120 MiB, also with the most processes',
+    between: 'Node itself, and what its collector has not given back',
     check: (r) => {
       const most = Math.max(...r.memory.map(({ agentKiB }) => agentKiB / 1024));
       return [most, most < 120];
