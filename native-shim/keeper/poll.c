@@ -82,7 +82,7 @@ static void run(struct kp_poller *p, struct kp_conn *conn, unsigned slot, const 
     kp_handle_slot(conn, slot + 1, h, body, p->out, &dirty);
     if (slow)
         kp_poll_return(p);
-    mark(&p->dirty_in, length);
+    mark(&p->dirty_in, length < RING_LINE_BYTES ? RING_LINE_BYTES : length); /* a line is copied whole */
     mark(&p->dirty_out, dirty);
 }
 

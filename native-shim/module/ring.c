@@ -205,7 +205,7 @@ void sk_ring_post(struct sk_turn *t, uint16_t type)
     t->posted = true;
     t->epoch = atomic_load_explicit(&t->region->epoch, memory_order_relaxed);
     memcpy(t->head, head, sizeof(head));
-    memcpy(line->head, t->head, sizeof(line->head));
+    memcpy(line->head, t->head, RING_HEADER_BYTES + (t->at < IN_LINE ? t->at : IN_LINE)); /* the rest is this stack's */
     atomic_store(&line->mark, ring_mark(t->number, RING_HEADER_BYTES + t->at));
     if (!atomic_load(&t->region->polled))
         sk_ring_ring(t->ring);
