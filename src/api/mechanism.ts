@@ -3,7 +3,7 @@ import { LIMITS } from '../wire/tables.ts';
 import { WireWriter } from '../wire/buffer.ts';
 import type { Mechanism } from '../tokens/ports.ts';
 import { Refusal } from './fault.ts';
-import type { HashAlgorithm } from './hash-algorithm.ts';
+import type { HashAlgorithm } from './transit/hash-algorithm.ts';
 
 export const CKM = {
   RSA_PKCS: 0x0001,

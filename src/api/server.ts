@@ -23,18 +23,18 @@ import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
 import { clearStaleSocket, listenOnPath } from './socket-path.ts';
 import { registerStreams } from './stream-routes.ts';
 import { sysRoutes, type SysDeps } from './sys-routes.ts';
-import type { TransitDeps } from './transit-call.ts';
-import { CERTIFICATE_ROUTES } from './transit-certificate.ts';
-import { CIPHER_ROUTES } from './transit-cipher.ts';
-import { DATAKEY_ROUTES } from './transit-datakey.ts';
-import { EXPORT_ROUTES } from './transit-export.ts';
-import { HASH_ROUTES } from './transit-hash.ts';
-import { HMAC_ROUTES } from './transit-hmac.ts';
-import { IMPORT_ROUTES } from './transit-import.ts';
-import { KEY_POLICY_ROUTES } from './transit-key-policy.ts';
-import { KEY_ROUTES } from './transit-keys.ts';
-import { RANDOM_ROUTES } from './transit-random.ts';
-import { SIGN_ROUTES } from './transit-sign.ts';
+import type { TransitDeps } from './transit/call.ts';
+import { CERTIFICATE_ROUTES } from './transit/certificate.ts';
+import { CIPHER_ROUTES } from './transit/cipher.ts';
+import { DATAKEY_ROUTES } from './transit/datakey.ts';
+import { EXPORT_ROUTES } from './transit/export.ts';
+import { HASH_ROUTES } from './transit/hash.ts';
+import { HMAC_ROUTES } from './transit/hmac.ts';
+import { IMPORT_ROUTES } from './transit/import.ts';
+import { KEY_POLICY_ROUTES } from './transit/key-policy.ts';
+import { KEY_ROUTES } from './transit/keys.ts';
+import { RANDOM_ROUTES } from './transit/random.ts';
+import { SIGN_ROUTES } from './transit/sign.ts';
 
 export interface ApiDeps extends TransitDeps, SidekeyDeps, SysDeps, EventSocketDeps {
   /** The process at the other end, from the kernel. Asked once per connection, at accept; throws when it cannot be read. */

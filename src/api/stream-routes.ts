@@ -15,7 +15,7 @@ import {
   sealStream,
   SegmentReader,
 } from './stream-format.ts';
-import type { TransitDeps } from './transit-call.ts';
+import type { TransitDeps } from './transit/call.ts';
 
 const STREAMS_MAX = 32;
 const PARAMETER_MAX = 8192;

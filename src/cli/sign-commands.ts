@@ -1,6 +1,6 @@
 import { createHash, type Hash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { DEFAULT_HASH, findHash, HASH_NAMES } from '../api/hash-algorithm.ts';
+import { DEFAULT_HASH, findHash, HASH_NAMES } from '../api/transit/hash-algorithm.ts';
 import { SidekeyError } from '../errors.ts';
 import { jsonAt } from '../providers/http/json-secret.ts';
 import { textOption, type Command, type Invocation } from './command.ts';

@@ -2,7 +2,7 @@
 import type { Peer } from '../access/peer.ts';
 import type { AuditSink } from './ports.ts';
 import type { TokenRow } from './store-port.ts';
-import { classOf, keyTypeOf, labelOf, type TokenObject } from './token-object.ts';
+import { classOf, keyTypeOf, labelOf, type TokenObject } from './objects/token-object.ts';
 
 type Fields = Readonly<Record<string, string | number | boolean | null>>;
 

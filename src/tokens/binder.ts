@@ -7,7 +7,7 @@ import { isEachRecorded } from './each-use.ts';
 import { mayUse } from './key-access.ts';
 import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
 import type { Operation } from './ports.ts';
-import { has, type TokenObject } from './token-object.ts';
+import { has, type TokenObject } from './objects/token-object.ts';
 
 /** A context-specific login is good for one operation. */
 export const CONTEXT_CREDITS = 1;

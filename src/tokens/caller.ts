@@ -1,16 +1,16 @@
 /** Who asks, of which token, in which session: the checks that every handler makes before anything else. */
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import type { WireReader } from '../wire/buffer.ts';
-import type { AttributeMap } from './attribute-value.ts';
-import { readBool } from './attribute-value.ts';
+import type { AttributeMap } from './objects/attribute-value.ts';
+import { readBool } from './objects/attribute-value.ts';
 import type { Client, Role } from './clients.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
-import { getFact, isFact } from './facts.ts';
-import type { View } from './objects.ts';
+import { getFact, isFact } from './objects/facts.ts';
+import type { View } from './objects/objects.ts';
 import type { ClientId } from './ports.ts';
 import type { TokenRow } from './store-port.ts';
-import { isKey, labelOf, type TokenObject } from './token-object.ts';
+import { isKey, labelOf, type TokenObject } from './objects/token-object.ts';
 
 export interface Place {
   readonly slot: number;

@@ -4,20 +4,20 @@ import { NO_OBSERVER, type CacheObserver, type LeaseEnd } from '../cache/cache-o
 import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
-import { EnvelopeKeys } from './envelope-keys.ts';
-import { ObjectCells } from './object-cells.ts';
-import { Objects } from './objects.ts';
+import { EnvelopeKeys } from './named-keys/envelope-keys.ts';
+import { ObjectCells } from './objects/object-cells.ts';
+import { Objects } from './objects/objects.ts';
 import { PinMemo } from './pin-memo.ts';
 import { DEFAULT_PIN_COST, type PinCost } from './pins.ts';
 import type { AccessPolicy, AuditSink, Clock, Keeper, Provider, Timer } from './ports.ts';
-import { SessionObjects } from './session-objects.ts';
+import { SessionObjects } from './objects/session-objects.ts';
 import { ResidentObjects } from './resident/resident-objects.ts';
 import { ResidentOperations } from './resident/operations.ts';
 import type { TokenRow, TokenStore } from './store-port.ts';
 import { TokenCatalogue, type TokenOptions } from './token-catalogue.ts';
 import { TokenKeks } from './token-keks.ts';
 import { TokenKeys } from './token-keys.ts';
-import type { TokenObject } from './token-object.ts';
+import type { TokenObject } from './objects/token-object.ts';
 
 export interface TokenServiceDeps {
   readonly store: TokenStore;

@@ -8,7 +8,7 @@ import type { Caller } from './caller.ts';
 import type { Domain } from './domain.ts';
 import type { Use } from './key-use.ts';
 import type { TokenRow } from './store-port.ts';
-import { labelOf, type TokenObject } from './token-object.ts';
+import { labelOf, type TokenObject } from './objects/token-object.ts';
 
 /** The HMAC key of a name is used under that name. */
 const BESIDE = /\/hmac$/;

@@ -5,13 +5,13 @@
 import type { AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../errors.ts';
-import { readBool, type AttributeMap } from './attribute-value.ts';
+import { readBool, type AttributeMap } from './objects/attribute-value.ts';
 import { checkWritable, type Caller } from './caller.ts';
 import { CKA, CKO } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import type { Use } from './key-use.ts';
 import type { TokenRow } from './store-port.ts';
-import { classOf, labelOf, type TokenObject } from './token-object.ts';
+import { classOf, labelOf, type TokenObject } from './objects/token-object.ts';
 
 const WORDS: Readonly<Record<Use, AccessOperation>> = {
   ...{ encrypt: 'encrypt', decrypt: 'decrypt', sign: 'sign', verify: 'verify' },

@@ -1,12 +1,12 @@
 /** Whether a key may be used for something: class, flags, mechanism, dates. Tables first. */
 import { SidekeyError, type ErrorCode } from '../errors.ts';
-import { readMechanisms } from './attribute-value.ts';
+import { readMechanisms } from './objects/attribute-value.ts';
 import { CKA, CKK, CKM, MECHANISM_FLAG } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
-import { isKin, ownMechanisms } from './key-types.ts';
+import { isKin, ownMechanisms } from './objects/key-types.ts';
 import type { MechanismRow, Operation } from './ports.ts';
 import { SERVICE_MECHANISMS } from './resident/mechanisms.ts';
-import { has, isKey, keyTypeOf, type TokenObject } from './token-object.ts';
+import { has, isKey, keyTypeOf, type TokenObject } from './objects/token-object.ts';
 
 export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive' | 'encapsulate' | 'decapsulate';
 

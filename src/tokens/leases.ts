@@ -4,7 +4,7 @@ import type { CacheName } from '../cache/data-key-cache.ts';
 import type { Domain } from './domain.ts';
 import type { LeaseSummary } from './service.ts';
 import type { TokenRow } from './store-port.ts';
-import { labelOf } from './token-object.ts';
+import { labelOf } from './objects/token-object.ts';
 
 /** The cache's keys are words with a space, which does not stand well in a path. */
 function idOf(key: string): string {

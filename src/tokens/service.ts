@@ -3,7 +3,7 @@
  * CLI work by key name. src/tokens/token-service.ts makes it.
  */
 import type { Peer } from '../access/peer.ts';
-import type { Certificate } from './certificate.ts';
+import type { Certificate } from './objects/certificate.ts';
 import type { KekSummary } from './kek-changes.ts';
 import type { Attribute, ClientId, ClientSeen, Operation } from './ports.ts';
 

@@ -1,6 +1,6 @@
 /** The domain's front: what the keeper's connection, the HTTP API and the command line call (service.ts). */
 import type { Peer } from '../access/peer.ts';
-import { AutoRotation } from './auto-rotation.ts';
+import { AutoRotation } from './named-keys/auto-rotation.ts';
 import { SidekeyError } from '../errors.ts';
 import { WireReader } from '../wire/buffer.ts';
 import type { MessageName } from '../wire/tables.ts';
@@ -11,17 +11,17 @@ import { rotateResident } from './resident/rotation.ts';
 import { addKek, listKeks, removeKek, rotateKeks } from './kek-changes.ts';
 import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
-import { kindOfKey, sizeBitsOf } from './named-key-family.ts';
-import { NamedEnvelopes } from './named-envelopes.ts';
-import { NamedKeys } from './named-keys.ts';
-import type { View } from './objects.ts';
+import { kindOfKey, sizeBitsOf } from './named-keys/family.ts';
+import { NamedEnvelopes } from './named-keys/envelopes.ts';
+import { NamedKeys } from './named-keys/named-keys.ts';
+import type { View } from './objects/objects.ts';
 import { PIN_TRIES } from './pin-check.ts';
 import { checkPinLength, hashPin } from './pins.ts';
 import type { Attribute, CellSeen, ClientId } from './ports.ts';
 import type { KeySummary, RoutedRequest, TokenService, TokenSummary } from './service.ts';
-import { readSessionNote } from './session-objects.ts';
+import { readSessionNote } from './objects/session-objects.ts';
 import type { TokenRow } from './store-port.ts';
-import { isKey, kindOf, labelOf, type TokenObject } from './token-object.ts';
+import { isKey, kindOf, labelOf, type TokenObject } from './objects/token-object.ts';
 
 export type { TokenServiceDeps } from './domain.ts';
 

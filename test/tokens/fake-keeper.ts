@@ -14,7 +14,7 @@ import {
   randomBytes,
 } from 'node:crypto';
 import { SidekeyError } from '../../src/errors.ts';
-import { decodeTemplate, encodeAttributes, encodeUlong } from '../../src/tokens/attribute-value.ts';
+import { decodeTemplate, encodeAttributes, encodeUlong } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import type {
   Binding,

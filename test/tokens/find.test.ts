@@ -1,8 +1,8 @@
 // Find by index equals find by looking at everything, and does not look at everything.
 import { test } from 'tap';
-import { decodeAttributes, encodeAttributes } from '../../src/tokens/attribute-value.ts';
+import { decodeAttributes, encodeAttributes } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKO } from '../../src/tokens/cryptoki.ts';
-import { collect, matches } from '../../src/tokens/object-template.ts';
+import { collect, matches } from '../../src/tokens/objects/object-template.ts';
 import { makeRig, Program, template } from './rig.ts';
 
 function pick<T>(values: readonly T[]): T {

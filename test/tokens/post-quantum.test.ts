@@ -3,7 +3,7 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { test } from 'tap';
-import { decodeAttributes, encodeAttributes, encodeUlong } from '../../src/tokens/attribute-value.ts';
+import { decodeAttributes, encodeAttributes, encodeUlong } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import { WireReader } from '../../src/wire/buffer.ts';
 import { writeTemplate } from '../../src/wire/template.ts';

@@ -10,7 +10,7 @@ import {
 } from 'node:crypto';
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
-import { readMechanisms } from '../../src/tokens/attribute-value.ts';
+import { readMechanisms } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import type { NewResidentKey, ResidentUse } from '../../src/tokens/resident-port.ts';
 import type { ResidentOptions } from '../../src/tokens/token-catalogue.ts';

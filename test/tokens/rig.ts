@@ -2,7 +2,7 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Peer } from '../../src/access/peer.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
-import { encodeBool, encodeUlong } from '../../src/tokens/attribute-value.ts';
+import { encodeBool, encodeUlong } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import type { Provider, Template } from '../../src/tokens/ports.ts';
 import type { ResidentKeys } from '../../src/tokens/resident-port.ts';

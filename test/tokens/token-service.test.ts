@@ -4,10 +4,10 @@ import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
-import { encodeAttributes, decodeAttributes, encodeBool } from '../../src/tokens/attribute-value.ts';
+import { encodeAttributes, decodeAttributes, encodeBool } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
-import { OBJECTS_PER_CLIENT_MAX } from '../../src/tokens/session-objects.ts';
+import { OBJECTS_PER_CLIENT_MAX } from '../../src/tokens/objects/session-objects.ts';
 import { AES_KEY_WRAP, P256 } from './fake-keeper.ts';
 import { AES_TOKEN, makeRig, peerOf, Program } from './rig.ts';
 

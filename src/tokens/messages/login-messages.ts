@@ -10,7 +10,7 @@ import { demandAccess } from '../key-access.ts';
 import { checkPin } from '../pin-check.ts';
 import { checkPinLength, hashPin } from '../pins.ts';
 import type { TokenRow } from '../store-port.ts';
-import { has } from '../token-object.ts';
+import { has } from '../objects/token-object.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';
 
 function callerIn(domain: Domain, client: bigint, slot: number): Promise<Caller> {

@@ -3,8 +3,8 @@ import { SidekeyError } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { ATTRIBUTE_STATE, LIMITS } from '../../wire/tables.ts';
 import { readTemplate } from '../../wire/template.ts';
-import { encodeAttributes, type AttributeMap } from '../attribute-value.ts';
-import { findRow } from '../attributes.ts';
+import { encodeAttributes, type AttributeMap } from '../objects/attribute-value.ts';
+import { findRow } from '../objects/attributes.ts';
 import {
   checkAllows,
   checkSameToken,
@@ -23,7 +23,7 @@ import {
   collect,
   identify,
   publicComponents,
-} from '../object-template.ts';
+} from '../objects/object-template.ts';
 import {
   checkKeyLength,
   draftKey,
@@ -33,13 +33,13 @@ import {
   sealValue,
   type Draft,
   type Maker,
-} from '../object-maker.ts';
+} from '../objects/object-maker.ts';
 import { destroyResident } from '../resident/generation.ts';
-import { findFacts } from '../facts.ts';
-import { changesSeal } from '../sealing.ts';
+import { findFacts } from '../objects/facts.ts';
+import { changesSeal } from '../objects/sealing.ts';
 import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import type { CellId } from '../ports.ts';
-import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../token-object.ts';
+import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
 import { EMPTY_REPLY } from './handler.ts';
 

@@ -13,7 +13,7 @@ import { RunningOperation, type Asked } from '../resident/operations.ts';
 import { planCipher, planSign, type Plan } from '../resident/plans.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { RoutedRequest } from '../service.ts';
-import { keyTypeOf, type TokenObject } from '../token-object.ts';
+import { keyTypeOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
 
 const USES: ReadonlyMap<number, Asked['use']> = new Map([

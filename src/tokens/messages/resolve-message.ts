@@ -8,7 +8,7 @@ import { recordRefusedHandle, recordUse } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse, type Use } from '../key-use.ts';
 import type { Operation } from '../ports.ts';
-import type { TokenObject } from '../token-object.ts';
+import type { TokenObject } from '../objects/token-object.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';
 
 const USES = new Map<number, Use>(

@@ -1,17 +1,17 @@
 /** Keys that are made in the key service, or destroyed there, by the standard's own functions. */
 import { SidekeyError } from '../../errors.ts';
-import { readBool, readUlong, type AttributeMap } from '../attribute-value.ts';
+import { readBool, readUlong, type AttributeMap } from '../objects/attribute-value.ts';
 import type { Caller } from '../caller.ts';
 import { checkCreation } from '../key-access.ts';
 import { CKA, CKK, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
-import { typeGeneratedBy } from '../key-types.ts';
+import { typeGeneratedBy } from '../objects/key-types.ts';
 import { findMechanism } from '../key-use.ts';
-import { buildAttributes, identify } from '../object-template.ts';
+import { buildAttributes, identify } from '../objects/object-template.ts';
 import type { Mechanism } from '../ports.ts';
 import type { ResidentKeys, ResidentUse } from '../resident-port.ts';
 import type { ResidentOptions } from '../token-catalogue.ts';
-import type { TokenObject } from '../token-object.ts';
+import type { TokenObject } from '../objects/token-object.ts';
 import { findSpec, type SpecRow } from './specs.ts';
 
 const NAME = /^[A-Za-z0-9_./-]{1,255}$/;

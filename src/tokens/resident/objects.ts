@@ -1,12 +1,12 @@
 /** A key of a key service as PKCS#11 objects: a private and a public one, or a secret one. */
 import { createHash } from 'node:crypto';
 import { RESIDENT_FROM } from '../../wire/tables.ts';
-import { defaultValue, encodeBool, encodeUlong } from '../attribute-value.ts';
-import { rowsOf } from '../attributes.ts';
+import { defaultValue, encodeBool, encodeUlong } from '../objects/attribute-value.ts';
+import { rowsOf } from '../objects/attributes.ts';
 import { CKA, CKK, CKO } from '../cryptoki.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { TokenRow } from '../store-port.ts';
-import { FIRST_PUBLIC_HANDLE, kindOfClass, type TokenObject } from '../token-object.ts';
+import { FIRST_PUBLIC_HANDLE, kindOfClass, type TokenObject } from '../objects/token-object.ts';
 import { mechanismsOf } from './plans.ts';
 import { publicComponentsOf } from './public-key.ts';
 import { isPair, rowOf, type SpecRow } from './specs.ts';

@@ -1,7 +1,7 @@
 /** A SubjectPublicKeyInfo as PKCS#11's attributes: what a service says of a key becomes what programs read. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
-import { encodeUlong } from '../attribute-value.ts';
+import { encodeUlong } from '../objects/attribute-value.ts';
 import { CKA, CKK } from '../cryptoki.ts';
 import type { Attribute } from '../ports.ts';
 import type { KeySpec } from '../resident-port.ts';

@@ -9,7 +9,7 @@ import type { Clock, Provider } from '../ports.ts';
 import type { ResidentKey, ResidentKeys } from '../resident-port.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { ResidentOptions, TokenCatalogue } from '../token-catalogue.ts';
-import { FIRST_PUBLIC_HANDLE, type TokenObject } from '../token-object.ts';
+import { FIRST_PUBLIC_HANDLE, type TokenObject } from '../objects/token-object.ts';
 import { objectsOf } from './objects.ts';
 import { isPair, rowOf } from './specs.ts';
 

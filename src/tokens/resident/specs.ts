@@ -1,6 +1,6 @@
 /** The specs of resident keys in PKCS#11's terms: key type, size, curve, and the mechanism that makes them. */
-import type { AttributeMap } from '../attribute-value.ts';
-import { readUlong } from '../attribute-value.ts';
+import type { AttributeMap } from '../objects/attribute-value.ts';
+import { readUlong } from '../objects/attribute-value.ts';
 import { CKA, CKK, CKM } from '../cryptoki.ts';
 import type { KeySpec } from '../resident-port.ts';
 

@@ -1,0 +1,81 @@
+/** `batch_input`: the same work for many items, answered in order, each with its own result or error. */
+import { z } from 'zod';
+import { integer } from './field.ts';
+import { faultOf, Refusal } from '../fault.ts';
+import { API_LIMITS } from '../limits.ts';
+import type { Reply } from '../route.ts';
+
+/** Fields of a request that may be single or a batch. */
+export function batchOf<Item extends z.ZodType>(item: Item) {
+  return {
+    batch_input: z
+      .array(item)
+      .max(API_LIMITS.batchItems, `more than ${API_LIMITS.batchItems} items`)
+      .nullish(),
+    partial_failure_response_code: integer,
+  };
+}
+
+/** What such a request is answered: the item's answer, or a row for each item. */
+export function batchAnswer<Answer extends z.ZodObject>(answer: Answer) {
+  const row = answer.partial().extend({ error: z.string().optional(), reference: z.string().optional() });
+  return z.union([answer, z.object({ batch_results: z.array(row) })]);
+}
+
+interface Batch<Item> {
+  readonly batch_input?: readonly Item[] | null | undefined;
+  readonly partial_failure_response_code?: number | null | undefined;
+}
+
+interface Referenced {
+  readonly reference?: string | null | undefined;
+}
+
+/** Does `work` for the body itself, or for each item of its batch. */
+export async function answerItems<Item extends Referenced, Body extends Item & Batch<Item>>(
+  body: Body,
+  work: (item: Item) => Promise<object>,
+): Promise<Reply> {
+  const items = body.batch_input ?? null;
+  if (items === null) return { data: await work(body) };
+  if (items.length === 0) throw new Refusal(400, 'missing batch input to process');
+  const status = partialStatus(body.partial_failure_response_code ?? 400);
+  const results = await mapBounded(items, (item) => workOnItem(item, work));
+  const failures = results.filter((result) => 'error' in result).length;
+  if (failures === 0) return { data: { batch_results: results } };
+  return { status: failures < results.length ? status : 400, data: { batch_results: results } };
+}
+
+function partialStatus(status: number): number {
+  if (status >= 200 && status <= 599) return status;
+  throw new Refusal(400, 'field "partial_failure_response_code": expected a status from 200 to 599');
+}
+
+/** A fault of the item stands in its row; one of the whole (403, 5xx) ends the batch. */
+async function workOnItem<Item extends Referenced>(
+  item: Item,
+  work: (item: Item) => Promise<object>,
+): Promise<object> {
+  const reference = item.reference == null ? {} : { reference: item.reference };
+  try {
+    return { ...(await work(item)), ...reference };
+  } catch (error) {
+    const fault = faultOf(error);
+    if (fault.status !== 400) throw error;
+    return { error: fault.errors[0] ?? 'request is not valid', ...reference };
+  }
+}
+
+/** Promise.all with a bound on what is under way, so that one batch does not fill the keeper's queue. */
+async function mapBounded<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = new Array(items.length);
+  const queue = items.entries();
+  const drain = async () => {
+    for (const [index, item] of queue) results[index] = await work(item);
+  };
+  await Promise.all(Array.from({ length: API_LIMITS.batchInFlight }, drain));
+  return results;
+}

@@ -1,0 +1,88 @@
+/** What every Transit route has in common: a mount that names a token, a key that is named in the path. */
+import type { z } from 'zod';
+import { SidekeyError } from '../../errors.ts';
+import type { NamedKey, NamedKeyUse, TokenService } from '../../tokens/service.ts';
+import { Refusal } from '../fault.ts';
+import { defineRoute, type Call, type Method, type Reply, type Route, type RouteSchemas } from '../route.ts';
+
+export interface TransitDeps {
+  readonly tokens: TokenService;
+  /** Label of the token that /v1/transit stands for. */
+  readonly defaultToken: () => string;
+}
+
+export interface TransitCall extends Call {
+  readonly tokens: TokenService;
+  /** Label of the token that is mounted here. */
+  readonly token: string;
+}
+
+export type TransitRoute = (deps: TransitDeps) => Route;
+
+/** First segments that are no mounts, whatever tokens are called. */
+const RESERVED = ['sys', 'sidekey', 'auth'];
+
+/** `path` is below the mount. */
+export function defineTransitRoute<Body>(
+  row: RouteSchemas & {
+    methods: readonly Method[];
+    path: string;
+    body: z.ZodType<Body>;
+    handle: (call: TransitCall, body: Body) => Reply | Promise<Reply>;
+  },
+): TransitRoute {
+  const { path, handle } = row;
+  return (deps) =>
+    defineRoute({
+      ...row,
+      path: `/v1/:mount${path}`,
+      handle: (call, parsed) =>
+        handle({ ...call, tokens: deps.tokens, token: mountedToken(deps, call) }, parsed),
+    });
+}
+
+/** Whether there is such a token is for the token service to say, as of one that this peer may not use. */
+function mountedToken(deps: TransitDeps, call: Call): string {
+  const mount = call.params['mount'] ?? '';
+  if (RESERVED.includes(mount)) throw new Refusal(404, 'no handler for route');
+  return mount === 'transit' ? deps.defaultToken() : mount;
+}
+
+/** For what uses no key: only whether the peer may use the token. No key has the empty name. */
+export function admit(call: TransitCall): void {
+  call.tokens.findNamedKey(call.peer, call.token, '');
+}
+
+export function nameOf(call: Call): string {
+  return call.params['name'] ?? '';
+}
+
+/** The key that the path names, for an operation. */
+export function requireKey(call: TransitCall): NamedKey {
+  const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
+  if (key === null) throw new Refusal(400, 'encryption key not found');
+  return key;
+}
+
+export function operate(call: TransitCall, key: NamedKey, use: NamedKeyUse, data: Buffer): Promise<Buffer> {
+  return call.tokens.operateNamedKey(call.peer, call.token, key.name, use, data);
+}
+
+/** A signature that is wrong is an answer; everything else that fails is a failure. */
+export async function isVerified(
+  call: TransitCall,
+  key: NamedKey,
+  use: Omit<NamedKeyUse, 'operation'>,
+  data: Buffer,
+  signature: Buffer,
+): Promise<boolean> {
+  const verify = { ...use, operation: 'verify' } as const;
+  try {
+    await call.tokens.operateNamedKey(call.peer, call.token, key.name, verify, data, signature);
+    return true;
+  } catch (error) {
+    if (!(error instanceof SidekeyError)) throw error;
+    if (error.code === 'signature_invalid' || error.code === 'signature_len_range') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,65 @@
+/**
+ * hmac/:name. A key of type hmac is used itself; beside every other kind stands a secret for this alone, as in Vault, made
+ * when the first HMAC is asked for.
+ */
+import { z } from 'zod';
+import type { NamedKey, NamedKeyUse } from '../../tokens/service.ts';
+import { decodeBase64 } from '../base64.ts';
+import { answerItems, batchAnswer, batchOf } from './batch.ts';
+import { integer, text } from './field.ts';
+import { Refusal } from '../fault.ts';
+import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
+import { plainMechanism } from '../mechanism.ts';
+import {
+  defineTransitRoute,
+  isVerified,
+  operate,
+  requireKey,
+  type TransitCall,
+  type TransitRoute,
+} from './call.ts';
+import { formatVersioned, parseVersioned, versionToUse } from './versioned.ts';
+
+const item = z.object({ input: text, key_version: integer, reference: text });
+const body = item.extend({ algorithm: text, ...batchOf(item) });
+const answer = batchAnswer(z.object({ hmac: z.string(), key_version: z.int() }));
+
+function useOf(key: NamedKey, hash: string, version: number): Omit<NamedKeyUse, 'operation'> {
+  const mechanism = plainMechanism(findHash(hash).mechanisms.hmac);
+  return { mechanism, version, ...(key.kind === 'generic' ? {} : { beside: 'hmac' }) };
+}
+
+async function makeHmac(
+  call: TransitCall,
+  key: NamedKey,
+  hash: string,
+  { input, key_version }: z.output<typeof item>,
+): Promise<object> {
+  if (input == null) throw new Refusal(400, 'missing input for HMAC');
+  const version = versionToUse(key, key_version);
+  const use = { ...useOf(key, hash, version), operation: 'sign' } as const;
+  const mac = await operate(call, key, use, decodeBase64(input));
+  return { hmac: formatVersioned(version, mac.toString('base64')), key_version: version };
+}
+
+/** For verify/:name with `hmac`. */
+export function isHmacValid(
+  call: TransitCall,
+  key: NamedKey,
+  hash: string,
+  input: Buffer,
+  hmac: string,
+): Promise<boolean> {
+  const { version, body: mac } = parseVersioned(key, hmac, 'HMAC');
+  return isVerified(call, key, useOf(key, hash, version), input, decodeBase64(mac));
+}
+
+function handle(call: TransitCall, request: z.output<typeof body>) {
+  const key = requireKey(call);
+  const hash = call.params['algorithm'] ?? (request.algorithm || DEFAULT_HASH);
+  return answerItems(request, (each) => makeHmac(call, key, hash, each));
+}
+
+export const HMAC_ROUTES: readonly TransitRoute[] = ['/hmac/:name', '/hmac/:name/:algorithm'].map((path) =>
+  defineTransitRoute({ methods: ['POST', 'PUT'], path, summary: 'Make an HMAC', body, answer, handle }),
+);

@@ -1,0 +1,150 @@
+/** Key types by their Transit names, and a key as `GET keys/:name` describes it. */
+import { createPublicKey, X509Certificate } from 'node:crypto';
+import { z } from 'zod';
+import type { Operation } from '../../tokens/ports.ts';
+import type { NamedKey, NamedKeyVersion, NewNamedKeyKind } from '../../tokens/service.ts';
+import { Refusal } from '../fault.ts';
+
+export const DEFAULT_KEY_TYPE = 'aes256-gcm96';
+
+const NEW_KINDS: Readonly<Record<string, NewNamedKeyKind>> = {
+  'aes128-gcm96': { kind: 'aes', sizeBits: 128 },
+  'aes256-gcm96': { kind: 'aes', sizeBits: 256 },
+  'rsa-2048': { kind: 'rsa', sizeBits: 2048 },
+  'rsa-3072': { kind: 'rsa', sizeBits: 3072 },
+  'rsa-4096': { kind: 'rsa', sizeBits: 4096 },
+  'ecdsa-p256': { kind: 'ec', sizeBits: 256 },
+  'ecdsa-p384': { kind: 'ec', sizeBits: 384 },
+  'ecdsa-p521': { kind: 'ec', sizeBits: 521 },
+  ed25519: { kind: 'ed25519' },
+};
+
+const HMAC_KEY_BYTES = { default: 32, min: 32, max: 512 } as const;
+
+/** `keySizeBytes` is for hmac alone, as in Vault. */
+export function newKindOf(type: string, keySizeBytes: number | undefined): NewNamedKeyKind {
+  if (type === 'hmac') return newHmacKind(keySizeBytes ?? HMAC_KEY_BYTES.default);
+  if (keySizeBytes !== undefined && keySizeBytes !== 0)
+    throw new Refusal(400, 'key_size is for keys of type hmac');
+  const kind = Object.hasOwn(NEW_KINDS, type) ? NEW_KINDS[type] : undefined;
+  if (kind === undefined) throw new Refusal(400, 'unknown key type');
+  return kind;
+}
+
+/** Of an imported key: one of type hmac has the size that it has. */
+export function kindOfImport(type: string): NewNamedKeyKind {
+  return newKindOf(type, undefined);
+}
+
+/** As the latest version is. */
+export function nextKindOf(key: NamedKey): NewNamedKeyKind {
+  return kindOfImport(typeNameOf(key));
+}
+
+function newHmacKind(bytes: number): NewNamedKeyKind {
+  const { min, max } = HMAC_KEY_BYTES;
+  if (bytes < min || bytes > max) throw new Refusal(400, `key_size must be ${min} to ${max} bytes`);
+  return { kind: 'generic', sizeBits: bytes * 8 };
+}
+
+/** Names for every key that a PKCS#11 program may have made, those that Transit cannot make included. */
+const TYPE_NAMES: Readonly<Record<NamedKey['kind'], (bits: number) => string>> = {
+  aes: (bits) => `aes${bits}-gcm96`,
+  envelope: () => 'tink-envelope-aes256-gcm',
+  generic: () => 'hmac',
+  rsa: (bits) => `rsa-${bits}`,
+  ec: (bits) => `ecdsa-p${bits}`,
+  ed25519: () => 'ed25519',
+  x25519: () => 'x25519',
+};
+
+export function typeNameOf(key: NamedKey): string {
+  return TYPE_NAMES[key.kind](key.sizeBits);
+}
+
+type PublicForm = (
+  key: NamedKey,
+  publicKeyInfo: Buffer,
+) => { readonly name: string; readonly public_key: string };
+
+/** SubjectPublicKeyInfo ends with the raw key (RFC 8410, 4). */
+const RAW_25519_BYTES = 32;
+
+const writePem = (der: Buffer) =>
+  createPublicKey({ key: der, format: 'der', type: 'spki' })
+    .export({ format: 'pem', type: 'spki' })
+    .toString();
+const writeRaw = (der: Buffer) => der.subarray(-RAW_25519_BYTES).toString('base64');
+
+const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
+  rsa: (key, der) => ({ name: typeNameOf(key), public_key: writePem(der) }),
+  ec: (key, der) => ({ name: `P-${key.sizeBits}`, public_key: writePem(der) }),
+  ed25519: (_key, der) => ({ name: 'ed25519', public_key: writeRaw(der) }),
+  x25519: (_key, der) => ({ name: 'x25519', public_key: writeRaw(der) }),
+};
+
+/** Of a pair, in the form of its kind; empty when it is not known. */
+export function describePublicKey(key: NamedKey, { publicKeyInfo }: NamedKeyVersion): string {
+  const form = PUBLIC_FORMS[key.kind];
+  return form === undefined || publicKeyInfo === null ? '' : form(key, publicKeyInfo).public_key;
+}
+
+/** Unix seconds for secret keys, an object with the public key for pairs. */
+function describeVersion(
+  key: NamedKey,
+  { createdAt, publicKeyInfo, certificate }: NamedKeyVersion,
+): number | Record<string, unknown> {
+  const form = PUBLIC_FORMS[key.kind];
+  if (form === undefined || publicKeyInfo === null) return Math.floor(Date.parse(createdAt) / 1000);
+  const chain = certificate === null ? '' : new X509Certificate(certificate).toString();
+  return { ...form(key, publicKeyInfo), creation_time: createdAt, certificate_chain: chain };
+}
+
+const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'envelope', 'rsa'];
+const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519'];
+
+export const keyAnswer = z.object({
+  name: z.string(),
+  type: z.string(),
+  latest_version: z.int(),
+  min_available_version: z.int(),
+  min_decryption_version: z.int(),
+  min_encryption_version: z.int(),
+  deletion_allowed: z.boolean(),
+  derived: z.boolean(),
+  exportable: z.boolean(),
+  allow_plaintext_backup: z.boolean(),
+  auto_rotate_period: z.int(),
+  imported_key: z.boolean(),
+  supports_encryption: z.boolean(),
+  supports_decryption: z.boolean(),
+  supports_signing: z.boolean(),
+  supports_derivation: z.boolean(),
+  /** By number of the version. */
+  keys: z.record(z.string(), z.union([z.int(), z.record(z.string(), z.unknown())])),
+});
+
+export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
+  const can = (operation: Operation, kinds: readonly NamedKey['kind'][]) =>
+    kinds.includes(key.kind) && key.operations.includes(operation);
+  const versions = key.versions.filter(({ version }) => version >= key.policy.minDecryptionVersion);
+  return {
+    name: key.name,
+    type: typeNameOf(key),
+    latest_version: key.latestVersion,
+    min_available_version: key.policy.minAvailableVersion,
+    min_decryption_version: key.policy.minDecryptionVersion,
+    min_encryption_version: key.policy.minEncryptionVersion,
+    deletion_allowed: key.policy.deletionAllowed,
+    derived: key.derived,
+    exportable: key.extractable,
+    allow_plaintext_backup: false,
+    auto_rotate_period: key.policy.autoRotateMs / 1000,
+    imported_key: key.imported,
+    supports_encryption: can('encrypt', CAN_ENCRYPT),
+    supports_decryption: can('decrypt', CAN_ENCRYPT),
+    supports_signing: can('sign', CAN_SIGN),
+    supports_derivation: key.kind === 'aes',
+    keys: Object.fromEntries(versions.map((each) => [each.version, describeVersion(key, each)])),
+  };
+}

@@ -1,0 +1,114 @@
+/** keys/:name and keys: make, read, list. */
+import { z } from 'zod';
+import { flag, integer, text, textOrInteger } from './field.ts';
+import { Refusal } from '../fault.ts';
+import { parseGoDuration } from './go-duration.ts';
+import { DEFAULT_KEY_TYPE, describeKey, keyAnswer, newKindOf } from './key-type.ts';
+import { noBody, type Reply } from '../route.ts';
+import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './call.ts';
+
+const creation = z.object({
+  type: text,
+  key_size: integer,
+  exportable: flag,
+  derived: flag,
+  convergent_encryption: flag,
+  allow_plaintext_backup: flag,
+  auto_rotate_period: textOrInteger,
+});
+
+/** Vault's rule for names of new keys. Keys that PKCS#11 programs made are found whatever their label. */
+export const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
+
+const DERIVABLE: readonly string[] = ['aes128-gcm96', DEFAULT_KEY_TYPE];
+
+/** Options that Vault has and Sidekey cannot honour are errors, not silence. */
+export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_size'>): void {
+  for (const name of ['convergent_encryption', 'allow_plaintext_backup'] as const) {
+    if (body[name] === true) throw new Refusal(400, `field "${name}": not supported`);
+  }
+  if (body.derived === true && !DERIVABLE.includes(body.type ?? DEFAULT_KEY_TYPE))
+    throw new Refusal(400, 'field "derived": only for keys of type aes128-gcm96 and aes256-gcm96');
+}
+
+const HOUR_MS = 3_600_000;
+const PERIOD_MAX_MS = 100 * 366 * 24 * HOUR_MS;
+
+/** Milliseconds; undefined when it is not given. Vault's rule: nothing below an hour. */
+export function autoRotateMsOf(period: string | null | undefined): number | undefined {
+  if (period == null || period === '') return undefined;
+  const ms = parseGoDuration(period);
+  if (ms === null || ms > PERIOD_MAX_MS)
+    throw new Refusal(400, 'field "auto_rotate_period": expected seconds or a duration, as 720h');
+  if (ms !== 0 && ms < HOUR_MS)
+    throw new Refusal(400, 'auto rotate period must be 0 to disable or at least an hour');
+  return Math.floor(ms / 1000) * 1000;
+}
+
+/** As in Vault, making a key that is there changes nothing and says so. */
+async function createKey(call: TransitCall, body: z.output<typeof creation>): Promise<Reply> {
+  refuseUnsupported(body);
+  const name = nameOf(call);
+  const kind = newKindOf(body.type ?? DEFAULT_KEY_TYPE, body.key_size ?? undefined);
+  const existing = call.tokens.findNamedKey(call.peer, call.token, name);
+  if (existing !== null) return { data: describeKey(existing), warnings: [`key ${name} already existed`] };
+  if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');
+  const autoRotateMs = autoRotateMsOf(body.auto_rotate_period) ?? 0;
+  const wanted = { kind, exportable: body.exportable ?? false, derived: body.derived ?? false, autoRotateMs };
+  return { data: describeKey(await call.tokens.createNamedKey(call.peer, call.token, name, wanted)) };
+}
+
+function readKey(call: TransitCall): Reply {
+  const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
+  if (key === null) throw new Refusal(404);
+  return { data: describeKey(key) };
+}
+
+function listKeys(call: TransitCall): Reply {
+  const keys = call.tokens.listNamedKeys(call.peer, call.token);
+  if (keys.length === 0) throw new Refusal(404);
+  return { data: { keys: keys.sort() } };
+}
+
+function listByQuery(call: TransitCall): Reply {
+  if (call.query['list'] !== 'true') throw new Refusal(405, 'unsupported operation');
+  return listKeys(call);
+}
+
+const listAnswer = z.object({ keys: z.array(z.string()) });
+
+export const KEY_ROUTES: readonly TransitRoute[] = [
+  defineTransitRoute({
+    methods: ['POST', 'PUT'],
+    path: '/keys/:name',
+    summary: 'Make a key',
+    body: creation,
+    answer: keyAnswer,
+    handle: createKey,
+  }),
+  defineTransitRoute({
+    methods: ['GET'],
+    path: '/keys/:name',
+    summary: 'Describe a key',
+    body: noBody,
+    answer: keyAnswer,
+    handle: readKey,
+  }),
+  defineTransitRoute({
+    methods: ['LIST'],
+    path: '/keys',
+    summary: 'Names of the keys',
+    body: noBody,
+    answer: listAnswer,
+    handle: listKeys,
+  }),
+  defineTransitRoute({
+    methods: ['GET'],
+    path: '/keys',
+    summary: 'Names of the keys (list=true)',
+    query: z.object({ list: z.string().optional() }),
+    body: noBody,
+    answer: listAnswer,
+    handle: listByQuery,
+  }),
+];

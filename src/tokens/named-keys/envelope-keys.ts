@@ -1,0 +1,175 @@
+/**
+ * Envelope encryption for the HTTP API (`envelope` of a token): a data key in a cell serves many messages, each of which carries
+ * it encrypted by the token's KEK, as Tink writes it (envelope-message.ts). Opening a message asks the key service once for each
+ * data key and lease. Nothing of this is stored.
+ */
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { CacheName, DataKeyCache } from '../../cache/data-key-cache.ts';
+import { SidekeyError } from '../../errors.ts';
+import { WireWriter } from '../../wire/buffer.ts';
+import { CKA, CKK, CKM, CKO } from '../cryptoki.ts';
+import {
+  formatEnvelope,
+  NONCE_BYTES,
+  parseEnvelope,
+  serializeDataKey,
+  takeDataKey,
+} from './envelope-message.ts';
+import type { CellId, Clock, Keeper, Mechanism } from '../ports.ts';
+import type { TokenRow } from '../store-port.ts';
+import type { TokenCatalogue } from '../token-catalogue.ts';
+import type { TokenKeks } from '../token-keks.ts';
+
+const KEY_BYTES = 32;
+const TAG_BITS = 128;
+/** Garbage is refused again without asking the service. */
+const REFUSED_MS = 10_000;
+const REFUSED_MAX = 1000;
+
+function gcm(nonce: Buffer, aad: Buffer): Mechanism {
+  return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(aad).u32(TAG_BITS).done() };
+}
+
+/** What new messages are encrypted with. */
+interface CurrentKey {
+  readonly name: CacheName;
+  readonly wrapped: Buffer;
+  messagesLeft: number;
+}
+
+interface EnvelopeDeps {
+  readonly keeper: Keeper;
+  readonly keks: TokenKeks;
+  readonly cache: DataKeyCache;
+  readonly catalogue: TokenCatalogue;
+  readonly clock: Clock;
+  readonly random: (bytes: number) => Buffer;
+}
+
+export class EnvelopeKeys {
+  readonly #deps: EnvelopeDeps;
+  readonly #current = new Map<number, CurrentKey>();
+  readonly #making = new Map<number, Promise<CurrentKey>>();
+  readonly #refused: LRUCache<string, SidekeyError>;
+
+  constructor(deps: EnvelopeDeps) {
+    this.#deps = deps;
+    const perf = { now: () => deps.clock.monotonic() };
+    this.#refused = new LRUCache({ max: REFUSED_MAX, ttl: REFUSED_MS, ttlResolution: 0, perf });
+  }
+
+  isEnvelope(token: TokenRow, name: string): boolean {
+    return this.#deps.catalogue.envelope(token)?.key === name;
+  }
+
+  #nameOf({ id, name }: TokenRow, wrapped: Buffer): CacheName {
+    const digest = createHash('sha256').update(wrapped).digest('hex');
+    return { key: `envelope ${id} ${digest}`, token: name, handle: 0 };
+  }
+
+  /** A cell may end between being looked up and being used: once more is enough. */
+  async seal(token: TokenRow, aad: Buffer, plaintext: Buffer): Promise<Buffer> {
+    return this.#sealOnce(token, aad, plaintext).catch((error: unknown) => {
+      if (!isGone(error)) throw error;
+      this.#current.delete(token.id);
+      return this.#sealOnce(token, aad, plaintext);
+    });
+  }
+
+  async #sealOnce(token: TokenRow, aad: Buffer, plaintext: Buffer): Promise<Buffer> {
+    const { keeper, cache, random } = this.#deps;
+    const { name, wrapped } = await this.#currentKey(token);
+    const cell = cache.peek(name.key)?.cell;
+    if (cell === undefined) throw new SidekeyError('cell_unknown', 'the data key is gone');
+    cache.touch(name.key);
+    const nonce = random(NONCE_BYTES);
+    const body = await keeper.operate(cell, 'encrypt', gcm(nonce, aad), plaintext);
+    return formatEnvelope({ wrapped, nonce, body });
+  }
+
+  /** One that is open and has a message left; it is taken. */
+  async #currentKey(token: TokenRow): Promise<CurrentKey> {
+    let current = this.#current.get(token.id);
+    if (current === undefined || current.messagesLeft <= 0 || !this.#isOpen(current))
+      current = await this.#makeOnce(token);
+    current.messagesLeft -= 1;
+    return current;
+  }
+
+  #isOpen({ name }: CurrentKey): boolean {
+    return this.#deps.cache.peek(name.key) !== null;
+  }
+
+  #makeOnce(token: TokenRow): Promise<CurrentKey> {
+    const under = this.#making.get(token.id);
+    if (under !== undefined) return under;
+    const making = this.#make(token).finally(() => this.#making.delete(token.id));
+    this.#making.set(token.id, making);
+    return making;
+  }
+
+  async #make(token: TokenRow): Promise<CurrentKey> {
+    const { keks, catalogue, cache, random } = this.#deps;
+    const key = random(KEY_BYTES);
+    try {
+      const wrapped = await keks.encrypt(token, serializeDataKey(key));
+      const name = this.#nameOf(token, wrapped);
+      await cache.take(name, catalogue.limits(token), () => this.#open(token, Buffer.from(key)));
+      const messagesLeft = catalogue.envelope(token)?.messages ?? 1;
+      const current = { name, wrapped, messagesLeft };
+      this.#current.set(token.id, current);
+      return current;
+    } finally {
+      key.fill(0);
+    }
+  }
+
+  /** Into a cell; `key` is wiped. */
+  async #open(token: TokenRow, key: Buffer): Promise<{ cell: CellId; endsAt: number }> {
+    const { keeper, catalogue, clock } = this.#deps;
+    const { anyMs: leaseMs, uses } = catalogue.limits(token);
+    const endsAt = clock.monotonic() + leaseMs;
+    const wanted = { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, owner: null, leaseMs, uses };
+    try {
+      const components = [{ type: CKA.VALUE, value: key }];
+      const made = await keeper.importComponents({ ...wanted, note: null, seal: null }, components);
+      return { cell: made.cell, endsAt };
+    } finally {
+      key.fill(0);
+    }
+  }
+
+  async open(token: TokenRow, aad: Buffer, message: Buffer): Promise<Buffer> {
+    return this.#openOnce(token, aad, message).catch((error: unknown) => {
+      if (!isGone(error)) throw error;
+      this.#deps.cache.forget(this.#nameOf(token, parseEnvelope(message).wrapped).key);
+      return this.#openOnce(token, aad, message);
+    });
+  }
+
+  async #openOnce(token: TokenRow, aad: Buffer, message: Buffer): Promise<Buffer> {
+    const { keeper, cache, catalogue } = this.#deps;
+    const { wrapped, nonce, body } = parseEnvelope(message);
+    const name = this.#nameOf(token, wrapped);
+    const known = this.#refused.get(name.key);
+    if (known !== undefined) throw known;
+    const unwrap = () => this.#unwrap(token, name, wrapped);
+    const { cell } = await cache.take(name, catalogue.limits(token), unwrap);
+    return keeper.operate(cell, 'decrypt', gcm(nonce, aad), body);
+  }
+
+  async #unwrap(token: TokenRow, { key }: CacheName, wrapped: Buffer) {
+    try {
+      return await this.#open(token, takeDataKey(await this.#deps.keks.decrypt(token, wrapped)));
+    } catch (error) {
+      if (error instanceof SidekeyError && error.code === 'encrypted_data_invalid')
+        this.#refused.set(key, error);
+      throw error;
+    }
+  }
+}
+
+function isGone(error: unknown): boolean {
+  return error instanceof SidekeyError && error.code === 'cell_unknown';
+}

@@ -1,0 +1,58 @@
+/** What makes a key of each kind that the HTTP API has a name for. */
+import { encodeUlong, type AttributeMap } from '../objects/attribute-value.ts';
+import { CKA, CKM } from '../cryptoki.ts';
+import { CURVE_OF_BITS, ED25519 } from './family.ts';
+import type { Mechanism } from '../ports.ts';
+import type { NamedKey, NewNamedKeyKind } from '../service.ts';
+
+export interface Recipe {
+  readonly mechanism: Mechanism;
+  /** For the template of the secret key, or of the public half. */
+  readonly parameters: AttributeMap;
+}
+
+function recipe(type: number, ...parameters: [number, Buffer][]): Recipe {
+  return { mechanism: { type, params: Buffer.alloc(0) }, parameters: new Map(parameters) };
+}
+
+function bytesOf(sizeBits: number): [number, Buffer] {
+  return [CKA.VALUE_LEN, encodeUlong(Math.ceil(sizeBits / 8))];
+}
+
+/** A derived key is a secret for HKDF: the AES keys come from it, one per context. */
+export function recipeFor(wanted: NewNamedKeyKind, derived: boolean): Recipe {
+  switch (wanted.kind) {
+    case 'aes':
+      return recipe(derived ? CKM.HKDF_KEY_GEN : CKM.AES_KEY_GEN, bytesOf(wanted.sizeBits));
+    case 'generic':
+      return recipe(CKM.GENERIC_SECRET_KEY_GEN, bytesOf(wanted.sizeBits));
+    case 'rsa':
+      return recipe(CKM.RSA_PKCS_KEY_PAIR_GEN, [CKA.MODULUS_BITS, encodeUlong(wanted.sizeBits)]);
+    case 'ec':
+      return recipe(CKM.EC_KEY_PAIR_GEN, [
+        CKA.EC_PARAMS,
+        CURVE_OF_BITS.get(wanted.sizeBits) ?? Buffer.alloc(0),
+      ]);
+    case 'ed25519':
+      return recipe(CKM.EC_EDWARDS_KEY_PAIR_GEN, [CKA.EC_PARAMS, ED25519]);
+  }
+}
+
+/** What a further version of a key is made of; null: of a size or kind that Sidekey does not make. */
+export function kindOfNext({ kind, sizeBits }: NamedKey): NewNamedKeyKind | null {
+  switch (kind) {
+    case 'aes':
+      return sizeBits === 128 || sizeBits === 256 ? { kind, sizeBits } : null;
+    case 'generic':
+      return { kind, sizeBits };
+    case 'rsa':
+      return sizeBits === 2048 || sizeBits === 3072 || sizeBits === 4096 ? { kind, sizeBits } : null;
+    case 'ec':
+      return sizeBits === 256 || sizeBits === 384 || sizeBits === 521 ? { kind, sizeBits } : null;
+    case 'ed25519':
+      return { kind };
+    case 'envelope':
+    case 'x25519':
+      return null;
+  }
+}

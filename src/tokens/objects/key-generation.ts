@@ -1,0 +1,174 @@
+/** New keys and key pairs from templates: for PKCS#11 and for the HTTP API alike. */
+import { SidekeyError } from '../../errors.ts';
+import { encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
+import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
+import type { Domain } from '../domain.ts';
+import { hasDomainParameters, isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
+import { findMechanism } from '../key-use.ts';
+import { addComponents, buildAttributes, identify, publicComponents } from './object-template.ts';
+import { checkKeyLength, draftKey, draftPlain, keep, type Maker } from './object-maker.ts';
+import type { MadeKey, Mechanism, NewKey, Template } from '../ports.ts';
+import type { TokenObject } from './token-object.ts';
+
+/** Refuses attributes that the caller may not make: a PKCS#11 session's rules; the HTTP API has none. */
+export type Check = (attributes: AttributeMap) => void;
+
+/** What the keeper must know to generate: taken from the template that has it. */
+const PARAMETERS: readonly number[] = [
+  ...[CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.PARAMETER_SET],
+  ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.PRIME_BITS, CKA.SUBPRIME_BITS],
+];
+/** And from a pair's private template. */
+const PRIVATE_PARAMETERS: readonly number[] = [CKA.VALUE_BITS];
+
+function parametersOf(attributes: AttributeMap, types = PARAMETERS): { type: number; value: Buffer }[] {
+  return types.flatMap((type) => {
+    const value = attributes.get(type);
+    return value === undefined ? [] : [{ type, value }];
+  });
+}
+
+/** PBKDF2 makes a key of whatever type the template says. The generic secret's mechanism also makes keys of types that are generic to the keeper; all others make one type. */
+function madeType(
+  domain: Domain,
+  tokenId: number,
+  mechanism: number,
+  flag: number,
+  template: AttributeMap,
+): number {
+  const { keyType } = findMechanism(domain, tokenId, mechanism, flag);
+  const given = readUlong(template, CKA.KEY_TYPE);
+  const own = typeGeneratedBy(mechanism);
+  if (own !== null) return own;
+  if (mechanism === CKM.PKCS5_PBKD2) return given ?? CKK.GENERIC_SECRET;
+  if (mechanism === CKM.GENERIC_SECRET_KEY_GEN && given !== null && isGenericKind(given)) return given;
+  if (keyType === null) throw new SidekeyError('mechanism_invalid', 'this mechanism makes no key');
+  return keyType;
+}
+
+const PRE_MASTER_BYTES = 48;
+
+/** A mechanism or type whose keys have one length needs none in the template (PKCS#11 3.1, 6.10: DES; 6.38; 6.48: ChaCha20). */
+function withLength(template: AttributeMap, keyType: number, mechanism: number): AttributeMap {
+  const length = mechanism === CKM.TLS_PRE_MASTER_KEY_GEN ? PRE_MASTER_BYTES : onlyLength(keyType);
+  if (length === null || template.has(CKA.VALUE_LEN)) return template;
+  return new Map([...template, [CKA.VALUE_LEN, encodeUlong(length)]]);
+}
+
+/** How the keeper makes a secret key: at random unless the mechanism says otherwise. */
+export type MakeSecret = (key: NewKey, parameters: Template, lengthBytes: number | null) => Promise<MadeKey>;
+
+export async function generateKey(
+  domain: Domain,
+  maker: Maker,
+  mechanism: Mechanism,
+  template: AttributeMap,
+  check: Check,
+  make: MakeSecret = (key, parameters) => domain.keeper.generate(key, mechanism, parameters),
+): Promise<TokenObject> {
+  const keyType = madeType(domain, maker.token.id, mechanism.type, MECHANISM_FLAG.GENERATE, template);
+  const objectClass = CKO.SECRET_KEY;
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({
+    origin: 'generate',
+    objectClass,
+    keyType,
+    template: withLength(template, keyType, mechanism.type),
+  });
+  check(attributes);
+  checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
+  const from = { origin: 'generate', mechanism: mechanism.type } as const;
+  const parameters = parametersOf(attributes);
+  const draft = await draftKey(domain, maker, attributes, from, (key) =>
+    make(key, parameters, readUlong(attributes, CKA.VALUE_LEN)),
+  );
+  const [object] = await keep(domain, maker, [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
+  return object;
+}
+
+/** CKO_DOMAIN_PARAMETERS: no key, and nothing secret. */
+export async function generateDomain(
+  domain: Domain,
+  maker: Maker,
+  mechanism: Mechanism,
+  template: AttributeMap,
+  check: Check,
+): Promise<TokenObject> {
+  const keyType = madeType(domain, maker.token.id, mechanism.type, MECHANISM_FLAG.GENERATE, template);
+  const objectClass = CKO.DOMAIN_PARAMETERS;
+  if (!hasDomainParameters(keyType))
+    throw new SidekeyError('mechanism_invalid', 'this mechanism makes no domain parameters');
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  check(attributes);
+  addComponents(attributes, await domain.keeper.generateDomain(mechanism, parametersOf(attributes)));
+  const draft = await draftPlain(domain, maker, attributes, {
+    origin: 'generate',
+    mechanism: mechanism.type,
+  });
+  const [object] = await keep(domain, maker, [draft]);
+  if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
+  return object;
+}
+
+const RSA_F4 = Buffer.from([1, 0, 1]);
+
+function buildHalf(
+  objectClass: number,
+  keyType: number,
+  template: AttributeMap,
+  check: Check,
+): Map<number, Buffer> {
+  identify(template, { objectClass, keyType });
+  const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
+  check(attributes);
+  return attributes;
+}
+
+/**
+ * CKA_ID of either half stays empty when the templates are silent, as the standard says. The public half is sealed as
+ * well: what it wraps or verifies depends on nobody having exchanged it.
+ */
+export async function generatePair(
+  domain: Domain,
+  maker: Maker,
+  mechanism: Mechanism,
+  templates: { readonly public: AttributeMap; readonly private: AttributeMap },
+  check: Check,
+): Promise<{ public: TokenObject; private: TokenObject }> {
+  const keyType = madeType(
+    domain,
+    maker.token.id,
+    mechanism.type,
+    MECHANISM_FLAG.GENERATE_KEY_PAIR,
+    templates.public,
+  );
+  const open = buildHalf(CKO.PUBLIC_KEY, keyType, templates.public, check);
+  const hidden = buildHalf(CKO.PRIVATE_KEY, keyType, templates.private, check);
+  if (keyType === CKK.RSA && !open.has(CKA.PUBLIC_EXPONENT)) open.set(CKA.PUBLIC_EXPONENT, RSA_F4);
+  const parameters = [...parametersOf(open), ...parametersOf(hidden, PRIVATE_PARAMETERS)];
+  const from = { origin: 'generate', mechanism: mechanism.type } as const;
+  for (const type of [CKA.EC_PARAMS, CKA.PARAMETER_SET]) {
+    const value = open.get(type);
+    if (value !== undefined) hidden.set(type, value);
+  }
+  const secret = await draftKey(domain, maker, hidden, from, (key) =>
+    domain.keeper.generate(key, mechanism, parameters),
+  );
+  const components = publicComponents(
+    new Map(secret.components?.map(({ type, value }) => [type, value] as const)),
+  );
+  for (const { type, value } of components) open.set(type, value);
+  open.set(CKA.PUBLIC_KEY_INFO, hidden.get(CKA.PUBLIC_KEY_INFO) ?? Buffer.alloc(0));
+  const shown = await draftKey(domain, maker, open, from, (key) =>
+    domain.keeper.importComponents(key, components),
+  ).catch((error: unknown) => {
+    if (secret.cell !== null) domain.cells.drop(secret.cell);
+    throw error;
+  });
+  const [first, second] = await keep(domain, maker, [shown, secret]);
+  if (first === undefined || second === undefined)
+    throw new SidekeyError('internal', 'half a pair was generated');
+  return { public: first, private: second };
+}

@@ -1,0 +1,107 @@
+/**
+ * Session objects: here alone, gone with their session. Keys among them have a cell that belongs to the client and carries
+ * a note, from which a restarted agent knows them again. Session objects without a cell (data, certificates) end with the agent.
+ */
+import { SidekeyError } from '../../errors.ts';
+import { WireReader, WireWriter } from '../../wire/buffer.ts';
+import { LIMITS } from '../../wire/tables.ts';
+import { decodeAttributes, encodeAttributes } from './attribute-value.ts';
+import type { CellId, ClientId } from '../ports.ts';
+import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
+
+export const OBJECTS_PER_CLIENT_MAX = 10_000;
+const NOTE_KIND = 'session-object 1';
+
+/** null: too large to be remembered; then the object ends with the agent. */
+export function writeSessionNote(object: TokenObject): Buffer | null {
+  const writer = new WireWriter().text(NOTE_KIND).u64(object.handle).u64(object.tokenId);
+  writer
+    .u64(object.session?.number ?? 0)
+    .u64(object.createdAt)
+    .text(object.uniqueId);
+  writer.raw(encodeAttributes(object.attributes));
+  return writer.length > LIMITS.noteMax ? null : Buffer.from(writer.done());
+}
+
+/** null: not the note of a session object. */
+export function readSessionNote(note: Buffer, client: ClientId, cell: CellId): TokenObject | null {
+  const reader = new WireReader(note);
+  if (reader.text(note.length) !== NOTE_KIND) return null;
+  const handle = reader.number();
+  const tokenId = reader.number();
+  const session = { client, number: reader.number(), cell };
+  const createdAt = reader.number();
+  const uniqueId = reader.text(64);
+  const attributes = decodeAttributes(note.subarray(note.length - reader.left));
+  return { handle, tokenId, uniqueId, attributes, blob: null, createdAt, session };
+}
+
+export class SessionObjects {
+  readonly #objects = new Map<number, TokenObject>();
+  readonly #byClient = new Map<ClientId, Set<number>>();
+  #next: number;
+
+  /** Handles begin at a random place, so that those of an agent that is gone name nothing. */
+  constructor(random: (bytes: number) => Buffer) {
+    this.#next = FIRST_SESSION_HANDLE + random(6).readUIntLE(0, 6);
+  }
+
+  /** memory: the process has as many as it may have; the agent's memory is everybody's. */
+  takeHandle(client: ClientId): number {
+    if ((this.#byClient.get(client)?.size ?? 0) >= OBJECTS_PER_CLIENT_MAX)
+      throw new SidekeyError('memory', `client ${client} has ${OBJECTS_PER_CLIENT_MAX} session objects`);
+    return this.#next++;
+  }
+
+  put(object: TokenObject): void {
+    if (object.session === null) return;
+    this.#objects.set(object.handle, object);
+    const handles = this.#byClient.get(object.session.client) ?? new Set();
+    this.#byClient.set(object.session.client, handles.add(object.handle));
+    this.#next = Math.max(this.#next, object.handle + 1);
+  }
+
+  /** Only its own process sees it. */
+  get(client: ClientId, handle: number): TokenObject | null {
+    const object = this.#objects.get(handle);
+    return object?.session?.client === client ? object : null;
+  }
+
+  has(handle: number): boolean {
+    return this.#objects.has(handle);
+  }
+
+  /** Ascending by handle. */
+  list(client: ClientId, tokenId: number): TokenObject[] {
+    const handles = [...(this.#byClient.get(client) ?? [])].sort((a, b) => a - b);
+    return handles
+      .map((handle) => this.#objects.get(handle))
+      .filter((object) => object?.tokenId === tokenId) as TokenObject[];
+  }
+
+  all(): TokenObject[] {
+    return [...this.#objects.values()];
+  }
+
+  remove(object: TokenObject): void {
+    this.#objects.delete(object.handle);
+    const client = object.session?.client;
+    if (client !== undefined) this.#byClient.get(client)?.delete(object.handle);
+  }
+
+  /** The keeper dropped the client's cells with the client. */
+  removeClient(client: ClientId): void {
+    for (const handle of this.#byClient.get(client) ?? []) this.#objects.delete(handle);
+    this.#byClient.delete(client);
+  }
+
+  removeCell(cell: CellId): void {
+    const object = this.all().find(({ session }) => session?.cell === cell);
+    if (object !== undefined) this.remove(object);
+  }
+
+  clear(): void {
+    this.#objects.clear();
+    this.#byClient.clear();
+  }
+}

@@ -1,0 +1,103 @@
+// Envelopes of Tink's format: how often the key service is asked, when data keys end, and what is refused.
+import { test } from 'tap';
+import { serializeDataKey, takeDataKey } from '../../../src/tokens/named-keys/envelope-message.ts';
+import { ADMIN, ENVELOPE, makeLeasingRig, type LeasingRig } from '../leasing-rig.ts';
+
+const MINUTE = 60_000;
+const AAD = Buffer.from('order 17');
+const TEXT = Buffer.from('of the application');
+
+function door({ service }: LeasingRig) {
+  return {
+    seal: (text = TEXT, aad = AAD) => service.sealEnvelope(ADMIN, 'alpha', ENVELOPE.key, aad, text),
+    open: (message: Buffer, aad = AAD) => service.openEnvelope(ADMIN, 'alpha', ENVELOPE.key, aad, message),
+  };
+}
+
+test('one data key serves its number of messages, and a cold start of many asks for one', async (t) => {
+  const rig = await makeLeasingRig();
+  rig.first.latencyMs = 40;
+  const sealing = Promise.all(Array.from({ length: 50 }, () => door(rig).seal()));
+  await rig.time.advance(40);
+  await sealing;
+  t.equal(rig.first.wraps, 1);
+  rig.first.latencyMs = 0;
+  for (let n = 0; n < 175; n++) await door(rig).seal();
+  t.equal(rig.first.wraps, 3, '225 messages, 100 by each key');
+});
+
+test('a message opens without asking while its data key is open, and asks once when it is not', async (t) => {
+  const rig = await makeLeasingRig();
+  const message = await door(rig).seal();
+  rig.first.unwraps.length = 0;
+  t.same(await door(rig).open(message), TEXT);
+  t.equal(rig.first.unwraps.length, 0);
+  await rig.time.advance(6 * MINUTE);
+  rig.first.unwraps.length = 0;
+  rig.first.latencyMs = 40;
+  const opening = Promise.all(Array.from({ length: 200 }, () => door(rig).open(message)));
+  await rig.time.advance(40);
+  t.ok((await opening).every((text) => text.equals(TEXT)));
+  t.equal(rig.first.unwraps.length, 1);
+});
+
+test('the lease of a data key is bounded, and a revocation wipes it', async (t) => {
+  const rig = await makeLeasingRig();
+  const message = await door(rig).seal();
+  rig.first.is = 'refusing';
+  t.same(await door(rig).open(message), TEXT, 'its lease is good');
+  await rig.time.advance(6 * MINUTE);
+  await t.rejects(door(rig).open(message), { code: 'provider_refused' });
+  await t.rejects(door(rig).seal(), { code: 'provider_refused' });
+  rig.first.is = 'up';
+  t.same(await door(rig).open(message), TEXT, 'a refusal is not remembered');
+  rig.service.wipeToken(ADMIN, 'alpha');
+  rig.first.is = 'down';
+  await t.rejects(door(rig).open(message), { code: 'provider_unreachable' }, 'wiped at once');
+});
+
+test('what is no envelope, or of another key, is refused, and garbage is sent to the service once', async (t) => {
+  const rig = await makeLeasingRig();
+  const message = await door(rig).seal();
+  await t.rejects(door(rig).open(message, Buffer.from('order 18')), { code: 'encrypted_data_invalid' });
+  const flipped = Buffer.from(message);
+  flipped[20] = (flipped[20] ?? 0) ^ 1;
+  rig.first.unwraps.length = 0;
+  for (let n = 0; n < 5; n++) await t.rejects(door(rig).open(flipped), { code: 'encrypted_data_invalid' });
+  t.equal(rig.first.unwraps.length, 1);
+  const length = Buffer.from([0xff, 0xff, 0xff, 0xff]);
+  for (const bad of [Buffer.alloc(0), Buffer.alloc(3), length, message.subarray(0, 40), Buffer.alloc(100)])
+    await t.rejects(door(rig).open(bad), { code: 'encrypted_data_invalid' });
+  await t.rejects(rig.service.sealEnvelope(ADMIN, 'alpha', 'other', AAD, TEXT), {
+    code: 'key_handle_invalid',
+  });
+});
+
+test('a serialized key is taken as Tink writes it, in both sizes, and nothing else is', (t) => {
+  for (const size of [16, 32]) {
+    const key = Buffer.alloc(size, 9);
+    const serialized = serializeDataKey(key);
+    t.same(takeDataKey(serialized), key);
+    t.same(serialized, Buffer.alloc(size + 2), 'and wiped');
+    t.same(takeDataKey(Buffer.concat([Buffer.from([8, 0]), serializeDataKey(key)])), key, 'a version of 0');
+  }
+  const bad = [[], [0x1a], [0x1a, 32, 1], [8, 1, 0x1a, 16, ...Array(16).fill(1)], Array(64).fill(7)];
+  for (const bytes of bad)
+    t.throws(() => takeDataKey(Buffer.from(bytes)), { code: 'encrypted_data_invalid' });
+  t.end();
+});
+
+test('the name stands for envelopes alone', async (t) => {
+  const { service } = await makeLeasingRig();
+  const name = ENVELOPE.key;
+  t.match(service.findNamedKey(ADMIN, 'alpha', name), { kind: 'envelope', latestVersion: 1 });
+  t.ok(service.listNamedKeys(ADMIN, 'alpha').includes(name));
+  const no = { code: 'function_not_supported' };
+  await t.rejects(service.rotateNamedKey(ADMIN, 'alpha', name), no);
+  await t.rejects(service.deleteNamedKey(ADMIN, 'alpha', name), no);
+  await t.rejects(service.exportNamedKey(ADMIN, 'alpha', name, 1), no);
+  await t.rejects(service.makeStreamKey(ADMIN, 'alpha', name, { version: 1, aad: AAD }), no);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  const wanted = { kind, exportable: false, derived: false };
+  await t.rejects(service.createNamedKey(ADMIN, 'alpha', name, wanted), no);
+});
