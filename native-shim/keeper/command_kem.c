@@ -2,7 +2,7 @@
 #include "arena.h"
 #include "command.h"
 #include "cryptoki.h"
-#include "engine.h"
+#include "engine/engine.h"
 
 enum { CIPHERTEXT_MAX = 4096 };
 

@@ -3,7 +3,7 @@
 #include <openssl/evp.h>
 
 #include "arena.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "mechanism.h"
 #include "state.h"
 

@@ -1,5 +1,5 @@
 # sidekey-keeper, its C tests and its fuzz targets. Everything but main.c goes into each test.
-KEEPER_SOURCES := $(filter-out keeper/main.c,$(wildcard keeper/*.c))
+KEEPER_SOURCES := $(filter-out keeper/main.c,$(wildcard keeper/*.c keeper/engine/*.c))
 KEEPER_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(KEEPER_SOURCES))
 KEEPER_LIBS := -lcrypto -lseccomp -pthread
 KEEPER_TESTS := $(patsubst ../test/native-shim/%.c,%,$(wildcard ../test/native-shim/keeper_*.c ../test/native-shim/wire_*.c))

@@ -11,7 +11,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "frame.h"
 
 enum {

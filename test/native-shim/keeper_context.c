@@ -1,6 +1,6 @@
 /* Contexts that are kept with their key give what fresh ones give, whatever was done with them before. */
 #include "cryptoki.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "keeper_tap.h"
 
 enum { ROUNDS = 4 };

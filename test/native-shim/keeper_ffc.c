@@ -7,7 +7,7 @@
 
 #include "clock.h"
 #include "cryptoki.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "keeper_tap.h"
 
 enum { PRIME_MAX = 1024, AFFORDABLE_MS = 20000 /* three seconds on a machine that does nothing else */ };

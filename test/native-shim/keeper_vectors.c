@@ -1,6 +1,6 @@
 /* Published vectors through the engines: NIST, RFC 3394, 4231, 4493, 5649, 7748, 8032. */
 #include "cryptoki.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "keeper_tap.h"
 
 static struct wire_bytes params_of(enum wire_layout layout, const struct wire_params *p)

@@ -2,7 +2,7 @@
  * CKM_SHA*_KEY_DERIVATION (PKCS#11 3.1, 6.19 ff.): the hash of a key's value is the new key; what is too much is dropped from its
  * trailing end. SHAKE gives as much as is asked for.
  */
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

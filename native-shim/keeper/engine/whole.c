@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

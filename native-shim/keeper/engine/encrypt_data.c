@@ -4,8 +4,8 @@
  */
 #include <openssl/evp.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

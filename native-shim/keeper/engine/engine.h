@@ -9,10 +9,10 @@
 #include <openssl/evp.h>
 #include <openssl/sha.h>
 
-#include "blake2b.h"
-#include "context.h"
+#include "../blake2b.h"
+#include "../context.h"
 #include "frame.h"
-#include "key.h"
+#include "../key.h"
 #include "params.h"
 
 struct kp_engine;

@@ -3,7 +3,7 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

@@ -4,7 +4,7 @@
  */
 #include <openssl/evp.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

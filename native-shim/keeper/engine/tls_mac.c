@@ -1,5 +1,5 @@
 /* CKM_TLS_MAC (PKCS#11 3.1, 6.38.8; RFC 5246, 7.4.9): what a Finished message holds, of the hash of the handshake. */
-#include "crypto.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

@@ -8,8 +8,8 @@
 #include <openssl/rsa.h>
 #include <string.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

@@ -5,7 +5,7 @@
  */
 #include <openssl/evp.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

@@ -2,7 +2,7 @@
  * Keys of TLS 1.2, and of 1.0 and 1.1 by legacy mechanisms of their own (PKCS#11 3.1, 6.38; RFC 5246, 6.3 and 8.1; RFC 5705): the master secret, the key block in its six parts, and keys
  * for other protocols.
  */
-#include "arena.h"
+#include "../arena.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

@@ -5,8 +5,8 @@
 #include <openssl/core_names.h>
 #include <openssl/params.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

@@ -2,7 +2,7 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

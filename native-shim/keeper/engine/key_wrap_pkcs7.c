@@ -3,8 +3,8 @@
 #include <openssl/evp.h>
 #include <string.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

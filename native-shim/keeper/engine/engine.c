@@ -5,17 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
-#include "key_pq.h"
+#include "../key_pq.h"
 #include "mechanism.h"
-#include "../wire/ring.h"
+#include "../../wire/ring.h"
 
 enum { GATHER_ALL_MAX = 256 * 1024 * 1024 };
 
 static _Atomic size_t gathered_bytes;
 
-/* Engines without a row here make keys: by messages of their own, and the table in engine_derive.c. */
+/* Engines without a row here make keys: by messages of their own, and the table in derive.c. */
 static const struct kp_engine *const engines[WIRE_ENGINES] = {
     [ENGINE_cipher] = &kp_engine_cipher,     [ENGINE_cipher_pad] = &kp_engine_cipher,
     [ENGINE_ctr] = &kp_engine_ctr,           [ENGINE_gcm] = &kp_engine_gcm,

@@ -7,7 +7,7 @@
 #include <openssl/rsa.h>
 #include <string.h>
 
-#include "arena.h"
+#include "../arena.h"
 #include "engine.h"
 #include "mechanism.h"
 

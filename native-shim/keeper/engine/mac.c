@@ -3,7 +3,7 @@
 #include <openssl/params.h>
 #include <stdlib.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

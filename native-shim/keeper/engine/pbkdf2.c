@@ -1,7 +1,7 @@
 /* CKM_PKCS5_PBKD2 (PKCS#11 3.1, 6.33; RFC 8018, 5.2): the base is the password. */
 #include <openssl/evp.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

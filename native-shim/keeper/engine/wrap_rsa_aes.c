@@ -2,8 +2,8 @@
  * CKM_RSA_AES_KEY_WRAP (PKCS#11 3.1, 6.1.22): a fresh AES key, wrapped by OAEP, then the key in question, wrapped by that AES key
  * with KWP. The AES key lives in the arena for as long as it takes.
  */
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

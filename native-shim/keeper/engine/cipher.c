@@ -1,5 +1,5 @@
 /* AES, DES and triple DES in ECB and CBC (with and without padding), AES in CTR. */
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

@@ -4,11 +4,11 @@
  */
 #include <openssl/evp.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
-#include "key_kinds.h"
+#include "../key_kinds.h"
 #include "mechanism.h"
 
 /* CKA_EC_PARAMS and CKA_EC_POINT of a key, as views into it. A private key has its point as well. */

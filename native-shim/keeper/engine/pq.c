@@ -7,7 +7,7 @@
 #include <openssl/params.h>
 #include <string.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"

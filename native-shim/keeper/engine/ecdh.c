@@ -7,11 +7,11 @@
 #include <openssl/kdf.h>
 #include <openssl/params.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
-#include "key_kinds.h"
+#include "../key_kinds.h"
 #include "mechanism.h"
 
 enum { SHARED_MAX = 66 };

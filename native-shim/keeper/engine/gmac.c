@@ -1,7 +1,7 @@
 /* AES-GMAC (PKCS#11 3.1, 6.13.6): AES-GCM of associated data alone, which is what is signed. */
 #include <openssl/evp.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
 

@@ -3,10 +3,10 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
-#include "key_pq.h"
+#include "../key_pq.h"
 #include "mechanism.h"
 
 enum { ORDER_MAX = 66, DER_MAX = 2 * ORDER_MAX + 16, ED25519_BYTES = 64, ED448_BYTES = 114, MESSAGE_MAX = 64 * 1024 * 1024 };

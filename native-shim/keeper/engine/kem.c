@@ -4,10 +4,10 @@
 #include <openssl/evp.h>
 #include <openssl/params.h>
 
-#include "crypto.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
-#include "key_pq.h"
+#include "../key_pq.h"
 #include "mechanism.h"
 
 enum { ENTROPY = 32 };

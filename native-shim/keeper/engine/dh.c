@@ -4,11 +4,11 @@
  */
 #include <openssl/dh.h>
 
-#include "arena.h"
-#include "crypto.h"
+#include "../arena.h"
+#include "../crypto.h"
 #include "cryptoki.h"
 #include "engine.h"
-#include "key_kinds.h"
+#include "../key_kinds.h"
 #include "mechanism.h"
 
 enum { SHARED_MAX = 8192 / 8, KDF_CONCATENATE = 4 /* CKD_SHA1_KDF_CONCATENATE */ };
