@@ -22,8 +22,9 @@ export class KmsKey {
   }
 
   /** key_handle_invalid when the peer may not use it, or it is not there; function_not_supported when it is no AES key. */
-  #demand(peer: Peer): NamedKey {
+  async #demand(peer: Peer): Promise<NamedKey> {
     const { tokens, token, key } = this.#options;
+    await tokens.settleNamedKeys(peer, token, key);
     const found = tokens.findNamedKey(peer, token, key);
     if (found === null)
       throw new SidekeyError('key_handle_invalid', `there is no key ${key} in token ${token}`);
@@ -39,13 +40,13 @@ export class KmsKey {
   }
 
   /** The id under which is encrypted now. */
-  currentId(peer: Peer): string {
-    return this.#idOf(latestOf(this.#demand(peer)));
+  async currentId(peer: Peer): Promise<string> {
+    return this.#idOf(latestOf(await this.#demand(peer)));
   }
 
   async encrypt(peer: Peer, plaintext: Buffer): Promise<{ ciphertext: Buffer; keyId: string }> {
     const { tokens, token, key, random } = this.#options;
-    const latest = latestOf(this.#demand(peer));
+    const latest = latestOf(await this.#demand(peer));
     const keyId = this.#idOf(latest);
     const nonce = random(GCM_NONCE_BYTES);
     const mechanism = gcmMechanism(nonce, Buffer.from(keyId));
@@ -57,7 +58,7 @@ export class KmsKey {
   /** encrypted_data_invalid for a key_id that is none of this key's, as for a ciphertext that does not open. */
   async decrypt(peer: Peer, ciphertext: Buffer, keyId: string): Promise<Buffer> {
     const { tokens, token, key } = this.#options;
-    const found = this.#demand(peer);
+    const found = await this.#demand(peer);
     const version = found.versions.find((each) => this.#idOf(each) === keyId);
     if (version === undefined || ciphertext.length < GCM_NONCE_BYTES + GCM_TAG_BYTES)
       throw new SidekeyError('encrypted_data_invalid', 'the ciphertext is of another key');

@@ -1,6 +1,6 @@
 /**
  * Kubernetes KMS v2: gRPC on a Unix socket of its own. Each connection has a gRPC server of its own, which knows the peer that the
- * kernel named at accept: the access rules decide for it as for everybody. Status asks no key service; it is polled all day.
+ * kernel named at accept: the access rules decide for it as for everybody. Status uses no key; it is polled all day.
  */
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
@@ -83,10 +83,10 @@ function unary<Asked, Answer>(
 }
 
 /** Any healthz but "ok" is shown by the API server as the reason. */
-function answerStatus({ key, isReady }: KmsServerOptions, peer: Peer): StatusResponse {
+async function answerStatus({ key, isReady }: KmsServerOptions, peer: Peer): Promise<StatusResponse> {
   if (!isReady()) return { version: API_VERSION, healthz: 'the keeper is absent', key_id: '' };
   try {
-    return { version: API_VERSION, healthz: 'ok', key_id: key.currentId(peer) };
+    return { version: API_VERSION, healthz: 'ok', key_id: await key.currentId(peer) };
   } catch (error) {
     return { version: API_VERSION, healthz: faultOf(error).errors[0] ?? 'refused', key_id: '' };
   }

@@ -81,6 +81,8 @@ export interface NamedKey {
   /** Each context has a key of its own. */
   readonly derived: boolean;
   readonly imported: boolean;
+  /** It stays in its key service. `salts`: which lengths of salt its PSS has. */
+  readonly resident?: { readonly salts: 'any' | 'digest' };
   readonly policy: KeyPolicy;
   readonly latestVersion: number;
   /** Ascending. */
@@ -184,6 +186,8 @@ export interface TokenService {
   wipeLeases(peer: Peer): Promise<number>;
 
   /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
+  /** To be waited for before one of them is found, or (name null) all are listed; null: nothing is. */
+  settleNamedKeys(peer: Peer, token: string, name: string | null): Promise<void> | null;
   listNamedKeys(peer: Peer, token: string): string[];
   findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
   createNamedKey(peer: Peer, token: string, name: string, wanted: NewNamedKey): Promise<NamedKey>;

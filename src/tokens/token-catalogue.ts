@@ -15,9 +15,9 @@ export interface ResidentOptions {
   readonly prefix: string;
   /** How old the list of keys may be when it is asked for. */
   readonly refreshMs: number;
-  /** Whether C_GenerateKey and C_GenerateKeyPair make token objects in the service. */
+  /** Whether C_GenerateKey, C_GenerateKeyPair and the HTTP API make keys in the service. */
   readonly create: boolean;
-  /** Whether C_DestroyObject destroys keys of the service. */
+  /** Whether C_DestroyObject and the HTTP API destroy keys of the service. */
   readonly destroy: boolean;
 }
 

@@ -279,6 +279,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     providerChanged: (provider) => domain.tokenKeys.recheck(provider),
     wipeLease: (peer, id) => wipeLease(domain, peer, id),
     wipeLeases: (peer) => wipeLeases(domain, peer),
+    settleNamedKeys: (peer, token, name) => named.settle(peer, token, name),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
     createNamedKey: audited(domain, (...asked) => named.create(...asked)),

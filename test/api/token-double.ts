@@ -307,6 +307,7 @@ export function createTokenDouble(): TokenDouble {
       return at < 0 ? 0 : leases.splice(at, 1).length;
     },
     wipeLeases: async () => leases.splice(0).length,
+    settleNamedKeys: () => null,
     listNamedKeys: (peer, token) => {
       admit(peer, token);
       return [...held.values()].flatMap(({ named }) => (named.token === token ? [named.name] : []));

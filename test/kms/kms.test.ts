@@ -2,10 +2,11 @@
 import { credentials, makeGenericClientConstructor, status, type ServiceError } from '@grpc/grpc-js';
 import { connect } from 'node:net';
 import { once } from 'node:events';
-import { lstatSync } from 'node:fs';
+import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { startInstance, type Instance } from '../e2e/instance.ts';
+import { startService } from '../interop/services.ts';
 
 type Fields = Map<number, Buffer>;
 
@@ -141,6 +142,33 @@ t.test('data encryption keys come and go, the key is rotated, and what is older 
     await t.rejects(server.decrypt(ciphertext, keyId), { code: status.INVALID_ARGUMENT });
 
   for (let polls = 0; polls < 50; polls++) t.equal(await server.poll(), 'ok');
+});
+
+t.test('the key may be one that stays in an HSM', async (t) => {
+  const service = await startService(t, 'pkcs11-hsm');
+  const resident = 'resident: { prefix: "k8s-", create: true }';
+  const sidekey = await startInstance(t, {
+    edit: (yaml) =>
+      withKms(yaml)
+        .replace(
+          /label: "test"\n    provider: local\n/,
+          `label: "hsm"\n    provider: pkcs11-hsm\n    ${resident}\n`,
+        )
+        .replace(/^providers:\n/m, `providers:\n${service}`),
+  });
+  const server = new ApiServer(t, join(sidekey.dir, 'kms.sock'));
+  t.equal(await server.poll(), 'encryption key not found');
+  makeKey(t, sidekey);
+  const audit = readFileSync(join(sidekey.dir, 'store/audit.log'), 'utf8');
+  t.match(audit, /"key-generated".*"kubernetes".*"service"/, 'by its service');
+  t.equal(await server.poll(), 'ok');
+  const seed = Buffer.alloc(32, 7);
+  const { ciphertext, keyId } = await server.encrypt(seed);
+  t.equal(keyId, server.keyId);
+  t.same(await server.decrypt(ciphertext, keyId), seed);
+  await sidekey.stopAgent();
+  await sidekey.start();
+  t.same(await server.decrypt(ciphertext, keyId), seed, 'and after a restart, with no list yet');
 });
 
 t.test('the agent comes back, and so does the connection; what is no gRPC hurts nobody', async (t) => {

@@ -36,9 +36,19 @@ export function defineTransitRoute<Body>(
     defineRoute({
       ...row,
       path: `/v1/:mount${path}`,
-      handle: (call, parsed) =>
-        handle({ ...call, tokens: deps.tokens, token: mountedToken(deps, call) }, parsed),
+      handle: (call, parsed) => {
+        const transit = { ...call, tokens: deps.tokens, token: mountedToken(deps, call) };
+        const settling = settle(transit, path);
+        return settling === null ? handle(transit, parsed) : settling.then(() => handle(transit, parsed));
+      },
     });
+}
+
+/** Keys of a key service are known when its list is there. */
+function settle({ tokens, peer, token, params }: TransitCall, path: string): Promise<void> | null {
+  const { name } = params;
+  if (name === undefined && path !== '/keys') return null;
+  return tokens.settleNamedKeys(peer, token, name ?? null);
 }
 
 /** Whether there is such a token is for the token service to say, as of one that this peer may not use. */

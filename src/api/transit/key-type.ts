@@ -144,7 +144,7 @@ export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
     supports_encryption: can('encrypt', CAN_ENCRYPT),
     supports_decryption: can('decrypt', CAN_ENCRYPT),
     supports_signing: can('sign', CAN_SIGN),
-    supports_derivation: key.kind === 'aes',
+    supports_derivation: key.kind === 'aes' && key.resident === undefined,
     keys: Object.fromEntries(versions.map((each) => [each.version, describeVersion(key, each)])),
   };
 }

@@ -62,10 +62,14 @@ function longestSalt(keyBits: number, hash: HashAlgorithm): number {
 
 /**
  * Vault's `auto` is the longest salt when signing and any salt when verifying. PKCS#11 must be told a length, so here
- * verifying tries the two that are in use: the longest, and that of the hash (what PKCS#11 programs and clouds make).
+ * verifying tries the two that are in use: the longest, and that of the hash (what PKCS#11 programs and clouds make). A key service
+ * that salts with the latter alone signs so.
  */
 function saltLengths(key: NamedKey, hash: HashAlgorithm, wanted: SigningOptions['saltLength']): number[] {
-  if (wanted === 'auto') return [...new Set([longestSalt(key.sizeBits, hash), hash.sizeBytes])];
+  if (wanted === 'auto') {
+    const lengths = [...new Set([longestSalt(key.sizeBits, hash), hash.sizeBytes])];
+    return key.resident?.salts === 'digest' ? lengths.reverse() : lengths;
+  }
   return [wanted === 'hash' ? hash.sizeBytes : wanted];
 }
 

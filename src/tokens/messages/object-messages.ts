@@ -262,7 +262,7 @@ export const handleDestroy: Handler = async (domain, request, reader) => {
   checkAllows(object, CKA.DESTROYABLE, 'CKA_DESTROYABLE');
   demandChange(domain, caller, object, 'destroy');
   if (object.resident !== undefined) {
-    await destroyResident(domain, caller, object);
+    await destroyResident(domain, caller.client.peer, caller.token, object);
     return EMPTY_REPLY;
   }
   domain.objects.remove(object);

@@ -1,5 +1,4 @@
 /** resident_check and resident_operate: what is asked of keys that live in a key service (ARCHITECTURE.md, "Resident keys"). */
-import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter, type WireReader } from '../../wire/buffer.ts';
 import { LIMITS, OPERATE, OPERATIONS, RESIDENT_FROM } from '../../wire/tables.ts';
@@ -10,7 +9,8 @@ import { recordedUse, recordRefusedHandle } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse } from '../key-use.ts';
 import { RunningOperation, type Asked } from '../resident/operations.ts';
-import { planCipher, planSign, type Plan } from '../resident/plans.ts';
+import type { Plan } from '../resident/plans.ts';
+import { compareCode, planUse } from '../resident/use.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { RoutedRequest } from '../service.ts';
 import { keyTypeOf, type TokenObject } from '../objects/token-object.ts';
@@ -22,14 +22,6 @@ const USES: ReadonlyMap<number, Asked['use']> = new Map([
   [OPERATIONS.sign, 'sign'],
   [OPERATIONS.verify, 'verify'],
 ]);
-
-const PLANS: Readonly<Record<Asked['use'], (key: ResidentKey, mechanism: Asked['mechanism']) => Plan>> = {
-  encrypt: (key, mechanism) => planCipher(key, mechanism, true),
-  decrypt: (key, mechanism) => planCipher(key, mechanism, false),
-  sign: planSign,
-  // Public halves are verified with elsewhere: here it is the code of a secret key, made again and compared.
-  verify: planSign,
-};
 
 function toUse(operation: number): Asked['use'] {
   const use = USES.get(operation);
@@ -70,7 +62,7 @@ function check(domain: Domain, caller: Caller, { handle, use, mechanism }: Asked
     throw new SidekeyError('key_handle_invalid', `key ${handle} is not used in a service`);
   checkUse(domain, object, use, mechanism.type, domain.clock.now());
   demandUse(domain, caller, object, use);
-  const plan = PLANS[use](object.resident, mechanism);
+  const plan = planUse(object.resident, use, mechanism);
   return { caller, object, key: object.resident, keyType: keyTypeOf(object) ?? 0, plan };
 }
 
@@ -83,14 +75,6 @@ export const handleResidentCheck: Handler = async (domain, request, reader) => {
   const writer = new WireWriter(16).u8(plan.rule).u32(plan.size);
   return writer.u32(keyType).u32(key.sizeBits).u8(0).done();
 };
-
-function compare(mine: Buffer, signature: Buffer | null): Buffer {
-  if (signature === null || signature.length !== mine.length)
-    throw new SidekeyError('signature_len_range', `a code of this key has ${mine.length} bytes`);
-  if (!timingSafeEqual(mine, signature))
-    throw new SidekeyError('signature_invalid', 'this is not the code of these data');
-  return Buffer.alloc(0);
-}
 
 async function finish(
   domain: Domain,
@@ -109,7 +93,7 @@ async function finish(
   const work = async (): Promise<Buffer> => {
     const output = await plan.run(source.service, data);
     domain.residentOperations.count(request.client, client.peer.uid, asked, running.bytes);
-    return asked.use === 'verify' ? compare(output, signature) : output;
+    return asked.use === 'verify' ? compareCode(output, signature) : output;
   };
   return recordedUse(domain, each, work, (output) => output.fill(0)).finally(() => data.fill(0));
 }

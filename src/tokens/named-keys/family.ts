@@ -73,7 +73,7 @@ export function sizeBitsOf(object: TokenObject): number | null {
 }
 
 /** Whether the HTTP API has a name for the key's type: it has none for curves beyond these, XTS or ChaCha20. */
-function isNameable(object: TokenObject): boolean {
+export function isNameable(object: TokenObject): boolean {
   const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
   const curve = object.attributes.get(CKA.EC_PARAMS)?.toString('hex');
   if (curve !== undefined) return CURVE_BITS.has(curve) || RAW_CURVES.includes(curve);

@@ -29,7 +29,18 @@ import { exportMaterial } from './export.ts';
 import { findWrappingKey, importVersion, makeWrappingKey, WRAPPING_KEY } from './import.ts';
 import { makeVersion, type NewVersion } from './maker.ts';
 import { kindOfNext } from './recipes.ts';
+import {
+  createResident,
+  destroyFamily,
+  findResidentFamily,
+  isUsedInService,
+  makesInService,
+  residentNames,
+  useResident,
+} from '../resident/named.ts';
+import { rotateResident } from '../resident/rotation.ts';
 import type { View } from '../objects/objects.ts';
+import type { ResidentKey } from '../resident-port.ts';
 import type { CellId } from '../ports.ts';
 import type {
   KeyPolicy,
@@ -81,9 +92,24 @@ export class NamedKeys {
     return { tokenId: token.id, client: null, seesPrivate: true };
   }
 
+  /** Before a name (null: all names) is looked up: null when there is nothing to wait for. */
+  settle(peer: Peer, tokenName: string, name: string | null): Promise<void> | null {
+    const token = this.#token(peer, tokenName);
+    const { resident, access } = this.#domain;
+    if (resident.service(token) === null) return null;
+    if (name === null) return resident.refresh(token);
+    if (!access.sees(peer, tokenName, name) || this.#domain.envelopes.isEnvelope(token, name)) return null;
+    const family = this.#find(token, name)?.family;
+    if (family === undefined) return resident.refresh(token);
+    // What is known is used at once (the service checks every use), and made young for the next one.
+    if (isInService(family)) void resident.refresh(token).catch(() => undefined);
+    return null;
+  }
+
   list(peer: Peer, tokenName: string): string[] {
     const token = this.#token(peer, tokenName);
-    const names = findNames(this.#domain.objects, this.#view(token));
+    const stored = findNames(this.#domain.objects, this.#view(token));
+    const names = [...new Set([...stored, ...residentNames(this.#domain, token)])];
     const own = names.filter((name) => !name.endsWith(hmacNameOf('')) && name !== WRAPPING_KEY);
     const envelope = this.#domain.catalogue.envelope(token)?.key;
     const all = envelope === undefined ? own : [...own.filter((name) => name !== envelope), envelope];
@@ -93,11 +119,12 @@ export class NamedKeys {
   #find(token: TokenRow, name: string): Found | null {
     if (name === '') return null;
     const key = `${token.id} ${name}`;
-    const { objects, clock } = this.#domain;
-    const [changes, day] = [objects.changes, Math.floor(clock.now() / DAY_MS)];
+    const { objects, resident, clock } = this.#domain;
+    const [changes, day] = [objects.changes + resident.changes, Math.floor(clock.now() / DAY_MS)];
     const known = this.#found.get(key);
     if (known !== undefined && known.changes === changes && known.day === day) return known;
-    const family = findFamily(objects, this.#view(token), name);
+    const family =
+      findFamily(objects, this.#view(token), name) ?? findResidentFamily(this.#domain, token, name);
     if (family === null) return null;
     const found = { changes, day, family, described: this.#describe(token, family) };
     this.#found.set(key, found);
@@ -142,6 +169,7 @@ export class NamedKeys {
       extractable: has(main, CKA.EXTRACTABLE),
       derived: has(main, CKA.SIDEKEY_DERIVED),
       imported: !has(main, CKA.LOCAL),
+      ...(main.resident === undefined ? {} : { resident: { salts: saltsOf(main.resident) } }),
       latestVersion: latest.version,
       versions: [...versions.values()].map((each) => ({
         version: each.version,
@@ -173,11 +201,11 @@ export class NamedKeys {
   async create(peer: Peer, tokenName: string, name: string, wanted: NewNamedKey): Promise<NamedKey> {
     const token = this.#permitted(peer, tokenName, name, 'create');
     if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
-    await this.#inTurn(token, name, () =>
-      this.#find(token, name) === null
-        ? this.#make(peer, token, { ...wanted, name, version: 1, like: null })
-        : undefined,
-    );
+    await this.#inTurn(token, name, () => {
+      if (this.#find(token, name) !== null) return undefined;
+      if (makesInService(this.#domain, token)) return createResident(this.#domain, peer, token, name, wanted);
+      return this.#make(peer, token, { ...wanted, name, version: 1, like: null });
+    });
     return this.#demand(token, name).described;
   }
 
@@ -196,6 +224,7 @@ export class NamedKeys {
   #rotate(peer: Peer | null, token: TokenRow, name: string): Promise<void> {
     return this.#inTurn(token, name, () => {
       const { family, described } = this.#demand(token, name);
+      if (isInService(family)) return rotateResident(this.#domain, peer, token, name);
       const kind = kindOfNext(described);
       if (kind === null) throw new SidekeyError('function_not_supported', `no key like ${name} is made here`);
       const { extractable: exportable, derived } = described;
@@ -215,6 +244,7 @@ export class NamedKeys {
     await this.#inTurn(token, name, async () => {
       const { family } = this.#demand(token, name);
       const policy = { ...family.policy, ...change };
+      if (isInService(family)) return refusePolicy(family, policy);
       if (policy.minAvailableVersion > family.policy.minAvailableVersion)
         demandAccess(this.#domain, peer, token, name, 'destroy');
       const { main } = family.latest;
@@ -235,6 +265,7 @@ export class NamedKeys {
       const { family } = this.#demand(token, name);
       if (!family.policy.deletionAllowed)
         throw new SidekeyError('action_prohibited', `key ${name} is not to be deleted`);
+      if (isInService(family)) return destroyFamily(this.#domain, peer, token, family);
       const beside = this.#find(token, hmacNameOf(name))?.family.versions.values() ?? [];
       for (const version of [...family.versions.values(), ...beside])
         await this.#destroy(peer, token, version);
@@ -296,6 +327,8 @@ export class NamedKeys {
       const like = this.#find(token, name)?.family ?? null;
       if ((like !== null) !== next)
         throw new SidekeyError('action_prohibited', `key ${name} is ${next ? 'not ' : ''}there`);
+      if (like !== null && isInService(like))
+        throw new SidekeyError('function_not_supported', `the versions of ${name} are made in its service`);
       const by = await this.#domain.cells.take(token, wrapping.main);
       const version = (like?.latest.version ?? 0) + 1;
       for (const object of await importVersion(this.#domain, token, by, { ...wanted, name, version, like }))
@@ -321,6 +354,8 @@ export class NamedKeys {
     const { main: object } = this.#version(this.#withoutEnvelope(token, name), name, version);
     const permitted = (): Promise<StreamKey> => {
       demandAccess(this.#domain, peer, token, name, accessWordOf(object, use));
+      if (isUsedInService(object))
+        throw new SidekeyError('function_not_supported', 'streams are for keys that are used on this host');
       checkStreams(object);
       checkUse(this.#domain, object, use, CKM.AES_GCM, this.#domain.clock.now());
       return work(object);
@@ -372,6 +407,7 @@ export class NamedKeys {
       if (use.operation !== 'digest')
         demandAccess(this.#domain, peer, token, name, accessWordOf(object, use.operation));
       this.#check(object, use);
+      if (isUsedInService(object)) return useResident(this.#domain, token, object, use, data, signature);
       return this.#operate(token, object, use, data, signature);
     };
     return recordedUse(this.#domain, each, work, (output) => output.fill(0));
@@ -384,7 +420,11 @@ export class NamedKeys {
   }
 
   async #hmacVersion(peer: Peer, token: TokenRow, name: string, use: NamedKeyUse): Promise<KeyVersion> {
-    this.#version(token, name, use.version);
+    if (isUsedInService(this.#version(token, name, use.version).main))
+      throw new SidekeyError(
+        'function_not_supported',
+        `beside ${name}, which is in its service, is no HMAC key`,
+      );
     const beside = hmacNameOf(name);
     const find = () => this.#find(token, beside)?.family.versions.get(use.version);
     const found = find();
@@ -439,6 +479,21 @@ export class NamedKeys {
       return attempt();
     });
   }
+}
+
+function isInService({ latest }: KeyFamily): boolean {
+  return isUsedInService(latest.main);
+}
+
+function saltsOf({ signs }: ResidentKey): 'any' | 'digest' {
+  const pss = signs.filter(({ scheme }) => scheme === 'rsa-pss');
+  return pss.every(({ anySalt }) => anySalt === true) ? 'any' : 'digest';
+}
+
+/** To ask for what holds anyway, as clients do before they delete, is no change. */
+function refusePolicy({ name, policy }: KeyFamily, wanted: KeyPolicy): void {
+  if (Object.entries(policy).every(([field, value]) => Reflect.get(wanted, field) === value)) return;
+  throw new SidekeyError('function_not_supported', `what holds for ${name} is set in its service`);
 }
 
 function publicKeyInfoOf({ main }: KeyVersion): Buffer | null {

@@ -84,7 +84,7 @@ export class Objects {
     throw new SidekeyError(code, `there is no object ${handle} for this process`);
   }
 
-  /** The HTTP API and the command line, which are nobody's client, use enveloped keys alone. */
+  /** The HTTP API and the command line, which are nobody's client, find these by name (resident/named.ts). */
   #forwarded({ tokenId, client }: View, handle: number): TokenObject | null {
     if (client === null) return null;
     return this.#resident(tokenId).find((object) => object.handle === handle) ?? null;

@@ -1,4 +1,5 @@
 /** Keys that are made in the key service, or destroyed there, by the standard's own functions. */
+import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
 import { readBool, readUlong, type AttributeMap } from '../objects/attribute-value.ts';
 import type { Caller } from '../caller.ts';
@@ -10,6 +11,7 @@ import { findMechanism } from '../key-use.ts';
 import { buildAttributes, identify } from '../objects/object-template.ts';
 import type { Mechanism } from '../ports.ts';
 import type { ResidentKeys, ResidentUse } from '../resident-port.ts';
+import type { TokenRow } from '../store-port.ts';
 import type { ResidentOptions } from '../token-catalogue.ts';
 import type { TokenObject } from '../objects/token-object.ts';
 import { findSpec, type SpecRow } from './specs.ts';
@@ -64,16 +66,20 @@ function firstOf({ key, public: shown }: Templates, type: number): Buffer {
   return own !== undefined && own.length > 0 ? own : (shown?.get(type) ?? Buffer.alloc(0));
 }
 
+/** The whole name, prefix included; attribute_value_invalid unless any service could have it. */
+export function demandName(name: string): string {
+  if (NAME.test(name)) return name;
+  throw new SidekeyError(
+    'attribute_value_invalid',
+    'the name of a key has letters, digits and "-", "_", ".", "/"',
+  );
+}
+
 function nameOf(templates: Templates, { prefix }: ResidentOptions): string {
   const label = firstOf(templates, CKA.LABEL).toString('utf8');
   if (label === '')
     throw new SidekeyError('template_incomplete', 'a key of the service needs a CKA_LABEL: its name');
-  if (!NAME.test(prefix + label))
-    throw new SidekeyError(
-      'attribute_value_invalid',
-      'the name of a key has letters, digits and "-", "_", ".", "/"',
-    );
-  return prefix + label;
+  return demandName(prefix + label);
 }
 
 function idOf(templates: Templates, service: ResidentKeys): Buffer {
@@ -125,18 +131,22 @@ export async function generateResident(
 }
 
 /** C_DestroyObject on the half that holds the key; what the service made of it goes to the audit log. */
-export async function destroyResident(domain: Domain, caller: Caller, object: TokenObject): Promise<void> {
-  const source = domain.resident.service(caller.token);
+export async function destroyResident(
+  domain: Domain,
+  peer: Peer,
+  token: TokenRow,
+  object: TokenObject,
+): Promise<void> {
+  const source = domain.resident.service(token);
   const key = object.resident;
   if (source === null || key === undefined)
     throw new SidekeyError('internal', 'the object stands for no resident key');
   const outcome = await source.service.destroy(key);
-  const gone = domain.resident.objects(caller.token).filter(({ resident }) => resident?.id === key.id);
-  domain.resident.remove(caller.token, key);
+  const gone = domain.resident.objects(token).filter(({ resident }) => resident?.id === key.id);
+  domain.resident.remove(token, key);
   for (const { handle } of gone) {
     domain.cells.forget(handle);
-    await revoke(domain, caller.place.slot, handle);
+    await revoke(domain, token.slot, handle);
   }
-  const fields = { service: key.id, outcome };
-  domain.audit.object('object-destroyed', caller.client.peer, caller.token, object, fields);
+  domain.audit.object('object-destroyed', peer, token, object, { service: key.id, outcome });
 }

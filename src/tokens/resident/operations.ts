@@ -8,6 +8,7 @@ import { SidekeyError } from '../../errors.ts';
 import type { Place } from '../caller.ts';
 import type { ClientId, Clock, Mechanism, UsageSeen } from '../ports.ts';
 import type { Plan } from './plans.ts';
+import { tooLong, type ResidentOperation } from './use.ts';
 
 const RUNNING_MAX = 1024;
 const LIFE_MS = 600_000;
@@ -18,7 +19,7 @@ export interface Asked {
   readonly place: Place;
   readonly handle: number;
   readonly mechanism: Mechanism;
-  readonly use: 'encrypt' | 'decrypt' | 'sign' | 'verify';
+  readonly use: ResidentOperation;
 }
 
 export class RunningOperation {
@@ -48,11 +49,7 @@ export class RunningOperation {
       return;
     }
     this.#gathered += data.length;
-    if (this.#gathered > this.plan.maxBytes)
-      throw new SidekeyError(
-        'data_len_range',
-        `the service takes ${this.plan.maxBytes} bytes at once, and this mechanism takes no digest`,
-      );
+    if (this.#gathered > this.plan.maxBytes) throw tooLong(this.plan);
     this.#parts.push(Buffer.from(data));
   }
 

@@ -47,12 +47,18 @@ export class ResidentObjects {
   readonly #providers: ReadonlyMap<string, Provider>;
   readonly #clock: Clock;
   readonly #listings = new Map<string, Listing>();
+  #changes = 0;
   readonly #publicKeys = new LRUCache<string, Buffer>({ max: PUBLIC_KEYS_MAX });
 
   constructor(deps: { catalogue: TokenCatalogue; providers: ReadonlyMap<string, Provider>; clock: Clock }) {
     this.#catalogue = deps.catalogue;
     this.#providers = deps.providers;
     this.#clock = deps.clock;
+  }
+
+  /** Differs from an earlier answer when a list changed since. */
+  get changes(): number {
+    return this.#changes;
   }
 
   /** What serves a token's resident keys, and how; null: it shows none. */
@@ -97,6 +103,11 @@ export class ResidentObjects {
     return fresh;
   }
 
+  #show(listing: Listing, objects: readonly TokenObject[] | null): void {
+    listing.objects = objects;
+    this.#changes++;
+  }
+
   #ask(token: TokenRow, listing: Listing, service: ResidentKeys, options: ResidentOptions): void {
     listing.askedAt = this.#clock.monotonic();
     const before = listing.objects;
@@ -104,7 +115,7 @@ export class ResidentObjects {
       .then((objects) => {
         listing.failure = null;
         // A key that was made or destroyed meanwhile may be missing in what was asked before: it is asked again.
-        if (listing.objects === before) listing.objects = objects;
+        if (listing.objects === before) this.#show(listing, objects);
         else listing.askedAt = -Infinity;
       })
       .catch((error: unknown) => {
@@ -112,7 +123,7 @@ export class ResidentObjects {
           error instanceof SidekeyError
             ? error
             : new SidekeyError('internal', 'the list of keys is of no use', { cause: error });
-        if (listing.failure.code === 'provider_refused') listing.objects = null;
+        if (listing.failure.code === 'provider_refused') this.#show(listing, null);
       })
       .finally(() => {
         listing.asking = null;
@@ -175,7 +186,10 @@ export class ResidentObjects {
     const listing = this.#listingOf(token);
     listing.changes.set(key.id, { key, until: this.#clock.monotonic() + LAG_MS });
     const others = this.objects(token).filter(({ resident }) => resident?.id !== key.id);
-    listing.objects = [...others, ...objects].sort((a, b) => a.handle - b.handle);
+    this.#show(
+      listing,
+      [...others, ...objects].sort((a, b) => a.handle - b.handle),
+    );
     return objects;
   }
 
@@ -187,8 +201,13 @@ export class ResidentObjects {
   /** Hides a key that was destroyed just now. */
   remove(token: TokenRow, key: ResidentKey): void {
     const listing = this.#listingOf(token);
+    // With a key some services destroy its other versions, of which the list alone tells from now on.
+    for (const [id, change] of listing.changes) if (change.key?.name === key.name) listing.changes.delete(id);
     listing.changes.set(key.id, { key: null, until: this.#clock.monotonic() + LAG_MS });
-    listing.objects = this.objects(token).filter(({ resident }) => resident?.id !== key.id);
+    this.#show(
+      listing,
+      this.objects(token).filter(({ resident }) => resident?.id !== key.id),
+    );
   }
 }
 

@@ -1,0 +1,172 @@
+/**
+ * Keys of a key service by name, as the HTTP API has them: the name is the label of the newest version, which is the service's name
+ * without the prefix. An enveloped key of the same name hides the service's.
+ */
+import type { Peer } from '../../access/peer.ts';
+import { SidekeyError } from '../../errors.ts';
+import { CKO } from '../cryptoki.ts';
+import type { Domain } from '../domain.ts';
+import { DEFAULT_POLICY, isNameable, type KeyFamily, type KeyVersion } from '../named-keys/family.ts';
+import type { ResidentKey, ResidentUse } from '../resident-port.ts';
+import type { NamedKeyUse, NewNamedKey, NewNamedKeyKind } from '../service.ts';
+import type { TokenRow } from '../store-port.ts';
+import type { ResidentOptions } from '../token-catalogue.ts';
+import { classOf, type TokenObject } from '../objects/token-object.ts';
+import { demandName, destroyResident } from './generation.ts';
+import { planUse, useAtOnce } from './use.ts';
+
+const EMPTY = Buffer.alloc(0);
+/** Versions that are no numbers get one: the second of their making, counted from here. Nine digits last until 2051. */
+const FIRST_SECOND_MS = Date.UTC(2020, 0, 1);
+const NUMBER = /^\d{1,9}$/;
+
+type Shown = TokenObject & { readonly resident: ResidentKey };
+
+/** Whether it stands for what the service holds: the private or the secret key, not the public half. */
+export function isUsedInService(object: TokenObject): object is Shown {
+  return object.resident !== undefined && classOf(object) !== CKO.PUBLIC_KEY;
+}
+
+function numberOf({ version, createdAt }: ResidentKey): number {
+  if (version === null) return 1;
+  if (NUMBER.test(version)) return Number(version);
+  return Math.max(1, Math.floor(((createdAt ?? 0) - FIRST_SECOND_MS) / 1000));
+}
+
+/** Several keys of one name that no version tells apart (an HSM may have them) have no name here. */
+function isAmbiguous(mains: readonly Shown[]): boolean {
+  return mains.length > 1 && mains.some(({ resident }) => resident.version === null);
+}
+
+function namedMains(domain: Domain, token: TokenRow): Shown[] {
+  return domain.resident.objects(token).filter(isUsedInService).filter(isNameable);
+}
+
+function nameOf({ resident }: Shown, { prefix }: ResidentOptions): string {
+  return resident.name.slice(prefix.length);
+}
+
+/** By number, ascending. One that was made in the same second as the one before gets the next number. */
+function versionsOf(domain: Domain, token: TokenRow, mains: readonly Shown[]): Map<number, KeyVersion> {
+  const objects = domain.resident.objects(token);
+  const publicHalf = ({ resident }: Shown): TokenObject | null =>
+    objects.find((each) => each.resident?.id === resident.id && !isUsedInService(each)) ?? null;
+  const ordered = [...mains].sort(
+    ({ resident: a }, { resident: b }) =>
+      numberOf(a) - numberOf(b) || Number(a.isPrimary) - Number(b.isPrimary) || (a.id < b.id ? -1 : 1),
+  );
+  const versions = new Map<number, KeyVersion>();
+  let last = 0;
+  for (const main of ordered) {
+    last = Math.max(last + 1, numberOf(main.resident));
+    versions.set(last, { version: last, main, shown: publicHalf(main) });
+  }
+  return versions;
+}
+
+/** Of the list that is there; null: no key of this name. */
+export function findResidentFamily(domain: Domain, token: TokenRow, name: string): KeyFamily | null {
+  const source = domain.resident.service(token);
+  if (source === null) return null;
+  const mains = namedMains(domain, token).filter((main) => nameOf(main, source.options) === name);
+  if (isAmbiguous(mains)) return null;
+  const versions = versionsOf(domain, token, mains);
+  const latest = [...versions.values()].at(-1);
+  if (latest === undefined) return null;
+  const policy = { ...DEFAULT_POLICY, deletionAllowed: source.options.destroy };
+  return { name, policy, latest, versions };
+}
+
+export function residentNames(domain: Domain, token: TokenRow): string[] {
+  const source = domain.resident.service(token);
+  if (source === null) return [];
+  const names = new Set(namedMains(domain, token).map((main) => nameOf(main, source.options)));
+  return [...names].filter((name) => findResidentFamily(domain, token, name) !== null);
+}
+
+/** Data of any length where the mechanism takes a digest. The caller has checked that it is permitted. */
+export function useResident(
+  domain: Domain,
+  token: TokenRow,
+  { resident: key }: Shown,
+  { operation, mechanism }: NamedKeyUse,
+  data: Buffer,
+  signature: Buffer | undefined,
+): Promise<Buffer> {
+  const source = domain.resident.service(token);
+  if (source === null)
+    throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
+  if (operation !== 'encrypt' && operation !== 'decrypt' && operation !== 'sign' && operation !== 'verify')
+    throw new SidekeyError('function_not_supported', 'no key of a service does this');
+  return useAtOnce(source.service, planUse(key, operation, mechanism), operation, data, signature ?? null);
+}
+
+function specOf(kind: NewNamedKeyKind) {
+  switch (kind.kind) {
+    case 'aes':
+      return { spec: `aes-${kind.sizeBits}`, sizeBits: kind.sizeBits } as const;
+    case 'generic':
+      return { spec: 'generic', sizeBits: kind.sizeBits } as const;
+    case 'rsa':
+      return { spec: `rsa-${kind.sizeBits}`, sizeBits: kind.sizeBits } as const;
+    case 'ec':
+      return { spec: `ec-p${kind.sizeBits}`, sizeBits: kind.sizeBits } as const;
+    case 'ed25519':
+      return { spec: 'ed25519', sizeBits: 255 } as const;
+  }
+}
+
+/** Where a service gives a key one use alone, an RSA key signs, as one does that a PKCS#11 program asks for both. */
+const USES: Readonly<Record<NewNamedKeyKind['kind'], readonly ResidentUse[]>> = {
+  aes: ['decrypt'],
+  generic: ['sign'],
+  rsa: ['sign', 'decrypt'],
+  ec: ['sign'],
+  ed25519: ['sign'],
+};
+
+/** Whether a key that is made by name on this token is one of the service, as one that a PKCS#11 program makes. */
+export function makesInService(domain: Domain, token: TokenRow): boolean {
+  return domain.resident.service(token)?.options.create === true;
+}
+
+export async function createResident(
+  domain: Domain,
+  peer: Peer,
+  token: TokenRow,
+  name: string,
+  { kind, exportable, derived, autoRotateMs = 0 }: NewNamedKey,
+): Promise<void> {
+  const source = domain.resident.service(token);
+  if (source === null) throw new SidekeyError('internal', 'the token shows no resident keys');
+  if (exportable || derived || autoRotateMs > 0)
+    throw new SidekeyError(
+      'template_inconsistent',
+      'a key of the service does not leave it, is not derived, and rotates as the service is told',
+    );
+  const { service, options } = source;
+  const wanted = specOf(kind);
+  if (!service.creates.includes(wanted.spec))
+    throw new SidekeyError('key_size_range', 'the service makes no key of this kind and size');
+  const rest = { uses: USES[kind.kind], ckaId: service.keepsIds ? domain.random(16) : EMPTY };
+  const key = await service.create({ ...wanted, ...rest, name: demandName(options.prefix + name) });
+  for (const object of await domain.resident.add(token, key))
+    domain.audit.object('key-generated', peer, token, object, { service: key.id });
+}
+
+/** The newest version, and what is left after it: some services destroy all with it, others one at a time. */
+export async function destroyFamily(
+  domain: Domain,
+  peer: Peer,
+  token: TokenRow,
+  { name, versions }: KeyFamily,
+): Promise<void> {
+  for (let left = versions.size; left > 0; left--) {
+    const family = findResidentFamily(domain, token, name);
+    if (family === null) return;
+    await destroyResident(domain, peer, token, family.latest.main);
+    if (left === 1) return;
+    domain.resident.expire(token);
+    await domain.resident.refresh(token);
+  }
+}
