@@ -31,11 +31,11 @@ CK_RV sk_crypt_verify(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, co
                       CK_ULONG signature_len, bool last_only);
 
 /* C_VerifySignatureInit, C_VerifySignature and, with `last_only`, C_VerifySignatureFinal: the signature comes first and is kept.
- * Neither kind of verification ends the other's. */
+ * Neither kind of verification ends the other's; `given` says which one an Update belongs to. */
 CK_RV sk_crypt_verify_init(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE key, const CK_BYTE *signature,
                            CK_ULONG signature_len);
 CK_RV sk_crypt_verify_given(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool last_only);
-bool sk_crypt_has_signature(struct sk_session *s);
+CK_RV sk_crypt_verify_update(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool given);
 
 /* The state of the session's digest, into `out` of WIRE_DIGEST_STATE_MAX bytes; the digest goes on. CKR_STATE_UNSAVEABLE: it has none to
  * give, or a key is in it, as sk_crypt_keyed says. */

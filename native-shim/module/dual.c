@@ -18,7 +18,8 @@ static CK_RV end_both(struct sk_entry *e, enum wire_operation cipher, enum wire_
 static CK_RV feed(struct sk_entry *e, enum wire_operation other, const CK_BYTE *data, CK_ULONG length)
 {
     const CK_ULONG *told = e->out;
-    CK_RV rv = sk_crypt_update(e, other, data, length, NULL, NULL);
+    CK_RV rv = other == WIRE_VERIFY ? sk_crypt_verify_update(e, data, length, false)
+                                    : sk_crypt_update(e, other, data, length, NULL, NULL);
 
     e->out = told;
     return rv;

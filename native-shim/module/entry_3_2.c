@@ -64,8 +64,7 @@ CK_RV C_VerifySignatureUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG
     CK_RV rv = sk_enter_session(&e, "C_VerifySignatureUpdate", session);
 
     if (rv == CKR_OK)
-        rv = sk_crypt_has_signature(e.session) ? sk_crypt_update(&e, WIRE_VERIFY, data, length, NULL, NULL)
-                                               : CKR_OPERATION_NOT_INITIALIZED;
+        rv = sk_crypt_verify_update(&e, data, length, true);
     return sk_leave(&e, rv);
 }
 

@@ -240,7 +240,7 @@ CK_RV C_VerifyUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length)
     CK_RV rv = sk_enter_session(&e, "C_VerifyUpdate", session);
 
     if (rv == CKR_OK)
-        rv = sk_crypt_update(&e, WIRE_VERIFY, data, length, NULL, NULL);
+        rv = sk_crypt_verify_update(&e, data, length, false);
     return sk_leave(&e, rv);
 }
 

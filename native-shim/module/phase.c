@@ -34,7 +34,8 @@ CK_RV sk_operation_give_back(struct sk_entry *e, enum wire_operation kind, struc
         sk_operation_clear(op);
     }
     sk_phase_leave(e->session, kind, ended ? SK_IDLE : SK_READY);
-    return rv;
+    /* Its key went away after Init, by a logout or C_DestroyObject: these functions have no code for a key. */
+    return rv == CKR_KEY_HANDLE_INVALID ? CKR_OPERATION_NOT_INITIALIZED : rv;
 }
 
 /* What may not follow a single-part call that only asked for a length. C_SignFinal may: `pkcs11-tool --test-ec` does it. */

@@ -6,7 +6,8 @@ enum { ATTRIBUTE_HEAD = 12, TEMPLATE_HEAD = 4 };
 
 bool sk_attribute_is_nested(CK_ATTRIBUTE_TYPE type)
 {
-    return type == CKA_WRAP_TEMPLATE || type == CKA_UNWRAP_TEMPLATE || type == CKA_DERIVE_TEMPLATE;
+    return type == CKA_WRAP_TEMPLATE || type == CKA_UNWRAP_TEMPLATE || type == CKA_DERIVE_TEMPLATE ||
+           type == CKA_ENCAPSULATE_TEMPLATE || type == CKA_DECAPSULATE_TEMPLATE;
 }
 
 static const CK_ATTRIBUTE *find(const CK_ATTRIBUTE *a, CK_ULONG count, CK_ATTRIBUTE_TYPE type)

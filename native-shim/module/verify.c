@@ -92,14 +92,13 @@ CK_RV sk_crypt_verify_given(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_l
     return sk_operation_give_back(e, WIRE_VERIFY, op, rv, false);
 }
 
-bool sk_crypt_has_signature(struct sk_session *s)
+CK_RV sk_crypt_verify_update(struct sk_entry *e, const CK_BYTE *in, CK_ULONG in_len, bool given)
 {
     struct sk_operation *op;
-    bool has;
+    CK_RV rv = take_verification(e, given, &op);
 
-    if (sk_operation_take(s, WIRE_VERIFY, &op) != CKR_OK)
-        return false;
-    has = op->signature != NULL;
-    sk_phase_leave(s, WIRE_VERIFY, SK_READY);
-    return has;
+    if (rv != CKR_OK)
+        return rv;
+    sk_phase_leave(e->session, WIRE_VERIFY, SK_READY);
+    return sk_crypt_update(e, WIRE_VERIFY, in, in_len, NULL, NULL);
 }

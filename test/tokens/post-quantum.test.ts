@@ -113,6 +113,31 @@ test('a secret that both sides have; none is made without room for the ciphertex
   t.equal(rig.records.filter(({ event }) => event === 'key-derived').length, 2, 'recorded');
 });
 
+test('a template of the key demands what its shared secrets are', async (t) => {
+  const { app } = await start();
+  const demanded = (given: Given): Buffer =>
+    encodeAttributes(new Map(template(given).map(({ type, value }) => [type, value])));
+  const [to, by] = await app.generatePair(
+    { ...SET, [CKA.ENCAPSULATE_TEMPLATE]: demanded({ [CKA.EXTRACTABLE]: false }) },
+    { ...OPEN, [CKA.DECAPSULATE_TEMPLATE]: demanded({ [CKA.SENSITIVE]: true, [CKA.EXTRACTABLE]: false }) },
+    CKM.ML_KEM_KEY_PAIR_GEN,
+  );
+  const silent = { [CKA.CLASS]: CKO.SECRET_KEY, [CKA.KEY_TYPE]: CKK.GENERIC_SECRET };
+  await t.rejects(encapsulate(app, to, CIPHERTEXT_BYTES), { code: 'template_inconsistent' });
+  const sent = await encapsulate(app, to, CIPHERTEXT_BYTES, { ...silent, [CKA.SENSITIVE]: false });
+  const ciphertext = Buffer.from(sent.ciphertext);
+  await t.rejects(decapsulate(app, by, ciphertext), { code: 'template_inconsistent' });
+  const got = await decapsulate(app, by, ciphertext, silent);
+  t.same((await app.read(got, CKA.SENSITIVE, CKA.EXTRACTABLE)).values, [Buffer.of(1), Buffer.of(0)]);
+  t.same((await app.read(sent.handle, CKA.SENSITIVE, CKA.EXTRACTABLE)).values, [Buffer.of(0), Buffer.of(0)]);
+  await t.rejects(
+    app.generatePair(SET, { [CKA.ENCAPSULATE_TEMPLATE]: demanded({}) }, CKM.ML_KEM_KEY_PAIR_GEN),
+    {
+      code: 'attribute_type_invalid',
+    },
+  );
+});
+
 test('what is refused: the wrong half, the wrong key, the wrong length, what the attributes or dates forbid', async (t) => {
   const { app } = await start();
   const [to, by] = await app.generatePair(SET, {}, CKM.ML_KEM_KEY_PAIR_GEN);

@@ -10,6 +10,7 @@ const LEGACY = { edit: (yaml: string) => yaml.replace(/^( *)- label: .*$/m, '$&\
 
 const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = {
   'ciphers.py': {},
+  'conformance.py': {},
   'derivations.py': {},
   'des.py': LEGACY,
   'functions.py': {},

@@ -11,7 +11,7 @@ import { recordedUse, recordFailedUse, useOf } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import type { Make } from '../objects/object-maker.ts';
-import { collect } from '../objects/object-template.ts';
+import { collect, mergeDemanded } from '../objects/object-template.ts';
 import type { TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
 import { findKey, makeFrom } from './key-messages.ts';
@@ -55,6 +55,7 @@ export const handleEncapsulateKey: Handler = async (domain, request, reader) => 
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const to = findKem(domain, caller, handle, 'encapsulate', mechanism.type, KEY_ERRORS);
+  mergeDemanded(template, to.attributes.get(CKA.ENCAPSULATE_TEMPLATE));
   const needed = CIPHERTEXT_BYTES[readUlong(to.attributes, CKA.PARAMETER_SET) ?? 0] ?? LIMITS.dataMax;
   if (roomBytes < needed) return new WireWriter(32).u64(0).u64(needed).bytes(Buffer.alloc(0)).done();
   const cell = await domain.cells.take(caller.token, to);
@@ -83,6 +84,7 @@ export const handleDecapsulateKey: Handler = async (domain, request, reader) => 
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   const by = findKem(domain, caller, handle, 'decapsulate', mechanism.type, DECAPSULATING);
+  mergeDemanded(template, by.attributes.get(CKA.DECAPSULATE_TEMPLATE));
   const needed = CIPHERTEXT_BYTES[readUlong(by.attributes, CKA.PARAMETER_SET) ?? 0];
   if (ciphertext.length !== needed)
     throw new SidekeyError(

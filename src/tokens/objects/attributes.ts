@@ -148,6 +148,9 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   row('WRAP_TEMPLATE', 'template', ['public', 'secret'], { default: 'empty' }),
   row('UNWRAP_TEMPLATE', 'template', HIDDEN, { default: 'empty' }),
   row('DERIVE_TEMPLATE', 'template', HIDDEN, { default: 'empty' }),
+  // PKCS#11 3.2 gives these their numbers and no text: they are to encapsulating what CKA_UNWRAP_TEMPLATE is to unwrapping.
+  row('ENCAPSULATE_TEMPLATE', 'template', ['public'], { keyTypes: KEM, default: 'empty' }),
+  row('DECAPSULATE_TEMPLATE', 'template', ['private'], { keyTypes: KEM, default: 'empty' }),
 
   row('MODULUS', 'bytes', ASYMMETRIC, { keyTypes: RSA, set: ['create'], needed: ['create'] }),
   // Forbidden in C_CreateObject by the letter; NSS and PyKCS11 programs pass it, and the keeper's number wins.
