@@ -199,6 +199,20 @@ s('VerifyUpdate', b'verified', UL(8))
 refuses(NO_OPERATION, lambda: s('VerifySignatureUpdate', b'no', UL(2)), 'C_VerifySignatureUpdate of what has none')
 s('VerifyFinal', tag, UL(16))
 
+# ECDH without a KDF: no shared data, and a shorter key loses its first bytes
+public, private = s.pair(0x1040, {EC_PARAMS: P256}, {DERIVE: True})
+point = s.value(public, 0x181)
+
+
+def agree(shared, at, attributes):
+    return s.derive(mechanism(0x1050, struct(1, len(shared), (P, pointer(shared)), len(at), (P, pointer(at)))), private, attributes)
+
+
+refuses(PARAM, lambda: agree(b'x', point, {}), 'shared data without a KDF')
+same(s.value(agree(b'', point[2:], {VALUE_LEN: 16})), s.value(agree(b'', point, {}))[-16:], 'a shorter agreed key, by a bare point')
+refuses(0x62, lambda: agree(b'', point, {VALUE_LEN: 33}), 'a longer one than there is')
+refuses(PARAM, lambda: agree(b'', b'\4' + bytes(64), {}), 'a point beside the curve')
+
 # logging out
 hidden, shown, kept = data(_2=True), data(_2=False), create({CLASS: 0, TOKEN: True, PRIVATE_: True, VALUE: b'x'})
 s('EncryptInit', CBC, UL(aes))

@@ -93,8 +93,8 @@ int kp_ecdh(const struct kp_derivation *d, struct wire_writer *out)
 
     if (key->object_class != CKO_PRIVATE_KEY || (key->type != CKK_EC && key->type != CKK_EC_MONTGOMERY))
         return STATUS_key_type_inconsistent;
-    if (p->hash != CKD_NULL && !kp_md_of_kdf(p->hash))
-        return STATUS_mechanism_param_invalid;
+    if (p->hash == CKD_NULL ? p->aad.length > 0 : !kp_md_of_kdf(p->hash))
+        return STATUS_mechanism_param_invalid; /* without a KDF there is nothing to mix shared data into (6.3.18) */
     status = peer_key(key, p->point, &peer);
     if (status == STATUS_ok)
         status = agree(key, peer, shared, &view.length);
