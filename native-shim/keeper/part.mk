@@ -10,7 +10,8 @@ TESTS += $(KEEPER_TESTS:%=$(BUILD)/test/%) $(KEEPER_FUZZ:%=$(BUILD)/test/replay_
 FUZZERS += $(KEEPER_FUZZ:%=$(BUILD)/%)
 
 $(BUILD)/sidekey-keeper: $(BUILD)/obj/keeper/main.o $(KEEPER_OBJECTS) $(WIRE_OBJECTS)
-	$(LINK) -pie -o $@ $^ $(KEEPER_LIBS)
+	$(LINK) -pie -o $(NEW) $^ $(KEEPER_LIBS)
+	@$(PLACE)
 
 $(KEEPER_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(KEEPER_OBJECTS) $(WIRE_OBJECTS)
 	@mkdir -p $(@D)

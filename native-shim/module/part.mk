@@ -13,7 +13,8 @@ $(BUILD)/obj/shared/%.o: %.c
 	$(CC) $(ALL_CFLAGS) -fvisibility=hidden -MMD -MP -c -o $@ $<
 
 $(BUILD)/sidekey-pkcs11.so: $(MODULE_OBJECTS) module/module.map
-	$(LINK) -shared $(MODULE_START) -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $@ $(MODULE_OBJECTS)
+	$(LINK) -shared $(MODULE_START) -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $(NEW) $(MODULE_OBJECTS)
+	@$(PLACE)
 
 # The tests link the module's objects: no loader between the sanitisers and what they look at.
 $(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(BUILD)/obj/test/native-shim/peer.o $(MODULE_OBJECTS)

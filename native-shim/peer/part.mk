@@ -8,4 +8,5 @@ endif
 
 $(BUILD)/peer.node: OBJECT_CFLAGS = -isystem $(NODE_INCLUDE) -fvisibility=hidden
 $(BUILD)/peer.node: $(BUILD)/obj/peer/peer.o
-	$(LINK) -shared -o $@ $^
+	$(LINK) -shared -o $(NEW) $^
+	@$(PLACE)
