@@ -13,7 +13,9 @@ import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
 import { kindOfKey, sizeBitsOf } from './named-keys/family.ts';
 import { NamedEnvelopes } from './named-keys/envelopes.ts';
+import { NamedKeyChanges } from './named-keys/changes.ts';
 import { NamedKeys } from './named-keys/named-keys.ts';
+import { NamedKeyUses } from './named-keys/uses.ts';
 import type { View } from './objects/objects.ts';
 import { PIN_TRIES } from './pin-check.ts';
 import { checkPinLength, hashPin } from './pins.ts';
@@ -242,8 +244,10 @@ function wipeToken(domain: Domain, peer: Peer | null, name: string): TokenSummar
 export function createTokenService(deps: TokenServiceDeps): TokenService {
   const domain = makeDomain(deps);
   const named = new NamedKeys(domain);
+  const changes = new NamedKeyChanges(domain, named);
+  const uses = new NamedKeyUses(domain, named);
   const envelopes = new NamedEnvelopes(domain);
-  const rotation = new AutoRotation(domain, deps.timer, (token, name) => named.rotateByPeriod(token, name));
+  const rotation = new AutoRotation(domain, deps.timer, (token, name) => changes.rotateByPeriod(token, name));
   let knownBoot: bigint | null = null;
   return {
     handle: (request) => handle(domain, request),
@@ -282,19 +286,19 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     settleNamedKeys: (peer, token, name) => named.settle(peer, token, name),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
-    createNamedKey: audited(domain, (...asked) => named.create(...asked)),
-    rotateNamedKey: audited(domain, (...asked) => named.rotate(...asked)),
-    configureNamedKey: audited(domain, (...asked) => named.configure(...asked)),
-    deleteNamedKey: audited(domain, (...asked) => named.delete(...asked)),
-    wrappingKey: audited(domain, (...asked) => named.wrappingKey(...asked)),
-    importNamedKey: audited(domain, (...asked) => named.import(...asked)),
-    exportNamedKey: audited(domain, (...asked) => named.export(...asked)),
-    makeStreamKey: audited(domain, (...asked) => named.makeStreamKey(...asked)),
-    openStreamKey: (...asked) => named.openStreamKey(...asked),
+    createNamedKey: audited(domain, (...asked) => changes.create(...asked)),
+    rotateNamedKey: audited(domain, (...asked) => changes.rotate(...asked)),
+    configureNamedKey: audited(domain, (...asked) => changes.configure(...asked)),
+    deleteNamedKey: audited(domain, (...asked) => changes.delete(...asked)),
+    wrappingKey: audited(domain, (...asked) => changes.wrappingKey(...asked)),
+    importNamedKey: audited(domain, (...asked) => changes.import(...asked)),
+    exportNamedKey: audited(domain, (...asked) => uses.export(...asked)),
+    makeStreamKey: audited(domain, (...asked) => uses.makeStreamKey(...asked)),
+    openStreamKey: (...asked) => uses.openStreamKey(...asked),
     sealEnvelope: (...asked) => envelopes.seal(...asked),
     openEnvelope: (...asked) => envelopes.open(...asked),
-    setNamedKeyCertificates: audited(domain, (...asked) => named.setCertificates(...asked)),
-    operateNamedKey: (...asked) => named.operate(...asked),
+    setNamedKeyCertificates: audited(domain, (...asked) => changes.setCertificates(...asked)),
+    operateNamedKey: (...asked) => uses.operate(...asked),
     saveLogins: () =>
       domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),
     flushUsage: () => flushUsage(domain),

@@ -1,0 +1,176 @@
+/** Named keys made, rotated, imported, configured and destroyed: one change of a name at a time, each in the audit log. */
+import { SidekeyError } from '../../errors.ts';
+import type { Peer } from '../../access/peer.ts';
+import type { Certificate } from '../objects/certificate.ts';
+import { CKA } from '../cryptoki.ts';
+import { revoke, type Domain } from '../domain.ts';
+import { keepCertificates } from '../objects/key-certificates.ts';
+import { demandAccess } from '../key-access.ts';
+import { writePolicy, type KeyFamily, type KeyVersion } from './family.ts';
+import { findWrappingKey, importVersion, makeWrappingKey, WRAPPING_KEY } from './import.ts';
+import { kindOfNext } from './recipes.ts';
+import { createResident, destroyFamily, makesInService } from '../resident/named.ts';
+import { rotateResident } from '../resident/rotation.ts';
+import type { KeyPolicy, NamedKey, NewNamedKey, WrappedNamedKey } from '../service.ts';
+import type { TokenRow } from '../store-port.ts';
+import { has } from '../objects/token-object.ts';
+import type { NamedKeys } from './named-keys.ts';
+import { hmacNameOf, isInService, publicKeyInfoOf } from './versions.ts';
+
+export class NamedKeyChanges {
+  readonly #domain: Domain;
+  readonly #keys: NamedKeys;
+
+  constructor(domain: Domain, keys: NamedKeys) {
+    this.#domain = domain;
+    this.#keys = keys;
+  }
+
+  /** An existing name is left as it is and answered; the caller sees by its kind whether it is what it wanted. */
+  async create(peer: Peer, tokenName: string, name: string, wanted: NewNamedKey): Promise<NamedKey> {
+    const token = this.#keys.permitted(peer, tokenName, name, 'create');
+    if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
+    await this.#keys.inTurn(token, name, () => {
+      if (this.#keys.lookUp(token, name) !== null) return undefined;
+      if (makesInService(this.#domain, token)) return createResident(this.#domain, peer, token, name, wanted);
+      return this.#keys.make(peer, token, { ...wanted, name, version: 1, like: null });
+    });
+    return this.#keys.demand(token, name).described;
+  }
+
+  /** Makes the next version, which may do what the latest may; older ones stay for what was made with them. */
+  async rotate(peer: Peer, tokenName: string, name: string): Promise<NamedKey> {
+    const token = this.#keys.permitted(peer, tokenName, name, 'rotate');
+    await this.#rotate(peer, token, name);
+    return this.#keys.demand(token, name).described;
+  }
+
+  /** By its period: nobody asked. */
+  rotateByPeriod(token: TokenRow, name: string): Promise<void> {
+    return this.#rotate(null, token, name);
+  }
+
+  #rotate(peer: Peer | null, token: TokenRow, name: string): Promise<void> {
+    return this.#keys.inTurn(token, name, () => {
+      const { family, described } = this.#keys.demand(token, name);
+      if (isInService(family)) return rotateResident(this.#domain, peer, token, name);
+      const kind = kindOfNext(described);
+      if (kind === null) throw new SidekeyError('function_not_supported', `no key like ${name} is made here`);
+      const { extractable: exportable, derived } = described;
+      const version = family.latest.version + 1;
+      return this.#keys.make(peer, token, { kind, exportable, derived, name, version, like: family });
+    });
+  }
+
+  /** The policy is durable when it resolves; versions below minAvailableVersion are destroyed for good. */
+  async configure(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    change: Partial<KeyPolicy>,
+  ): Promise<NamedKey> {
+    const token = this.#keys.permitted(peer, tokenName, name, 'administer');
+    await this.#keys.inTurn(token, name, async () => {
+      const { family } = this.#keys.demand(token, name);
+      const policy = { ...family.policy, ...change };
+      if (isInService(family)) return refusePolicy(family, policy);
+      if (policy.minAvailableVersion > family.policy.minAvailableVersion)
+        demandAccess(this.#domain, peer, token, name, 'destroy');
+      const { main } = family.latest;
+      const attributes = new Map([...main.attributes, ...writePolicy(policy)]);
+      this.#domain.objects.replace({ ...main, attributes });
+      this.#domain.audit.object('object-changed', peer, token, main, { ...change });
+      for (const version of family.versions.values())
+        if (version.version < policy.minAvailableVersion && version !== family.latest)
+          await this.#destroy(peer, token, version);
+    });
+    return this.#keys.demand(token, name).described;
+  }
+
+  /** Every version, and the HMAC key beside it. action_prohibited unless the policy allows it. */
+  async delete(peer: Peer, tokenName: string, name: string): Promise<void> {
+    const token = this.#keys.permitted(peer, tokenName, name, 'destroy');
+    await this.#keys.inTurn(token, name, async () => {
+      const { family } = this.#keys.demand(token, name);
+      if (!family.policy.deletionAllowed)
+        throw new SidekeyError('action_prohibited', `key ${name} is not to be deleted`);
+      if (isInService(family)) return destroyFamily(this.#domain, peer, token, family);
+      const beside = this.#keys.lookUp(token, hmacNameOf(name))?.family.versions.values() ?? [];
+      for (const version of [...family.versions.values(), ...beside])
+        await this.#destroy(peer, token, version);
+    });
+  }
+
+  /** The first of the chain is that of this version of the key. */
+  async setCertificates(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    version: number,
+    chain: readonly Certificate[],
+  ): Promise<NamedKey> {
+    const token = this.#keys.permitted(peer, tokenName, name, 'administer');
+    await this.#keys.inTurn(token, name, () =>
+      keepCertificates(this.#domain, peer, token, this.#keys.version(token, name, version).main, chain),
+    );
+    return this.#keys.demand(token, name).described;
+  }
+
+  async #destroy(peer: Peer, token: TokenRow, { main, shown }: KeyVersion): Promise<void> {
+    const { objects, cells, audit } = this.#domain;
+    for (const object of shown === null ? [main] : [shown, main]) {
+      if (!has(object, CKA.DESTROYABLE))
+        throw new SidekeyError('action_prohibited', 'the object has CKA_DESTROYABLE false');
+      objects.remove(object);
+      cells.forget(object.handle);
+      await revoke(this.#domain, token.slot, object.handle);
+      audit.object('object-destroyed', peer, token, object);
+    }
+  }
+
+  async #wrappingKey(peer: Peer, token: TokenRow): Promise<KeyVersion> {
+    await this.#keys.inTurn(token, WRAPPING_KEY, async () => {
+      if (findWrappingKey(this.#domain, token) !== null) return;
+      for (const object of await makeWrappingKey(this.#domain, token))
+        this.#domain.audit.object('key-generated', peer, token, object);
+    });
+    const found = findWrappingKey(this.#domain, token);
+    if (found === null) throw new SidekeyError('internal', 'the wrapping key is gone');
+    return found.latest;
+  }
+
+  async wrappingKey(peer: Peer, tokenName: string): Promise<Buffer> {
+    return (
+      publicKeyInfoOf(await this.#wrappingKey(peer, this.#keys.token(peer, tokenName))) ?? Buffer.alloc(0)
+    );
+  }
+
+  async import(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    wanted: WrappedNamedKey,
+    next: boolean,
+  ): Promise<NamedKey> {
+    const token = this.#keys.permitted(peer, tokenName, name, next ? 'rotate' : 'create');
+    const wrapping = await this.#wrappingKey(peer, token);
+    await this.#keys.inTurn(token, name, async () => {
+      const like = this.#keys.lookUp(token, name)?.family ?? null;
+      if ((like !== null) !== next)
+        throw new SidekeyError('action_prohibited', `key ${name} is ${next ? 'not ' : ''}there`);
+      if (like !== null && isInService(like))
+        throw new SidekeyError('function_not_supported', `the versions of ${name} are made in its service`);
+      const by = await this.#domain.cells.take(token, wrapping.main);
+      const version = (like?.latest.version ?? 0) + 1;
+      for (const object of await importVersion(this.#domain, token, by, { ...wanted, name, version, like }))
+        this.#domain.audit.object('key-unwrapped', peer, token, object, { by: wrapping.main.uniqueId });
+    });
+    return this.#keys.demand(token, name).described;
+  }
+}
+
+/** To ask for what holds anyway, as clients do before they delete, is no change. */
+function refusePolicy({ name, policy }: KeyFamily, wanted: KeyPolicy): void {
+  if (Object.entries(policy).every(([field, value]) => Reflect.get(wanted, field) === value)) return;
+  throw new SidekeyError('function_not_supported', `what holds for ${name} is set in its service`);
+}
