@@ -7,6 +7,7 @@ import re
 import sys
 
 SKIPPED = ('C_GetFunctionList', 'C_GetInterface', 'C_GetInterfaceList')
+TEXT = re.compile(r'^    ((?:[0-9A-F]{2})+)$')
 HEX = re.compile(r'^\s+[0-9A-F]{8}  ((?:[0-9A-F]{2} ){1,16})')
 ATTRIBUTE = re.compile(r'^\s+(CKA_\w+)\s+(.*?)\s*$')
 
@@ -52,7 +53,8 @@ def template(lines, direction):
             continue
         kind, said = found.groups()
         room = re.match(r'^[0-9a-f]+ / (-?\d+)', said)
-        data = dump_after(lines, at)
+        text = TEXT.match(lines[at + 1]) if direction == 'in' and room else None
+        data = bytes.fromhex(text.group(1)) if text else dump_after(lines, at)
         rows.append([kind, data.hex() if data else int(room.group(1)) if room else said])
     return rows
 

@@ -9,7 +9,7 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '..', '..', 'vectors'))
 from cryptoki import *
 
-ROOM = 8192
+ROOM, SECRET = 8192, 128
 CODES = {'CKR_OK': 0, 'CKR_ATTRIBUTE_TYPE_INVALID': 0x12, 'CKR_TOKEN_NOT_RECOGNIZED': 0xe1}
 NUMBERS = {
     'CKO_CERTIFICATE': 1, 'CKO_PUBLIC_KEY': 2, 'CKO_PRIVATE_KEY': 3, 'CKO_SECRET_KEY': 4, 'CKC_X_509': 0, 'CKK_RSA': 0, 'CKK_EC': 3,
@@ -17,10 +17,13 @@ NUMBERS = {
     'CKA_SUBJECT': 0x101, 'CKA_ISSUER': 0x81, 'CKA_SERIAL_NUMBER': 0x82, 'CKA_CERTIFICATE_CATEGORY': 0x87, 'CKA_TRUSTED': 0x86,
     'CKA_KEY_TYPE': 0x100, 'CKA_ID': 0x102, 'CKA_SENSITIVE': 0x103, 'CKA_ENCRYPT': 0x104, 'CKA_DECRYPT': 0x105, 'CKA_SIGN': 0x108,
     'CKA_VERIFY': 0x10a, 'CKA_MODULUS': 0x120, 'CKA_PUBLIC_EXPONENT': 0x122, 'CKA_EC_PARAMS': 0x180, 'CKA_EC_POINT': 0x181,
+    'CKA_WRAP': 0x106, 'CKA_UNWRAP': 0x107, 'CKA_DERIVE': 0x10c, 'CKA_EXTRACTABLE': 0x162, 'CKA_NEVER_EXTRACTABLE': 0x164,
     'CKA_ALWAYS_AUTHENTICATE': 0x202, 'CKU_SO': 0, 'CKU_USER': 1,
     'CKM_RSA_PKCS_KEY_PAIR_GEN': 0, 'CKM_RSA_PKCS': 1, 'CKM_RSA_X_509': 3, 'CKM_SHA256_RSA_PKCS': 0x40, 'CKM_RSA_PKCS_PSS': 0xd,
     'CKM_RSA_PKCS_OAEP': 9,
 }
+# SHA-256, MGF1 by SHA-256, a salt of 32 bytes: what the recorded programs say.
+PARAMETERS = {'CKM_RSA_PKCS_PSS': (UL * 3)(0x250, 2, 32)}
 BOOLEANS = {'True': b'\1', 'False': b'\0'}
 
 library = c.CDLL(os.environ['MODULE'])
@@ -30,7 +33,7 @@ table = c.cast(c.cast(interface, c.POINTER(P))[1] + 8, c.POINTER(P))
 functions = {'C_' + name: c.CFUNCTYPE(UL)(table[i]) for i, name in enumerate(NAMES)}
 pin = os.environ['PIN'].encode()
 sessions, objects = {}, {}
-signing = None
+signing = sealed = None
 
 
 def asked(rows):
@@ -84,7 +87,31 @@ def find(r):
 def begin(r):
     global signing
     signing = r['mechanism']
-    return functions[r['call']](sessions[r['session']], mechanism(NUMBERS[signing]), UL(objects[r['object']]))
+    how = mechanism(NUMBERS[signing], PARAMETERS.get(signing))
+    return functions[r['call']](sessions[r['session']], how, UL(objects[r['object']]))
+
+
+def begin_decryption(r):
+    """The recorded program's secret was for another key: one as long is sealed for this one."""
+    global sealed
+    modulus, exponent = (number(r, kind) for kind in ('CKA_MODULUS', 'CKA_PUBLIC_EXPONENT'))
+    size = (modulus.bit_length() + 7) // 8
+    padded = b'\0\2' + b'\x5a' * (size - 3 - SECRET) + b'\0' + bytes(range(SECRET))
+    sealed = pow(int.from_bytes(padded, 'big'), exponent, modulus).to_bytes(size, 'big')
+    return functions[r['call']](sessions[r['session']], mechanism(NUMBERS[r['mechanism']]), UL(objects[r['object']]))
+
+
+def number(r, kind):
+    made, count = wanted([[kind, 1]])
+    functions['C_GetAttributeValue'](sessions[r['session']], UL(objects[r['object']]), made, count)
+    return int.from_bytes(c.string_at(made[0].value, made[0].length), 'big')
+
+
+def decrypt(r):
+    out, length = c.create_string_buffer(ROOM), UL(ROOM)
+    rv = functions['C_Decrypt'](sessions[r['session']], sealed, UL(len(sealed)), out, c.byref(length))
+    same(out.raw[:length.value].hex(), bytes(range(SECRET)).hex(), 'what was sealed comes out')
+    return rv
 
 
 def work(r):
@@ -122,6 +149,9 @@ HOW = {
     'C_FindObjects': find,
     'C_FindObjectsFinal': of_session,
     'C_GetAttributeValue': lambda r: of_session(r, UL(objects[r['object']]), *wanted(r['template'])),
+    'C_GenerateRandom': lambda r: of_session(r, c.create_string_buffer(ROOM), UL(32)),
+    'C_DecryptInit': begin_decryption,
+    'C_Decrypt': decrypt,
     'C_SignInit': begin,
     'C_Sign': work,
 }
