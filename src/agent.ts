@@ -2,26 +2,23 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { isAdministrator } from './access/administrators.ts';
-import { createAccessPolicy, matchesRule, type RulePolicy } from './access/rules.ts';
-import { completePeer, readPeer, readProcess } from './access/peer-reader.ts';
-import type { Peer } from './access/peer.ts';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createAccessPolicy, type RulePolicy } from './access/rules.ts';
+import { completePeer, readProcess } from './access/peer-reader.ts';
 import { lockFile } from './access/peer-credentials.ts';
 import type { AccessExplained, AccessQuestion } from './api/admin-routes.ts';
-import { createApi, type Api } from './api/server.ts';
+import type { Api } from './api/server.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import type { Config, TokenConfig } from './config/config.ts';
 import { checkReload } from './config/reload.ts';
 import { SidekeyError } from './errors.ts';
-import { KmsKey } from './kms/kms-key.ts';
-import { createKmsServer, type KmsServer } from './kms/kms-server.ts';
+import type { KmsServer } from './kms/kms-server.ts';
 import { KeeperClient } from './keeper/keeper-client.ts';
 import { KeeperLink } from './keeper/keeper-link.ts';
 import { startKeeper } from './keeper/keeper-process.ts';
 import type { Logger } from './log/logger.ts';
 import { SYSTEM_CLOCK, SYSTEM_TIMER } from './clock.ts';
 import { createProvider } from './providers/create-provider.ts';
-import { agentStatus } from './status.ts';
 import { providerStatus, type ProviderStatus } from './metrics/provider-status.ts';
 import { SqliteStore } from './store/sqlite-store.ts';
 import { Observation } from './observation.ts';
@@ -33,6 +30,12 @@ import { reportUsage, type UsageReport } from './usage/usage-report.ts';
 import { createTokenService } from './tokens/token-service.ts';
 
 const USAGE_FLUSH_MS = 60_000;
+/**
+ * Loading the HTTP server and gRPC holds the event loop for as long as all the rest of a start. Programs whose requests the
+ * keeper has parked are answered before: when it was attached, or was not for this long, and this much later.
+ */
+const KEEPER_FIRST_MS = 250;
+const PARKED_FIRST_MS = 40;
 
 export interface AgentOptions {
   readonly config: Config;
@@ -69,6 +72,7 @@ function createProviders(
 
 /** The parts that need no socket: what `init` uses too. */
 export class Domain {
+  readonly ownUid = ownUid();
   readonly keeper: KeeperClient;
   readonly tokens: TokenService;
   readonly audit: AuditSink;
@@ -90,7 +94,7 @@ export class Domain {
     this.keeper = new KeeperClient(log);
     this.#providers = createProviders(config, this.keeper, log, this.observation);
     this.#access = createAccessPolicy({
-      ownUid: ownUid(),
+      ownUid: this.ownUid,
       tokens: () => this.#config.tokens,
       createTokens: () => this.#config.createTokens,
     });
@@ -207,17 +211,17 @@ export class Domain {
 export class Agent {
   readonly #domain: Domain;
   readonly #link: KeeperLink;
-  readonly #api: Api;
-  readonly #kms: KmsServer;
+  readonly #options: AgentOptions;
   readonly #log: Logger;
+  #api: Api | null = null;
+  #kms: KmsServer | null = null;
   #usage: NodeJS.Timeout | null = null;
 
   constructor(options: AgentOptions) {
+    this.#options = options;
     this.#log = options.log;
     this.#domain = new Domain(options);
-    const link = (this.#link = createLink(options, this.#domain.keeper));
-    this.#api = createAgentApi(options, this.#domain, () => link.fault);
-    this.#kms = createAgentKms(options, this.#domain);
+    this.#link = createLink(options, this.#domain.keeper);
   }
 
   /** Resolves when the sockets of this process are there; a keeper may come later. */
@@ -228,12 +232,22 @@ export class Agent {
     prepareControlFolder(config);
     this.#domain.watchProviders();
     this.#link.start();
-    await this.#api.listen(config.sockets.api, config.sockets.apiMode).catch((cause: unknown) => {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new SidekeyError('socket_refused', `${config.sockets.api}: ${reason}`, { cause });
-    });
-    if (config.kms) await this.#kms.listen(config.kms.socket, config.kms.mode);
+    await this.#link.waitAttached(KEEPER_FIRST_MS).catch(() => undefined);
+    await sleep(PARKED_FIRST_MS);
+    await this.#listen(config);
     this.#usage = setInterval(() => void this.#flushUsage(), USAGE_FLUSH_MS);
+  }
+
+  async #listen({ sockets, kms }: Config): Promise<void> {
+    const { createAgentApi, createAgentKms } = await import('./listeners.ts');
+    this.#api = createAgentApi(this.#options, this.#domain, () => this.#link.fault);
+    await this.#api.listen(sockets.api, sockets.apiMode).catch((cause: unknown) => {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new SidekeyError('socket_refused', `${sockets.api}: ${reason}`, { cause });
+    });
+    if (!kms) return;
+    this.#kms = await createAgentKms(kms, this.#options.log, this.#domain);
+    await this.#kms.listen(kms.socket, kms.mode);
   }
 
   waitForKeeper(timeoutMs: number): Promise<void> {
@@ -255,7 +269,7 @@ export class Agent {
 
   async stop(): Promise<void> {
     if (this.#usage) clearInterval(this.#usage);
-    await Promise.all([this.#api.close(), this.#kms.close()]);
+    await Promise.all([this.#api?.close(), this.#kms?.close()]);
     await this.#flushUsage();
     const { config, audit, tokens } = this.#domain;
     tokens.saveLogins();
@@ -290,55 +304,4 @@ function createLink({ config, log }: AgentOptions, client: KeeperClient): Keeper
     ? (ended: (why: string) => void) => startKeeper(program, log, ended)
     : null;
   return new KeeperLink({ client, control, start, log });
-}
-
-function createAgentApi(
-  { log, version }: AgentOptions,
-  domain: Domain,
-  keeperFault: () => string | null,
-): Api {
-  const { keeper, tokens, observation } = domain;
-  const own = ownUid();
-  const mayAdminister = (peer: Peer): boolean =>
-    isAdministrator(peer, own, domain.config.access.administrators);
-  observation.collectFrom(keeper, () => domain.flushUsage().catch(() => undefined));
-  const sources = {
-    version,
-    startedAt: new Date().toISOString(),
-    config: () => domain.config,
-    keeper,
-    keeperFault,
-    tokens,
-    providers: () => domain.providers(false),
-  };
-  return createApi({
-    tokens: observation.door(tokens, 'http'),
-    metrics: observation.metrics,
-    events: observation.events,
-    providers: (ask) => domain.providers(ask),
-    usage: (from, to) => domain.usage(from, to),
-    now: () => SYSTEM_CLOCK.now(),
-    explainAccess: (question) => domain.explainAccess(question),
-    mayAdminister,
-    mayReadMetrics: (peer) =>
-      mayAdminister(peer) || domain.config.access.metrics.some((rule) => matchesRule(rule, peer)),
-    logger: log,
-    version,
-    limits: domain.config.limits,
-    peerOf: readPeer,
-    status: () => agentStatus(sources),
-    health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),
-    defaultToken: () => domain.defaultToken,
-  });
-}
-
-function createAgentKms({ config: { kms }, log }: AgentOptions, domain: Domain): KmsServer {
-  const { keeper, tokens, observation } = domain;
-  const key = new KmsKey({
-    tokens: observation.door(tokens, 'kms'),
-    token: kms?.token ?? domain.defaultToken,
-    key: kms?.key ?? '',
-    random: randomBytes,
-  });
-  return createKmsServer({ key, isReady: () => keeper.pid !== null, peerOf: readPeer, logger: log });
 }

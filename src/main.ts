@@ -1,7 +1,7 @@
 /** The entry: argv, streams and environment are handed to the command line; nothing else touches them. */
 import { readFileSync } from 'node:fs';
-import { COMMANDS } from './cli/command-table.ts';
 import { createPaint } from './cli/paint.ts';
+import type { Command } from './cli/command.ts';
 import { runCommandLine } from './cli/run.ts';
 
 const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
@@ -13,8 +13,15 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit();
 });
 
-process.exitCode = await runCommandLine(process.argv.slice(2), {
-  commands: COMMANDS,
+/** Programs wait while an agent starts: it loads no other command. */
+async function loadCommands(first: string | undefined): Promise<readonly Command[]> {
+  if (first === 'agent') return [(await import('./cli/agent-command.ts')).agentCommand];
+  return (await import('./cli/command-table.ts')).COMMANDS;
+}
+
+const argv = process.argv.slice(2);
+process.exitCode = await runCommandLine(argv, {
+  commands: await loadCommands(argv[0]),
   version,
   environment: process.env,
   say: (line) => process.stdout.write(`${line}\n`),

@@ -1,0 +1,71 @@
+/** What the agent listens with itself, beside the keeper's socket. A module of its own, because it is loaded after that socket is served. */
+import { randomBytes } from 'node:crypto';
+import type { AgentOptions, Domain } from './agent.ts';
+import { isAdministrator } from './access/administrators.ts';
+import { readPeer } from './access/peer-reader.ts';
+import type { Peer } from './access/peer.ts';
+import { matchesRule } from './access/rules.ts';
+import { createApi, type Api } from './api/server.ts';
+import { SYSTEM_CLOCK } from './clock.ts';
+import type { Config } from './config/config.ts';
+import { KmsKey } from './kms/kms-key.ts';
+import type { KmsServer } from './kms/kms-server.ts';
+import type { Logger } from './log/logger.ts';
+import { agentStatus } from './status.ts';
+
+export function createAgentApi(
+  { log, version }: AgentOptions,
+  domain: Domain,
+  keeperFault: () => string | null,
+): Api {
+  const { keeper, tokens, observation } = domain;
+
+  const mayAdminister = (peer: Peer): boolean =>
+    isAdministrator(peer, domain.ownUid, domain.config.access.administrators);
+  observation.collectFrom(keeper, () => domain.flushUsage().catch(() => undefined));
+  const sources = {
+    version,
+    startedAt: new Date(performance.timeOrigin).toISOString(),
+    config: () => domain.config,
+    keeper,
+    keeperFault,
+    tokens,
+    providers: () => domain.providers(false),
+  };
+  return createApi({
+    tokens: observation.door(tokens, 'http'),
+    metrics: observation.metrics,
+    events: observation.events,
+    providers: (ask) => domain.providers(ask),
+    usage: (from, to) => domain.usage(from, to),
+    now: () => SYSTEM_CLOCK.now(),
+    explainAccess: (question) => domain.explainAccess(question),
+    mayAdminister,
+    mayReadMetrics: (peer) =>
+      mayAdminister(peer) || domain.config.access.metrics.some((rule) => matchesRule(rule, peer)),
+    logger: log,
+    version,
+    limits: domain.config.limits,
+    peerOf: readPeer,
+    status: () => agentStatus(sources),
+    health: () => ({ initialized: tokens.tokens().length > 0, sealed: keeper.pid === null }),
+    defaultToken: () => domain.defaultToken,
+  });
+}
+
+export async function createAgentKms(
+  kms: NonNullable<Config['kms']>,
+  log: Logger,
+  domain: Domain,
+): Promise<KmsServer> {
+  // gRPC is large, and few configurations have this socket.
+  const { createKmsServer } = await import('./kms/kms-server.ts');
+  const { keeper, tokens, observation } = domain;
+  const key = new KmsKey({
+    tokens: observation.door(tokens, 'kms'),
+    token: kms.token ?? domain.defaultToken,
+    key: kms.key,
+    random: randomBytes,
+  });
+  return createKmsServer({ key, isReady: () => keeper.pid !== null, peerOf: readPeer, logger: log });
+}
