@@ -19,7 +19,6 @@ export function createAgentApi(
   keeperFault: () => string | null,
 ): Api {
   const { keeper, tokens, observation } = domain;
-
   const mayAdminister = (peer: Peer): boolean =>
     isAdministrator(peer, domain.ownUid, domain.config.access.administrators);
   observation.collectFrom(keeper, () => domain.flushUsage().catch(() => undefined));
