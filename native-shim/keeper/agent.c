@@ -275,8 +275,10 @@ int kp_on_unbind(struct kp_request *r)
         return STATUS_wire_malformed;
     kp_lock();
     for (unsigned i = 0; i < KP_CONNECTIONS_MAX; i++)
-        if (kp.conns[i] && (number == 0 || kp.conns[i]->number == number))
+        if (kp.conns[i] && (number == 0 || kp.conns[i]->number == number)) {
             kp_bindings_drop(kp.conns[i], slot, handle);
+            kp_answers_void(kp.conns[i]);
+        }
     kp_unlock();
     return STATUS_ok;
 }

@@ -16,6 +16,7 @@ static void new_epoch(struct kp_conn *client)
     uint64_t epoch = atomic_fetch_add(&client->epoch, 1) + 1;
     struct kp_ring *ring = atomic_load(&client->ring);
 
+    client->asked = false;
     if (ring)
         kp_ring_set_epoch(ring, epoch);
 }
@@ -109,4 +110,10 @@ void kp_bindings_drop_cell(struct kp_cell *cell)
 {
     while (!LIST_EMPTY(&cell->bindings))
         drop(LIST_FIRST(&cell->bindings));
+}
+
+void kp_answers_void(struct kp_conn *client)
+{
+    if (client->asked)
+        new_epoch(client);
 }

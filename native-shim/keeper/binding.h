@@ -18,4 +18,7 @@ void kp_bindings_drop(struct kp_conn *client, uint64_t slot, uint64_t handle);
 void kp_bindings_drop_client(struct kp_conn *client);
 void kp_bindings_drop_cell(struct kp_cell *cell);
 
+/* What the client was told of objects holds no more: a new epoch, if it asked since the last one. */
+void kp_answers_void(struct kp_conn *client);
+
 #endif

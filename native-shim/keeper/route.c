@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "arena.h"
+#include "binding.h"
 #include "cell.h"
 #include "clock.h"
 #include "conn.h"
@@ -115,6 +116,9 @@ static int fill(struct kp_parked *p, struct kp_request *r)
 /* It was hung up on when an agent of an earlier version attached; what it had sent before is read still, and nobody's. */
 static bool was_turned_away(const struct kp_conn *from) { return kp.agent && from->version > kp.agent->version; }
 
+/* Noted before the agent looks: what it changes afterwards makes the answer void. */
+static bool may_be_kept(uint16_t type) { return type == WIRE_find || type == WIRE_get_attributes; }
+
 int kp_on_route(struct kp_request *r)
 {
     struct kp_parked *p;
@@ -123,6 +127,7 @@ int kp_on_route(struct kp_request *r)
     kp_lock();
     status = r->from->gone || was_turned_away(r->from) ? KP_LATER : kp_park(r->from, &r->header, &p);
     if (status == STATUS_ok) {
+        r->from->asked = r->from->asked || may_be_kept(r->header.type);
         status = fill(p, r);
         status = status == STATUS_ok ? begin(p) : give_up(p, status);
     }
@@ -148,6 +153,8 @@ static void pass_on(struct kp_parked *p, struct kp_conn *client, struct kp_reque
     } else {
         h.length = (uint32_t)wire_written(w);
     }
+    if (h.status == STATUS_ok && may_be_kept(p->request.type) && r->header.epoch == WIRE_MAY_BE_KEPT)
+        h.client = WIRE_MAY_BE_KEPT;
     h.epoch = atomic_load(&client->epoch);
     wire_write_header(frame, &h);
     if (kp_conn_send(client, frame, WIRE_HEADER_BYTES + h.length) != 0)
@@ -206,12 +213,16 @@ void kp_agent_attached(struct kp_conn *agent)
     }
 }
 
-/* `resolve` changes nothing and may be asked again; anything else may have been done. */
+/* `resolve` changes nothing and may be asked again; anything else may have been done. What the next agent finds may be otherwise
+ * than what this one told. */
 void kp_agent_lost(void)
 {
     struct kp_parked *p, *next;
 
     kp.agent = NULL;
+    for (unsigned i = 0; i < KP_CONNECTIONS_MAX; i++)
+        if (kp.conns[i])
+            kp_answers_void(kp.conns[i]);
     for (p = kp_parked_first(); p; p = next) {
         next = kp_parked_next(p);
         if (p->resolve)

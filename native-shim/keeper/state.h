@@ -110,6 +110,7 @@ struct kp_conn {
 
     /* A client's: kp_lock. */
     _Atomic uint64_t epoch;
+    bool asked; /* about objects, since its epoch changed: it may keep the answers */
     _Atomic(struct kp_ring *) ring; /* once made it stays until the last reference goes; NULL: the socket alone */
     _Atomic int ring_refused;       /* errno of what stood in the way of one; 0: nothing did, or none was asked for */
     struct kp_note note;

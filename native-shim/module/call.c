@@ -1,5 +1,6 @@
 #include "call.h"
 
+#include "answers.h"
 #include "clock.h"
 #include "presence.h"
 
@@ -42,6 +43,27 @@ static enum sk_resend resend_of(enum wire_message type)
         return SK_SEND_AGAIN;
     default:
         return SK_SEND_ONCE;
+    }
+}
+
+/* Neither objects nor logins: what is kept of answers about them holds still. */
+static bool changes_nothing(enum wire_message type)
+{
+    switch (type) {
+    case WIRE_bind_check:
+    case WIRE_operate:
+    case WIRE_random:
+    case WIRE_slots:
+    case WIRE_mechanisms:
+    case WIRE_find:
+    case WIRE_get_attributes:
+    case WIRE_object_size:
+    case WIRE_wrap_key:
+    case WIRE_resident_check:
+    case WIRE_resident_operate:
+        return true;
+    default:
+        return false;
     }
 }
 
@@ -95,8 +117,14 @@ CK_RV sk_call_settle(const struct sk_entry *e, uint16_t type, enum wire_status s
     return code_of(status);
 }
 
+static void read_body(struct sk_call *c)
+{
+    wire_reader_init(&c->r, c->x.body ? (const void *)c->x.body : "", c->x.body ? c->x.header.length : 0);
+}
+
 CK_RV sk_call_run(struct sk_call *c)
 {
+    struct sk_state *state = c->entry->state;
     enum wire_status status;
     CK_RV rv;
 
@@ -105,9 +133,46 @@ CK_RV sk_call_run(struct sk_call *c)
     if (c->w.full)
         return CKR_DEVICE_MEMORY; /* more than a token takes in one object */
     c->x.length = WIRE_HEADER_BYTES + wire_written(&c->w);
-    status = sk_link_ask(&c->entry->state->link, &c->x);
+    status = sk_link_ask(&state->link, &c->x);
+    if (!changes_nothing(c->x.type))
+        sk_answers_forget(state->answers);
     rv = sk_call_settle(c->entry, c->x.type, status);
-    wire_reader_init(&c->r, c->x.body ? (const void *)c->x.body : "", c->x.body ? c->x.header.length : 0);
+    read_body(c);
+    return rv;
+}
+
+static bool recall(struct sk_call *c, const struct sk_moment *now, const struct sk_question *q)
+{
+    size_t length;
+
+    c->x.body = sk_answers_recall(c->entry->state->answers, now, q, &length);
+    if (!c->x.body)
+        return false;
+    c->x.header.length = (uint32_t)length;
+    read_body(c);
+    return true;
+}
+
+/* An answer that came by another connection than the one that was looked at is kept for neither. */
+static bool may_keep(const struct sk_call *c, const struct sk_moment *asked)
+{
+    return c->x.header.client == WIRE_MAY_BE_KEPT && c->x.generation == asked->generation;
+}
+
+CK_RV sk_call_run_kept(struct sk_call *c)
+{
+    struct sk_state *state = c->entry->state;
+    const struct sk_question q = {c->x.type, c->w.start, wire_written(&c->w)};
+    struct sk_moment now;
+    CK_RV rv;
+
+    if (c->no_memory || c->w.full || !sk_answers_now(state->answers, &state->link, &now))
+        return sk_call_run(c);
+    if (recall(c, &now, &q))
+        return sk_call_settle(c->entry, c->x.type, STATUS_ok);
+    rv = sk_call_run(c);
+    if (rv == CKR_OK && may_keep(c, &now))
+        sk_answers_keep(state->answers, &now, &q, c->x.body, c->x.header.length);
     return rv;
 }
 

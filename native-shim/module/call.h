@@ -24,6 +24,9 @@ void sk_call_place(struct sk_call *c);
 /* CKR_OK, with the reply's body in `r`; else why not. The status is kept for C_GetSessionInfo. */
 CK_RV sk_call_run(struct sk_call *c);
 
+/* The same for what changes nothing: from memory, if the agent let an answer be kept and nothing can have changed since. */
+CK_RV sk_call_run_kept(struct sk_call *c);
+
 /* What a reply's status means here: kept for C_GetSessionInfo, noticed where it tells of a login lost, and as PKCS#11 has
  * it. */
 CK_RV sk_call_settle(const struct sk_entry *e, uint16_t type, enum wire_status status);

@@ -28,7 +28,7 @@ static CK_RV fetch(struct sk_entry *e, struct sk_find *f)
     sk_call_place(&c);
     wire_write_u64(&c.w, f->after);
     wire_write_raw(&c.w, f->template, f->template_length);
-    rv = sk_call_run(&c);
+    rv = sk_call_run_kept(&c);
     if (rv == CKR_OK) {
         f->handles = sk_reply_handles(&c.r, f->after, &f->more, &f->count);
         rv = sk_call_finish(&c);

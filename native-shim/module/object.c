@@ -112,7 +112,7 @@ static CK_RV get_some(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ATTRIBUTE 
     wire_write_u32(&c.w, count);
     for (uint32_t i = 0; i < count; i++)
         wire_write_u64(&c.w, attributes[i].type);
-    rv = sk_call_run(&c);
+    rv = sk_call_run_kept(&c);
     if (rv == CKR_OK) {
         CK_RV seen = sk_reply_attributes(&c.r, attributes, count);
 

@@ -1,5 +1,6 @@
 #include "process.h"
 
+#include "answers.h"
 #include "binding.h"
 #include "presence.h"
 #include "session.h"
@@ -95,6 +96,7 @@ static void empty(struct sk_state *s)
     sk_slots_free(s->slots);
     sk_logins_free(s->logins);
     sk_bindings_free(s->bindings);
+    sk_answers_free(s->answers);
     sk_descriptor_close(&s->trace);
     sk_link_free(&s->link);
     atomic_store(&s->used, false);
@@ -114,7 +116,8 @@ static struct sk_state *new_state(void)
     s->slots = sk_slots_new();
     s->logins = sk_logins_new();
     s->bindings = sk_bindings_new();
-    if (!s->sessions || !s->slots || !s->logins || !s->bindings) {
+    s->answers = sk_answers_new();
+    if (!s->sessions || !s->slots || !s->logins || !s->bindings || !s->answers) {
         empty(s);
         return NULL;
     }

@@ -16,6 +16,7 @@ struct sk_sessions;
 struct sk_slots;
 struct sk_logins;
 struct sk_bindings;
+struct sk_answers;
 
 struct sk_state {
     sk_lifetime inside;
@@ -27,6 +28,7 @@ struct sk_state {
     struct sk_slots *slots;
     struct sk_logins *logins;
     struct sk_bindings *bindings;
+    struct sk_answers *answers;
     struct sk_descriptor trace; /* fd -1: none */
 };
 

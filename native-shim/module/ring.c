@@ -74,16 +74,44 @@ void sk_ring_forget(struct sk_ring *r)
         sk_descriptor_close(&r->bell);
 }
 
+static void read_epoch(const struct sk_ring *r, uint64_t *generation, uint64_t *epoch)
+{
+    *generation = r->generation;
+    *epoch = atomic_load(&atomic_load(&r->region)->epoch);
+}
+
 bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
 {
     struct sk_ring *r = hold(l);
 
     if (!r)
         return false;
-    *generation = r->generation;
-    *epoch = atomic_load(&atomic_load(&r->region)->epoch);
+    read_epoch(r, generation, epoch);
     drop(r);
     return true;
+}
+
+bool sk_ring_hung_up(const struct sk_ring *r)
+{
+    struct pollfd p = {.fd = r->socket.fd, .events = POLLRDHUP};
+
+    if (atomic_load(&r->dead) || !sk_descriptor_alive(&r->socket))
+        return true;
+    return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL);
+}
+
+/* In this order: a keeper that is there now was there when the epoch was read, and no change had been answered without it. */
+bool sk_ring_alive(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
+{
+    struct sk_ring *r = hold(l);
+    bool alive;
+
+    if (!r)
+        return false;
+    read_epoch(r, generation, epoch);
+    alive = !sk_ring_hung_up(r);
+    drop(r);
+    return alive;
 }
 
 /* slots */

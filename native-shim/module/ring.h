@@ -101,6 +101,12 @@ void sk_ring_leave(struct sk_turn *t);
 /* The generation of the connection and the epoch of its bindings, without a lock. False: there is no ring. */
 bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch);
 
+/* The same, and the keeper that writes the epoch has not hung up: what was read is no dead keeper's last word. */
+bool sk_ring_alive(struct sk_link *l, uint64_t *generation, uint64_t *epoch);
+
+/* Whether the keeper is gone. */
+bool sk_ring_hung_up(const struct sk_ring *ring);
+
 void sk_pace_init(struct sk_pace *pace);
 
 #endif

@@ -4,7 +4,6 @@
 
 #include <endian.h>
 #include <linux/futex.h>
-#include <poll.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -148,15 +147,6 @@ static bool wait_awake(const struct sk_turn *t, struct sk_pace *pace, enum sk_pa
     return found;
 }
 
-static bool hung_up(const struct sk_ring *r)
-{
-    struct pollfd p = {.fd = r->socket.fd, .events = POLLRDHUP};
-
-    if (atomic_load(&r->dead) || !sk_descriptor_alive(&r->socket))
-        return true;
-    return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL);
-}
-
 static enum sk_io sleep_until_done(struct sk_turn *t)
 {
     int64_t piece = PIECE_FIRST_MS, now = sk_now_ms();
@@ -170,7 +160,7 @@ static enum sk_io sleep_until_done(struct sk_turn *t)
         sleep_for(t, 1000 * sk_earlier(piece, t->deadline - now));
         if (is_done(t))
             return SK_IO_OK;
-        if (hung_up(t->ring))
+        if (sk_ring_hung_up(t->ring))
             return is_done(t) ? SK_IO_OK : SK_IO_BROKEN;
     }
     return SK_IO_TIMEOUT;

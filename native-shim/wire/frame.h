@@ -27,9 +27,13 @@ struct wire_header {
     uint16_t type;   /* a message, with WIRE_REPLY in a reply */
     uint16_t status; /* a wire_status in a reply; 0 in a request */
     uint64_t id;     /* chosen by who asks, echoed by who answers */
-    uint64_t client; /* between keeper and agent: the client in question; else 0 */
-    uint64_t epoch;  /* keeper to module: changes whenever a binding of this client was dropped; else 0 */
+    uint64_t client; /* between keeper and agent: the client in question; keeper to module: 0, or WIRE_MAY_BE_KEPT */
+    uint64_t epoch;  /* keeper to module: changes whenever something that this client was told holds no more; agent to
+                        keeper: 0, or WIRE_MAY_BE_KEPT; else 0 */
 };
+
+/* In a reply: ARCHITECTURE.md, "Answers that are kept". */
+enum { WIRE_MAY_BE_KEPT = 1 };
 
 /* `bytes` is WIRE_HEADER_BYTES long. */
 void wire_write_header(uint8_t *bytes, const struct wire_header *h);

@@ -107,7 +107,11 @@ export interface OutgoingFrame {
   readonly status?: number;
   readonly client?: bigint;
   readonly body?: Buffer;
+  /** Of a reply: the module that gets it may keep it. */
+  readonly mayBeKept?: boolean;
 }
+
+const MAY_BE_KEPT = 1;
 
 /** Header and body in one Buffer of its own: to be wiped when it is sent. */
 export function encodeFrame(frame: OutgoingFrame): Buffer {
@@ -120,6 +124,7 @@ export function encodeFrame(frame: OutgoingFrame): Buffer {
   bytes.writeUInt16LE(frame.status ?? 0, 6);
   bytes.writeBigUInt64LE(frame.id, 8);
   bytes.writeBigUInt64LE(frame.client ?? 0n, 16);
+  if (frame.mayBeKept === true) bytes.writeUInt8(MAY_BE_KEPT, 24);
   body.copy(bytes, LIMITS.headerBytes);
   return bytes;
 }

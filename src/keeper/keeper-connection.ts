@@ -97,10 +97,10 @@ export class KeeperConnection {
     });
   }
 
-  reply(request: Frame, status: number, body: Buffer): void {
+  reply(request: Frame, status: number, body: Buffer, mayBeKept = false): void {
     if (this.#isClosed) return;
     const { message, id, client } = request;
-    this.#send(encodeFrame({ message, id, client, isReply: true, status, body }));
+    this.#send(encodeFrame({ message, id, client, isReply: true, status, body, mayBeKept }));
   }
 
   /** Who listens there, as the kernel says it; null: it hung up already. */

@@ -99,10 +99,13 @@ export class RoutedFrames {
 
   async #answer({ connection, frame }: Arrived, events: KeeperEvents): Promise<void> {
     const { message, id, client, body } = frame;
+    let mayBeKept = false;
+    const letKeep = (): void => void (mayBeKept = true);
     try {
       await this.#openings.get(client);
-      const reply = await events.handle({ message, id, client, body: this.#complete(message, body) });
-      connection.reply(frame, 0, reply);
+      const request = { message, id, client, body: this.#complete(message, body), letKeep };
+      const reply = await events.handle(request);
+      connection.reply(frame, 0, reply, mayBeKept);
       if (SECRET.has(message)) reply.fill(0);
     } catch (error) {
       connection.reply(frame, this.#statusOf(error, message), Buffer.alloc(0));

@@ -79,6 +79,12 @@ export class Clients {
     if (!others.some(({ process }) => process === closed.process)) this.#logins.delete(closed.process);
   }
 
+  /** The connections of one process, this one among them: they are logged in and out together. */
+  async sharing(client: Client): Promise<ClientId[]> {
+    const all = await Promise.all(this.#clients.values());
+    return all.filter(({ process }) => process === client.process).map(({ id }) => id);
+  }
+
   /** The keeper is gone and its numbers with it; logins wait for their processes to come back. */
   forgetNumbers(): void {
     this.#clients.clear();

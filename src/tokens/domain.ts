@@ -5,6 +5,7 @@ import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
 import { EnvelopeKeys } from './named-keys/envelope-keys.ts';
+import { KeptAnswers } from './objects/kept-answers.ts';
 import { ObjectCells } from './objects/object-cells.ts';
 import { Objects } from './objects/objects.ts';
 import { PinMemo } from './pin-memo.ts';
@@ -76,6 +77,7 @@ export interface Domain {
   /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
   readonly denials: LRUCache<string, true>;
   readonly binds: Set<BindUnderWay>;
+  readonly kept: KeptAnswers;
 }
 
 const OPEN_KEYS_MAX = 1000;
@@ -87,7 +89,9 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   const fraction = (): number => random(4).readUInt32BE() / 2 ** 32;
   const drop = (cell: bigint): void => void keeper.drop(cell).catch(() => undefined);
   const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop, observe });
-  const catalogue = new TokenCatalogue(deps);
+  const kept = new KeptAnswers(keeper);
+  const changed = (): void => kept.changed();
+  const catalogue = new TokenCatalogue({ ...deps, changed });
   const outside = { keeper, clock, timer, random: fraction, observe };
   const envelopeProvider = (token: TokenRow): string => catalogue.configuredProvider(token);
   const keks = new TokenKeks({ ...outside, providers, envelopeProvider });
@@ -104,9 +108,10 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   return {
     ...{ store, keeper, clock, random, access, cache, catalogue, keks, tokenKeys, sessionObjects },
     clients,
+    kept,
     resident,
     residentOperations: new ResidentOperations(clock),
-    objects: new Objects(store, sessionObjects, listResident),
+    objects: new Objects(store, sessionObjects, listResident, changed),
     envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
     audit: new AuditTrail(deps.audit),

@@ -14,6 +14,8 @@ export interface RoutedRequest {
   readonly id: bigint;
   readonly client: ClientId;
   readonly body: Buffer;
+  /** Called when the module may keep the reply; absent: none may be kept. */
+  readonly letKeep?: () => void;
 }
 
 export interface KeySummary {

@@ -59,6 +59,7 @@ export class TokenCatalogue {
   readonly #canCreate: boolean;
   readonly #options: ReadonlyMap<string, TokenOptions>;
   readonly #rows: Map<number, TokenRow>;
+  readonly #changed: () => void;
 
   constructor(deps: {
     store: TokenStore;
@@ -66,7 +67,10 @@ export class TokenCatalogue {
     random: (bytes: number) => Buffer;
     tokens: readonly TokenOptions[];
     createTokens: boolean;
+    /** Told of each change of a token. */
+    changed: () => void;
   }) {
+    this.#changed = deps.changed;
     this.#store = deps.store;
     this.#access = deps.access;
     this.#random = deps.random;
@@ -193,6 +197,7 @@ export class TokenCatalogue {
     if (before === undefined) throw new SidekeyError('internal', `token ${id} is not in the catalogue`);
     const after = { ...before, ...change };
     this.#rows.set(id, after);
+    this.#changed();
     return after;
   }
 }

@@ -32,23 +32,31 @@ async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
   if (handler === undefined)
     throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
   const attempt = (): Promise<Buffer> => handler(domain, request, new WireReader(request.body));
-  const reply = await attempt().catch((error: unknown) => {
-    if (isCellGone(error) && RETRIED.includes(request.message)) return attempt();
-    throw error;
-  });
-  await domain.audit.durable();
-  return reply;
+  try {
+    const reply = await attempt().catch((error: unknown) => {
+      if (isCellGone(error) && RETRIED.includes(request.message)) return attempt();
+      throw error;
+    });
+    await domain.audit.durable();
+    return reply;
+  } finally {
+    await domain.kept.settle();
+  }
 }
 
-/** The same, answered when what it recorded is on the disk. */
+/** The same, answered when what it recorded is on the disk, and when nobody keeps what it changed. */
 function audited<A extends readonly unknown[], R>(
   domain: Domain,
   work: (...asked: A) => Promise<R>,
 ): (...asked: A) => Promise<R> {
   return async (...asked) => {
-    const result = await work(...asked);
-    await domain.audit.durable();
-    return result;
+    try {
+      const result = await work(...asked);
+      await domain.audit.durable();
+      return result;
+    } finally {
+      await domain.kept.settle();
+    }
   };
 }
 
@@ -247,7 +255,11 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
   const changes = new NamedKeyChanges(domain, named);
   const uses = new NamedKeyUses(domain, named);
   const envelopes = new NamedEnvelopes(domain);
-  const rotation = new AutoRotation(domain, deps.timer, (token, name) => changes.rotateByPeriod(token, name));
+const rotation = new AutoRotation(
+    domain,
+    deps.timer,
+    audited(domain, (token, name) => changes.rotateByPeriod(token, name)),
+  );
   let knownBoot: bigint | null = null;
   return {
     handle: (request) => handle(domain, request),

@@ -60,6 +60,7 @@ async function login(domain: Domain, caller: Caller, role: Role, pin: Buffer | n
   if (now !== null && now !== role)
     throw new SidekeyError('user_another_already_logged_in', `the ${now} is logged in`);
   domain.clients.setRole(client, token.serial, role);
+  await revokeOfProcess(domain, client, token);
   domain.audit.token('login', client.peer, token, { role });
   await remember(domain, client);
 }
@@ -93,6 +94,12 @@ async function loginForKey(
   await bindObject(domain, caller, handle, CONTEXT_CREDITS);
 }
 
+/** Who is logged in has changed for all of its connections: a program may have loaded the module twice. */
+async function revokeOfProcess(domain: Domain, client: Client, token: TokenRow): Promise<void> {
+  const ids = await domain.clients.sharing(client);
+  await Promise.all(ids.map((id) => revoke(domain, token.slot, null, id)));
+}
+
 export const handleLogout: Handler = async (domain, request, reader) => {
   const caller = await callerIn(domain, request.client, reader.number());
   reader.end();
@@ -100,7 +107,7 @@ export const handleLogout: Handler = async (domain, request, reader) => {
   if (role === null) throw new SidekeyError('user_not_logged_in', 'nobody is logged in');
   domain.clients.setRole(client, token.serial, null);
   destroySessionObjects(domain, client.id, token, CKA.PRIVATE);
-  await revoke(domain, token.slot, null, client.id);
+  await revokeOfProcess(domain, client, token);
   await remember(domain, client);
   domain.audit.token('logout', client.peer, token, { role });
   return EMPTY_REPLY;

@@ -17,6 +17,7 @@ import {
 import { CKA, CKO } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
 import { recordedUse } from '../each-use.ts';
+import { isKeepable, isKeepableSearch } from '../objects/kept-answers.ts';
 import {
   buildAttributes,
   changeAttributes,
@@ -56,7 +57,9 @@ export const handleFind: Handler = async (domain, request, reader) => {
   const after = reader.number();
   const template = collect(readTemplate(reader));
   reader.end();
-  const { view, token } = await findCaller(domain, request.client, place);
+  domain.kept.begin();
+  const caller = await findCaller(domain, request.client, place);
+  const { view, token } = caller;
   if (after === 0) await domain.resident.refresh(token);
   const found: number[] = [];
   let more = false;
@@ -66,6 +69,7 @@ export const handleFind: Handler = async (domain, request, reader) => {
     if (more) break;
     found.push(handle);
   }
+  if (isKeepableSearch(domain, caller, template)) request.letKeep?.();
   const writer = new WireWriter(8 * found.length + 16).u8(more ? 1 : 0).u32(found.length);
   for (const handle of found) writer.u64(handle);
   return writer.done();
@@ -108,6 +112,7 @@ export const handleGetAttributes: Handler = async (domain, request, reader) => {
     throw new SidekeyError('wire_malformed', `${count} attributes are asked for`);
   const types = Array.from({ length: count }, () => reader.u64());
   reader.end();
+  domain.kept.begin();
   const caller = await findCaller(domain, request.client, place, handle);
   const object = getObject(domain, caller, handle);
   const wantsValue = isSealedData(object) && types.includes(BigInt(CKA.VALUE));
@@ -115,6 +120,7 @@ export const handleGetAttributes: Handler = async (domain, request, reader) => {
   const answers = types.map((type) => [type, ...readAttribute(object, Number(type), value)] as const);
   const reveals = answers.some(([, state]) => state === 'material');
   const cell = reveals ? await reveal(domain, caller, object) : 0n;
+  if (!reveals && !wantsValue && isKeepable(object)) request.letKeep?.();
   const writer = new WireWriter(1024).u64(cell).u32(count);
   for (const [type, state, bytes] of answers) writer.u64(type).u8(ATTRIBUTE_STATE[state]).bytes(bytes);
   return writer.done();

@@ -55,10 +55,13 @@ export class Objects {
   readonly #store: TokenStore;
   readonly #session: SessionObjects;
   readonly #resident: ListResident;
+  readonly #changed: () => void;
   readonly #decoded = new LRUCache<number, TokenObject>({ max: DECODED_MAX });
   #changes = 0;
 
-  constructor(store: TokenStore, session: SessionObjects, resident: ListResident) {
+  /** `changed` is told of each change of a token object, before it can be seen. */
+  constructor(store: TokenStore, session: SessionObjects, resident: ListResident, changed: () => void) {
+    this.#changed = changed;
     this.#store = store;
     this.#session = session;
     this.#resident = resident;
@@ -67,6 +70,11 @@ export class Objects {
   /** Differs from an earlier answer when a token object was added, changed or removed since. */
   get changes(): number {
     return this.#changes;
+  }
+
+  #change(): void {
+    this.#changes++;
+    this.#changed();
   }
 
   #decode(row: ObjectRow): TokenObject {
@@ -159,7 +167,7 @@ export class Objects {
   /** Durable when the store says so; both halves of a pair or none. */
   addToToken(objects: readonly Omit<TokenObject, 'handle'>[]): TokenObject[] {
     if (objects.length === 0) return [];
-    this.#changes++;
+    this.#change();
     const handles = this.#store.addObjects(objects.map((object) => this.#toRow(object)));
     // addObjects answers one handle for each row.
     return objects.map((object, i) => ({ ...object, handle: handles[i]! }));
@@ -174,7 +182,7 @@ export class Objects {
 
   replace(object: TokenObject): void {
     if (object.session !== null) return this.#session.put(object);
-    this.#changes++;
+    this.#change();
     this.#store.updateObject(
       object.handle,
       encodeAttributes(object.attributes),
@@ -186,14 +194,14 @@ export class Objects {
 
   remove(object: TokenObject): void {
     if (object.session !== null) return this.#session.remove(object);
-    this.#changes++;
+    this.#change();
     this.#store.removeObject(object.handle);
     this.#decoded.delete(object.handle);
   }
 
   /** A token's objects are all gone. */
   forgetAll(): void {
-    this.#changes++;
+    this.#change();
     this.#decoded.clear();
   }
 }

@@ -1,0 +1,55 @@
+"""A process that looks at objects and changes them as kept-answers.test.ts tells it to: one command a line, one answer a line."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../vectors'))
+from cryptoki import *
+
+LABEL, PRIVATE_FLAG, EPOCH_AT = 3, 2, 128
+s = open_session()
+
+
+def make(label, private, token='1'):
+    flags = {TOKEN: token == '1', PRIVATE_FLAG: private == '1'}
+    return s.create({CLASS: 0, **flags, LABEL: label.encode(), VALUE: b'value of ' + label.encode()})
+
+
+def change(handle, label):
+    s('SetAttributeValue', UL(int(handle)), *s.template({LABEL: label.encode()}))
+
+
+def region():
+    line = next(line for line in open('/proc/self/maps') if 'sidekey-ring' in line)
+    return int(line.split('-')[0], 16) + EPOCH_AT
+
+
+def epoch(value=None):
+    """Of the region that this process shares with the keeper; with a value, writes it there."""
+    at = c.c_uint64.from_address(region())
+    if value is not None:
+        at.value = int(value)
+    return at.value
+
+
+def login(pin):
+    s('Login', UL(1), pin.encode(), UL(len(pin)))
+
+
+COMMANDS = {
+    'make': make,
+    'change': change,
+    'find': lambda label: ' '.join(map(str, s.find({LABEL: label.encode()}))),
+    'label': lambda handle: s.value(int(handle), LABEL).decode(),
+    'value': lambda handle: s.value(int(handle)).decode(),
+    'destroy': lambda handle: s('DestroyObject', UL(int(handle))),
+    'logout': lambda: s('Logout'),
+    'login': login,
+    'epoch': epoch,
+}
+for line in sys.stdin:
+    name, *arguments = line.split()
+    try:
+        answer = COMMANDS[name](*arguments)
+        print('' if answer is None else answer, flush=True)
+    except Refused as refusal:
+        print('0x%x' % refusal.rv, flush=True)
