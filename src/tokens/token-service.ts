@@ -266,8 +266,10 @@ const rotation = new AutoRotation(
     clientOpened: (seen) => domain.clients.open(seen),
     clientClosed: (client) => void closeClient(domain, client).catch(() => undefined),
     cellEnded: (cell) => {
-      if (!domain.cache.cellEnded(cell) && !domain.tokenKeys.cellEnded(cell))
-        domain.sessionObjects.removeCell(cell);
+      if (domain.cache.cellEnded(cell) || domain.tokenKeys.cellEnded(cell)) return;
+      domain.sessionObjects.removeCell(cell);
+      domain.kept.changed();
+      void domain.kept.settle();
     },
     keeperAttached: async (boot) => {
       await attach(domain, boot, knownBoot);

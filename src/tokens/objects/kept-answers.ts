@@ -3,10 +3,8 @@
  * somebody may have been told says `changed` at once, and is answered after `settle`.
  */
 import type { AttributeMap } from './attribute-value.ts';
-import { readBool } from './attribute-value.ts';
 import { ATTRIBUTES } from './attributes.ts';
 import type { Caller } from '../caller.ts';
-import { CKA } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import type { Keeper } from '../ports.ts';
 import { FIRST_PUBLIC_HANDLE, type TokenObject } from './token-object.ts';
@@ -56,18 +54,12 @@ export class KeptAnswers {
   }
 }
 
-/** Of an object that is the token's own; a key of a key service changes there. */
+/** A key of a key service changes there. Session objects change by their own process's doing, of which its module knows. */
 export function isKeepable(object: TokenObject): boolean {
-  return object.session === null && object.resident === undefined;
+  return object.resident === undefined;
 }
 
-/** Not where a key service has a say, nor where objects of sessions could be among the found. */
-export function isKeepableSearch(
-  { catalogue, sessionObjects }: Domain,
-  { client, token }: Caller,
-  template: AttributeMap,
-): boolean {
-  if (catalogue.resident(token) !== null) return false;
-  if ([...template.keys()].some((type) => SECRET.has(type))) return false;
-  return readBool(template, CKA.TOKEN) || sessionObjects.list(client.id, token.id).length === 0;
+/** Not where a key service has a say. */
+export function isKeepableSearch({ catalogue }: Domain, { token }: Caller, template: AttributeMap): boolean {
+  return catalogue.resident(token) === null && ![...template.keys()].some((type) => SECRET.has(type));
 }
