@@ -255,7 +255,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
   const changes = new NamedKeyChanges(domain, named);
   const uses = new NamedKeyUses(domain, named);
   const envelopes = new NamedEnvelopes(domain);
-const rotation = new AutoRotation(
+  const rotation = new AutoRotation(
     domain,
     deps.timer,
     audited(domain, (token, name) => changes.rotateByPeriod(token, name)),
