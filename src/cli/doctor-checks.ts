@@ -12,6 +12,7 @@ import { readKek } from '../providers/embedded-provider.ts';
 import type { KeyService } from '../providers/key-service.ts';
 import type { AgentStatus } from '../status.ts';
 import { askAgent } from './agent-client.ts';
+import { cureOf } from './provider-cures.ts';
 
 export interface Finding {
   readonly name: string;
@@ -216,7 +217,7 @@ async function checkModuleVersions(config: Config): Promise<Finding[]> {
 }
 
 /** Root looks after instances of others: whose an instance is, the folder of its store says. */
-function ownerOf({ store }: Config): number {
+function ownerOf({ store }: Pick<Config, 'store'>): number {
   const own = process.geteuid?.() ?? 0;
   return own === 0 ? statSync(dirname(store.path)).uid : own;
 }
@@ -230,26 +231,32 @@ async function checkKeyFile(name: string, files: EmbeddedConfig, ownUid: number)
 }
 
 /** Asks a key service for the state of its key, as the agent would. */
-async function checkKeyService(name: string, service: KeyService): Promise<Finding> {
-  const { ok, detail } = await service.health();
+async function checkKeyService(name: string, kind: string, service: KeyService): Promise<Finding> {
+  const { ok, detail, error } = await service.health();
   await service.close();
-  return ok
-    ? { name, verdict: 'ok', detail }
-    : { name, verdict: 'bad', detail, cure: 'see docs/errors.md, provider_unreachable and provider_refused' };
+  return ok ? { name, verdict: 'ok', detail } : { name, verdict: 'bad', detail, cure: cureOf(kind, error) };
 }
 
-async function checkProvider(config: Config, provider: string, each: ProviderConfig): Promise<Finding> {
+async function checkProvider(
+  config: Pick<Config, 'file' | 'providers' | 'store'>,
+  provider: string,
+  each: ProviderConfig,
+): Promise<Finding> {
   const name = `provider ${provider}`;
   try {
     if (isEmbedded(each)) return await checkKeyFile(name, each, ownerOf(config));
     const log = createLogger('error');
-    return await checkKeyService(name, createKeyService(provider, each, dirname(config.file), log));
+    return await checkKeyService(
+      name,
+      each.kind,
+      createKeyService(provider, each, dirname(config.file), log),
+    );
   } catch (error) {
     return { name, verdict: 'bad', detail: reasonOf(error), cure: 'see docs/errors.md, provider_refused' };
   }
 }
 
-function checkProviders(config: Config): Promise<Finding[]> {
+export function checkProviders(config: Pick<Config, 'file' | 'providers' | 'store'>): Promise<Finding[]> {
   const all = Object.entries(config.providers);
   return Promise.all(all.map(([provider, each]) => checkProvider(config, provider, each)));
 }

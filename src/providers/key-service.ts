@@ -7,6 +7,17 @@ import type { Logger } from '../log/logger.ts';
 import type { BareKek, Clock } from '../tokens/ports.ts';
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
+/** `error`: why not, for who looks for a cure. It is not to be shown. */
+export interface Health {
+  readonly ok: boolean;
+  readonly detail: string;
+  readonly error?: unknown;
+}
+
+export function unwell(error: unknown): Health {
+  return { ok: false, detail: error instanceof Error ? error.message : String(error), error };
+}
+
 /**
  * Holder of one KEK. Rejections are SidekeyErrors: provider_unreachable (nobody answered, or only with faults of the service's
  * own: others may be tried, `offline` applies) or provider_refused (it said no). Messages name provider, key and the service's request id,
@@ -18,7 +29,7 @@ export interface KeyService {
   /** The data key of a blob that generateDataKey gave for this purpose. The caller wipes it. */
   unwrapDataKey(wrapped: Buffer, purpose: string): Promise<Buffer>;
   /** Asks the service for the KEK's state, without using it. Never rejects. */
-  health(): Promise<{ ok: boolean; detail: string }>;
+  health(): Promise<Health>;
   /** Seconds that the credentials in use have left, without asking anybody; null: none are held, or they do not end. Absent: it cannot say. */
   readonly credentialSecondsLeft?: () => number | null;
   /** The keys of the same service that never leave it; absent: this adapter has none. */

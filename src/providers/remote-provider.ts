@@ -37,7 +37,10 @@ export function createRemoteProvider(
     async openDataKey(wrapped, purpose, leaseMs) {
       return toCell(keeper, await service.unwrapDataKey(wrapped, purpose), leaseMs);
     },
-    health: () => service.health(),
+    async health() {
+      const { ok, detail } = await service.health();
+      return { ok, detail };
+    },
     credentialSecondsLeft: () => service.credentialSecondsLeft?.() ?? null,
     watch: (changed) => service.watch?.(changed),
     close: () => service.close(),

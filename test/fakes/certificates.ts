@@ -1,4 +1,4 @@
-/** Certificates for one test: an authority, a server for 127.0.0.1 and localhost, and a client. */
+/** Certificates for one test: an authority, a server for 127.0.0.1, ::1 and localhost, and a client. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -56,7 +56,7 @@ export function makeCertificates(dir: string): Certificates {
   const server = issue(
     dir,
     'server',
-    'subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n',
+    'subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\nextendedKeyUsage=serverAuth\n',
   );
   const client = issue(dir, 'client', 'extendedKeyUsage=clientAuth\n');
   return { ca, server, client };

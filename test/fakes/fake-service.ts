@@ -44,6 +44,7 @@ const BIG = { 'content-type': 'application/json', 'content-length': '1000' };
 export class FakeService {
   readonly #handler: Handler;
   readonly #tls: ServerOptions | null;
+  readonly #host: string;
   readonly #sockets = new Set<Socket>();
   #server: Server | null = null;
   #faults: { fault: Fault; left: number }[] = [];
@@ -57,8 +58,9 @@ export class FakeService {
   /** The most that were open at once. */
   peakConnections = 0;
 
-  constructor(handler: Handler, tls: ServerOptions | null = null) {
+  constructor(handler: Handler, tls: ServerOptions | null = null, host = '127.0.0.1') {
     this.#handler = handler;
+    this.#host = host;
     this.#tls = tls;
   }
 
@@ -67,7 +69,7 @@ export class FakeService {
   }
 
   get url(): string {
-    return `${this.#tls ? 'https' : 'http'}://127.0.0.1:${this.#port}`;
+    return `${this.#tls ? 'https' : 'http'}://${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${this.#port}`;
   }
 
   async start(port = this.#port): Promise<void> {
@@ -80,7 +82,7 @@ export class FakeService {
       socket.once('close', () => this.#sockets.delete(socket));
     });
     if (this.onUpgrade) server.on('upgrade', this.onUpgrade);
-    await new Promise<void>((done, fail) => server.once('error', fail).listen(port, '127.0.0.1', done));
+    await new Promise<void>((done, fail) => server.once('error', fail).listen(port, this.#host, done));
     this.#server = server;
     this.#port = (server.address() as AddressInfo).port;
   }

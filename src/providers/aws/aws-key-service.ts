@@ -4,7 +4,7 @@
 import { SidekeyError } from '../../errors.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import { DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { awsBareKek } from './aws-bare-kek.ts';
 import { AwsClient, keyArn } from './aws-client.ts';
@@ -114,7 +114,7 @@ export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyServ
       try {
         return { ok: true, detail: await kek.health() };
       } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+        return unwell(error);
       }
     },
     close: () => http.close(),

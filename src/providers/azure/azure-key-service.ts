@@ -10,7 +10,7 @@ import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { ServiceCaller } from '../http/service-call.ts';
 import { NO_TLS_FILES } from '../http/tls-files.ts';
-import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import {
   boundPlaintext,
   DATA_KEY_BYTES,
@@ -145,7 +145,7 @@ export function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeySer
       try {
         return { ok: true, detail: await kek.health() };
       } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+        return unwell(error);
       }
     },
     async close() {

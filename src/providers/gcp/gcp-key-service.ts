@@ -7,7 +7,7 @@ import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import type { BareKek } from '../../tokens/ports.ts';
 import { bindingOf, DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { GcpClient } from './gcp-client.ts';
@@ -149,7 +149,7 @@ export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyServ
       try {
         return { ok: true, detail: await kek.health() };
       } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+        return unwell(error);
       }
     },
     close: () => http.close(),

@@ -2,7 +2,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { DATA_KEY_BYTES } from '../bound-payload.ts';
-import type { KeyService } from '../key-service.ts';
+import { unwell, type KeyService } from '../key-service.ts';
 import { CODE } from './frame.ts';
 import { IV_BYTES } from './mechanism.ts';
 import { createHsmResidentKeys } from './resident-keys.ts';
@@ -73,7 +73,7 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
         const detail = await hsm.use(hsm.deadline(), ({ worker }, ms) => worker.ask(CODE.health, [], ms));
         return { ok: true, detail: detail.toString('utf8') };
       } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+        return unwell(error);
       }
     },
     resident: createHsmResidentKeys({ provider, hsm, random }),

@@ -17,7 +17,12 @@ const ORIGINS_MAX = 32;
 
 /** `reauthenticate`: once with new credentials, and a refusal when that is answered the same. */
 export type Verdict =
-  { readonly is: 'ok' } | { readonly is: 'refused' | 'again' | 'reauthenticate'; readonly reason: string };
+  | { readonly is: 'ok' }
+  | {
+      readonly is: 'refused' | 'again' | 'reauthenticate';
+      readonly reason: string;
+      readonly cause?: unknown;
+    };
 
 export interface ServiceCall {
   /** For messages: provider, key, operation. */
@@ -111,7 +116,8 @@ export class ServiceCaller {
       const waitMs = this.#waitMs(tries, restMs);
       if (tries >= TRIES_MAX || clock.monotonic() + waitMs >= endsAt) {
         const times = tries === 1 ? '' : `, tried ${tries} times`;
-        throw new SidekeyError('provider_unreachable', `${call.what}: ${reason}${times}`);
+        const cause = verdict.is === 'ok' ? undefined : verdict.cause;
+        throw new SidekeyError('provider_unreachable', `${call.what}: ${reason}${times}`, { cause });
       }
       await sleep(this.#options.timer, waitMs);
     }
@@ -162,5 +168,5 @@ function judgeFault(what: string, error: unknown): Verdict {
   const reason = describeFault(error);
   if (TLS_REFUSED.test(codeOf(error)))
     throw new SidekeyError('provider_unreachable', `${what}: TLS: ${reason}`, { cause: error });
-  return { is: 'again', reason };
+  return { is: 'again', reason, cause: error };
 }

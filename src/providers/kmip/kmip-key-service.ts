@@ -6,7 +6,7 @@
 import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { bindKey, DATA_KEY_BYTES, hashContext, takeBoundKey } from '../bound-payload.ts';
-import type { KeyService } from '../key-service.ts';
+import { unwell, type KeyService } from '../key-service.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
 import { formatVersion } from './message.ts';
 import { decryptCbc, decryptGcm, encryptCbc, encryptGcm, getState, hmacSha256 } from './operations.ts';
@@ -117,7 +117,7 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
         const detail = `key ${keyId} is ${nameOf(STATE, state)}, by KMIP ${formatVersion(version)}`;
         return { ok: state === STATE.Active, detail };
       } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+        return unwell(error);
       }
     },
     async close() {

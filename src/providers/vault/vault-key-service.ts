@@ -8,7 +8,7 @@ import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport, tlsPaths } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { defineKind, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import {
   bindingOf,
   boundPlaintext,
@@ -179,7 +179,7 @@ export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeySer
       try {
         return { ok: true, detail: await kek.health() };
       } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
+        return unwell(error);
       }
     },
     async close() {

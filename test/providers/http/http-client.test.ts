@@ -16,8 +16,8 @@ const echo: Handler = ({ method, body, clientName }) => ({
   body: { method, text: body.toString(), clientName },
 });
 
-async function serve(t: Test, tls: ConstructorParameters<typeof FakeService>[1] = null) {
-  const service = new FakeService(echo, tls);
+async function serve(t: Test, tls: ConstructorParameters<typeof FakeService>[1] = null, host = '127.0.0.1') {
+  const service = new FakeService(echo, tls, host);
   await service.start();
   t.teardown(() => service.stop());
   return service;
@@ -211,3 +211,41 @@ t.test('a proxy is used when there is one, and not for hosts that are excepted',
   await client(t, service, { tls, proxy: { httpsProxy, noProxy: '127.0.0.1' } }).post('a');
   t.equal(tunnels, 1);
 });
+
+t.test(
+  'a service is reached by IPv6, and NO_PROXY knows it, its port, and hosts by their ends',
+  async (t) => {
+    const certificates = makeCertificates(t.testdir());
+    const [old, six] = [
+      await serve(t, serverTls(certificates)),
+      await serve(t, serverTls(certificates), '::1'),
+    ];
+    let asked = 0;
+    const proxy = createServer((socket) => {
+      asked++;
+      socket.on('error', () => {});
+      socket.destroy();
+    });
+    await new Promise<void>((done) => proxy.listen(0, '127.0.0.1', done));
+    t.teardown(() => proxy.close());
+    const httpsProxy = `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`;
+    const tls = { ...NO_TLS_FILES, ca: certificates.ca };
+    const post = (service: FakeService, noProxy: string): Promise<unknown> =>
+      client(t, service, { tls, proxy: { httpsProxy, noProxy } }, 400).post('a');
+    for (const noProxy of ['::1', '[::1]', `[::1]:${six.port}`, 'example.org, ::1', '*'])
+      t.match(await post(six, noProxy), { text: 'a' }, `${noProxy} excepts ${six.url}`);
+    for (const noProxy of [`127.0.0.1:${old.port}`, '127.0.0.1,[::1]'])
+      t.match(await post(old, noProxy), { text: 'a' }, `${noProxy} excepts ${old.url}`);
+    t.equal(asked, 0);
+    for (const [service, noProxy] of [
+      [six, '[::1]:1'],
+      [six, '127.0.0.1'],
+      [old, `127.0.0.1:1`],
+      [old, '1127.0.0.1,27.0.0.1'],
+    ] as const) {
+      const before = asked;
+      await t.rejects(post(service, noProxy), { code: 'provider_unreachable' });
+      t.ok(asked > before, `${noProxy} does not except ${service.url}`);
+    }
+  },
+);
