@@ -1,4 +1,4 @@
-/* Parameters of TLS's mechanisms (PKCS#11 3.1, 6.38; of TLS 1.0 and 1.1: 2.40, 2.34). */
+/* Parameters of TLS's mechanisms (PKCS#11 3.1, 6.38; of SSL 3.0, TLS 1.0 and 1.1: 2.40, 2.34). */
 #include "tls.h"
 
 #include <stddef.h>
@@ -23,29 +23,40 @@ static bool read_randoms(const struct sk_tls_randoms *from, struct wire_params *
     return sk_read_view(&p->iv, from->client, from->client_len) && sk_read_view(&p->point, from->server, from->server_len);
 }
 
-/* TLS 1.0 and 1.1 have one PRF, and structures that end before its hash. */
-static bool is_old(const CK_MECHANISM *m)
+/* Before TLS 1.2 each version has one PRF, and structures that end before its hash. 0: the parameter names the hash. */
+static CK_MECHANISM_TYPE old_prf(const CK_MECHANISM *m)
 {
-    return m->mechanism == CKM_TLS_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE_DH ||
-           m->mechanism == CKM_TLS_KEY_AND_MAC_DERIVE;
+    switch (m->mechanism) {
+    case CKM_SSL3_MASTER_KEY_DERIVE:
+    case CKM_SSL3_MASTER_KEY_DERIVE_DH:
+    case CKM_SSL3_KEY_AND_MAC_DERIVE:
+        return CKM_SSL3_MASTER_KEY_DERIVE;
+    case CKM_TLS_MASTER_KEY_DERIVE:
+    case CKM_TLS_MASTER_KEY_DERIVE_DH:
+    case CKM_TLS_KEY_AND_MAC_DERIVE:
+        return CKM_TLS_PRF;
+    default:
+        return 0;
+    }
 }
 
 bool sk_tls_master_params(const CK_MECHANISM *m, struct sk_tls_master_params *out)
 {
-    out->hash = CKM_TLS_PRF;
-    return sk_read_struct(out, is_old(m) ? offsetof(struct sk_tls_master_params, hash) : sizeof(*out), m);
+    out->hash = old_prf(m);
+    return sk_read_struct(out, out->hash ? offsetof(struct sk_tls_master_params, hash) : sizeof(*out), m);
 }
 
 bool sk_tls_keys_params(const CK_MECHANISM *m, struct sk_tls_keys_params *out)
 {
-    out->hash = CKM_TLS_PRF;
-    return sk_read_struct(out, is_old(m) ? offsetof(struct sk_tls_keys_params, hash) : sizeof(*out), m);
+    out->hash = old_prf(m);
+    return sk_read_struct(out, out->hash ? offsetof(struct sk_tls_keys_params, hash) : sizeof(*out), m);
 }
 
 /* A version is that of the pre-master secret that RSA carried. */
 static bool may_have_version(const CK_MECHANISM *m)
 {
-    return m->mechanism == CKM_TLS12_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE;
+    return m->mechanism == CKM_TLS12_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE ||
+           m->mechanism == CKM_SSL3_MASTER_KEY_DERIVE;
 }
 
 bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p)

@@ -40,7 +40,7 @@ struct sk_tls_keys_params {
     CK_MECHANISM_TYPE hash;
 };
 
-/* Of TLS 1.0 and 1.1 as well, whose hash is then CKM_TLS_PRF. */
+/* Of TLS 1.0 and 1.1 as well, whose hash is then CKM_TLS_PRF, and of SSL 3.0: CKM_SSL3_MASTER_KEY_DERIVE. */
 bool sk_tls_master_params(const CK_MECHANISM *m, struct sk_tls_master_params *out);
 bool sk_tls_keys_params(const CK_MECHANISM *m, struct sk_tls_keys_params *out);
 

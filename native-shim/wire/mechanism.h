@@ -107,6 +107,7 @@ enum wire_engine {
     ENGINE_tls_keys,
     ENGINE_tls_kdf,
     ENGINE_tls_mac,
+    ENGINE_ssl3_mac,
     ENGINE_kbkdf,
     ENGINE_ecdh_aes,
     ENGINE_domain,

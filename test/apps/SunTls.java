@@ -1,5 +1,5 @@
 /*
- * The key generators that JSSE asks a token for, of TLS 1.0 to 1.2, each beside the JDK's own: the same premaster secret and
+ * The key generators that JSSE asks a token for, of SSL 3.0 to TLS 1.2, each beside the JDK's own: the same premaster secret and
  * randoms must come to the same keys. It prints "name base64" (or "name -" for what the token does not let out), one for the token and
  * one for the JDK; test/apps/java.test.ts compares. Arguments: the provider's configuration, the PIN.
  */
@@ -60,6 +60,14 @@ class SunTls {
             print(who, "client iv" + v, keys.getClientIv().getIV());
             print(who, "server iv" + v, keys.getServerIv().getIV());
         }
+        if (minor == 0) {
+            for (String name : new String[] {"SslMacMD5", "SslMacSHA1"}) {
+                Mac m = Mac.getInstance(name, p);
+                m.init(keys.getClientMacKey());
+                print(who, name + v, m.doFinal(CLIENT));
+            }
+            return;
+        }
         for (String label : new String[] {"client finished", "server finished"}) {
             byte[] seed = bytes(new_ ? 32 : 36, 50);
             SecretKey done = make(p, sun + "Prf", new TlsPrfParameterSpec(master, label, seed, 12, hash, length, block));
@@ -99,7 +107,7 @@ class SunTls {
         KeyStore store = KeyStore.getInstance("PKCS11", token);
         store.load(null, args[1].toCharArray());
         SecretKey premaster = new SecretKeySpec(SECRET, "TlsRsaPremasterSecret");
-        for (int minor = 1; minor <= 3; minor++) {
+        for (int minor = 0; minor <= 3; minor++) {
             handshake("jdk", jdk, minor, premaster);
             handshake("token", token, minor, premaster);
         }

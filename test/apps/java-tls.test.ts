@@ -1,4 +1,4 @@
-/** The keys of TLS 1.0 to 1.2, DH and DSA by SunPKCS11, each beside what the JDK's own providers make of the same. */
+/** The keys of SSL 3.0 to TLS 1.2, DH and DSA by SunPKCS11, each beside what the JDK's own providers make of the same. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
@@ -31,7 +31,7 @@ t.test('SunPKCS11 and the JDK come to the same keys', { timeout: 120_000 }, asyn
         }),
     );
   const [jdk, token, made] = [said('jdk'), said('token'), said('made')];
-  t.equal(jdk.size, 3 * 9 + 2, 'three handshakes, an agreement and a signature');
+  t.equal(jdk.size, 4 * 9 + 2, 'four handshakes, an agreement and a signature');
   for (const [name, value] of jdk) t.equal(token.get(name), value, name);
   t.equal(made.size, 9, 'a premaster secret that the token makes comes to keys');
   t.not(made.get('client finished 1.2'), token.get('client finished 1.2'));

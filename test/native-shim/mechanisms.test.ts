@@ -66,7 +66,8 @@ Bounds and forms:
   million runs of its PRF.
 - The PRF of TLS 1.2 takes SHA-1, SHA-2 and SHA-3, and about 1000 bytes of label, randoms and context; that of TLS 1.0
   and 1.1 only the legacy mechanisms have (CKM_TLS_PRF is no hash for the others). CKM_TLS_MAC takes up to 512 bytes.
-  SSL 3.0 is not there.
+  Those of SSL 3.0 are legacy as well, without its keys for export; CKM_SSL3_MD5_MAC and CKM_SSL3_SHA1_MAC give 4 to 16 or 20
+  bytes (the standard says 4 to 8; records have all of them).
 - SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fields of 2 KiB in all and 15 keys beside
   the first.
 - RSA keys have up to 8192 bits. How long a pair takes to make is chance: one of 4096 some seconds, one of 8192 perhaps

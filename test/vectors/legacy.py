@@ -1,4 +1,4 @@
-"""What only old programs ask for: TLS 1.0 and 1.1, MD5, MACs of triple DES, RSA keys by X9.31. Published vectors and refusals."""
+"""What only old programs ask for: SSL 3.0, TLS 1.0 and 1.1, MD5, MACs of triple DES, RSA keys by X9.31. Published vectors and refusals."""
 import hashlib
 import hmac
 import os
@@ -45,10 +45,10 @@ def master(number, client, server, version=None):
     return mechanism(number, struct(randoms(client, server), (P, version)))
 
 
-def keys(base, client, server, mac, key, iv, attributes, room=16):
+def keys(base, client, server, mac, key, iv, attributes, room=16, number=KEYS, export=False):
     out, buffers = Out(), [c.create_string_buffer(room) for _ in range(2)]
     out.iv = (P * 2)(*(c.cast(buffer, P) for buffer in buffers))
-    m = mechanism(KEYS, struct(mac, key, iv, (BYTE, False), randoms(client, server), (P, c.cast(c.pointer(out), P))))
+    m = mechanism(number, struct(mac, key, iv, (BYTE, export), randoms(client, server), (P, c.cast(c.pointer(out), P))))
     s('DeriveKey', m, UL(base), *s.template({CLASS: SECRET, TOKEN: False, **attributes}), None)
     return list(out.keys), [buffer.raw[:iv // 8] for buffer in buffers]
 
@@ -112,6 +112,62 @@ for length in (0, 4097):
 refuses(PARAM, lambda: prf_of(pre, b'l', b's' * 5000, 10), 'more seed than there is room for')
 refuses(PARAM, lambda: s('DeriveKey', mechanism(PRF, struct(b's', b'l', (P, None), (P, None))), UL(pre), None, UL(0), None), 'no place for it')
 refuses(TYPE, lambda: prf_of(s.secret(AES, bytes(16)), b'l', b's', 10), 'of a key of AES')
+
+# SSL 3.0 (RFC 6101, 6.1, 6.2.2 and 5.2.3.1) by Python's hashes; test/apps/java-tls.test.ts has the JDK beside it
+SSL_PRE, SSL_MASTER, SSL_KEYS, SSL_DH = 0x370, 0x371, 0x372, 0x373
+SSL_MACS = {0x380: ('md5', 48), 0x381: ('sha1', 40)}
+
+
+def ssl3(secret, seed, length):
+    letters = [bytes([65 + i]) * (i + 1) for i in range((length + 15) // 16)]
+    return b''.join(hashlib.md5(secret + hashlib.sha1(x + secret + seed).digest()).digest() for x in letters)[:length]
+
+
+def ssl3_mac(name, pad, secret, data):
+    inner = hashlib.new(name, secret + b'\x36' * pad + data).digest()
+    return hashlib.new(name, secret + b'\x5c' * pad + inner).digest()
+
+
+MASTER3 = ssl3(PRE, CLIENT + SERVER, 48)
+made3 = s.derive(master(SSL_MASTER, CLIENT, SERVER, c.cast(version, P)), pre, {DERIVE: True})
+same(s.value(made3), MASTER3, 'SSL3_MASTER_KEY_DERIVE')
+same(version.raw, PRE[:2], 'and its version')
+same(s.value(s.derive(master(SSL_DH, CLIENT, SERVER), agreed, {})), ssl3(bytes(range(100)), CLIENT + SERVER, 48), 'SSL3_MASTER_KEY_DERIVE_DH')
+for sizes in ((160, 128, 128), (128, 192, 64), (512, 256, 128)):
+    handles, ivs = keys(made3, CLIENT, SERVER, *sizes, {KEY_TYPE: GENERIC}, number=SSL_KEYS)
+    same(b''.join(map(s.value, handles)) + b''.join(ivs), ssl3(MASTER3, SERVER + CLIENT, sum(sizes) // 4), 'SSL3_KEY_AND_MAC_DERIVE %d %d %d' % sizes)
+refuses(PARAM, lambda: keys(made3, CLIENT, SERVER, 160, 40, 64, {KEY_TYPE: GENERIC}, number=SSL_KEYS, export=True), 'no keys for export')
+refuses(SIZE, lambda: keys(agreed, CLIENT, SERVER, 160, 128, 128, {KEY_TYPE: AES}, number=SSL_KEYS), 'SSL 3.0: a master secret of 100 bytes')
+refuses(SIZE, lambda: s.derive(master(SSL_MASTER, CLIENT, SERVER), agreed, {}), 'SSL 3.0: a pre-master secret of 100 bytes')
+refuses(SIZE, lambda: s.derive(master(SSL_MASTER, CLIENT, SERVER), pre, {VALUE_LEN: 47}), 'SSL 3.0: a master secret of 47')
+refuses(PARAM, lambda: s.derive(master(SSL_DH, CLIENT, SERVER, c.cast(version, P)), agreed, {}), 'SSL 3.0: no version in what was agreed on')
+refuses(TYPE, lambda: s.derive(master(SSL_MASTER, CLIENT, SERVER), s.secret(AES, bytes(32)), {}), 'SSL 3.0: of a key of AES')
+refuses(PARAM, lambda: s.derive(mechanism(0x3e0, struct(randoms(CLIENT, SERVER), (P, None), SSL_MASTER)), pre, {}), 'nor its hashes in TLS 1.2')
+for number in (0x3d9, 0x3e5):
+    refuses(PARAM, lambda: s.derive(mechanism(number, struct(SSL_MASTER, b'label', randoms(CLIENT, SERVER), (P, None), 0)), pre, {VALUE_LEN: 16}), 'by no door')
+made = s.generate(SSL_PRE, {TOKEN: False, SENSITIVE: False, EXTRACTABLE: True}, b'\3\0')
+same((len(s.value(made)), s.value(made)[:2]), (48, b'\3\0'), 'SSL3_PRE_MASTER_KEY_GEN')
+refuses(SIZE, lambda: s.generate(SSL_PRE, {TOKEN: False, VALUE_LEN: 47}, b'\3\0'), 'SSL 3.0: a pre-master secret of 47')
+for number, (name, pad) in SSL_MACS.items():
+    for size in (1, 20, 4096):
+        secret = bytes(i % 251 for i in range(size))
+        mac_key = s.secret(GENERIC, secret)
+        for data in (b'', b'record', bytes(70000)):
+            code = ssl3_mac(name, pad, secret, data)
+            for length in (4, 8, len(code)):
+                same(s.run('Sign', mechanism(number, struct(length)), mac_key, data), code[:length], 'SSL3 MAC, %s, key of %d: %d of %d' % (name, size, length, len(data)))
+            s.verify(mechanism(number, struct(len(code))), mac_key, data, code)
+    whole3 = mechanism(number, struct(len(code)))
+    s('SignInit', whole3, UL(mac_key))
+    s('SignUpdate', b'rec', UL(3))
+    s('SignUpdate', b'ord', UL(3))
+    same(s.give('SignFinal'), ssl3_mac(name, pad, secret, b'record'), 'SSL3 MAC in parts: ' + name)
+    refuses(SIG, lambda: s.verify(whole3, mac_key, b'record', bytes(len(code))), 'SSL3 MAC: a wrong one')
+    refuses(SIG_RANGE, lambda: s.verify(whole3, mac_key, b'record', bytes(len(code) - 1)), 'SSL3 MAC: a short one')
+    for length in (0, 3, len(code) + 1):
+        refuses(PARAM, lambda: s('SignInit', mechanism(number, struct(length)), UL(mac_key)), 'SSL3 MAC: %d bytes' % length)
+    refuses(PARAM, lambda: s('SignInit', mechanism(number), UL(mac_key)), 'SSL3 MAC: no length')
+    refuses(TYPE, lambda: s('SignInit', whole3, UL(s.secret(AES, bytes(16)))), 'SSL3 MAC: a key of AES')
 
 # RFC 1321, A.5; RFC 2202, 2
 s('DigestInit', mechanism(0x210))

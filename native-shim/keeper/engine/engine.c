@@ -35,6 +35,7 @@ static const struct kp_engine *const engines[WIRE_ENGINES] = {
     [ENGINE_rsa_x509] = &kp_engine_rsa_x509, [ENGINE_rsa_aes] = NULL,
     [ENGINE_encrypt_data] = NULL,            [ENGINE_hkdf] = NULL,
     [ENGINE_combine] = NULL,                 [ENGINE_tls_mac] = &kp_engine_tls_mac,
+    [ENGINE_ssl3_mac] = &kp_engine_ssl3_mac,
     [ENGINE_pq_sign] = &kp_engine_pq_sign,   [ENGINE_pq_sign_digest] = &kp_engine_pq_sign_digest,
 };
 

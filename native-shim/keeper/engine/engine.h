@@ -113,6 +113,9 @@ int kp_agreed(const struct wire_params *p, const EVP_MD *md, struct wire_bytes s
 int kp_tls_prf(uint64_t hash, struct wire_bytes secret, struct wire_bytes label, const struct wire_bytes seed[3],
                uint8_t *out, size_t length);
 
+/* What SSL 3.0 has in its place (RFC 6101, 6.1): letters for a label. kp_tls_prf comes here by CKM_SSL3_MASTER_KEY_DERIVE as hash. */
+int kp_ssl3_prf(struct wire_bytes secret, const struct wire_bytes seed[3], uint8_t *out, size_t length);
+
 /* CKM_RSA_AES_KEY_WRAP, which wraps and nothing else. */
 int kp_rsa_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
 int kp_rsa_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);
@@ -151,6 +154,6 @@ extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
     kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
     kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac, kp_engine_pq_sign, kp_engine_pq_sign_digest,
-    kp_engine_sha, kp_engine_blake2b, kp_engine_x931;
+    kp_engine_sha, kp_engine_blake2b, kp_engine_x931, kp_engine_ssl3_mac;
 
 #endif

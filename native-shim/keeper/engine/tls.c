@@ -1,6 +1,6 @@
 /*
- * Keys of TLS 1.2, and of 1.0 and 1.1 by legacy mechanisms of their own (PKCS#11 3.1, 6.38; RFC 5246, 6.3 and 8.1; RFC 5705): the master secret, the key block in its six parts, and keys
- * for other protocols.
+ * Keys of TLS 1.2, and of SSL 3.0, TLS 1.0 and 1.1 by legacy mechanisms of their own (PKCS#11 3.1, 6.38; RFC 5246, 6.3 and
+ * 8.1; RFC 5705; RFC 6101, 6.1 and 6.2): the master secret, the key block in its six parts, and keys for other protocols.
  */
 #include "../arena.h"
 #include "cryptoki.h"
@@ -18,13 +18,34 @@ static struct wire_bytes text(const char *label, size_t length)
 
 static bool is_rsa(const struct kp_derivation *d)
 {
-    return d->mechanism->type == CKM_TLS12_MASTER_KEY_DERIVE || d->mechanism->type == CKM_TLS_MASTER_KEY_DERIVE;
+    const uint64_t type = d->mechanism->type;
+
+    return type == CKM_TLS12_MASTER_KEY_DERIVE || type == CKM_TLS_MASTER_KEY_DERIVE || type == CKM_SSL3_MASTER_KEY_DERIVE;
 }
 
-/* The old PRF belongs to the legacy mechanisms, which have no other: a parameter cannot bring it in by another door. */
+static uint64_t old_prf(uint64_t mechanism)
+{
+    switch (mechanism) {
+    case CKM_SSL3_MASTER_KEY_DERIVE:
+    case CKM_SSL3_MASTER_KEY_DERIVE_DH:
+    case CKM_SSL3_KEY_AND_MAC_DERIVE:
+        return CKM_SSL3_MASTER_KEY_DERIVE;
+    case CKM_TLS_MASTER_KEY_DERIVE:
+    case CKM_TLS_MASTER_KEY_DERIVE_DH:
+    case CKM_TLS_KEY_AND_MAC_DERIVE:
+    case CKM_TLS_PRF:
+        return CKM_TLS_PRF;
+    default:
+        return 0;
+    }
+}
+
+/* An old PRF belongs to its legacy mechanisms, which have no other: a parameter cannot bring it in by another door. */
 static bool prf_suits(const struct kp_derivation *d)
 {
-    return (d->params.hash == CKM_TLS_PRF) == (d->mechanism->standing == STANDING_legacy);
+    const uint64_t hash = d->params.hash, old = old_prf(d->mechanism->type);
+
+    return old ? hash == old : hash != CKM_TLS_PRF && hash != CKM_SSL3_MASTER_KEY_DERIVE;
 }
 
 /* The first bytes of a pre-master secret are the version that the client offered. */

@@ -22,6 +22,8 @@ int kp_tls_prf(uint64_t hash, struct wire_bytes secret, struct wire_bytes label,
     EVP_KDF_CTX *ctx;
     bool ok;
 
+    if (hash == CKM_SSL3_MASTER_KEY_DERIVE)
+        return kp_ssl3_prf(secret, seed, out, length);
     if (!md)
         return STATUS_mechanism_param_invalid;
     *next++ = OSSL_PARAM_construct_utf8_string(OSSL_KDF_PARAM_DIGEST, (char *)(uintptr_t)EVP_MD_get0_name(md), 0);

@@ -266,6 +266,7 @@ const TLS_BLOCKS: readonly number[] = [
   CKM.TLS12_KEY_AND_MAC_DERIVE,
   CKM.TLS12_KEY_SAFE_DERIVE,
   CKM.TLS_KEY_AND_MAC_DERIVE,
+  CKM.SSL3_KEY_AND_MAC_DERIVE,
 ];
 
 function isTlsKey({ type, params }: Mechanism): boolean {

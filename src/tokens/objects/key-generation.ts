@@ -47,10 +47,11 @@ function madeType(
 }
 
 const PRE_MASTER_BYTES = 48;
+const PRE_MASTER_GENERATIONS: readonly number[] = [CKM.TLS_PRE_MASTER_KEY_GEN, CKM.SSL3_PRE_MASTER_KEY_GEN];
 
 /** A mechanism or type whose keys have one length needs none in the template (PKCS#11 3.1, 6.10: DES; 6.38; 6.48: ChaCha20). */
 function withLength(template: AttributeMap, keyType: number, mechanism: number): AttributeMap {
-  const length = mechanism === CKM.TLS_PRE_MASTER_KEY_GEN ? PRE_MASTER_BYTES : onlyLength(keyType);
+  const length = PRE_MASTER_GENERATIONS.includes(mechanism) ? PRE_MASTER_BYTES : onlyLength(keyType);
   if (length === null || template.has(CKA.VALUE_LEN)) return template;
   return new Map([...template, [CKA.VALUE_LEN, encodeUlong(length)]]);
 }
