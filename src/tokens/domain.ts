@@ -19,6 +19,7 @@ import { TokenCatalogue, type TokenOptions } from './token-catalogue.ts';
 import { TokenKeks } from './token-keks.ts';
 import { TokenKeys } from './token-keys.ts';
 import type { TokenObject } from './objects/token-object.ts';
+import { Turns } from './turns.ts';
 
 export interface TokenServiceDeps {
   readonly store: TokenStore;
@@ -65,6 +66,8 @@ export interface Domain {
   readonly keks: TokenKeks;
   readonly tokenKeys: TokenKeys;
   readonly cells: ObjectCells;
+  /** Changes of attributes, by handle. */
+  readonly changes: Turns;
   readonly envelopes: EnvelopeKeys;
   readonly cache: DataKeyCache;
   readonly audit: AuditTrail;
@@ -114,6 +117,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     objects: new Objects(store, sessionObjects, listResident, changed),
     envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
+    changes: new Turns(),
     audit: new AuditTrail(deps.audit),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
     pinMemo: new PinMemo(random, clock),

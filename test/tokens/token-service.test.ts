@@ -27,6 +27,22 @@ test('a peer that is not admitted sees no slot, and is recorded', async (t) => {
   await t.rejects(stranger.send('hello', new WireWriter()), { code: 'wire_malformed' });
 });
 
+test('changes of one object at once are made one after the other, and one that came with its end finds nothing', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate({ ...AES_TOKEN, [CKA.EXTRACTABLE]: true });
+  const set = (type: number, value: Buffer | boolean | string) => app.set(key, { [type]: value });
+  const many = Array.from({ length: 16 }, (_, i) => set(CKA.ID, Buffer.from([i])));
+  await Promise.all([...many, set(CKA.LABEL, 'both'), set(CKA.EXTRACTABLE, false)]);
+  const { values } = await app.read(key, CKA.LABEL, CKA.EXTRACTABLE, CKA.ID);
+  t.same(values.slice(0, 2), [Buffer.from('both'), encodeBool(false)]);
+  t.equal(values[2]?.length, 1);
+  const [change] = await Promise.allSettled([set(CKA.ID, Buffer.from([99])), app.destroy(key)]);
+  if (change.status === 'rejected') t.equal(change.reason.code, 'object_handle_invalid');
+  await t.rejects(set(CKA.LABEL, 'x'), { code: 'object_handle_invalid' });
+});
+
 test('a read-only session makes and changes session objects only', async (t) => {
   const rig = await makeRig();
   const app = await Program.start(rig, 1n);

@@ -132,6 +132,16 @@ export const handleSetAttributes: Handler = async (domain, request, reader) => {
   const template = collect(readTemplate(reader));
   reader.end();
   const caller = await findCaller(domain, request.client, place, handle);
+  await domain.changes.take(handle, () => changeObject(domain, caller, handle, template));
+  return EMPTY_REPLY;
+};
+
+async function changeObject(
+  domain: Domain,
+  caller: Caller,
+  handle: number,
+  template: AttributeMap,
+): Promise<void> {
   const object = getObject(domain, caller, handle);
   checkWritable(caller, object.attributes);
   checkAllows(object, CKA.MODIFIABLE, 'CKA_MODIFIABLE');
@@ -147,11 +157,10 @@ export const handleSetAttributes: Handler = async (domain, request, reader) => {
   domain.objects.replace(changed);
   if (changed.session !== null) await noteSession(domain, changed);
   domain.cells.forget(handle);
-  await revoke(domain, place.slot, handle);
+  await revoke(domain, caller.place.slot, handle);
   const names = [...template.keys()].map((type) => `0x${type.toString(16)}`).join(' ');
   domain.audit.object('object-changed', caller.client.peer, caller.token, changed, { attributes: names });
-  return EMPTY_REPLY;
-};
+}
 
 async function resealed(
   domain: Domain,
