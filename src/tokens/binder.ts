@@ -21,7 +21,8 @@ const OPERATIONS = [
   'verify_recover',
 ] as const satisfies readonly (Operation & Use)[];
 type Bound = (typeof OPERATIONS)[number];
-const TRIES = 3;
+/** So often while the object may change; then once more in its turn, when it cannot. */
+const TRIES = 2;
 
 export function permittedOperations(domain: Domain, object: TokenObject): Bound[] {
   return OPERATIONS.filter((operation) => mayBeUsed(object, operation, domain.clock.now()));
@@ -44,23 +45,29 @@ export async function bindObject(
   handle: number,
   credits: number,
 ): Promise<void> {
-  const { slot } = caller.place;
-  for (let tries = 0; tries < TRIES; tries++) {
-    const bind = { slot, handle, revoked: false };
-    domain.binds.add(bind);
-    try {
-      const now = await findCaller(domain, caller.client.id, caller.place);
-      const object = getObject(domain, now, handle, 'key_handle_invalid');
-      if ((await tryBind(domain, now, object, credits)) && !bind.revoked) return;
-    } finally {
-      domain.binds.delete(bind);
-    }
-    await domain.keeper.unbind(caller.client.id, slot, handle);
-  }
+  const attempt = (): Promise<boolean> => tryBind(domain, caller, handle, credits);
+  for (let tries = 0; tries < TRIES; tries++) if (await attempt()) return;
+  if (await domain.changes.take(handle, attempt)) return;
   throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);
 }
 
-async function tryBind(
+/** False: what was bound held no longer when it was, and is unbound. */
+async function tryBind(domain: Domain, caller: Caller, handle: number, credits: number): Promise<boolean> {
+  const { slot } = caller.place;
+  const bind = { slot, handle, revoked: false };
+  domain.binds.add(bind);
+  try {
+    const now = await findCaller(domain, caller.client.id, caller.place);
+    const object = getObject(domain, now, handle, 'key_handle_invalid');
+    if ((await bindNow(domain, now, object, credits)) && !bind.revoked) return true;
+  } finally {
+    domain.binds.delete(bind);
+  }
+  await domain.keeper.unbind(caller.client.id, slot, handle);
+  return false;
+}
+
+async function bindNow(
   domain: Domain,
   caller: Caller,
   object: TokenObject,

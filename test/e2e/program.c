@@ -175,6 +175,43 @@ static int run_threads(int count, CK_BBOOL *token, int until_eof)
     return failed_count == 0 && expect("C_Finalize", p11->C_Finalize(NULL), CKR_OK);
 }
 
+/* --- a key that changes while it is used --------------------------------------------------------------------- */
+
+static CK_RV change(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key, uint32_t number)
+{
+    CK_BBOOL *derive = number & 1 ? &yes : &no;
+    CK_ATTRIBUTE t[] = {{CKA_ID, &number, sizeof(number)}, {CKA_DERIVE, derive, 1}};
+
+    return p11->C_SetAttributeValue(session, key, t, 2);
+}
+
+/* Four threads use a key while this one changes it without a pause. */
+static int run_changed(CK_BBOOL *token)
+{
+    enum { USERS = 4, LASTS_US = 2000000 };
+    CK_SESSION_HANDLE session;
+    CK_OBJECT_HANDLE key;
+    pthread_t ids[USERS];
+    struct work works[USERS];
+    uint32_t changes = 0;
+    uint64_t end;
+    int good = 1;
+
+    if (!initialize() || !open_session(&session) || !make_key(session, token, &key))
+        return 0;
+    for (int i = 0; i < USERS; i++) {
+        works[i] = (struct work){key, 0, (uint32_t)i << 24};
+        pthread_create(&ids[i], NULL, work, &works[i]);
+    }
+    for (end = now_us() + LASTS_US; good && now_us() < end; changes++)
+        good = expect("C_SetAttributeValue", change(session, key, changes), CKR_OK);
+    stop = 1;
+    for (int i = 0; i < USERS; i++)
+        pthread_join(ids[i], NULL);
+    printf("changes %u operations %ld failed %ld\n", changes, done_count, failed_count);
+    return good && failed_count == 0 && done_count > USERS && changes > USERS;
+}
+
 /* --- fork ------------------------------------------------------------------------------------------------- */
 
 static int in_child(int (*body)(CK_SESSION_HANDLE, CK_OBJECT_HANDLE), CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
@@ -302,6 +339,8 @@ static int run(const char *command, int argument)
         return run_threads(argument, &no, 0);
     if (!strcmp(command, "load"))
         return run_threads(argument, &yes, 1);
+    if (!strcmp(command, "changed"))
+        return run_changed(argument ? &yes : &no);
     if (!strcmp(command, "fork"))
         return run_fork();
     if (!strcmp(command, "absent"))
