@@ -1,5 +1,6 @@
 /* What the agent does with cells: make, open, seal, wrap, derive, note, drop. */
 #include "arena.h"
+#include "cipher_length.h"
 #include "clock.h"
 #include "command.h"
 #include "cryptoki.h"
@@ -370,7 +371,7 @@ static int wrappable(const struct kp_key *key, const struct wire_mechanism *m, s
         wire_write_raw(plain, key->secret.data, key->secret.length);
     else
         status = kp_key_write_pkcs8(key, plain);
-    while (status == STATUS_ok && m->engine == ENGINE_cipher && wire_written(plain) % kp_block_bytes(m) != 0 && !plain->full)
+    while (status == STATUS_ok && m->engine == ENGINE_cipher && wire_written(plain) % wire_block_bytes(m) != 0 && !plain->full)
         wire_write_u8(plain, 0);
     return plain->full ? STATUS_memory : status;
 }

@@ -25,7 +25,7 @@ enum {
     KP_PARKED_MAX = 4096,
     KP_PARKED_CLIENT_MAX = 256,
     KP_NOTES_MAX = 32 * 1024 * 1024, /* all notes together, in ordinary memory */
-    KP_RESOLVES_MAX = 3,             /* times that one request may miss */
+    KP_RESOLVES_MAX = 32,            /* times that one request may miss: its key may be changed without a pause */
     KP_FRAMES_BYTES = 1536 * 1024    /* of the arena, for frames that wait: partial, parked, unsent */
 };
 

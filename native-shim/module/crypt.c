@@ -1,6 +1,7 @@
 #include "crypt.h"
 
 #include "digest.h"
+#include "length.h"
 #include "object.h"
 #include "phase.h"
 #include "stream.h"
@@ -16,32 +17,11 @@ static const uint32_t can[WIRE_OPERATIONS] = {
 
 /* lengths */
 
-/* An upper bound of what is still to come once `more` bytes have gone in and that is all. */
-static uint64_t bound_at_end(enum wire_operation kind, const struct sk_operation *op, uint64_t more)
-{
-    const uint64_t in = op->in + more;
-    uint64_t all = wire_output_bound(op->binding.rule, op->binding.size, in);
-
-    if (sk_is_gcm_decrypt(kind, op))
-        all = in > op->mechanism.tag_bytes ? in - op->mechanism.tag_bytes : 0;
-    return all > op->out ? all - op->out : 0;
-}
-
-/* The same for an Update: nothing can come out before it went in. */
-static uint64_t bound_of_update(enum wire_operation kind, const struct sk_operation *op, uint64_t more)
-{
-    const enum wire_output_rule rule = op->binding.rule;
-
-    if (rule == WIRE_OUTPUT_FIXED || rule == WIRE_OUTPUT_AT_MOST || sk_is_gcm_decrypt(kind, op))
-        return 0;
-    return op->in + more > op->out ? op->in + more - op->out : 0;
-}
-
 /* What a question for the length is told. Not 0 where data were given: a caller that allocates nothing (PyKCS11's empty
  * vector) would pass NULL again where it means to work, be taken to ask again, and lose its data. */
 static uint64_t told(uint64_t bound, uint64_t in) { return bound ? bound : in; }
 
-/* Whether bound_at_end is the length itself. */
+/* Whether sk_length_at_end is the length itself. */
 static bool is_exact(const struct sk_operation *op)
 {
     return op->binding.rule != WIRE_OUTPUT_AT_MOST && op->binding.rule != WIRE_OUTPUT_UNPADDED;
@@ -171,7 +151,7 @@ static CK_RV run_whole(struct sk_entry *e, enum wire_operation kind, struct sk_o
 static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
                     uint8_t *out, CK_ULONG *out_len, bool *going)
 {
-    const uint64_t bound = bound_at_end(kind, op, in.length);
+    const uint64_t bound = sk_length_at_end(kind, op, in.length);
     struct sk_sink to;
     bool delivered;
     CK_RV rv = sk_step_check(op, SK_STEP_SINGLE);
@@ -186,8 +166,10 @@ static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_oper
         return rv;
     }
     if (!out || (is_exact(op) && *out_len < bound)) {
+        rv = sk_length_check(kind, op, in.length);
+        *going = rv == CKR_OK;
         *out_len = told(bound, in.length);
-        return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+        return rv == CKR_OK && out ? CKR_BUFFER_TOO_SMALL : rv;
     }
     *going = false;
     rv = sk_sink_open(&to, out, *out_len, bound);
@@ -219,7 +201,7 @@ CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYT
 static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
                     uint8_t *out, CK_ULONG *out_len)
 {
-    const uint64_t bound = bound_of_update(kind, op, in.length);
+    const uint64_t bound = sk_length_of_update(kind, op, in.length);
     struct sk_sink to;
     bool delivered;
     CK_RV rv = sk_step_check(op, SK_STEP_UPDATE);
@@ -264,7 +246,7 @@ static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_opera
                    CK_ULONG *out_len, bool *going)
 {
     const struct wire_bytes nothing = {NULL, 0};
-    const uint64_t bound = bound_at_end(kind, op, 0);
+    const uint64_t bound = sk_length_at_end(kind, op, 0);
     struct sk_sink to;
     bool delivered;
     CK_RV rv = sk_step_check(op, SK_STEP_FINAL);

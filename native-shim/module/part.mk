@@ -1,5 +1,5 @@
 # The module: libc only, three exported symbols.
-MODULE_SOURCES := $(wildcard module/*.c) wire/buffer.c wire/digest_state.c wire/frame.c wire/mechanism.c wire/params.c wire/template.c
+MODULE_SOURCES := $(wildcard module/*.c) wire/buffer.c wire/cipher_length.c wire/digest_state.c wire/frame.c wire/mechanism.c wire/params.c wire/template.c
 MODULE_OBJECTS := $(MODULE_SOURCES:%.c=$(BUILD)/obj/shared/%.o)
 MODULE_TESTS := $(notdir $(basename $(wildcard ../test/native-shim/module_*.c)))
 # A sanitised object leaves the runtime's symbols to the program that loads it.

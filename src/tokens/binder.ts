@@ -21,8 +21,7 @@ const OPERATIONS = [
   'verify_recover',
 ] as const satisfies readonly (Operation & Use)[];
 type Bound = (typeof OPERATIONS)[number];
-/** So often while the object may change; then once more in its turn, when it cannot. */
-const TRIES = 2;
+const TRIES = 3;
 
 export function permittedOperations(domain: Domain, object: TokenObject): Bound[] {
   return OPERATIONS.filter((operation) => mayBeUsed(object, operation, domain.clock.now()));
@@ -36,8 +35,8 @@ function boundOperations(domain: Domain, { client, token }: Caller, object: Toke
 }
 
 /**
- * Binds all that the key permits, so that one miss serves them all. Between looking and binding the key may have changed,
- * been logged out of or destroyed, or its cell ended: then it is looked at again.
+ * Binds all that the key permits, so that one miss serves them all. No change of its attributes comes between looking and
+ * binding; but it may have been logged out of or destroyed, or its cell ended: then it is looked at again.
  */
 export async function bindObject(
   domain: Domain,
@@ -46,8 +45,7 @@ export async function bindObject(
   credits: number,
 ): Promise<void> {
   const attempt = (): Promise<boolean> => tryBind(domain, caller, handle, credits);
-  for (let tries = 0; tries < TRIES; tries++) if (await attempt()) return;
-  if (await domain.changes.take(handle, attempt)) return;
+  for (let tries = 0; tries < TRIES; tries++) if (await domain.changes.share(handle, attempt)) return;
   throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);
 }
 
@@ -59,7 +57,10 @@ async function tryBind(domain: Domain, caller: Caller, handle: number, credits: 
   try {
     const now = await findCaller(domain, caller.client.id, caller.place);
     const object = getObject(domain, now, handle, 'key_handle_invalid');
-    if ((await bindNow(domain, now, object, credits)) && !bind.revoked) return true;
+    const bound = await bindNow(domain, now, object, credits);
+    // The answer waits for audit lines, also for those of others: what is bound must hold until it is on its way.
+    await domain.audit.durable();
+    if (bound && !bind.revoked) return true;
   } finally {
     domain.binds.delete(bind);
   }

@@ -66,7 +66,7 @@ export interface Domain {
   readonly keks: TokenKeks;
   readonly tokenKeys: TokenKeys;
   readonly cells: ObjectCells;
-  /** Changes of attributes, by handle. */
+  /** Changes of attributes, by handle; binds are shared. */
   readonly changes: Turns;
   readonly envelopes: EnvelopeKeys;
   readonly cache: DataKeyCache;

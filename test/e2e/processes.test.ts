@@ -52,6 +52,14 @@ t.test('32 threads encrypt and decrypt at once', async (t) => {
   program(t, await startInstance(t), 'threads', '32');
 });
 
+for (const [kind, argument] of [
+  ['session', '0'],
+  ['token', '1'],
+] as const)
+  t.test(`a ${kind} key is used by four threads while four others change it without a pause`, async (t) => {
+    program(t, await startInstance(t), 'changed', argument);
+  });
+
 t.test('a program that started before the daemon sees an empty slot, then the token', async (t) => {
   const sidekey = initInstance(t);
   const child = background(t, sidekey, 'absent');

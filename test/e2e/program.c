@@ -177,39 +177,46 @@ static int run_threads(int count, CK_BBOOL *token, int until_eof)
 
 /* --- a key that changes while it is used --------------------------------------------------------------------- */
 
-static CK_RV change(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key, uint32_t number)
-{
-    CK_BBOOL *derive = number & 1 ? &yes : &no;
-    CK_ATTRIBUTE t[] = {{CKA_ID, &number, sizeof(number)}, {CKA_DERIVE, derive, 1}};
+static CK_OBJECT_HANDLE changing;
+static atomic_long change_count;
 
-    return p11->C_SetAttributeValue(session, key, t, 2);
+static void *change(void *unused)
+{
+    CK_SESSION_HANDLE session;
+    CK_RV rv = open_session(&session) ? CKR_OK : CKR_GENERAL_ERROR;
+
+    for (long i = 0; rv == CKR_OK && !stop; i++) {
+        CK_ATTRIBUTE t[] = {{CKA_ID, &i, sizeof(i)}, {CKA_DERIVE, i & 1 ? &yes : &no, 1}};
+
+        rv = p11->C_SetAttributeValue(session, changing, t, 2);
+        change_count++;
+    }
+    if (!expect("C_SetAttributeValue", rv, CKR_OK))
+        failed_count++;
+    return unused;
 }
 
-/* Four threads use a key while this one changes it without a pause. */
+/* Four threads use a key while four others change it without a pause. */
 static int run_changed(CK_BBOOL *token)
 {
-    enum { USERS = 4, LASTS_US = 2000000 };
+    enum { THREADS = 4, SECONDS = 3 };
     CK_SESSION_HANDLE session;
-    CK_OBJECT_HANDLE key;
-    pthread_t ids[USERS];
-    struct work works[USERS];
-    uint32_t changes = 0;
-    uint64_t end;
-    int good = 1;
+    pthread_t users[THREADS], changers[THREADS];
+    struct work works[THREADS];
 
-    if (!initialize() || !open_session(&session) || !make_key(session, token, &key))
+    if (!initialize() || !open_session(&session) || !make_key(session, token, &changing))
         return 0;
-    for (int i = 0; i < USERS; i++) {
-        works[i] = (struct work){key, 0, (uint32_t)i << 24};
-        pthread_create(&ids[i], NULL, work, &works[i]);
+    for (int i = 0; i < THREADS; i++) {
+        works[i] = (struct work){changing, 0, (uint32_t)i << 24};
+        pthread_create(&users[i], NULL, work, &works[i]);
+        pthread_create(&changers[i], NULL, change, NULL);
     }
-    for (end = now_us() + LASTS_US; good && now_us() < end; changes++)
-        good = expect("C_SetAttributeValue", change(session, key, changes), CKR_OK);
+    sleep(SECONDS);
     stop = 1;
-    for (int i = 0; i < USERS; i++)
-        pthread_join(ids[i], NULL);
-    printf("changes %u operations %ld failed %ld\n", changes, done_count, failed_count);
-    return good && failed_count == 0 && done_count > USERS && changes > USERS;
+    for (int i = 0; i < THREADS; i++)
+        pthread_join(users[i], NULL), pthread_join(changers[i], NULL);
+    printf("changes %ld operations %ld failed %ld\n", change_count, done_count, failed_count);
+    return failed_count == 0 && done_count >= THREADS && change_count >= THREADS;
 }
 
 /* --- fork ------------------------------------------------------------------------------------------------- */

@@ -175,4 +175,33 @@ for _ in range(3):
 s.verify(mechanism(POLY), key, text, h('a8061dc1305136c6c22b8baf0c0127a9'))
 refuses(SIG, lambda: s.verify(mechanism(POLY), key, text, bytes(16)), 'Poly1305: a wrong code')
 refuses(VALUE_INVALID, lambda: s.generate(POLY_GEN, {VALUE_LEN: 16, TOKEN: False}), 'Poly1305: another length')
+
+# a question for the length is refused as the operation would be, and ends it
+def asks(kind, m, key, length):
+    found = UL()
+    s(kind + 'Init', m, UL(key))
+    s(kind, bytes(length), UL(length), None, c.byref(found))
+    answer = found.value
+    s(kind, bytes(length), UL(length), c.create_string_buffer(length + 16), c.byref(UL(length + 16)))
+    return answer
+
+
+def ctr(bits, block):
+    return mechanism(0x1086, bits.to_bytes(8, 'little') + block)
+
+
+aes = s.secret(AES, bytes(16))
+almost = bytes(15) + b'\1'
+for m in (mechanism(0x1081), mechanism(0x1082, bytes(16))):
+    same(asks('Encrypt', m, aes, 32), 32, 'ECB and CBC: the length of two blocks')
+    refuses(DATA_LEN, lambda: asks('Encrypt', m, aes, 33), 'and of a byte more')
+    refuses(ENC_LEN, lambda: asks('Decrypt', m, aes, 31), 'or less')
+    refuses(0x91, lambda: s.give('Encrypt', bytes(32), UL(32)), 'which ended it')
+same(asks('Encrypt', mechanism(0x1085, bytes(16)), aes, 33), 48, 'CBC_PAD: any length')
+refuses(ENC_LEN, lambda: asks('Decrypt', mechanism(0x1085, bytes(16)), aes, 33), 'CBC_PAD: what is deciphered is whole blocks')
+same(asks('Encrypt', ctr(2, almost), aes, 48), 48, 'CTR: three blocks until the counter wraps')
+refuses(DATA_LEN, lambda: asks('Encrypt', ctr(2, almost), aes, 49), 'CTR: a byte more')
+refuses(ENC_LEN, lambda: asks('Decrypt', ctr(2, almost), aes, 49), 'CTR: either way')
+same(asks('Encrypt', ctr(128, almost), aes, 4096), 4096, 'CTR: a counter of 128 bits')
+refuses(DATA_LEN, lambda: asks('Encrypt', ctr(128, b'\xff' * 16), aes, 17), 'CTR: that is at its end')
 done()

@@ -128,4 +128,18 @@ for flag, change in ((COPYABLE, lambda one: copy(one, {})), (DESTROYABLE, lambda
 refuses(READ_ONLY, lambda: s('SetAttributeValue', UL(key), *s.template({KEY_TYPE: AES})), 'what cannot change')
 s('SetAttributeValue', UL(key), *s.template({EXTRACTABLE: False}))
 refuses(READ_ONLY, lambda: s('SetAttributeValue', UL(key), *s.template({EXTRACTABLE: True})), 'what changes one way only')
+
+# a check value that is given must be right, and one without bytes keeps it away (PKCS#11 3.1, 4.10.2)
+CHECK, right = 0x90, s.value(aes(), 0x90)
+same(len(right), 3, 'an AES key has a check value when nobody asks for it')
+same(s.value(aes(_90=right), CHECK), right, 'the right one may be given')
+before = set(s.find({}))
+for wrong in (bytes(3), right[:2], right + b'\0'):
+    refuses(0x13, lambda: aes(_90=wrong), 'CKA_CHECK_VALUE that is not the key’s: %s' % wrong.hex())
+refuses(0x13, lambda: s.generate(GEN, {TOKEN: False, VALUE_LEN: 16, CHECK: bytes(3)}), 'nor that of a key that is generated')
+same(set(s.find({})), before, 'and no key is left of it')
+none = aes(_90=b'')
+same((s.value(none, CHECK), s.value(copy(none, {}), CHECK)), (b'', b''), 'none is kept of a key that shall have none, nor of its copy')
+same(len(s.value(s.generate(GEN, {TOKEN: False, VALUE_LEN: 16, CHECK: b''}), CHECK)), 0, 'generated')
+same(s.value(copy(aes(), {}), CHECK), right, 'a copy has that of its key')
 done()

@@ -43,7 +43,7 @@ def keys(number, base, client, server, mac, key, iv, attributes, hash_=SHA256, i
         out.iv = (P * 2)(*(c.cast(buffer, P) for buffer in room))
     m = mechanism(number, struct(mac, key, iv, (BYTE, export), randoms(client, server), (P, c.cast(c.pointer(out), P)), hash_))
     whole = {CLASS: SECRET, KEY_TYPE: AES, TOKEN: False, **attributes}
-    s('DeriveKey', m, UL(base), *s.template(whole), None)
+    s('DeriveKey', m, UL(base), *s.template({k: v for k, v in whole.items() if v is not None}), None)
     return list(out.keys), [buffer.raw[:iv // 8] for buffer in room]
 
 
@@ -106,6 +106,7 @@ for name, call in {'no place for initial values': lambda: keys(KEYS, made, clien
     refuses(PARAM, call, 'TLS12_KEY_AND_MAC_DERIVE: ' + name)
 refuses(SIZE, lambda: keys(KEYS, made, client, server, 256, 136, 0, {}), 'an AES key of 17 bytes')
 refuses(SIZE, lambda: keys(KEYS, secret, client, server, 256, 128, 0, {}), 'a master secret of 16')
+refuses(INCOMPLETE, lambda: keys(KEYS, made, client, server, 256, 128, 0, {KEY_TYPE: None}), 'keys of no type')
 same(set(s.find({})), before, 'what was made before a failure is gone')
 hidden = s.derive(master(MASTER, *hello), base, {DERIVE: True, SENSITIVE: True, EXTRACTABLE: False})
 handles, ivs = keys(KEYS, hidden, client, server, 256, 128, 128, {SENSITIVE: False, EXTRACTABLE: True})

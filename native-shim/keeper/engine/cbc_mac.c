@@ -6,6 +6,7 @@
 #include <openssl/evp.h>
 
 #include "../crypto.h"
+#include "cipher_length.h"
 #include "engine.h"
 #include "mechanism.h"
 
@@ -14,7 +15,7 @@ enum { BLOCK_MAX = 16, SCRATCH = 1024 };
 static int cbc_mac_begin(struct kp_op *op, const struct wire_params *p)
 {
     static const uint8_t zeros[BLOCK_MAX];
-    const size_t block = kp_block_bytes(op->mechanism);
+    const size_t block = wire_block_bytes(op->mechanism);
     const EVP_CIPHER *cipher = kp_cipher(op->mechanism->algorithm, op->key->secret.length);
 
     op->tag = op->mechanism->layout == LAYOUT_mac_length ? p->bits : (uint32_t)block / 2;
@@ -52,7 +53,7 @@ static int cbc_mac_update(struct kp_op *op, struct wire_bytes in, struct wire_wr
 static int cbc_mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
     static const uint8_t zeros[BLOCK_MAX];
-    const size_t block = kp_block_bytes(op->mechanism), rest = op->total % block;
+    const size_t block = wire_block_bytes(op->mechanism), rest = op->total % block;
     uint8_t code[BLOCK_MAX];
     int status = absorb(op, in);
 

@@ -1,12 +1,9 @@
 /* AES, DES and triple DES in ECB and CBC (with and without padding), AES in CTR. */
 #include "../crypto.h"
+#include "cipher_length.h"
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"
-
-enum { BLOCK = 16 };
-
-size_t kp_block_bytes(const struct wire_mechanism *m) { return m->key_type == CKK_DES3 || m->key_type == CKK_DES ? 8 : BLOCK; }
 
 static bool pads(const struct kp_op *op) { return op->mechanism->engine == ENGINE_cipher_pad; }
 
@@ -37,7 +34,7 @@ static int cipher_begin(struct kp_op *op, const struct wire_params *p)
 
 static int cipher_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
-    uint8_t *at = kp_out_room(out, in.length + BLOCK);
+    uint8_t *at = kp_out_room(out, in.length + WIRE_BLOCK_BYTES);
     int length = 0;
 
     if (!at)
@@ -52,8 +49,8 @@ static int cipher_update(struct kp_op *op, struct wire_bytes in, struct wire_wri
 static int cipher_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
     int length = 0, status = in.length ? cipher_update(op, in, out) : STATUS_ok;
-    bool whole = op->total % kp_block_bytes(op->mechanism) == 0 && (op->total > 0 || !pads(op));
-    uint8_t *at = kp_out_room(out, BLOCK);
+    bool whole = op->total % wire_block_bytes(op->mechanism) == 0 && (op->total > 0 || !pads(op));
+    uint8_t *at = kp_out_room(out, WIRE_BLOCK_BYTES);
 
     (void)signature;
     if (status != STATUS_ok)
@@ -74,29 +71,16 @@ static void cipher_describe(const struct kp_op *op, uint8_t *rule, uint32_t *siz
     if (!pads(op))
         return;
     *rule = kp_op_encrypts(op) ? WIRE_OUTPUT_PADDED : WIRE_OUTPUT_UNPADDED;
-    *size = kp_op_encrypts(op) ? (uint32_t)kp_block_bytes(op->mechanism) : 0;
-}
-
-/* How many blocks the low `bits` of the counter block allow before they wrap; at most 2^64 - 1, which is never reached. */
-static uint64_t counter_room(const uint8_t *block, uint32_t bits)
-{
-    unsigned __int128 counter = 0, room;
-
-    for (size_t i = 0; i < BLOCK; i++)
-        counter = counter << 8 | block[i];
-    if (bits < 128)
-        counter &= ((unsigned __int128)1 << bits) - 1;
-    room = bits < 128 ? ((unsigned __int128)1 << bits) - counter : -counter;
-    return room == 0 || room > UINT64_MAX ? UINT64_MAX : (uint64_t)room;
+    *size = kp_op_encrypts(op) ? (uint32_t)wire_block_bytes(op->mechanism) : 0;
 }
 
 static int ctr_begin(struct kp_op *op, const struct wire_params *p)
 {
-    op->blocks = counter_room(p->iv.data, p->bits);
+    op->blocks = wire_counter_room(p->iv.data, p->bits);
     return cipher_begin(op, p);
 }
 
-static bool wraps(const struct kp_op *op) { return (op->total + BLOCK - 1) / BLOCK > op->blocks; }
+static bool wraps(const struct kp_op *op) { return (op->total + WIRE_BLOCK_BYTES - 1) / WIRE_BLOCK_BYTES > op->blocks; }
 
 static int ctr_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {

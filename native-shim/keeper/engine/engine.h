@@ -120,9 +120,6 @@ int kp_ssl3_prf(struct wire_bytes secret, const struct wire_bytes seed[3], uint8
 int kp_rsa_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
 int kp_rsa_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);
 
-/* Of a block cipher in a mode that takes whole blocks. */
-size_t kp_block_bytes(const struct wire_mechanism *m);
-
 /* CKM_ECDH_AES_KEY_WRAP likewise. */
 int kp_ecdh_aes_wrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes plain, struct wire_writer *out);
 int kp_ecdh_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_bytes wrapped, struct wire_writer *plain);

@@ -273,8 +273,9 @@ function isTlsKey({ type, params }: Mechanism): boolean {
   return TLS_BLOCKS.includes(type) && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
 }
 
-/** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret. */
-function copySecrecy(base: TokenObject, template: Map<number, Buffer>): void {
+/** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret, and of the type that the template says. */
+function takeAfterMaster(base: TokenObject, template: Map<number, Buffer>): void {
+  if (!template.has(CKA.KEY_TYPE)) throw new SidekeyError('template_incomplete', 'CKA_KEY_TYPE is missing');
   for (const attribute of [CKA.SENSITIVE, CKA.EXTRACTABLE])
     template.set(attribute, encodeBool(has(base, attribute)));
 }
@@ -333,7 +334,7 @@ async function derive(
     for (const each of bases) demandUse(domain, caller, each, 'export');
     inheritSecrecy(bases, template);
   }
-  if (isTlsKey(mechanism)) copySecrecy(base, template);
+  if (isTlsKey(mechanism)) takeAfterMaster(base, template);
   const cell = await domain.cells.take(caller.token, base);
   const otherCell = other === null ? null : await domain.cells.take(caller.token, other);
   if (mechanism.type === CKM.HKDF_DATA) {

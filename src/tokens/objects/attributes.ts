@@ -213,7 +213,7 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
     row(name, 'bytes', ['private'], { keyTypes: RSA, material: true, set: ['create'] }),
   ),
   row('VALUE_LEN', 'ulong', ['secret'], { set: ['generate', 'unwrap', 'derive'], needed: ['generate'] }),
-  row('CHECK_VALUE', 'bytes', ['secret'], { default: 'empty' }),
+  row('CHECK_VALUE', 'bytes', ['secret'], {}),
 
   // Only Sidekey sets these. What says which key it is stands under the seal; what permits less of it changes without the key service.
   row('SIDEKEY_VERSION', 'ulong', KEYS, { set: NONE }),

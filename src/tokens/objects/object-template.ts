@@ -178,8 +178,18 @@ export function addComponents(attributes: Map<number, Buffer>, components: Templ
   const object = { attributes };
   for (const { type, value } of components) {
     const row = findRow(type, kindOf(object), keyTypeOf(object));
-    if (row !== null && row.material !== true) attributes.set(type, Buffer.from(value));
+    if (row === null || row.material === true) continue;
+    if (type === CKA.CHECK_VALUE && isSettled(attributes.get(type), value)) continue;
+    attributes.set(type, Buffer.from(value));
   }
+}
+
+/** PKCS#11 3.1, 4.10.2: a check value that was given must be the right one, and one without bytes means that there is to be none. */
+function isSettled(given: Buffer | undefined, found: Uint8Array): boolean {
+  if (given === undefined) return false;
+  if (given.length > 0 && !given.equals(found))
+    throw new SidekeyError('attribute_value_invalid', 'CKA_CHECK_VALUE is not what the key gives');
+  return true;
 }
 
 const ALLOWED: Readonly<
