@@ -6,4 +6,7 @@
 
 uint64_t kp_now_ms(void);
 
+/* Microseconds that only grow: for how long something takes. */
+uint64_t kp_now_us(void);
+
 #endif

@@ -53,6 +53,7 @@ static const struct {
     {WIRE_usage, kp_on_usage, false},
     {WIRE_cell_encapsulate, kp_on_cell_encapsulate, true},
     {WIRE_cell_decapsulate, kp_on_cell_decapsulate, true},
+    {WIRE_cell_operate_many, kp_on_cell_operate_many, true},
     {WIRE_shutdown, kp_on_shutdown, false},
 };
 enum { MESSAGES = sizeof(messages) / sizeof(messages[0]), HANDLERS = sizeof(handlers) / sizeof(handlers[0]) };

@@ -30,6 +30,8 @@ enum {
     WIRE_AAD_MAX = 65536,          /* associated data of a sealed key */
     WIRE_FIND_MAX = 4096,          /* handles in one find reply */
     WIRE_BIND_MECHANISMS_MAX = 64, /* CKA_ALLOWED_MECHANISMS of one binding */
+    WIRE_MANY_MAX = 64,            /* operations in one frame */
+    WIRE_MANY_TURN_US = 1000,      /* how long a worker goes on beginning them */
     WIRE_DEADLINE_MS = 10000,      /* every local call ends by then */
     WIRE_GENERATE_DEADLINE_MS = 180000 /* but making a key pair or domain parameters, or stretching a password */
 };

@@ -248,14 +248,31 @@ export interface OperateStep {
   readonly signature: Buffer | null;
 }
 
-export function writeOperate(step: OperateStep): WireWriter {
-  const writer = new WireWriter(step.data.length + 256).u64(step.cell).u8(step.flags);
-  writer.u8(OPERATIONS[step.operation]).u64(step.number);
+/** What no step is without: cell, flags, operation, number, two lengths; then place, handle, mechanism. */
+const STEP_BYTES = 8 + 1 + 1 + 8 + 4 + 4;
+const BEGIN_BYTES = 8 + 8 + 1 + 8 + 8 + 4;
+
+/** How long the body is that writeOperate writes. */
+export function operateBytes({ flags, mechanism, data, signature }: OperateStep): number {
+  const begin = flags & OPERATE.begin ? BEGIN_BYTES + mechanism.params.length : 0;
+  return STEP_BYTES + begin + data.length + (signature?.length ?? 0);
+}
+
+export function writeOperate(
+  step: OperateStep,
+  writer: WireWriter = new WireWriter(operateBytes(step)),
+): WireWriter {
+  writer.u64(step.cell).u8(step.flags).u8(OPERATIONS[step.operation]).u64(step.number);
   if (step.flags & OPERATE.begin) {
     writer.u64(0).u64(0).u8(0).u64(0);
     writeMechanism(writer, step.mechanism);
   }
   return writer.bytes(step.data).bytes(step.signature);
+}
+
+/** Wipes the body. */
+export function readOutput(body: Buffer): Buffer {
+  return readBody(body, (reader) => reader.bytes(LIMITS.bodyMax));
 }
 
 /** Rejects what that version cannot say: a key whose every use is recorded is not to be used unrecorded. */

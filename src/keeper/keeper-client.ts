@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
+import { CKK } from '../tokens/cryptoki.ts';
 import type {
   Attribute,
   Binding,
@@ -27,6 +28,7 @@ import { LIMITS, OPERATE, type MessageName } from '../wire/tables.ts';
 import { writeMechanism } from '../wire/template.ts';
 import * as bodies from './bodies.ts';
 import { KeeperConnection } from './keeper-connection.ts';
+import { OperationFrames } from './operation-frames.ts';
 import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
 import { Searches } from './searches.ts';
 
@@ -44,6 +46,14 @@ const CKA_SEED = 0x637;
 const CKA_PRIVATE_EXPONENT = 0x123;
 const CKA_COEFFICIENT = 0x128;
 const CKM_AES_GCM = 0x1087;
+/** Keys that come in pairs. */
+const PAIRS: readonly number[] = [
+  ...[CKK.RSA, CKK.DSA, CKK.DH, CKK.X9_42_DH, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY],
+  ...[CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA],
+];
+/** Longer data are worth a frame of their own. */
+const SHORT_MAX = 16384;
+const ALONE = { flags: OPERATE.begin | OPERATE.final } as const;
 
 /** new-key of what is none: data that are derived (CKO_DATA), domain parameters. */
 const NO_KEY: NewKey = {
@@ -59,6 +69,10 @@ function isSecret(objectClass: number, { type }: Attribute): boolean {
 interface Attachment extends bodies.Attached {
   readonly connection: KeeperConnection;
   readonly mechanisms: readonly MechanismRow[];
+  /** null: the keeper is of the last release. */
+  readonly frames: OperationFrames | null;
+  /** CKM_ of short operations, those with secret keys. */
+  readonly short: ReadonlySet<number>;
 }
 
 /** CKM_ of what searches for primes: pairs of RSA, domain parameters of DSA and X9.42. */
@@ -168,7 +182,10 @@ export class KeeperClient implements Keeper {
   async #introduce(connection: KeeperConnection): Promise<Attachment> {
     const attached = await this.#greet(connection);
     const table = await connection.request('mechanism_table', Buffer.alloc(0), LIMITS.deadlineMs);
-    return { ...attached, connection, mechanisms: bodies.readBody(table, bodies.readMechanismTable) };
+    const mechanisms = bodies.readBody(table, bodies.readMechanismTable);
+    const frames = attached.version < 2 ? null : new OperationFrames(connection);
+    const short = mechanisms.filter(({ keyType }) => keyType !== null && !PAIRS.includes(keyType));
+    return { ...attached, connection, mechanisms, frames, short: new Set(short.map(({ type }) => type)) };
   }
 
   #lose(
@@ -379,6 +396,13 @@ export class KeeperClient implements Keeper {
   ): Promise<Buffer> {
     if (data.length > OPERATE_MAX)
       throw new SidekeyError('data_len_range', `${data.length} bytes in one operation`);
+    const frames = this.#attachment?.short.has(mechanism.type) ? this.#attachment.frames : null;
+    if (frames !== null && data.length + (signature?.length ?? 0) <= SHORT_MAX)
+      return frames.add({
+        ...{ cell, operation, mechanism, data, number: 0n },
+        ...ALONE,
+        signature: signature ?? null,
+      });
     const step = { cell, operation, mechanism, number: this.#operations++, signature: null };
     const outputs: Buffer[] = [];
     // A frame has room for so much data and signature together.
@@ -402,8 +426,7 @@ export class KeeperClient implements Keeper {
   }
 
   async #step(step: bodies.OperateStep): Promise<Buffer> {
-    const reply = await this.#ask('cell_operate', bodies.writeOperate(step));
-    return bodies.readBody(reply, (reader) => reader.bytes(LIMITS.bodyMax));
+    return bodies.readOutput(await this.#ask('cell_operate', bodies.writeOperate(step)));
   }
 
   /** Public by nature (an answer to whoever asks), so this process's own kernel-seeded generator serves. */

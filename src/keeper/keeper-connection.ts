@@ -29,6 +29,12 @@ const CODES = new Map<number, ErrorCode>(
   Object.entries(ERRORS).flatMap(([code, row]) => (row.wire === null ? [] : [[row.wire, code as ErrorCode]])),
 );
 
+/** A status of the keeper's as an error. */
+export function refusalOf(message: MessageName, status: number): SidekeyError {
+  const code = CODES.get(status);
+  return new SidekeyError(code ?? 'internal', `the keeper refused ${message}: ${code ?? status}`);
+}
+
 /** The first release's keeper named no version; it spoke 1. */
 function otherVersion(body: Buffer): string {
   const theirs = body.length === 4 ? body.readUInt32LE(0) : 1;
@@ -44,6 +50,8 @@ export class KeeperConnection {
   #nextId = 1n;
   /** Frames of this turn of the event loop: they go out together, with one system call and one wake-up of the keeper. */
   #unsent: Buffer[] = [];
+  #gatherers: (() => void)[] = [];
+  #willFlush = false;
   #reason = 'the keeper closed the connection';
   #isOpened = false;
   #isClosed = false;
@@ -113,12 +121,28 @@ export class KeeperConnection {
     this.#socket.destroy();
   }
 
+  /** Calls back once, at the end of this turn of the event loop: what `gather` then requests goes out with it. */
+  beforeFlush(gather: () => void): void {
+    this.#gatherers.push(gather);
+    this.#flushSoon();
+  }
+
   #send(bytes: Buffer): void {
-    if (this.#unsent.length === 0) setImmediate(() => this.#flush());
     this.#unsent.push(bytes);
+    this.#flushSoon();
+  }
+
+  #flushSoon(): void {
+    if (this.#willFlush) return;
+    this.#willFlush = true;
+    setImmediate(() => this.#flush());
   }
 
   #flush(): void {
+    const gatherers = this.#gatherers;
+    this.#gatherers = [];
+    for (const gather of gatherers) gather();
+    this.#willFlush = false;
     const frames = this.#unsent;
     this.#unsent = [];
     this.#socket.cork();
@@ -158,10 +182,7 @@ export class KeeperConnection {
     }
     if (frame.status === 0) pending.resolve(frame.body);
     else if (code === 'wire_version') pending.reject(new SidekeyError(code, otherVersion(frame.body)));
-    else
-      pending.reject(
-        new SidekeyError(code ?? 'internal', `the keeper refused ${frame.message}: ${code ?? frame.status}`),
-      );
+    else pending.reject(refusalOf(frame.message, frame.status));
   }
 
   #take(id: bigint): Pending | undefined {

@@ -21,6 +21,8 @@ export const LIMITS = {
   aadMax: 65536,
   findMax: 4096,
   bindMechanismsMax: 64,
+  manyMax: 64,
+  manyTurnUs: 1000,
   deadlineMs: 10000,
   generateDeadlineMs: 180000,
 } as const;
@@ -95,6 +97,7 @@ export const MESSAGES = {
   shutdown: { number: 0x0094, from: 'agent', to: 'keeper', material: 'none' },
   cell_encapsulate: { number: 0x0095, from: 'agent', to: 'keeper', material: 'none' },
   cell_decapsulate: { number: 0x0096, from: 'agent', to: 'keeper', material: 'none' },
+  cell_operate_many: { number: 0x0097, from: 'agent', to: 'keeper', material: 'none' },
 } as const satisfies Record<string, MessageRow>;
 
 export type MessageName = keyof typeof MESSAGES;

@@ -270,6 +270,47 @@ def ciphers(agent):
        'a MAC is verified, refused, and refused for its length')
 
 
+def many(agent):
+    cell, _, _ = secret(agent, bytes(32))
+    other, _, _ = secret(agent, b'k' * 32, GENERIC)
+    gone, _, _ = secret(agent, bytes(32))
+    agent.call('cell_drop', u64(gone))
+    once, _, _ = secret(agent, bytes(32), uses=1)
+    seal = lambda data, by=cell: u64(by) + operate(3, ENCRYPT, mechanism=GCM, params=gcm(), data=data)
+    frame = lambda items: u32(len(items)) + b''.join(bs(i) for i in items)
+
+    def results(items):
+        reply = agent.call('cell_operate_many', frame(items))
+        assert reply['status'] == 'ok', reply
+        r, out = Reader(reply['body']), []
+        for _ in range(r.u32()):
+            status = STATUSES[r.u32()]
+            out.append(r.bytes() if status == 'ok' else status)
+        assert r.data == b''
+        return out
+
+    alone = [output(agent.call('cell_operate', seal(d))) for d in (b'a' * 1024, b'')]
+    bad = u64(cell) + operate(3, DECRYPT, mechanism=GCM, params=gcm(), data=alone[0][:-1] + bytes([alone[0][-1] ^ 1]))
+    mac = u64(other) + operate(3, SIGN, mechanism=HMAC, data=b'm')
+    got = results([seal(b'a' * 1024), bad, seal(b'x', gone), mac, seal(b'1', once), seal(b'2', once), b'', seal(b'')])
+    ok(got[0] == alone[0] and got[7] == alone[1], 'several operations in one frame are the same as each alone')
+    ok((got[1], got[2]) == ('encrypted_data_invalid', 'cell_unknown'), 'each has its own status')
+    ok(len(got[3]) == 32 and len(got[4]) == 17 and got[5] == 'cell_unknown', 'and its own key, whose lease counts it')
+    ok(got[6] == 'function_not_supported', 'what is no operation is refused by itself')
+    part = u64(cell) + operate(BEGIN, ENCRYPT, 5, mechanism=GCM, params=gcm(), data=b'x')
+    ok(results([part, seal(b'')]) == ['function_not_supported', alone[1]], 'a part of an operation has a frame of its own')
+    fit = results([seal(bytes(20000))] * 4 + [seal(bytes(17000))])
+    ok(len(fit) == 4 and len(fit[3]) == 20016, 'what has no room in the reply is not begun')
+    ok(results([seal(bytes(65536))]) == [output(agent.call('cell_operate', seal(bytes(65536))))], 'an item may be as long as a frame of its own')
+    rsa, _, _ = made(agent.call('cell_generate', new_key(PRIVATE, RSA) + u64(0) + bs(b'') + template([(BITS, u64(2048))])))
+    slow = results([u64(rsa) + operate(3, SIGN, mechanism=PKCS, data=b'x')] * 64)
+    ok(0 < len(slow) < 64 and all(len(s) == 256 for s in slow), 'a worker does not go on for long: %d of 64' % len(slow))
+    for broken, what in ((u32(0), 'no items'), (frame([seal(b'')] * 65), 'more than the bound'), (u32(2) + bs(seal(b'')), 'one too few'),
+                         (frame([seal(b'')]) + b'x', 'bytes after the last'), (u32(1) + u32(ABSENT - 1), 'a length beyond the frame')):
+        ok(agent.call('cell_operate_many', broken)['status'] == 'wire_malformed', 'refused whole: ' + what)
+    ok(results([seal(b'')]) == [alone[1]], 'and the next is served')
+
+
 def asymmetric(agent):
     rsa, public, blob = made(agent.call('cell_generate', new_key(PRIVATE, RSA) + u64(0) + bs(b'') + template([(BITS, u64(2048))])))
     ok(blob is None and len(public[0x120]) == 256 and public[0x122] == b'\1\0\1' and public[BITS] == u64(2048), 'an RSA key is made')
@@ -570,6 +611,7 @@ digests(k)
 agent = k.agent()
 c = bindings(k, agent)
 ciphers(agent)
+many(agent)
 asymmetric(agent)
 rsa_parts(agent)
 sealing(agent)
