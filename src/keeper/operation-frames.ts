@@ -8,7 +8,7 @@ import { LIMITS } from '../wire/tables.ts';
 import { operateBytes, readOutput, writeOperate, type OperateStep } from './bodies.ts';
 import { refusalOf, type KeeperConnection } from './keeper-connection.ts';
 
-/** Begun by both sides for what an output is longer than its data. */
+/** What an output may be longer than its data: the keeper wants so much room before it begins an item. */
 const OUTPUT_MORE = 1024;
 const COUNT_BYTES = 4;
 
@@ -67,15 +67,9 @@ export class OperationFrames {
     }
   }
 
-  /** What has no result was not begun. */
   #settle(items: readonly Item[], reply: Buffer): void {
     try {
-      const reader = new WireReader(reply);
-      const count = reader.u32();
-      if (count === 0 || count > items.length)
-        throw new SidekeyError('wire_malformed', `${count} results of ${items.length} operations`);
-      const outcomes = items.slice(0, count).map(() => readOutcome(reader));
-      reader.end();
+      const outcomes = readOutcomes(reply, items.length);
       for (const [index, item] of items.entries()) settle(item, outcomes[index] ?? this.#again(item));
     } finally {
       reply.fill(0);
@@ -93,6 +87,17 @@ export class OperationFrames {
 function settle({ resolve, reject }: Item, outcome: Buffer | SidekeyError | null): void {
   if (outcome instanceof SidekeyError) reject(outcome);
   else if (outcome !== null) resolve(outcome);
+}
+
+/** One to `asked` of them: what has none was not begun. */
+export function readOutcomes(reply: Buffer, asked: number): (Buffer | SidekeyError)[] {
+  const reader = new WireReader(reply);
+  const count = reader.u32();
+  if (count === 0 || count > asked)
+    throw new SidekeyError('wire_malformed', `${count} results of ${asked} operations`);
+  const outcomes = Array.from({ length: count }, () => readOutcome(reader));
+  reader.end();
+  return outcomes;
 }
 
 function readOutcome(reader: WireReader): Buffer | SidekeyError {

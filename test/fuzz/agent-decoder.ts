@@ -9,7 +9,8 @@ import { SidekeyError } from '../../src/errors.ts';
 import * as bodies from '../../src/keeper/bodies.ts';
 import { FrameDecoder, type Frame } from '../../src/keeper/frame-decoder.ts';
 import type { WireReader } from '../../src/wire/buffer.ts';
-import type { MessageName } from '../../src/wire/tables.ts';
+import { readOutcomes } from '../../src/keeper/operation-frames.ts';
+import { LIMITS, type MessageName } from '../../src/wire/tables.ts';
 
 export const CORPUS = join(import.meta.dirname, 'corpus/agent-decoder');
 
@@ -27,6 +28,7 @@ const READERS: Partial<Record<MessageName, (reader: WireReader) => unknown>> = {
 };
 
 function readAll(frame: Frame): void {
+  if (frame.message === 'cell_operate_many') readOutcomes(frame.body, LIMITS.manyMax);
   const read = READERS[frame.message];
   if (read) bodies.readBody(frame.body, read);
 }

@@ -273,3 +273,86 @@ t.test('a keeper of the last release is attached in its version', async (t) => {
   t.match(seen, { client: 5n, program: 'old', ring: { shared: true } });
   t.equal(seen?.wire, undefined, 'it does not say which version a module speaks');
 });
+
+const GCM_ROW = (writer: WireWriter): WireWriter =>
+  writer.u32(1).u64(GCM.type).text('CKM_AES_GCM').u64(0x1f).u64(0).u64(16).u64(32).u8(0);
+
+/** Of operations at once: the data of each frame, and what the keeper answers to them. */
+async function framesOf(t: Test, count: number, answer: (items: Buffer[]) => Buffer | number, wire?: number) {
+  const path = join(folder(t), 'control.sock');
+  const [keeper, client] = [new ScriptedKeeper(), new KeeperClient(log)];
+  if (wire !== undefined) keeper.wire = wire;
+  keeper.answers.mechanism_table = () => GCM_ROW(new WireWriter()).done();
+  keeper.answers.cell_operate = () => new WireWriter().bytes(Buffer.from('alone')).done();
+  keeper.answers.cell_operate_many = ({ body }) => {
+    const reader = new WireReader(body);
+    const items = Array.from({ length: reader.u32() }, () => Buffer.from(reader.bytes(LIMITS.bodyMax)));
+    reader.end();
+    return answer(items);
+  };
+  await keeper.listen(path);
+  client.serve(new Told());
+  t.teardown(() => keeper.close());
+  await client.attach(path, () => undefined);
+  const asked = Array.from({ length: count }, (_, i) =>
+    client.operate(BigInt(i), 'encrypt', GCM, Buffer.alloc(100)),
+  );
+  const results = await Promise.all(
+    asked.map((each) =>
+      each.then(String, (error: unknown) => (error instanceof SidekeyError ? error.code : 'crashed')),
+    ),
+  );
+  return {
+    results,
+    sent: keeper.sent.map(({ message }) => message).filter((name) => name.startsWith('cell_')),
+  };
+}
+
+/** A cell's number as its output; those over 90 are unknown. */
+function outcomesOf(items: Buffer[]): Buffer {
+  const writer = new WireWriter().u32(items.length);
+  for (const item of items) {
+    const cell = item.readBigUInt64LE(0);
+    if (cell > 90n) writer.u32(15);
+    else writer.u32(0).text(String(cell));
+  }
+  return writer.done();
+}
+
+t.test('operations of one turn travel in one frame, and each has its own result', async (t) => {
+  const { results, sent } = await framesOf(t, 100, outcomesOf);
+  const numbers = Array.from({ length: 91 }, (_, i) => String(i));
+  t.strictSame(results, [...numbers, ...Array.from({ length: 9 }, () => 'cell_unknown')]);
+  t.strictSame(sent, ['cell_operate_many', 'cell_operate_many'], 'as many frames as the bound asks for');
+});
+
+t.test('what the keeper did not begin is sent again', async (t) => {
+  const { results, sent } = await framesOf(t, 7, (items) => outcomesOf(items.slice(0, 3)));
+  t.strictSame(results, ['0', '1', '2', '3', '4', '5', 'alone'], 'the last by itself');
+  t.strictSame(sent, ['cell_operate_many', 'cell_operate_many', 'cell_operate']);
+});
+
+t.test('a keeper of the last release is sent each operation by itself', async (t) => {
+  const { results, sent } = await framesOf(t, 3, () => 1, 1);
+  t.strictSame(results, ['alone', 'alone', 'alone']);
+  t.strictSame(sent, ['cell_operate', 'cell_operate', 'cell_operate']);
+});
+
+t.test('an answer that is none fails every operation of its frame, and the next are served', async (t) => {
+  const broken = [
+    Buffer.alloc(4),
+    new WireWriter().u32(4).done(),
+    new WireWriter().u32(3).u32(0).u32(9).done(),
+  ];
+  for (const answer of broken)
+    t.strictSame((await framesOf(t, 3, () => answer)).results, [
+      'wire_malformed',
+      'wire_malformed',
+      'wire_malformed',
+    ]);
+  t.strictSame(
+    (await framesOf(t, 3, () => 3)).results,
+    ['busy', 'busy', 'busy'],
+    'so does a refusal of the whole',
+  );
+});

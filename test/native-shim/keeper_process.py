@@ -299,7 +299,7 @@ def many(agent):
     ok(got[6] == 'function_not_supported', 'what is no operation is refused by itself')
     part = u64(cell) + operate(BEGIN, ENCRYPT, 5, mechanism=GCM, params=gcm(), data=b'x')
     ok(results([part, seal(b'')]) == ['function_not_supported', alone[1]], 'a part of an operation has a frame of its own')
-    fit = results([seal(bytes(20000))] * 4 + [seal(bytes(17000))])
+    fit = results([seal(bytes(20000))] * 4 + [seal(bytes(17150))])
     ok(len(fit) == 4 and len(fit[3]) == 20016, 'what has no room in the reply is not begun')
     ok(results([seal(bytes(65536))]) == [output(agent.call('cell_operate', seal(bytes(65536))))], 'an item may be as long as a frame of its own')
     rsa, _, _ = made(agent.call('cell_generate', new_key(PRIVATE, RSA) + u64(0) + bs(b'') + template([(BITS, u64(2048))])))
@@ -309,6 +309,8 @@ def many(agent):
                          (frame([seal(b'')]) + b'x', 'bytes after the last'), (u32(1) + u32(ABSENT - 1), 'a length beyond the frame')):
         ok(agent.call('cell_operate_many', broken)['status'] == 'wire_malformed', 'refused whole: ' + what)
     ok(results([seal(b'')]) == [alone[1]], 'and the next is served')
+    for each in (cell, other, rsa):
+        agent.call('cell_drop', u64(each))
 
 
 def asymmetric(agent):
