@@ -70,14 +70,23 @@ static enum reading keep_part(struct kp_conn *conn, const struct worker *w, size
     return READ_PART;
 }
 
+/* Only a body that may have to be kept needs memory: half frames of others do not stop one that has come whole. */
+static bool reserve(struct kp_conn *conn, struct worker *w, size_t length)
+{
+    if (conn->reserved || !length)
+        return true;
+    if (kp_frame_reserve(length))
+        conn->reserved = length;
+    return conn->reserved || recv(conn->fd, w->in, length, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)length;
+}
+
 static enum reading read_body(struct kp_conn *conn, struct worker *w, size_t length)
 {
     size_t have = conn->part_length;
     enum reading result;
 
-    if (!conn->reserved && length && !kp_frame_reserve(length))
+    if (!reserve(conn, w, length))
         return READ_HUNGRY;
-    conn->reserved = length;
     if (have)
         memcpy(w->in, conn->part, have);
     result = receive(conn->fd, w->in, &have, length);
@@ -135,6 +144,9 @@ static void readable(struct kp_conn *conn, struct worker *w)
     ordered = result == READ_FRAME && kp_handle_in_order(conn, &h);
     if (!ordered)
         kp_conn_end_reading(conn, result == READ_HUNGRY);
+    /* What was released before it was seen to wait woke nobody. */
+    if (result == READ_HUNGRY && kp_frame_fits(h.length))
+        kp_wake_hungry();
     if (result == READ_FRAME) {
         kp_handle(conn, &h, (struct wire_bytes){w->in, h.length}, w->out);
         wire_wipe(w->in, h.length);

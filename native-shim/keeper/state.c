@@ -36,12 +36,22 @@ bool kp_note_set(struct kp_note *note, struct wire_bytes bytes)
     return true;
 }
 
+/* Nothing is taken for a moment that is then given back: a small request that came in that moment would wait for a release
+ * that never comes. */
 bool kp_frame_reserve(size_t bytes)
 {
-    if (atomic_fetch_add(&frame_bytes, bytes) + bytes <= KP_FRAMES_BYTES)
-        return true;
-    atomic_fetch_sub(&frame_bytes, bytes);
-    return false;
+    size_t taken = atomic_load(&frame_bytes);
+
+    do
+        if (bytes > KP_FRAMES_BYTES - taken)
+            return false;
+    while (!atomic_compare_exchange_weak(&frame_bytes, &taken, taken + bytes));
+    return true;
+}
+
+bool kp_frame_fits(size_t bytes)
+{
+    return bytes <= KP_FRAMES_BYTES - atomic_load(&frame_bytes);
 }
 
 void kp_frame_release(size_t bytes)

@@ -144,6 +144,7 @@ bool kp_note_set(struct kp_note *note, struct wire_bytes bytes);
 
 /* Memory for frames that wait: a share of the arena. kp_frame_new gives wiped arena memory within it, or NULL. */
 bool kp_frame_reserve(size_t bytes);
+bool kp_frame_fits(size_t bytes); /* whether it would be reserved now */
 void kp_frame_release(size_t bytes);
 void *kp_frame_new(size_t bytes);
 void kp_frame_free(void *frame, size_t bytes);

@@ -545,13 +545,14 @@ def agents(k, agent, c):
 
 def floods(k):
     """Partial frames hold no more than their share, and nobody else's requests wait for it."""
-    hogs = []
+    hogs, started = [], time.time()
     for _ in range(40):
         hog = k.module()
         hog.sock.sendall(struct.pack('<IHHQQQ', 98304, 4, 0, 1, 0, 0) + bytes(90000))
         hogs.append(hog)
     c = k.module()
     ok(len(output(c.call('random', u32(16)))) == 16, 'forty half frames do not stop a small one')
+    ok(time.time() - started < 8, 'nor does it wait for them to be given up: %.1f s' % (time.time() - started))
     for hog in hogs[:30]:
         hog.sock.close()
     time.sleep(0.2)
