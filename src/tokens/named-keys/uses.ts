@@ -121,6 +121,7 @@ export class NamedKeyUses {
         ? this.#keys.make(peer, token, { ...wanted, name: beside, version: use.version, like: null })
         : undefined,
     );
+    await this.#domain.kept.settle();
     return this.#keys.version(token, beside, use.version);
   }
 
