@@ -1,6 +1,7 @@
 /*
  * What Node cannot ask the kernel itself: who is at the other end of a Unix socket, not to be dumpable, a datagram to
- * systemd, a lock on a file. An N-API addon of the agent (src/access/peer-credentials.ts has its types); it keeps no state.
+ * systemd, a lock on a file, the clock that counts suspended time. An N-API addon of the agent
+ * (src/access/peer-credentials.ts has its types); it keeps no state.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <node_api.h>
@@ -209,6 +211,19 @@ static napi_value unlock_file(napi_env env, napi_callback_info info)
     return NULL;
 }
 
+/* bootTime(): milliseconds of CLOCK_BOOTTIME. */
+static napi_value boot_time(napi_env env, napi_callback_info info)
+{
+    struct timespec now = {0};
+    napi_value result = NULL;
+
+    (void)info;
+    if (clock_gettime(CLOCK_BOOTTIME, &now) != 0)
+        return fail(env, strerror(errno));
+    return napi_create_double(env, (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6, &result) == napi_ok ? result
+                                                                                                             : NULL;
+}
+
 static napi_value start(napi_env env, napi_value exports)
 {
     static const struct {
@@ -222,6 +237,7 @@ static napi_value start(napi_env env, napi_value exports)
         {"notify", notify},
         {"lockFile", lock_file},
         {"unlockFile", unlock_file},
+        {"bootTime", boot_time},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

@@ -21,6 +21,7 @@ interface PeerAddon {
   /** The descriptor that holds the lock, or -1 when another process holds it. */
   lockFile(path: string): number;
   unlockFile(fd: number): void;
+  bootTime(): number;
 }
 
 const ADDON = resolve(import.meta.dirname, '../../native-shim/build/peer.node');
@@ -65,4 +66,9 @@ export function notifySystemd(message: string): void {
 export function lockFile(path: string): { release: () => void } | null {
   const fd = addon().lockFile(path);
   return fd < 0 ? null : { release: () => addon().unlockFile(fd) };
+}
+
+/** Milliseconds of CLOCK_BOOTTIME, which goes on while the machine is suspended. */
+export function bootTime(): number {
+  return addon().bootTime();
 }

@@ -1,12 +1,15 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Agent } from '../agent.ts';
 import { notifySystemd, refuseDumps } from '../access/peer-credentials.ts';
 import { loadConfig } from '../config/read-config.ts';
-import { SidekeyError } from '../errors.ts';
+import { exitCodeOf, SidekeyError } from '../errors.ts';
 import { createLogger, type Logger } from '../log/logger.ts';
-import { CONFIG_OPTION, configFile, type Command } from './command.ts';
+import { CONFIG_OPTION, configFile, type Command, type Invocation } from './command.ts';
 
 /** READY=1 comes with the keeper, or after this long without one: the agent serves then, and heals. */
 const READY_WAIT_MS = 5000;
+/** systemd starts a killed agent again at once; one that cannot start shall not keep a processor busy with trying. */
+const START_FAILED_MS = 2000;
 
 function ended(): Promise<NodeJS.Signals> {
   const { promise, resolve } = Promise.withResolvers<NodeJS.Signals>();
@@ -47,6 +50,22 @@ async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
   await working;
 }
 
+async function runAgent(invocation: Invocation): Promise<void> {
+  const file = configFile(invocation);
+  const config = loadConfig(file);
+  const log = createLogger(config.log.level);
+  refuseDumps();
+  // Here, so that the other commands need not load what only the agent uses.
+  const { Agent } = await import('../agent.ts');
+  const agent = new Agent({ config, log, version: invocation.version });
+  try {
+    await serve(agent, file, log);
+  } finally {
+    await agent.stop();
+  }
+  log.info('ended');
+}
+
 export const agentCommand: Command = {
   name: 'agent',
   summary: 'serve an instance, in the foreground',
@@ -55,19 +74,15 @@ export const agentCommand: Command = {
   positionals: [],
   examples: ['sidekey agent --config /etc/sidekey/sidekey.yaml'],
   async run(invocation) {
-    const file = configFile(invocation);
-    const config = loadConfig(file);
-    const log = createLogger(config.log.level);
-    refuseDumps();
-    // Here, so that the other commands need not load what only the agent uses.
-    const { Agent } = await import('../agent.ts');
-    const agent = new Agent({ config, log, version: invocation.version });
     try {
-      await serve(agent, file, log);
-    } finally {
-      await agent.stop();
+      await runAgent(invocation);
+    } catch (error) {
+      if (!(error instanceof SidekeyError)) throw error;
+      // Said before the pause: whoever waits for it reads it now.
+      invocation.warn(`sidekey: ${error.code}: ${error.message}`);
+      if (invocation.environment['NOTIFY_SOCKET']) await sleep(START_FAILED_MS);
+      return exitCodeOf(error.code);
     }
-    log.info('ended');
     return 0;
   },
 };

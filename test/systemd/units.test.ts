@@ -75,3 +75,14 @@ test('sysusers and tmpfiles accept their snippets', async (t) => {
   await run('systemd-tmpfiles', ['--create', `--root=${folder}`, join(unitFolder, 'sidekey.tmpfiles.conf')]);
   t.strictSame((await readdir(join(folder, 'run/sidekey'))).sort(), ['keeper']);
 });
+
+test('a killed agent comes back at once, and one that cannot start does not spin', async (t) => {
+  const agent = await readFile(join(unitFolder, 'sidekey-agent.service'), 'utf8');
+  t.match(agent, /^RestartSec=100ms$/m);
+  const config = join(t.testdir({ 'sidekey.yaml': 'version: 1\nnonsense: 2\n' }), 'sidekey.yaml');
+  const env = { ...process.env, NOTIFY_SOCKET: join(config, '../none') };
+  const from = performance.now();
+  const ended = run(join(root, 'bin/sidekey'), ['agent', '--config', config], { env });
+  await t.rejects(ended, { code: 1, stderr: /config_invalid.*nonsense: unknown key/s });
+  t.ok(performance.now() - from >= 2000, 'it waits before it ends');
+});

@@ -17,6 +17,7 @@ import { draftKey, draftPlain, keep, type Make, type Provenance } from '../objec
 import type { Mechanism } from '../ports.ts';
 import { classOf, has, isKey, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
+import { recordMade } from './recorded.ts';
 import { generateResident, isMadeInService } from '../resident/generation.ts';
 import { makerOf, replyHandle } from './object-messages.ts';
 
@@ -39,7 +40,7 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
   const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) =>
     checkCreation(domain, caller, a),
   );
-  domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  recordMade(domain, caller, 'key-generated', [object]);
   return replyHandle(object);
 };
 
@@ -53,7 +54,7 @@ export const handleGenerateDomain: Handler = async (domain, request, reader) => 
   const object = await generateDomain(domain, makerOf(caller), mechanism, template, (a) =>
     checkCreation(domain, caller, a),
   );
-  domain.audit.object('object-created', caller.client.peer, caller.token, object);
+  recordMade(domain, caller, 'object-created', [object]);
   return replyHandle(object);
 };
 
@@ -75,7 +76,7 @@ export const handlePasswordKey: Handler = async (domain, request, reader) => {
     (a) => checkCreation(domain, caller, a),
     (key, _parameters, lengthBytes) => domain.keeper.derivePassword(key, request.id, mechanism, lengthBytes),
   );
-  domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  recordMade(domain, caller, 'key-generated', [object]);
   return replyHandle(object);
 };
 
@@ -92,8 +93,7 @@ export const handleGenerateKeyPair: Handler = async (domain, request, reader) =>
   const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) =>
     checkCreation(domain, caller, a),
   );
-  for (const object of [pair.public, pair.private])
-    domain.audit.object('key-generated', caller.client.peer, caller.token, object);
+  recordMade(domain, caller, 'key-generated', [pair.public, pair.private]);
   return replyHandles([pair.public, pair.private]);
 };
 
@@ -214,7 +214,7 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
     };
     return makeFrom(domain, caller, template, { origin: 'unwrap' }, make);
   });
-  domain.audit.object('key-unwrapped', caller.client.peer, caller.token, object, { by: unwrapping.uniqueId });
+  recordMade(domain, caller, 'key-unwrapped', [object], { by: unwrapping.uniqueId });
   return replyHandle(object);
 };
 
@@ -341,7 +341,7 @@ async function derive(
     const data = await makeData(domain, caller, template, (lengthBytes) =>
       domain.keeper.deriveData(cell, mechanism, lengthBytes, otherCell),
     );
-    domain.audit.object('data-derived', caller.client.peer, caller.token, data, { of: base.uniqueId });
+    recordMade(domain, caller, 'data-derived', [data], { of: base.uniqueId });
     return replyHandle(data);
   }
   const from = { origin: 'derive', bases: bases.map(({ attributes }) => attributes) } as const;
@@ -352,6 +352,6 @@ async function derive(
     from,
     (lengthBytes) => (key) => domain.keeper.derive(key, cell, mechanism, lengthBytes, otherCell),
   );
-  domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: base.uniqueId });
+  recordMade(domain, caller, 'key-derived', [object], { of: base.uniqueId });
   return replyHandle(object);
 }

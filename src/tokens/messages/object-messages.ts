@@ -42,6 +42,7 @@ import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import type { CellId } from '../ports.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
+import { recordMade } from './recorded.ts';
 import { EMPTY_REPLY } from './handler.ts';
 
 export function makerOf({ token, client, place }: Caller): Maker {
@@ -210,7 +211,7 @@ export const handleCreate: Handler = async (domain, request, reader) => {
   const draft = await draftGiven(domain, makerOf(caller), attributes, request.id);
   const [object] = await keep(domain, makerOf(caller), [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
-  domain.audit.object('object-created', caller.client.peer, caller.token, object);
+  recordMade(domain, caller, 'object-created', [object]);
   return replyHandle(object);
 };
 
@@ -247,7 +248,7 @@ export const handleCopy: Handler = async (domain, request, reader) => {
   const draft = await draftCopy(domain, caller, object, attributes);
   const [copy] = await keep(domain, makerOf(caller), [draft]);
   if (copy === undefined) throw new SidekeyError('internal', 'nothing was copied');
-  domain.audit.object('object-copied', caller.client.peer, caller.token, copy, { of: object.uniqueId });
+  recordMade(domain, caller, 'object-copied', [copy], { of: object.uniqueId });
   return replyHandle(copy);
 };
 
@@ -280,11 +281,12 @@ export const handleDestroy: Handler = async (domain, request, reader) => {
     await destroyResident(domain, caller.client.peer, caller.token, object);
     return EMPTY_REPLY;
   }
+  // First, as nothing brings a destroyed object back when its line cannot be written.
+  domain.audit.object('object-destroyed', caller.client.peer, caller.token, object);
   domain.objects.remove(object);
   if (object.session?.cell != null) domain.cells.drop(object.session.cell);
   domain.cells.forget(handle);
   await revoke(domain, place.slot, handle);
-  domain.audit.object('object-destroyed', caller.client.peer, caller.token, object);
   return EMPTY_REPLY;
 };
 
