@@ -211,7 +211,7 @@ def bindings(k, agent):
     asked = agent.receive()
     ok(asked['client'] == other.number, "one client's binding is no other's")
     agent.send('resolve', id=asked['id'], client=other.number, reply=True)
-    for _ in range(2):
+    for _ in range(31):
         asked = agent.receive()
         agent.send('resolve', id=asked['id'], client=other.number, reply=True)
     ok(other.receive()['status'] == 'busy', 'an agent that binds nothing is not asked for ever')
