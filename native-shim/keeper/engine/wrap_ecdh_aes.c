@@ -98,7 +98,7 @@ int kp_ecdh_aes_unwrap(struct kp_key *by, struct wire_bytes params, struct wire_
 
     if (by->type != CKK_EC)
         return STATUS_key_type_inconsistent;
-    if (!wire_params_read(LAYOUT_ecdh_aes, params, &p))
+    if (!wire_params_read(LAYOUT_ecdh_aes, params, &p) || (p.hash == CKD_NULL && p.aad.length > 0))
         return STATUS_mechanism_param_invalid;
     if (wrapped.length <= length)
         return STATUS_encrypted_data_len_range;
