@@ -244,6 +244,9 @@ round trip between two processes took ${trip}. Absolute times are this machine's
 
 ## Latency, one thread
 
+find-label and attributes-5 ask again what was answered before, while nothing has changed (ARCHITECTURE.md, "Answers that are
+kept"); the first time the question goes to the agent and back.
+
 ${latencyTable(result)}
 ## Operations per second by threads
 
