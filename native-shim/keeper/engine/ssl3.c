@@ -62,7 +62,7 @@ static bool open_pad(struct kp_op *op, int pad)
            absorb(op->md, (struct wire_bytes){pads, size_of(op) == MD5_BYTES ? 48 : 40});
 }
 
-/* PKCS#11 says 4 to 8 bytes; records have the whole code, and SunPKCS11 and NSS ask for it. */
+/* PKCS#11 says 4 to 8 bytes; records have the whole code, and SunPKCS11 asks for it. */
 static int ssl3_mac_begin(struct kp_op *op, const struct wire_params *p)
 {
     op->tag = p->bits;
