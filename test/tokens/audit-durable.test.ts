@@ -45,3 +45,25 @@ test('a log that does not reach the disk fails the act, over PKCS#11 and HTTP al
   full = false;
   await app.create(DATA);
 });
+
+test('what cannot be recorded when it is made is taken back, and what cannot be recorded is not destroyed', async (t) => {
+  const rig = await makeRig();
+  const { record } = rig.deps.audit;
+  let full = false;
+  const refusing: typeof record = (event, fields) => {
+    if (full) throw new SidekeyError('audit_failed', 'no space');
+    record(event, fields);
+  };
+  rig.service = createTokenService({
+    ...rig.deps,
+    audit: { record: refusing, durable: () => Promise.resolve() },
+  });
+  await rig.service.keeperAttached(1n);
+  const app = await Program.start(rig, 1n);
+  const before = await app.create(DATA);
+  full = true;
+  await t.rejects(app.create(DATA), { code: 'audit_failed' });
+  await t.rejects(app.destroy(before), { code: 'audit_failed' });
+  full = false;
+  t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [before]);
+});
