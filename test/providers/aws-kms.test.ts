@@ -13,6 +13,9 @@ import { testContract } from './contract.ts';
 
 const PURPOSE = 'token 1';
 const OVERALL_MS = 1500;
+/** Where a deadline is waited for. Elsewhere a slow machine may take the longest there is. */
+const SHORT = { timeout: `${OVERALL_MS}ms`, 'try-timeout': '400ms' };
+const LONG = { timeout: '9s', 'try-timeout': '9s' };
 
 // Only what a test gives; never the host's own identity.
 for (const name of Object.keys(process.env)) if (name.startsWith('AWS_')) delete process.env[name];
@@ -42,8 +45,7 @@ async function scene(t: Test, options: Record<string, unknown> = {}) {
     'key-id': 'alias/sidekey',
     endpoint: server.url,
     'credentials-file': 'credentials',
-    timeout: `${OVERALL_MS}ms`,
-    'try-timeout': '400ms',
+    ...LONG,
     ...options,
   });
   const service = awsKind.create(parsed, {
@@ -62,7 +64,7 @@ async function scene(t: Test, options: Record<string, unknown> = {}) {
 }
 
 testContract(t, 'aws-kms', async (t) => {
-  const { kms, server, service } = await scene(t);
+  const { kms, server, service } = await scene(t, SHORT);
   return {
     service,
     overallMs: OVERALL_MS,

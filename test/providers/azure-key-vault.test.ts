@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../src/clock.ts';
 import { createLogger } from '../../src/log/logger.ts';
@@ -14,6 +15,9 @@ import { testContract } from './contract.ts';
 
 const PURPOSE = 'token 1';
 const OVERALL_MS = 1500;
+/** Where a deadline is waited for. Elsewhere a slow machine may take the longest there is. */
+const SHORT = { timeout: `${OVERALL_MS}ms`, 'try-timeout': '400ms' };
+const LONG = { timeout: '9s', 'try-timeout': '9s' };
 const { privateKey } = generateKeyPairSync('rsa', {
   modulusLength: 2048,
   publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -45,8 +49,7 @@ async function scene(t: Test, options: Record<string, unknown> = {}) {
     auth: SECRET,
     authority: server.url,
     resource: 'https://vault.azure.net',
-    timeout: `${OVERALL_MS}ms`,
-    'try-timeout': '400ms',
+    ...LONG,
     ...options,
   });
   const service = azureKind.create(parsed, {
@@ -68,7 +71,7 @@ async function scene(t: Test, options: Record<string, unknown> = {}) {
 }
 
 testContract(t, 'azure-key-vault', async (t) => {
-  const { azure, server, service } = await scene(t);
+  const { azure, server, service } = await scene(t, SHORT);
   return {
     service,
     overallMs: OVERALL_MS,
@@ -145,13 +148,16 @@ t.test(
 t.test('a token is replaced ahead of its end, and when the vault does not know it', async (t) => {
   const { azure, roundTrip } = await scene(t);
   azure.behaviour.tokenSeconds = 2;
+  do {
+    t.ok(await roundTrip());
+    await sleep(25);
+  } while (azure.logins.length < 2);
+  azure.behaviour.tokenSeconds = 3600;
   t.ok(await roundTrip());
-  await new Promise((done) => setTimeout(done, 1700));
-  t.ok(await roundTrip());
-  t.equal(azure.logins.length, 2, 'in the background');
+  const before = azure.logins.length;
   azure.forget();
   t.ok(await roundTrip());
-  t.equal(azure.logins.length, 3);
+  t.equal(azure.logins.length, before + 1);
 });
 
 t.test('claims that the vault demands are passed on', async (t) => {

