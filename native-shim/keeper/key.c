@@ -224,7 +224,7 @@ static int generate_secret(const struct wire_mechanism *m, struct wire_bytes hea
         return STATUS_template_incomplete;
     wire_reader_init(&r, a->value.data, 8);
     length = wire_read_u64(&r);
-    if (length > WIRE_COMPONENT_MAX || length < head.length || (head.length && length != m->max))
+    if (length > WIRE_COMPONENT_MAX || length > m->max || length < head.length || (head.length && length != m->max))
         return STATUS_key_size_range;
     bytes = kp_alloc(length);
     if (!bytes)

@@ -62,6 +62,12 @@ static bool names(struct wire_bytes value, const struct curve *c)
     return is_oid(value, c->oid, c->oid_length) || is_oid(value, c->older, c->older_length) || is_text(value, c->text);
 }
 
+/* An OBJECT IDENTIFIER or a PrintableString, and nothing behind it. */
+static bool is_name(struct wire_bytes value)
+{
+    return value.length > 2 && (value.data[0] == 0x06 || value.data[0] == 0x13) && value.data[1] == value.length - 2;
+}
+
 static int find_curve(uint64_t type, const struct wire_template *t, const struct curve **out)
 {
     const struct wire_attribute *a = wire_template_find(t, CKA_EC_PARAMS);
@@ -76,8 +82,7 @@ static int find_curve(uint64_t type, const struct wire_template *t, const struct
             return STATUS_ok;
         }
     }
-    return a->value.length >= 2 && (a->value.data[0] == 0x06 || a->value.data[0] == 0x13) ? STATUS_curve_not_supported
-                                                                                           : STATUS_domain_params_invalid;
+    return is_name(a->value) ? STATUS_curve_not_supported : STATUS_domain_params_invalid;
 }
 
 static const struct curve *curve_of(const EVP_PKEY *pkey)

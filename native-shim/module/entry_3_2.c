@@ -92,32 +92,33 @@ CK_RV C_GetSessionValidationFlags(CK_SESSION_HANDLE session, CK_SESSION_VALIDATI
     return sk_leave(&e, rv);
 }
 
-/* Asynchronous operation */
+/* Asynchronous operation (PKCS#11 3.2, 5.22): no session is opened for it, so no function is ever under way. */
 
-static CK_RV refuse(const char *function, CK_SESSION_HANDLE session)
+static CK_RV none_under_way(const char *name, CK_SESSION_HANDLE session, const CK_UTF8CHAR *function, CK_RV answer)
 {
     struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, function, session);
+    CK_RV rv = sk_enter_session(&e, name, session);
 
-    return sk_leave(&e, rv == CKR_OK ? CKR_FUNCTION_NOT_SUPPORTED : rv);
+    if (rv == CKR_OK)
+        rv = function && *function ? answer : CKR_ARGUMENTS_BAD;
+    return sk_leave(&e, rv);
 }
 
 CK_RV C_AsyncComplete(CK_SESSION_HANDLE session, CK_UTF8CHAR *function, void *result)
 {
-    (void)function, (void)result;
-    return refuse("C_AsyncComplete", session);
+    (void)result;
+    return none_under_way("C_AsyncComplete", session, function, CKR_OPERATION_NOT_INITIALIZED);
 }
 
 CK_RV C_AsyncGetID(CK_SESSION_HANDLE session, CK_UTF8CHAR *function, CK_ULONG *id)
 {
-    (void)function, (void)id;
-    return refuse("C_AsyncGetID", session);
+    return none_under_way("C_AsyncGetID", session, function, id ? CKR_OPERATION_NOT_INITIALIZED : CKR_ARGUMENTS_BAD);
 }
 
 CK_RV C_AsyncJoin(CK_SESSION_HANDLE session, CK_UTF8CHAR *function, CK_ULONG id, CK_BYTE *data, CK_ULONG length)
 {
-    (void)function, (void)id, (void)data, (void)length;
-    return refuse("C_AsyncJoin", session);
+    (void)id, (void)data, (void)length;
+    return none_under_way("C_AsyncJoin", session, function, CKR_SAVED_STATE_INVALID);
 }
 
 /* Wrapping with associated data */

@@ -1,8 +1,19 @@
 /* The functions of the API that make and wrap keys, and those of randomness: thin entries to key.c and random.c. */
 #include "key.h"
 #include "random.h"
+#include "slot.h"
 
 /* Keys */
+
+/* A mechanism that the token does not offer is what is wrong, whatever its parameter. */
+static CK_RV leave(struct sk_entry *e, const CK_MECHANISM *m, CK_RV rv)
+{
+    CK_MECHANISM_INFO info;
+
+    if (rv == CKR_MECHANISM_PARAM_INVALID && sk_mechanism_info(e, e->session->slot, m->mechanism, &info) == CKR_MECHANISM_INVALID)
+        rv = CKR_MECHANISM_INVALID;
+    return sk_leave(e, rv);
+}
 
 CK_RV C_GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_ATTRIBUTE *attributes, CK_ULONG count,
                     CK_OBJECT_HANDLE *out)
@@ -13,7 +24,7 @@ CK_RV C_GenerateKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_ATTRIBUTE *at
     sk_note_mechanism(&e, m);
     if (rv == CKR_OK)
         rv = sk_key_generate(&e, m, attributes, count, out);
-    return sk_leave(&e, rv);
+    return leave(&e, m, rv);
 }
 
 CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_ATTRIBUTE *public_attributes,
@@ -27,7 +38,7 @@ CK_RV C_GenerateKeyPair(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_ATTRIBUTE
     if (rv == CKR_OK)
         rv = sk_key_generate_pair(&e, m, public_attributes, public_count, private_attributes, private_count,
                                   public_out, private_out);
-    return sk_leave(&e, rv);
+    return leave(&e, m, rv);
 }
 
 CK_RV C_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE by, CK_OBJECT_HANDLE key, CK_BYTE *out,
@@ -41,7 +52,7 @@ CK_RV C_WrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE by,
     e.out = out_len;
     if (rv == CKR_OK)
         rv = sk_key_wrap(&e, m, by, key, out, out_len);
-    return sk_leave(&e, rv);
+    return leave(&e, m, rv);
 }
 
 CK_RV C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE by, CK_BYTE *wrapped,
@@ -54,7 +65,7 @@ CK_RV C_UnwrapKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE b
     e.object = by;
     if (rv == CKR_OK)
         rv = sk_key_unwrap(&e, m, by, wrapped, wrapped_len, attributes, count, out);
-    return sk_leave(&e, rv);
+    return leave(&e, m, rv);
 }
 
 CK_RV C_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE base, CK_ATTRIBUTE *attributes,
@@ -67,7 +78,7 @@ CK_RV C_DeriveKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE b
     e.object = base;
     if (rv == CKR_OK)
         rv = sk_key_derive(&e, m, base, attributes, count, out);
-    return sk_leave(&e, rv);
+    return leave(&e, m, rv);
 }
 
 /* Randomness */

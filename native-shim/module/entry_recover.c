@@ -42,5 +42,5 @@ CK_RV C_VerifyRecover(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG si
 
     if (rv == CKR_OK)
         rv = sk_crypt_single(&e, WIRE_VERIFY_RECOVER, signature, signature_len, data, data_len);
-    return sk_leave(&e, rv);
+    return sk_leave(&e, rv == CKR_DATA_LEN_RANGE ? CKR_SIGNATURE_LEN_RANGE : rv);
 }

@@ -24,6 +24,8 @@ CK_RV sk_object_create(struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_UL
     material = wire_begin_bytes(&c.w);
     rv = sk_template_write(&c.w, attributes, count, SK_PART_MATERIAL);
     wire_end_bytes(&c.w, material);
+    if (rv == CKR_OK && wire_written(&c.w) > WIRE_MATERIAL_MAX)
+        rv = CKR_KEY_SIZE_RANGE; /* the keeper would take it for a broken frame */
     sk_call_place(&c);
     if (rv == CKR_OK)
         rv = sk_template_write(&c.w, attributes, count, SK_PART_PUBLIC);

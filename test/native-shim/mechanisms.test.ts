@@ -43,8 +43,9 @@ const STANDINGS = ['approved', '', 'legacy'];
 const HEAD = `# Mechanisms
 
 What tokens offer, generated from the table that implements it (native-shim/wire/mechanisms.def). C_GetMechanismList and
-C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bytes for AES, DES and
-public keys of ML-KEM, ML-DSA and SLH-DSA, bits for the others.
+C_GetMechanismInfo say the same. Key sizes are in the unit that PKCS#11 gives the mechanism: bits for RSA, curves, prime
+fields, generic secrets and the HMACs and derivations that take those; bytes for AES, DES, BLAKE2b, PBKDF2, TLS, SP
+800-108, keys that are a hash, and public keys of ML-KEM, ML-DSA and SLH-DSA.
 
 A token with "legacy: true" in its configuration offers all of them, one with "fips: true" those that are approved, any
 other all but those that are legacy. What needs a later OpenSSL than 3.0 is offered where the libcrypto of the keeper's

@@ -199,6 +199,21 @@ s('VerifyUpdate', b'verified', UL(8))
 refuses(NO_OPERATION, lambda: s('VerifySignatureUpdate', b'no', UL(2)), 'C_VerifySignatureUpdate of what has none')
 s('VerifyFinal', tag, UL(16))
 
+# no session is asynchronous
+ident = UL()
+for rv, name in ((ARGUMENTS, None), (ARGUMENTS, b''), (NO_OPERATION, b'C_Sign')):
+    refuses(rv, lambda: s('AsyncGetID', name, c.byref(ident)), 'C_AsyncGetID of %s' % name)
+    refuses(rv, lambda: s('AsyncComplete', name, None), 'C_AsyncComplete of %s' % name)
+refuses(ARGUMENTS, lambda: s('AsyncGetID', b'C_Sign', None), 'C_AsyncGetID into nothing')
+refuses(0x160, lambda: s('AsyncJoin', b'C_Sign', UL(1), None, UL(0)), 'C_AsyncJoin')
+
+# values that are too long, and curves that are none
+for size in (4097, 16384, 16385, 65536):
+    refuses(0x62, lambda: s.secret(GENERIC, bytes(size)), 'a secret of %d bytes' % size)
+refuses(VALUE_INVALID, lambda: s.secret(GENERIC, bytes(65537)), 'a longer value than an attribute has')
+for rv, params in ((0x140, '06052b81040006'), (0x130, '06052b810400'), (0x130, '06'), (0x130, '0600'), (0x130, '06052b8104002200'), (0x130, '3003020101')):
+    refuses(rv, lambda: s.pair(0x1040, {EC_PARAMS: bytes.fromhex(params)}, {}), 'the curve ' + params)
+
 # ECDH without a KDF: no shared data, and a shorter key loses its first bytes
 public, private = s.pair(0x1040, {EC_PARAMS: P256}, {DERIVE: True})
 point = s.value(public, 0x181)

@@ -115,6 +115,9 @@ refuses(SIGNATURE, lambda: s.run('VerifyRecover', mechanism(PKCS), public, code[
 for m in (PKCS, X509):
     for size in (255, 257):
         refuses(SIGNATURE_RANGE, lambda: s.run('VerifyRecover', mechanism(m), public, bytes(size)), 'a signature of %d bytes' % size)
+    for size in (1 << 20, (1 << 63) - 1, 1 << 63, (1 << 64) - 1):
+        s('VerifyRecoverInit', mechanism(m), UL(public))
+        refuses(SIGNATURE_RANGE, lambda: s.give('VerifyRecover', bytes(1 << 20), UL(size)), 'nor one that says it has %d bytes' % size)
 whole = b'\0' * 4 + os.urandom(252)
 code = s.run('SignRecover', mechanism(X509), private, whole)
 same(s.run('VerifyRecover', mechanism(X509), public, code), whole, 'without padding')

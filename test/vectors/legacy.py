@@ -227,6 +227,8 @@ with tempfile.TemporaryDirectory() as place:
         digest = hashlib.sha1(text).digest()
         code = s.run('Sign', SHA1_X931, private, text)
         same(s.run('Sign', X931, private, digest + h('33cc')), code, 'X9.31: of a hash and its trailer')
+        same(s.run('Sign', X931, private, digest + h('33')), code, 'and of one without its last byte')
+        s.verify(X931, public, digest + h('33'), code)
         s.verify(SHA1_X931, public, text, code)
         s.verify(X931, public, digest + h('33cc'), code)
         done_ = openssl('-verify', '-pubin', '-keyform', 'DER', '-inkey', info, '-sigfile', file('sig', code), '-in', file('hash', digest), *mode)

@@ -85,6 +85,9 @@ same(s.value(s.derive(mechanism(0x393), abc, {})), sha256, 'FIPS 180-4: SHA-256 
 same(s.value(s.derive(mechanism(0x393), abc, {KEY_TYPE: AES, VALUE_LEN: 16})), sha256[:16], 'the leading bytes')
 same(len(s.value(s.derive(mechanism(0x393), abc, {KEY_TYPE: CHACHA}))), 32, 'a type with one length')
 refuses(SIZE, lambda: s.derive(mechanism(0x393), abc, {VALUE_LEN: 33}), 'more than there is')
+for number, parameter in ((0x393, None), (0x4014, None), (0x364, struct(bytes(32))), (0x362, struct(bytes(32)))):
+    readable = s.secret(GENERIC, bytes(32), _103=False, _162=True)
+    refuses(INCOMPLETE, lambda: s.derive(mechanism(number, parameter), readable, {KEY_TYPE: AES}), '0x%x: an AES key of no said length' % number)
 refuses(PARAM, lambda: s.derive(mechanism(0x393, b'1'), abc, {}), 'no parameter')
 # FIPS 202: SHAKE of nothing longer than 64 bytes here; the first bytes of "abc"
 same(s.value(s.derive(mechanism(0x39b), abc, {VALUE_LEN: 200})), hashlib.shake_128(b'abc').digest(200), 'SHAKE128, 200 bytes')

@@ -109,7 +109,9 @@ refuses(SIZE, lambda: keys(KEYS, secret, client, server, 256, 128, 0, {}), 'a ma
 refuses(INCOMPLETE, lambda: keys(KEYS, made, client, server, 256, 128, 0, {KEY_TYPE: None}), 'keys of no type')
 same(set(s.find({})), before, 'what was made before a failure is gone')
 hidden = s.derive(master(MASTER, *hello), base, {DERIVE: True, SENSITIVE: True, EXTRACTABLE: False})
-handles, ivs = keys(KEYS, hidden, client, server, 256, 128, 128, {SENSITIVE: False, EXTRACTABLE: True})
+for conflict in ({SENSITIVE: False}, {EXTRACTABLE: True}):
+    refuses(INCONSISTENT, lambda: keys(KEYS, hidden, client, server, 256, 128, 128, conflict), 'a template that says otherwise of its keys')
+handles, ivs = keys(KEYS, hidden, client, server, 256, 128, 128, {SENSITIVE: True})
 for handle in handles:
     refuses(SENSITIVE_, lambda: s.value(handle), 'the keys are as secret as the master secret')
 same(ivs, [block[96:112], block[112:128]], 'the initial values are not')

@@ -37,6 +37,16 @@ static int extract(const struct kp_derivation *d, struct wire_writer *out)
     return out->full ? STATUS_memory : STATUS_ok;
 }
 
+/* As much of one after the other as is wanted: both together may be longer than a key can be. */
+static void one_after_other(struct wire_bytes first, struct wire_bytes second, size_t wanted, struct wire_writer *out)
+{
+    size_t of_first = first.length < wanted ? first.length : wanted;
+    size_t rest = wanted - of_first;
+
+    wire_write_raw(out, first.data, of_first);
+    wire_write_raw(out, second.data, second.length < rest ? second.length : rest);
+}
+
 int kp_combine(const struct kp_derivation *d, struct wire_writer *out)
 {
     struct wire_bytes key = d->base->secret, data = d->other ? d->other->secret : d->params.aad;
@@ -49,15 +59,12 @@ int kp_combine(const struct kp_derivation *d, struct wire_writer *out)
         return STATUS_key_type_inconsistent;
     if (data.length == 0)
         return STATUS_mechanism_param_invalid;
-    if (type == CKM_XOR_BASE_AND_DATA) {
+    if (type == CKM_XOR_BASE_AND_DATA)
         exclusive_or(key, data, out);
-    } else {
-        bool data_first = type == CKM_CONCATENATE_DATA_AND_BASE;
-        struct wire_bytes first = data_first ? data : key, second = data_first ? key : data;
-
-        wire_write_raw(out, first.data, first.length);
-        wire_write_raw(out, second.data, second.length);
-    }
+    else if (type == CKM_CONCATENATE_DATA_AND_BASE)
+        one_after_other(data, key, d->length ? d->length : data.length + key.length, out);
+    else
+        one_after_other(key, data, d->length ? d->length : data.length + key.length, out);
     made = wire_written(out);
     if (out->full || d->length > made)
         return STATUS_key_size_range;

@@ -1,6 +1,6 @@
 /*
  * CKM_RSA_X9_31 and CKM_SHA1_RSA_X9_31 (PKCS#11 3.1, 6.1.10; ANSI X9.31, 4): 6B BB .. BB BA, the hash, and a trailer that says which
- * hash it is and ends in CC. The first takes hash and trailer from its caller, as the standard says. Of a signature and its negative the smaller
+ * hash it is and ends in CC. The first takes hash and trailer from its caller, as the standard says; the last byte may be left to us. Of a signature and its negative the smaller
  * one is the signature.
  */
 #include <openssl/bn.h>
@@ -95,12 +95,38 @@ static int verify(struct kp_op *op, const uint8_t *encapsulated, uint8_t *room, 
     return CRYPTO_memcmp(room, encapsulated, length) == 0 ? STATUS_ok : STATUS_signature_invalid;
 }
 
+/* A hash and the byte that says which it is (ISO/IEC 10118-3): what callers give who take CC for a part of the padding. */
+static bool lacks_end(struct wire_bytes all)
+{
+    static const struct {
+        size_t hash;
+        uint8_t trailer;
+    } rows[] = {{20, TRAILER_SHA1}, {32, 0x34}, {64, 0x35}, {48, 0x36}};
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (all.length == rows[i].hash + 1 && all.data[rows[i].hash] == rows[i].trailer)
+            return true;
+    return false;
+}
+
+static int finish_given(struct kp_op *op, struct wire_bytes in, uint8_t hash[EVP_MAX_MD_SIZE + 2], struct wire_bytes *all)
+{
+    int status = kp_gathered(op, in, modulus_bytes(op) - OVERHEAD, all);
+
+    if (status != STATUS_ok || !lacks_end(*all))
+        return status;
+    memcpy(hash, all->data, all->length);
+    hash[all->length] = TRAILER_END;
+    *all = (struct wire_bytes){hash, all->length + 1};
+    return STATUS_ok;
+}
+
 static int finish_hash(struct kp_op *op, struct wire_bytes in, uint8_t hash[EVP_MAX_MD_SIZE + 2], struct wire_bytes *all)
 {
     unsigned length = 0;
 
     if (!op->md)
-        return kp_gathered(op, in, modulus_bytes(op) - OVERHEAD, all);
+        return finish_given(op, in, hash, all);
     if ((in.length && EVP_DigestUpdate(op->md, in.data, in.length) != 1) || EVP_DigestFinal_ex(op->md, hash, &length) != 1)
         return STATUS_internal;
     hash[length] = TRAILER_SHA1;

@@ -3,17 +3,31 @@ import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
-import { decodeTemplate, encodeBool, encodeUlong, readUlong } from '../objects/attribute-value.ts';
+import { decodeTemplate, encodeUlong } from '../objects/attribute-value.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../objects/key-types.ts';
+import {
+  checkLengthSaid,
+  inheritSecrecy,
+  isRevealing,
+  isTlsKey,
+  takeAfterMaster,
+} from './derivation-rules.ts';
 import { recordedUse, useOf } from '../each-use.ts';
 import { checkCreation, demandUse } from '../key-access.ts';
 import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateDomain, generateKey, generatePair } from '../objects/key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../objects/object-template.ts';
-import { draftKey, draftPlain, keep, type Make, type Provenance } from '../objects/object-maker.ts';
+import {
+  draftKey,
+  draftPlain,
+  keep,
+  wantedLength,
+  type Make,
+  type Provenance,
+} from '../objects/object-maker.ts';
 import type { Mechanism } from '../ports.ts';
 import { classOf, has, isKey, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
@@ -188,7 +202,7 @@ export async function makeFrom(
   const attributes = buildAttributes({ origin: from.origin, objectClass, keyType, template });
   checkCreation(domain, caller, attributes);
   const onlyBytes = from.origin === 'derive' && keyType !== null ? onlyLength(keyType) : null;
-  const lengthBytes = readUlong(attributes, CKA.VALUE_LEN) ?? onlyBytes;
+  const lengthBytes = wantedLength(attributes) ?? onlyBytes;
   const draft = await draftKey(domain, makerOf(caller), attributes, from, make(lengthBytes));
   const [object] = await keep(domain, makerOf(caller), [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
@@ -233,53 +247,6 @@ function checkDeriving(domain: Domain, key: TokenObject, mechanism: number): voi
     throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
 }
 
-/** What these make tells who reads it the base key: XOR with zeros is the key itself. */
-const REVEALING: readonly number[] = [
-  CKM.CONCATENATE_BASE_AND_KEY,
-  CKM.CONCATENATE_BASE_AND_DATA,
-  CKM.CONCATENATE_DATA_AND_BASE,
-  CKM.XOR_BASE_AND_DATA,
-  CKM.EXTRACT_KEY_FROM_KEY,
-];
-
-const SECRECY: readonly (readonly [attribute: number, secret: boolean])[] = [
-  [CKA.SENSITIVE, true],
-  [CKA.EXTRACTABLE, false],
-  [CKA.WRAP_WITH_TRUSTED, true],
-];
-
-/** PKCS#11 3.1, 6.43: what keeps the base key inside keeps the derived one inside; a template that differs is refused. */
-function inheritSecrecy(bases: readonly TokenObject[], template: Map<number, Buffer>): void {
-  for (const [attribute, secret] of SECRECY) {
-    if (!bases.some((base) => has(base, attribute) === secret)) continue;
-    const given = template.get(attribute);
-    if (given !== undefined && !given.equals(encodeBool(secret)))
-      throw new SidekeyError('template_inconsistent', 'the derived key would tell what the base key may not');
-    template.set(attribute, encodeBool(secret));
-  }
-}
-
-/** Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the others are given to the caller. */
-const TLS_KEY_PARTS = 4;
-
-const TLS_BLOCKS: readonly number[] = [
-  CKM.TLS12_KEY_AND_MAC_DERIVE,
-  CKM.TLS12_KEY_SAFE_DERIVE,
-  CKM.TLS_KEY_AND_MAC_DERIVE,
-  CKM.SSL3_KEY_AND_MAC_DERIVE,
-];
-
-function isTlsKey({ type, params }: Mechanism): boolean {
-  return TLS_BLOCKS.includes(type) && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
-}
-
-/** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret, and of the type that the template says. */
-function takeAfterMaster(base: TokenObject, template: Map<number, Buffer>): void {
-  if (!template.has(CKA.KEY_TYPE)) throw new SidekeyError('template_incomplete', 'CKA_KEY_TYPE is missing');
-  for (const attribute of [CKA.SENSITIVE, CKA.EXTRACTABLE])
-    template.set(attribute, encodeBool(has(base, attribute)));
-}
-
 /** A data object of what was derived. CKA_VALUE_LEN is none of its attributes, but where a template says how much is wanted. */
 async function makeData(
   domain: Domain,
@@ -291,7 +258,7 @@ async function makeData(
   if (template.has(CKA.VALUE))
     throw new SidekeyError('template_inconsistent', 'CKA_VALUE is what the derivation gives');
   template.set(CKA.CLASS, encodeUlong(objectClass));
-  const lengthBytes = readUlong(template, CKA.VALUE_LEN);
+  const lengthBytes = wantedLength(template);
   template.delete(CKA.VALUE_LEN);
   const attributes = buildAttributes({ origin: 'derive', objectClass, keyType: null, template });
   checkCreation(domain, caller, attributes);
@@ -330,11 +297,12 @@ async function derive(
   for (const each of bases) checkDeriving(domain, each, mechanism.type);
   for (const each of bases) demandUse(domain, caller, each, 'derive');
   for (const { attributes } of bases) mergeDemanded(template, attributes.get(CKA.DERIVE_TEMPLATE));
-  if (REVEALING.includes(mechanism.type)) {
+  if (isRevealing(mechanism.type)) {
     for (const each of bases) demandUse(domain, caller, each, 'export');
     inheritSecrecy(bases, template);
   }
   if (isTlsKey(mechanism)) takeAfterMaster(base, template);
+  checkLengthSaid(mechanism.type, template);
   const cell = await domain.cells.take(caller.token, base);
   const otherCell = other === null ? null : await domain.cells.take(caller.token, other);
   if (mechanism.type === CKM.HKDF_DATA) {

@@ -6,7 +6,7 @@ import type { Domain } from '../domain.ts';
 import { hasDomainParameters, isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
 import { findMechanism } from '../key-use.ts';
 import { addComponents, buildAttributes, identify, publicComponents } from './object-template.ts';
-import { checkKeyLength, draftKey, draftPlain, keep, type Maker } from './object-maker.ts';
+import { checkKeyLength, draftKey, draftPlain, keep, wantedLength, type Maker } from './object-maker.ts';
 import type { MadeKey, Mechanism, NewKey, Template } from '../ports.ts';
 import type { TokenObject } from './token-object.ts';
 
@@ -77,12 +77,11 @@ export async function generateKey(
     template: withLength(template, keyType, mechanism.type),
   });
   check(attributes);
-  checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
+  const lengthBytes = wantedLength(attributes);
+  checkKeyLength(attributes, lengthBytes);
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
   const parameters = parametersOf(attributes);
-  const draft = await draftKey(domain, maker, attributes, from, (key) =>
-    make(key, parameters, readUlong(attributes, CKA.VALUE_LEN)),
-  );
+  const draft = await draftKey(domain, maker, attributes, from, (key) => make(key, parameters, lengthBytes));
   const [object] = await keep(domain, maker, [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
   return object;

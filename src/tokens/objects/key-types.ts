@@ -108,3 +108,8 @@ export function onlyLength(keyType: number): number | null {
   const lengths = BY_TYPE.get(keyType)?.lengthsBytes ?? [];
   return lengths.length === 1 ? (lengths[0] ?? null) : null;
 }
+
+/** Whether its length is one of several: AES. */
+export function hasSeveralLengths(keyType: number): boolean {
+  return (BY_TYPE.get(keyType)?.lengthsBytes ?? []).length > 1;
+}

@@ -37,6 +37,14 @@ export interface Draft {
   readonly components?: Template;
 }
 
+/** CKA_VALUE_LEN of a template; null: it is silent. A length of nothing is no silence, nor is one that no number says. */
+export function wantedLength(attributes: AttributeMap): number | null {
+  if (!attributes.has(CKA.VALUE_LEN)) return null;
+  const length = readUlong(attributes, CKA.VALUE_LEN);
+  if (length !== null && length > 0) return length;
+  throw new SidekeyError('attribute_value_invalid', 'CKA_VALUE_LEN is the length of no key');
+}
+
 /** The keeper knows what came out; a size that its type cannot have is refused before anybody sees the key. */
 export function checkKeyLength(attributes: AttributeMap, lengthBytes: number | null): void {
   const keyType = readUlong(attributes, CKA.KEY_TYPE);

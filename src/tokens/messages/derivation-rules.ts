@@ -1,0 +1,81 @@
+/** What a derivation's template may say and must say, by mechanism: how secret the new key is, and how long. */
+import { SidekeyError } from '../../errors.ts';
+import { CKA, CKM } from '../cryptoki.ts';
+import { encodeBool, readUlong } from '../objects/attribute-value.ts';
+import { hasSeveralLengths } from '../objects/key-types.ts';
+import { has, type TokenObject } from '../objects/token-object.ts';
+import type { Mechanism } from '../ports.ts';
+
+/** What these make tells who reads it the base key: XOR with zeros is the key itself. */
+const REVEALING: readonly number[] = [
+  CKM.CONCATENATE_BASE_AND_KEY,
+  CKM.CONCATENATE_BASE_AND_DATA,
+  CKM.CONCATENATE_DATA_AND_BASE,
+  CKM.XOR_BASE_AND_DATA,
+  CKM.EXTRACT_KEY_FROM_KEY,
+];
+
+export function isRevealing(mechanism: number): boolean {
+  return REVEALING.includes(mechanism);
+}
+
+const SECRECY: readonly (readonly [attribute: number, secret: boolean])[] = [
+  [CKA.SENSITIVE, true],
+  [CKA.EXTRACTABLE, false],
+  [CKA.WRAP_WITH_TRUSTED, true],
+];
+
+/** PKCS#11 3.1, 6.43: what keeps the base key inside keeps the derived one inside; a template that differs is refused. */
+export function inheritSecrecy(bases: readonly TokenObject[], template: Map<number, Buffer>): void {
+  for (const [attribute, secret] of SECRECY) {
+    if (!bases.some((base) => has(base, attribute) === secret)) continue;
+    const given = template.get(attribute);
+    if (given !== undefined && !given.equals(encodeBool(secret)))
+      throw new SidekeyError('template_inconsistent', 'the derived key would tell what the base key may not');
+    template.set(attribute, encodeBool(secret));
+  }
+}
+
+/** Those that make a key of a key's hash. */
+const KEYS_BY_HASH: readonly number[] = [
+  ...[0x390, 0x392, 0x393, 0x394, 0x395, 0x396, 0x397, 0x398, 0x399, 0x39a, 0x39b, 0x39c, 0x4b, 0x4f],
+  ...[0x400f, 0x4014, 0x4019, 0x401e],
+];
+
+/** PKCS#11 3.1, 6.20.5 and 6.43: without a length, the type must have but one. */
+const OF_KNOWN_LENGTH: readonly number[] = [...REVEALING, ...KEYS_BY_HASH];
+
+export function checkLengthSaid(mechanism: number, template: Map<number, Buffer>): void {
+  if (!OF_KNOWN_LENGTH.includes(mechanism) || template.has(CKA.VALUE_LEN)) return;
+  const keyType = readUlong(template, CKA.KEY_TYPE);
+  if (keyType !== null && hasSeveralLengths(keyType))
+    throw new SidekeyError(
+      'template_incomplete',
+      'CKA_VALUE_LEN is missing, and keys of this type have several lengths',
+    );
+}
+
+/** Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the others are given to the caller. */
+const TLS_KEY_PARTS = 4;
+
+const TLS_BLOCKS: readonly number[] = [
+  CKM.TLS12_KEY_AND_MAC_DERIVE,
+  CKM.TLS12_KEY_SAFE_DERIVE,
+  CKM.TLS_KEY_AND_MAC_DERIVE,
+  CKM.SSL3_KEY_AND_MAC_DERIVE,
+];
+
+export function isTlsKey({ type, params }: Mechanism): boolean {
+  return TLS_BLOCKS.includes(type) && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
+}
+
+/** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret, and of the type that the template says. */
+export function takeAfterMaster(base: TokenObject, template: Map<number, Buffer>): void {
+  if (!template.has(CKA.KEY_TYPE)) throw new SidekeyError('template_incomplete', 'CKA_KEY_TYPE is missing');
+  for (const attribute of [CKA.SENSITIVE, CKA.EXTRACTABLE]) {
+    const value = encodeBool(has(base, attribute));
+    if (template.get(attribute)?.equals(value) === false)
+      throw new SidekeyError('template_inconsistent', 'keys of a session are as secret as its master secret');
+    template.set(attribute, value);
+  }
+}
