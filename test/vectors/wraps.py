@@ -43,10 +43,6 @@ public, private = pair(EC_GEN, {EC_PARAMS: h('06082a8648ce3d030107')}, {DERIVE: 
 wrapped = s.give('WrapKey', m, UL(public), UL(private))
 again = unwrap(m, private, wrapped, {CLASS: PRIVATE, KEY_TYPE: EC, TOKEN: False, SENSITIVE: False, EXTRACTABLE: True})
 same(s.value(again), s.value(private), 'a private key, in PKCS #8')
-quiet = unwrap(mechanism(KWP), s.secret(AES, bytes(16)), s.run('Encrypt', mechanism(KWP), s.secret(AES, bytes(16)), b'a key'),
-                {CLASS: SECRET, KEY_TYPE: GENERIC, TOKEN: False})
-same([s.value(quiet, number) for number in (EXTRACTABLE, SENSITIVE, 0x164, 0x165, 0x163)], [b'\1', b'\1', b'\0', b'\0', b'\0'],
-     'what is unwrapped without a word may leave again, wrapped')
 for name, fields in {'an AES key of 64 bits': (64, 1), 'no such KDF': (128, 99)}.items():
     wrong = mechanism(EC_WRAP, struct(*fields, 0, (P, None)))
     refuses(PARAM, lambda: s.give('WrapKey', wrong, UL(public), UL(target)), name)

@@ -25,8 +25,6 @@ export interface AttributeRow {
   readonly keyTypes?: readonly number[];
   /** What an object has whose template is silent. Absent: no value, until the keeper gives one. */
   readonly default?: boolean | number | 'empty' | 'unavailable';
-  /** The same of an unwrapped key, where it is another (PKCS#11 3.1, 5.18.4). */
-  readonly unwrapped?: boolean;
   /** A template that is silent means what it says of this one, which stands before it. */
   readonly like?: number;
   /** Where a template may hold it; empty: only the token sets it. */
@@ -142,7 +140,7 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
 
   row('TRUSTED', 'bool', ['public', 'secret', 'certificate'], { default: false, change: 'so' }),
   row('SENSITIVE', 'bool', HIDDEN, { default: true, change: 'raise' }),
-  row('EXTRACTABLE', 'bool', HIDDEN, { default: false, unwrapped: true, change: 'lower' }),
+  row('EXTRACTABLE', 'bool', HIDDEN, { default: false, change: 'lower' }),
   row('ALWAYS_SENSITIVE', 'bool', HIDDEN, { default: false, set: NONE }),
   row('NEVER_EXTRACTABLE', 'bool', HIDDEN, { default: false, set: NONE }),
   row('WRAP_WITH_TRUSTED', 'bool', HIDDEN, { default: false, change: 'raise' }),

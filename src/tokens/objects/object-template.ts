@@ -130,9 +130,7 @@ function fillRow(row: AttributeRow, wanted: NewObject, attributes: Map<number, B
   if (row.needed?.includes(wanted.origin) === true && !isMaterial && !isWaived(row, wanted))
     throw new SidekeyError('template_incomplete', `${row.name} is missing`);
   const like = row.like === undefined ? undefined : attributes.get(row.like);
-  const silent =
-    wanted.origin === 'unwrap' && row.unwrapped !== undefined ? encodeBool(row.unwrapped) : defaultValue(row);
-  const value = row.material === true ? null : (like ?? silent);
+  const value = row.material === true ? null : (like ?? defaultValue(row));
   if (value !== null) attributes.set(row.type, value);
 }
 
