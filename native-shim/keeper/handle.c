@@ -153,17 +153,21 @@ static size_t run(struct kp_request *r, uint8_t *out)
     kp_handler *handler = find_handler(r->from, r->header.type);
     const size_t room = r->slot ? (size_t)RING_BODY_MAX : WIRE_BODY_MAX;
     struct wire_writer reply;
+    struct kp_op op;
     int status = KP_BROKEN;
 
     wire_writer_init(&reply, out + WIRE_HEADER_BYTES, room);
     wire_reader_init(&r->body, r->whole.data, r->whole.length);
     r->reply = &reply;
+    r->lasting = &op;
     if (handler)
         status = handler(r);
     if (status == STATUS_ok && reply.full)
         status = STATUS_internal;
     if (status >= 0)
         answer(r, status, out);
+    if (r->lasts)
+        kp_op_end(&op);
     if (status == KP_BROKEN) {
         kp_log("warn", "frame_refused", "\"type\":%u,\"pid\":%d,\"uid\":%u", r->header.type, (int)r->from->peer.pid,
                (unsigned)r->from->peer.uid);

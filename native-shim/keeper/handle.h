@@ -15,6 +15,8 @@ struct kp_request {
     struct wire_writer *reply; /* of the body */
     unsigned attempts;        /* times it was resumed */
     unsigned slot;            /* of the ring that it came by, from 1; 0: the socket */
+    struct kp_op *lasting;    /* room for an operation that is ended after its reply was sent; NULL: ended before */
+    bool lasts;               /* there is one in it */
 };
 
 enum {

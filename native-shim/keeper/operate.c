@@ -92,7 +92,8 @@ static int by_binding(struct kp_request *r, const struct call *c, bool use, stru
     if (use && b->context_login)
         b->credits--;
     take_key(b->cell, g);
-    atomic_fetch_add(&kp.hot, use);
+    /* Others only look: no need to lock the bus. */
+    atomic_store_explicit(&kp.hot, atomic_load_explicit(&kp.hot, memory_order_relaxed) + use, memory_order_relaxed);
     return STATUS_ok;
 }
 
@@ -129,7 +130,7 @@ static void count_use(const struct kp_request *r, const struct call *c, const st
 static int single_part(struct kp_request *r, const struct call *c)
 {
     struct grant g = {0};
-    struct kp_op op;
+    struct kp_op own, *op = r->lasting ? r->lasting : &own;
     size_t mark;
     int status;
 
@@ -140,14 +141,15 @@ static int single_part(struct kp_request *r, const struct call *c)
     kp_unlock();
     if (status != STATUS_ok)
         return status;
-    status = kp_op_begin(&op, c->mechanism, c->operation, g.key, c->params);
+    status = kp_op_begin_with(op, c->mechanism, c->operation, g.key, c->params);
     mark = wire_begin_bytes(r->reply);
     if (status == STATUS_ok)
-        status = kp_op_finish(&op, c->data, c->signature, r->reply);
+        status = kp_op_finish(op, c->data, c->signature, r->reply);
     /* Only gathered input can leave output behind, and one frame holds less than that takes. */
     wire_end_bytes(r->reply, mark);
-    kp_op_end(&op);
-    kp_key_drop(g.key);
+    r->lasts = op != &own;
+    if (!r->lasts)
+        kp_op_end(op);
     return status;
 }
 

@@ -202,22 +202,37 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
     return false;
 }
 
-/* FNV-1a. Two parameters of one shape by accident cost a wrong length hint; the keeper checks the real ones. */
-static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+/* Two parameters of one shape by accident cost a wrong length hint; the keeper checks the real ones. */
+static uint64_t mix(uint64_t hash, uint64_t word)
 {
-    const uint8_t *at = bytes;
+    hash = (hash ^ word) * 0x9e3779b97f4a7c15u;
+    return hash ^ hash >> 32;
+}
 
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ at[i]) * 0x100000001b3u;
-    return hash;
+static uint64_t mix_bytes(uint64_t hash, const uint8_t *at, size_t length)
+{
+    uint64_t word = 0;
+
+    for (; length >= sizeof(word); at += sizeof(word), length -= sizeof(word)) {
+        memcpy(&word, at, sizeof(word));
+        hash = mix(hash, word);
+    }
+    for (word = length; length > 0; length--)
+        word = word << 8 | *at++;
+    return mix(hash, word);
 }
 
 static uint64_t shape_of(const struct sk_mechanism *m, const struct wire_params *p)
 {
-    uint64_t numbers[2] = {p->iv.length, p->bits};
-    uint64_t hash = mix(0xcbf29ce484222325u, numbers, sizeof(numbers));
+    uint64_t hash = mix(mix(0, p->iv.length), p->bits);
 
-    return p->iv.length ? hash : mix(hash, m->params, m->length);
+    return p->iv.length ? hash : mix_bytes(hash, m->params, m->length);
+}
+
+/* NULL: out of memory. */
+static uint8_t *room_for(struct sk_mechanism *m, size_t length)
+{
+    return length <= sizeof(m->near) ? m->near : malloc(length);
 }
 
 static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
@@ -226,11 +241,16 @@ static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
     struct wire_params again;
     struct wire_writer w;
 
-    out->params = malloc(room);
-    if (!out->params)
-        return CKR_HOST_MEMORY;
-    wire_writer_init(&w, out->params, room);
+    wire_writer_init(&w, out->near, sizeof(out->near));
     wire_params_write(out->row->layout, p, &w);
+    out->params = out->near;
+    if (w.full) {
+        out->params = malloc(room);
+        if (!out->params)
+            return CKR_HOST_MEMORY;
+        wire_writer_init(&w, out->params, room);
+        wire_params_write(out->row->layout, p, &w);
+    }
     out->length = wire_written(&w);
     out->shape = shape_of(out, p);
     if (out->row->layout == LAYOUT_gcm || out->row->layout == LAYOUT_ccm || out->row->layout == LAYOUT_chacha20_poly1305)
@@ -266,7 +286,7 @@ bool sk_mechanism_copy(const struct sk_mechanism *from, struct sk_mechanism *out
     *out = *from;
     if (!from->params)
         return true;
-    out->params = malloc(from->length ? from->length : 1);
+    out->params = room_for(out, from->length);
     if (out->params)
         memcpy(out->params, from->params, from->length);
     else
@@ -278,7 +298,8 @@ void sk_mechanism_clear(struct sk_mechanism *m)
 {
     if (m->params)
         wire_wipe(m->params, m->length);
-    free(m->params);
+    if (m->params != m->near)
+        free(m->params);
     m->params = NULL;
     m->length = 0;
 }

@@ -11,12 +11,15 @@
 #include "../wire/mechanism.h"
 #include "../wire/params.h"
 
+enum { SK_PARAMS_NEAR = 64 };
+
 struct sk_mechanism {
     const struct wire_mechanism *row;
-    uint8_t *params; /* owned; may be NULL */
+    uint8_t *params; /* owned, or `near`; may be NULL */
     size_t length;
     uint32_t tag_bytes; /* of an authenticated encryption, else 0 */
     uint64_t shape;     /* equal for two parameters that differ in nothing but an initial value or associated data */
+    uint8_t near[SK_PARAMS_NEAR]; /* for those that fit: most */
 };
 
 /* The password in a parameter of CKM_PKCS5_PBKD2, which is not packed with it: a view. */

@@ -72,14 +72,15 @@ static bool may_keep(const struct kp_op *op)
     return op->cipher || op->mac || op->pkey || op->operation == WIRE_DIGEST;
 }
 
-int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
-                struct wire_bytes params)
+int kp_op_begin_with(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
+                     struct wire_bytes params)
 {
     struct wire_params p;
     const struct wire_mechanism *m = wire_mechanism_find(mechanism);
     int status;
 
     memset(op, 0, sizeof(*op));
+    op->key = key;
     if (operation < WIRE_ENCRYPT || operation >= WIRE_OPERATIONS || !m || !(m->flags & needs[operation]) ||
         m->engine >= sizeof(engines) / sizeof(engines[0]) || !engines[m->engine] || !kp_mechanism_works(m))
         return STATUS_mechanism_invalid;
@@ -90,13 +91,18 @@ int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operat
     op->mechanism = m;
     op->engine = engines[m->engine];
     op->operation = operation;
-    op->key = key ? kp_key_ref(key) : NULL;
     if (op->engine->keeps)
         kp_context_take(contexts_of(op), op);
     kp_crypto_try();
     status = op->engine->begin(op, &p);
     op->sound = status == STATUS_ok;
     return op->sound ? status : kp_crypto_failed(status);
+}
+
+int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
+                struct wire_bytes params)
+{
+    return kp_op_begin_with(op, mechanism, operation, key ? kp_key_ref(key) : NULL, params);
 }
 
 int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)

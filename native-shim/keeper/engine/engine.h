@@ -62,6 +62,10 @@ struct kp_engine {
 int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
                 struct wire_bytes params);
 
+/* The same with the caller's reference on the key, which it takes over also when it fails. */
+int kp_op_begin_with(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
+                     struct wire_bytes params);
+
 /* Output goes to the writer, as it comes. */
 int kp_op_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out);
 

@@ -2,6 +2,7 @@
  * AES-GCM and ChaCha20-Poly1305, the tag after the ciphertext (PKCS#11 3.1, 6.13.3, 6.51). Decryption gives nothing before
  * the tag is good.
  */
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 
 #include "../crypto.h"
@@ -59,6 +60,14 @@ static int gcm_update(struct kp_op *op, struct wire_bytes in, struct wire_writer
     return STATUS_ok;
 }
 
+/* EVP_CIPHER_CTX_ctrl would do the same by a longer way. */
+static bool write_tag(struct kp_op *op, uint8_t *at)
+{
+    OSSL_PARAM wanted[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, at, op->tag), OSSL_PARAM_END};
+
+    return EVP_CIPHER_CTX_get_params(op->cipher, wanted) == 1;
+}
+
 static int seal(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
     int length = 0, status = in.length ? gcm_update(op, in, out) : STATUS_ok;
@@ -66,8 +75,7 @@ static int seal(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 
     if (status != STATUS_ok)
         return status;
-    if (!at || EVP_CipherFinal_ex(op->cipher, at, &length) != 1 ||
-        EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_GET_TAG, (int)op->tag, at) != 1)
+    if (!at || EVP_CipherFinal_ex(op->cipher, at, &length) != 1 || !write_tag(op, at))
         return STATUS_internal;
     out->at += op->tag;
     return STATUS_ok;
