@@ -167,8 +167,10 @@ static enum wire_status run(struct flow *f, struct piece *now, struct piece *nex
         bool more = f->in.length > 0;
         enum wire_status status;
 
-        if (more && next)
+        if (more && next) {
             write_piece(f, next);
+            sk_ring_push(&next->turn);
+        }
         status = await(f, now);
         if (status != STATUS_ok)
             return status;

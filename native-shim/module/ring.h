@@ -82,6 +82,9 @@ bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t);
 /* Appends to the body of the next request, RING_BODY_MAX in all. */
 void sk_ring_put(struct sk_turn *t, const void *bytes, size_t length);
 
+/* Moves what was put nearer to the keeper, where it will be read later than now. */
+void sk_ring_push(const struct sk_turn *t);
+
 /* Sends what was put. */
 void sk_ring_post(struct sk_turn *t, uint16_t type);
 
