@@ -3,356 +3,216 @@
 #include "digest_state.h"
 #include "limits.h"
 
+#include <string.h>
+
 enum { ITERATIONS_MAX = 10 * 1000 * 1000 };
 enum { GCM_IV_MAX = 256, SIGN_CONTEXT_MAX = 255, HEDGE_MAX = 2, CCM_NONCE_MAX = 13, POINT_MAX = 1032, MAC_MAX = 64, TLS_RANDOM_MAX = 256 };
 
+/* One part of a parameter, in the order in which it travels. WHOLE is all of it, without a length before it. */
+enum kind { END, FLAG, U8, U32, U64, BYTES, WHOLE };
+
+struct field {
+    uint8_t kind;
+    uint8_t at;         /* of the member of struct wire_params */
+    uint16_t least, most; /* bytes */
+};
+
+enum { FIELDS_MAX = 8 };
+
+struct layout {
+    bool (*check)(const struct wire_params *p); /* NULL: what the fields say is all */
+    struct field fields[FIELDS_MAX];            /* END behind the last */
+};
+
 static bool tag_bits_ok(uint32_t bits) { return bits == 32 || bits == 64 || (bits >= 96 && bits <= 128 && bits % 8 == 0); }
 
-static bool read_iv(struct wire_bytes bytes, size_t length, bool optional, struct wire_params *out)
-{
-    out->iv = bytes;
-    return bytes.length == length || (optional && bytes.length == 0);
-}
+static bool check_ctr(const struct wire_params *p) { return p->bits >= 1 && p->bits <= 128; }
+
+static bool check_gcm(const struct wire_params *p) { return tag_bits_ok(p->bits); }
 
 /* NIST SP 800-38C, A.1: the length is written into the 15 - n bytes that a nonce of n bytes leaves. */
-static bool ccm_length_fits(const struct wire_params *p)
+static bool check_ccm(const struct wire_params *p)
 {
-    return p->data_length <= WIRE_DATA_MAX && p->data_length >> (8 * (p->iv.length <= 12 ? 3 : 2)) == 0;
+    return p->data_length <= WIRE_DATA_MAX && p->data_length >> (8 * (p->iv.length <= 12 ? 3 : 2)) == 0 && p->bits >= 32 &&
+           p->bits <= 128 && p->bits % 16 == 0;
 }
 
-static bool check(enum wire_layout layout, const struct wire_params *p)
+static bool check_chacha20(const struct wire_params *p)
 {
-    switch (layout) {
-    case LAYOUT_ctr:
-        return p->iv.length == 16 && p->bits >= 1 && p->bits <= 128;
-    case LAYOUT_gcm:
-        return p->iv.length >= 1 && tag_bits_ok(p->bits);
-    case LAYOUT_ccm:
-        return p->iv.length >= 7 && ccm_length_fits(p) && p->bits >= 32 && p->bits <= 128 && p->bits % 16 == 0;
-    case LAYOUT_chacha20:
-        return p->iv.length + p->point.length == 16 && (p->point.length == 4 || p->point.length == 8);
-    case LAYOUT_chacha20_poly1305:
-        return p->iv.length == 12;
-    case LAYOUT_iv_data:
-        return p->iv.length == 16;
-    case LAYOUT_hkdf:
-        return p->bits >= 1 && p->bits <= 3 && !(p->key && p->iv.length);
-    case LAYOUT_key:
-        return p->key != 0;
-    case LAYOUT_pbkdf2:
-        return p->count >= 1 && p->count <= ITERATIONS_MAX;
-    case LAYOUT_ecdh_aes:
-    case LAYOUT_rsa_aes:
-        return p->bits == 128 || p->bits == 192 || p->bits == 256;
-    case LAYOUT_tls_master:
-        return p->part == TLS_MASTER || p->part == TLS_VERSION;
-    case LAYOUT_tls_keys:
-        return p->part <= TLS_SERVER_IV && p->sizes[0] <= MAC_MAX && p->sizes[1] <= MAC_MAX && p->sizes[2] <= 16;
-    case LAYOUT_kbkdf:
-        return p->sizes[0] <= p->sizes[1] && p->sizes[1] <= WIRE_COMPONENT_MAX;
-    case LAYOUT_tls_mac:
-        return p->bits >= 1 && p->bits <= MAC_MAX && (p->part == 1 || p->part == 2);
-    case LAYOUT_mac_length:
-        return p->bits >= 1 && p->bits <= MAC_MAX;
-    case LAYOUT_sign_context:
-    case LAYOUT_hash_sign_context:
-        return p->hedge <= HEDGE_MAX;
-    default:
-        return true;
-    }
+    return p->iv.length + p->point.length == 16 && (p->point.length == 4 || p->point.length == 8);
 }
 
-static void read_randoms(struct wire_reader *r, struct wire_params *out)
+static bool check_hkdf(const struct wire_params *p) { return p->bits >= 1 && p->bits <= 3 && !(p->key && p->iv.length); }
+
+static bool check_key(const struct wire_params *p) { return p->key != 0; }
+
+static bool check_pbkdf2(const struct wire_params *p) { return p->count >= 1 && p->count <= ITERATIONS_MAX; }
+
+static bool check_aes_bits(const struct wire_params *p) { return p->bits == 128 || p->bits == 192 || p->bits == 256; }
+
+static bool check_tls_master(const struct wire_params *p) { return p->part == TLS_MASTER || p->part == TLS_VERSION; }
+
+static bool check_tls_keys(const struct wire_params *p)
 {
-    out->iv = wire_read_bytes(r, TLS_RANDOM_MAX);
-    out->point = wire_read_bytes(r, TLS_RANDOM_MAX);
+    return p->part <= TLS_SERVER_IV && p->sizes[0] <= MAC_MAX && p->sizes[1] <= MAC_MAX && p->sizes[2] <= 16;
 }
 
-static void write_randoms(struct wire_writer *w, const struct wire_params *p)
+static bool check_kbkdf(const struct wire_params *p)
 {
-    wire_write_bytes(w, p->iv.data, p->iv.length);
-    wire_write_bytes(w, p->point.data, p->point.length);
+    return p->sizes[0] <= p->sizes[1] && p->sizes[1] <= WIRE_COMPONENT_MAX;
 }
 
-static bool read_digest_state(struct wire_bytes bytes, struct wire_params *out)
+static bool check_mac_length(const struct wire_params *p) { return p->bits >= 1 && p->bits <= MAC_MAX; }
+
+static bool check_tls_mac(const struct wire_params *p) { return check_mac_length(p) && (p->part == 1 || p->part == 2); }
+
+static bool check_hedge(const struct wire_params *p) { return p->hedge <= HEDGE_MAX; }
+
+static bool check_digest_state(const struct wire_params *p)
 {
     struct wire_digest_state state;
 
-    out->iv = bytes;
-    return bytes.length == 0 || wire_digest_state_read(bytes, &state);
+    return p->iv.length == 0 || wire_digest_state_read(p->iv, &state);
+}
+
+static bool check_iv8_optional(const struct wire_params *p) { return p->iv.length == 0 || p->iv.length == 8; }
+
+static bool check_iv4_optional(const struct wire_params *p) { return p->iv.length == 0 || p->iv.length == 4; }
+
+#define NUMBER(kind, member) {kind, offsetof(struct wire_params, member), 0, 0}
+#define BETWEEN(member, least, most) {BYTES, offsetof(struct wire_params, member), least, most}
+#define UP_TO(member, most) BETWEEN(member, 0, most)
+#define ALL_OF_IT(member, least, most) {WHOLE, offsetof(struct wire_params, member), least, most}
+
+static const struct layout layouts[WIRE_LAYOUTS] = {
+    [LAYOUT_none] = {NULL, {{END, 0, 0, 0}}},
+    [LAYOUT_version] = {NULL, {ALL_OF_IT(iv, 2, 2)}},
+    [LAYOUT_iv16] = {NULL, {ALL_OF_IT(iv, 16, 16)}},
+    [LAYOUT_iv8] = {NULL, {ALL_OF_IT(iv, 8, 8)}},
+    [LAYOUT_iv8_optional] = {check_iv8_optional, {ALL_OF_IT(iv, 0, 8)}},
+    [LAYOUT_iv4_optional] = {check_iv4_optional, {ALL_OF_IT(iv, 0, 4)}},
+    [LAYOUT_digest_state] = {check_digest_state, {ALL_OF_IT(iv, 0, WIRE_PARAMS_MAX)}},
+    [LAYOUT_public] = {NULL, {ALL_OF_IT(point, 1, POINT_MAX)}},
+    [LAYOUT_ctr] = {check_ctr, {NUMBER(U32, bits), BETWEEN(iv, 16, 16)}},
+    [LAYOUT_gcm] = {check_gcm, {BETWEEN(iv, 1, GCM_IV_MAX), UP_TO(aad, WIRE_PARAMS_MAX), NUMBER(U32, bits)}},
+    [LAYOUT_pss] = {NULL, {NUMBER(U64, hash), NUMBER(U64, mgf), NUMBER(U64, salt_length)}},
+    [LAYOUT_oaep] = {NULL, {NUMBER(U64, hash), NUMBER(U64, mgf), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_rsa_aes] = {check_aes_bits,
+                        {NUMBER(U32, bits), NUMBER(U64, hash), NUMBER(U64, mgf), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_ecdh_aes] = {check_aes_bits, {NUMBER(U32, bits), NUMBER(U64, hash), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_ecdh1] = {NULL, {NUMBER(U64, hash), UP_TO(aad, WIRE_PARAMS_MAX), UP_TO(point, POINT_MAX)}},
+    [LAYOUT_eddsa] = {NULL, {NUMBER(FLAG, present), NUMBER(FLAG, prehash), UP_TO(aad, SIGN_CONTEXT_MAX)}},
+    [LAYOUT_position] = {NULL, {NUMBER(U32, bits)}},
+    [LAYOUT_mac_length] = {check_mac_length, {NUMBER(U32, bits)}},
+    [LAYOUT_ccm] = {check_ccm,
+                    {NUMBER(U64, data_length), BETWEEN(iv, 7, CCM_NONCE_MAX), UP_TO(aad, WIRE_PARAMS_MAX), NUMBER(U32, bits)}},
+    [LAYOUT_chacha20] = {check_chacha20, {UP_TO(point, 8), UP_TO(iv, 12)}},
+    [LAYOUT_chacha20_poly1305] = {NULL, {BETWEEN(iv, 12, 12), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_data] = {NULL, {UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_iv_data] = {NULL, {BETWEEN(iv, 16, 16), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_key] = {check_key, {NUMBER(U64, key)}},
+    [LAYOUT_hkdf] = {check_hkdf,
+                     {NUMBER(U64, key), NUMBER(U32, bits), NUMBER(U64, hash), UP_TO(iv, WIRE_PARAMS_MAX), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_pbkdf2] = {check_pbkdf2, {NUMBER(U64, hash), NUMBER(U64, count), UP_TO(iv, WIRE_PARAMS_MAX)}},
+    [LAYOUT_tls_master] = {check_tls_master,
+                           {NUMBER(U8, part), NUMBER(U64, hash), UP_TO(iv, TLS_RANDOM_MAX), UP_TO(point, TLS_RANDOM_MAX)}},
+    [LAYOUT_tls_keys] = {check_tls_keys,
+                         {NUMBER(U8, part), NUMBER(U64, hash), UP_TO(iv, TLS_RANDOM_MAX), UP_TO(point, TLS_RANDOM_MAX),
+                          NUMBER(U32, sizes[0]), NUMBER(U32, sizes[1]), NUMBER(U32, sizes[2])}},
+    [LAYOUT_tls_kdf] = {NULL,
+                        {NUMBER(U64, hash), UP_TO(iv, TLS_RANDOM_MAX), UP_TO(point, TLS_RANDOM_MAX), UP_TO(aad, WIRE_PARAMS_MAX),
+                         NUMBER(FLAG, present), UP_TO(context, UINT16_MAX)}},
+    [LAYOUT_tls_mac] = {check_tls_mac, {NUMBER(U64, hash), NUMBER(U32, bits), NUMBER(U8, part)}},
+    [LAYOUT_kbkdf] = {check_kbkdf,
+                      {NUMBER(U32, sizes[0]), NUMBER(U32, sizes[1]), NUMBER(U64, hash), UP_TO(iv, WIRE_PARAMS_MAX),
+                       UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_sign_context] = {check_hedge, {NUMBER(U8, hedge), UP_TO(aad, SIGN_CONTEXT_MAX)}},
+    [LAYOUT_hash_sign_context] = {check_hedge, {NUMBER(U64, hash), NUMBER(U8, hedge), UP_TO(aad, SIGN_CONTEXT_MAX)}},
+};
+
+_Static_assert(sizeof(struct wire_params) <= UINT8_MAX, "a member's place is one byte");
+
+static bool read_bytes(struct wire_bytes bytes, const struct field *f, struct wire_bytes *out)
+{
+    *out = bytes;
+    return bytes.length >= f->least && bytes.length <= f->most;
+}
+
+/* What one field takes; false when it is not what its row says. */
+static bool read_field(struct wire_reader *r, const struct field *f, struct wire_params *out)
+{
+    void *member = (uint8_t *)out + f->at;
+
+    if (f->kind == BYTES)
+        return read_bytes(wire_read_bytes(r, f->most), f, member);
+    switch ((enum kind)f->kind) {
+    case FLAG:
+        *(bool *)member = wire_read_u8(r) != 0;
+        return true;
+    case U8:
+        *(uint8_t *)member = wire_read_u8(r);
+        return true;
+    case U32:
+        *(uint32_t *)member = wire_read_u32(r);
+        return true;
+    case U64:
+        *(uint64_t *)member = wire_read_u64(r);
+        return true;
+    case WHOLE:
+        return read_bytes(wire_read_rest(r), f, member);
+    case BYTES:
+    case END:
+        break;
+    }
+    return false;
 }
 
 bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out)
 {
+    const struct layout *l = &layouts[layout];
     struct wire_reader r;
+    bool ok = true;
 
     *out = (struct wire_params){0};
     wire_reader_init(&r, bytes.data ? (const void *)bytes.data : "", bytes.length);
-    switch (layout) {
-    case LAYOUT_none:
-        return bytes.length == 0;
-    case LAYOUT_version:
-        return read_iv(bytes, 2, false, out);
-    case LAYOUT_iv16:
-        return read_iv(bytes, 16, false, out);
-    case LAYOUT_iv8:
-        return read_iv(bytes, 8, false, out);
-    case LAYOUT_iv8_optional:
-        return read_iv(bytes, 8, true, out);
-    case LAYOUT_iv4_optional:
-        return read_iv(bytes, 4, true, out);
-    case LAYOUT_digest_state:
-        return read_digest_state(bytes, out);
-    case LAYOUT_public:
-        out->point = bytes;
-        return bytes.length >= 1 && bytes.length <= POINT_MAX;
-    case LAYOUT_ctr:
-        out->bits = wire_read_u32(&r);
-        out->iv = wire_read_bytes(&r, 16);
+    for (const struct field *f = l->fields; ok && f->kind != END; f++)
+        ok = read_field(&r, f, out);
+    if (layout == LAYOUT_chacha20_poly1305)
+        out->bits = 128; /* of its tag, which has one length */
+    return ok && wire_reader_done(&r) && (!l->check || l->check(out));
+}
+
+static void write_field(struct wire_writer *w, const struct field *f, const struct wire_params *p)
+{
+    const void *member = (const uint8_t *)p + f->at;
+    const struct wire_bytes *bytes = member;
+
+    switch ((enum kind)f->kind) {
+    case FLAG:
+        wire_write_u8(w, *(const bool *)member);
         break;
-    case LAYOUT_gcm:
-        out->iv = wire_read_bytes(&r, GCM_IV_MAX);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->bits = wire_read_u32(&r);
+    case U8:
+        wire_write_u8(w, *(const uint8_t *)member);
         break;
-    case LAYOUT_pss:
-        out->hash = wire_read_u64(&r);
-        out->mgf = wire_read_u64(&r);
-        out->salt_length = wire_read_u64(&r);
+    case U32:
+        wire_write_u32(w, *(const uint32_t *)member);
         break;
-    case LAYOUT_key:
-        out->key = wire_read_u64(&r);
+    case U64:
+        wire_write_u64(w, *(const uint64_t *)member);
         break;
-    case LAYOUT_hkdf:
-        out->key = wire_read_u64(&r);
-        out->bits = wire_read_u32(&r);
-        out->hash = wire_read_u64(&r);
-        out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+    case BYTES:
+        wire_write_bytes(w, bytes->data, bytes->length);
         break;
-    case LAYOUT_rsa_aes:
-        out->bits = wire_read_u32(&r);
-        /* fall through */
-    case LAYOUT_oaep:
-        out->hash = wire_read_u64(&r);
-        out->mgf = wire_read_u64(&r);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+    case WHOLE:
+        wire_write_raw(w, bytes->data, bytes->length);
         break;
-    case LAYOUT_ecdh_aes:
-        out->bits = wire_read_u32(&r);
-        out->hash = wire_read_u64(&r);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        break;
-    case LAYOUT_ecdh1:
-        out->hash = wire_read_u64(&r);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->point = wire_read_bytes(&r, POINT_MAX);
-        break;
-    case LAYOUT_eddsa:
-        out->present = wire_read_u8(&r) != 0;
-        out->prehash = wire_read_u8(&r) != 0;
-        out->aad = wire_read_bytes(&r, SIGN_CONTEXT_MAX);
-        break;
-    case LAYOUT_position:
-    case LAYOUT_mac_length:
-        out->bits = wire_read_u32(&r);
-        break;
-    case LAYOUT_ccm:
-        out->data_length = wire_read_u64(&r);
-        out->iv = wire_read_bytes(&r, CCM_NONCE_MAX);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->bits = wire_read_u32(&r);
-        break;
-    case LAYOUT_chacha20:
-        out->point = wire_read_bytes(&r, 8);
-        out->iv = wire_read_bytes(&r, 12);
-        break;
-    case LAYOUT_chacha20_poly1305:
-        out->iv = wire_read_bytes(&r, 12);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->bits = 128;
-        break;
-    case LAYOUT_pbkdf2:
-        out->hash = wire_read_u64(&r);
-        out->count = wire_read_u64(&r);
-        out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        break;
-    case LAYOUT_tls_master:
-        out->part = wire_read_u8(&r);
-        out->hash = wire_read_u64(&r);
-        read_randoms(&r, out);
-        break;
-    case LAYOUT_tls_keys:
-        out->part = wire_read_u8(&r);
-        out->hash = wire_read_u64(&r);
-        read_randoms(&r, out);
-        for (int i = 0; i < 3; i++)
-            out->sizes[i] = wire_read_u32(&r);
-        break;
-    case LAYOUT_tls_kdf:
-        out->hash = wire_read_u64(&r);
-        read_randoms(&r, out);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->present = wire_read_u8(&r) != 0;
-        out->context = wire_read_bytes(&r, UINT16_MAX);
-        break;
-    case LAYOUT_kbkdf:
-        out->sizes[0] = wire_read_u32(&r);
-        out->sizes[1] = wire_read_u32(&r);
-        out->hash = wire_read_u64(&r);
-        out->iv = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        break;
-    case LAYOUT_tls_mac:
-        out->hash = wire_read_u64(&r);
-        out->bits = wire_read_u32(&r);
-        out->part = wire_read_u8(&r);
-        break;
-    case LAYOUT_hash_sign_context:
-        out->hash = wire_read_u64(&r);
-        /* fall through */
-    case LAYOUT_sign_context:
-        out->hedge = wire_read_u8(&r);
-        out->aad = wire_read_bytes(&r, SIGN_CONTEXT_MAX);
-        break;
-    case LAYOUT_data:
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
-        break;
-    case LAYOUT_iv_data:
-        out->iv = wire_read_bytes(&r, 16);
-        out->aad = wire_read_bytes(&r, WIRE_PARAMS_MAX);
+    case END:
         break;
     }
-    return wire_reader_done(&r) && check(layout, out);
 }
 
 void wire_params_write(enum wire_layout layout, const struct wire_params *p, struct wire_writer *w)
 {
-    switch (layout) {
-    case LAYOUT_none:
-        break;
-    case LAYOUT_version:
-    case LAYOUT_iv16:
-    case LAYOUT_iv8:
-    case LAYOUT_iv8_optional:
-    case LAYOUT_iv4_optional:
-    case LAYOUT_digest_state:
-        wire_write_raw(w, p->iv.data, p->iv.length);
-        break;
-    case LAYOUT_public:
-        wire_write_raw(w, p->point.data, p->point.length);
-        break;
-    case LAYOUT_ctr:
-        wire_write_u32(w, p->bits);
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        break;
-    case LAYOUT_gcm:
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        wire_write_u32(w, p->bits);
-        break;
-    case LAYOUT_pss:
-        wire_write_u64(w, p->hash);
-        wire_write_u64(w, p->mgf);
-        wire_write_u64(w, p->salt_length);
-        break;
-    case LAYOUT_key:
-        wire_write_u64(w, p->key);
-        break;
-    case LAYOUT_hkdf:
-        wire_write_u64(w, p->key);
-        wire_write_u32(w, p->bits);
-        wire_write_u64(w, p->hash);
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_rsa_aes:
-        wire_write_u32(w, p->bits);
-        /* fall through */
-    case LAYOUT_oaep:
-        wire_write_u64(w, p->hash);
-        wire_write_u64(w, p->mgf);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_ecdh_aes:
-        wire_write_u32(w, p->bits);
-        wire_write_u64(w, p->hash);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_ecdh1:
-        wire_write_u64(w, p->hash);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        wire_write_bytes(w, p->point.data, p->point.length);
-        break;
-    case LAYOUT_eddsa:
-        wire_write_u8(w, p->present);
-        wire_write_u8(w, p->prehash);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_position:
-    case LAYOUT_mac_length:
-        wire_write_u32(w, p->bits);
-        break;
-    case LAYOUT_ccm:
-        wire_write_u64(w, p->data_length);
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        wire_write_u32(w, p->bits);
-        break;
-    case LAYOUT_chacha20:
-        wire_write_bytes(w, p->point.data, p->point.length);
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        break;
-    case LAYOUT_chacha20_poly1305:
-    case LAYOUT_iv_data:
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_pbkdf2:
-        wire_write_u64(w, p->hash);
-        wire_write_u64(w, p->count);
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        break;
-    case LAYOUT_tls_master:
-        wire_write_u8(w, p->part);
-        wire_write_u64(w, p->hash);
-        write_randoms(w, p);
-        break;
-    case LAYOUT_tls_keys:
-        wire_write_u8(w, p->part);
-        wire_write_u64(w, p->hash);
-        write_randoms(w, p);
-        for (int i = 0; i < 3; i++)
-            wire_write_u32(w, p->sizes[i]);
-        break;
-    case LAYOUT_tls_kdf:
-        wire_write_u64(w, p->hash);
-        write_randoms(w, p);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        wire_write_u8(w, p->present);
-        wire_write_bytes(w, p->context.data, p->context.length);
-        break;
-    case LAYOUT_kbkdf:
-        wire_write_u32(w, p->sizes[0]);
-        wire_write_u32(w, p->sizes[1]);
-        wire_write_u64(w, p->hash);
-        wire_write_bytes(w, p->iv.data, p->iv.length);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_tls_mac:
-        wire_write_u64(w, p->hash);
-        wire_write_u32(w, p->bits);
-        wire_write_u8(w, p->part);
-        break;
-    case LAYOUT_hash_sign_context:
-        wire_write_u64(w, p->hash);
-        /* fall through */
-    case LAYOUT_sign_context:
-        wire_write_u8(w, p->hedge);
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    case LAYOUT_data:
-        wire_write_bytes(w, p->aad.data, p->aad.length);
-        break;
-    }
+    for (const struct field *f = layouts[layout].fields; f->kind != END; f++)
+        write_field(w, f, p);
 }

@@ -63,18 +63,10 @@ static int cbc_mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_by
         status = STATUS_data_len_range;
     if (status == STATUS_ok && EVP_CIPHER_CTX_get_updated_iv(op->cipher, code, block) != 1)
         status = STATUS_internal;
-    if (status == STATUS_ok && kp_op_verifies(op))
-        status = kp_compare(code, op->tag, signature);
-    else if (status == STATUS_ok)
-        wire_write_raw(out, code, op->tag);
+    if (status == STATUS_ok)
+        status = kp_mac_end(op, code, op->tag, signature, out);
     wire_wipe(code, sizeof(code));
     return status;
 }
 
-static void cbc_mac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
-{
-    *rule = WIRE_OUTPUT_FIXED;
-    *size = op->tag;
-}
-
-const struct kp_engine kp_engine_cbc_mac = {cbc_mac_begin, cbc_mac_update, cbc_mac_finish, cbc_mac_describe, false};
+const struct kp_engine kp_engine_cbc_mac = {cbc_mac_begin, cbc_mac_update, cbc_mac_finish, kp_tag_describe, false};

@@ -243,3 +243,17 @@ int kp_compare(const uint8_t *mine, size_t length, struct wire_bytes signature)
         return STATUS_signature_len_range;
     return CRYPTO_memcmp(mine, signature.data, length) == 0 ? STATUS_ok : STATUS_signature_invalid;
 }
+
+int kp_mac_end(const struct kp_op *op, const uint8_t *code, size_t length, struct wire_bytes signature, struct wire_writer *out)
+{
+    if (kp_op_verifies(op))
+        return kp_compare(code, length, signature);
+    wire_write_raw(out, code, length);
+    return STATUS_ok;
+}
+
+void kp_tag_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
+{
+    *rule = WIRE_OUTPUT_FIXED;
+    *size = op->tag;
+}

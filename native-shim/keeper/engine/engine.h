@@ -148,6 +148,12 @@ int kp_gathered(struct kp_op *op, struct wire_bytes in, size_t max, struct wire_
 /* Verifying: length first, then content in constant time. */
 int kp_compare(const uint8_t *mine, size_t length, struct wire_bytes signature);
 
+/* The end of a code that was made: it is compared with what the caller gave, or given to it. The caller wipes it. */
+int kp_mac_end(const struct kp_op *op, const uint8_t *code, size_t length, struct wire_bytes signature, struct wire_writer *out);
+
+/* Of engines whose output has op->tag bytes. */
+void kp_tag_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size);
+
 static inline bool kp_op_encrypts(const struct kp_op *op) { return op->operation == WIRE_ENCRYPT; }
 static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation == WIRE_VERIFY; }
 

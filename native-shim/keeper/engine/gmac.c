@@ -38,18 +38,10 @@ static int gmac_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes
     if (status == STATUS_ok && (EVP_EncryptFinal_ex(op->cipher, tag, &n) != 1 ||
                                 EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_GET_TAG, (int)op->tag, tag) != 1))
         status = STATUS_internal;
-    if (status == STATUS_ok && kp_op_verifies(op))
-        status = kp_compare(tag, op->tag, signature);
-    else if (status == STATUS_ok)
-        wire_write_raw(out, tag, op->tag);
+    if (status == STATUS_ok)
+        status = kp_mac_end(op, tag, op->tag, signature, out);
     wire_wipe(tag, sizeof(tag));
     return status;
 }
 
-static void gmac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
-{
-    *rule = WIRE_OUTPUT_FIXED;
-    *size = op->tag;
-}
-
-const struct kp_engine kp_engine_gmac = {gmac_begin, gmac_update, gmac_finish, gmac_describe, false};
+const struct kp_engine kp_engine_gmac = {gmac_begin, gmac_update, gmac_finish, kp_tag_describe, false};

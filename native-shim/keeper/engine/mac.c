@@ -76,10 +76,8 @@ static int mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
         status = STATUS_internal;
     if (op->tag)
         length = op->tag;
-    if (status == STATUS_ok && kp_op_verifies(op))
-        status = kp_compare(mac, length, signature);
-    else if (status == STATUS_ok)
-        wire_write_raw(out, mac, length);
+    if (status == STATUS_ok)
+        status = kp_mac_end(op, mac, length, signature, out);
     wire_wipe(mac, sizeof(mac));
     return status;
 }

@@ -86,18 +86,10 @@ static int ssl3_mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_b
     if (absorb(op->md, in) && EVP_DigestFinal_ex(op->md, code, NULL) == 1 && open_pad(op, 0x5c) &&
         EVP_DigestUpdate(op->md, code, size_of(op)) == 1 && EVP_DigestFinal_ex(op->md, code, NULL) == 1)
         status = STATUS_ok;
-    if (status == STATUS_ok && kp_op_verifies(op))
-        status = kp_compare(code, op->tag, signature);
-    else if (status == STATUS_ok)
-        wire_write_raw(out, code, op->tag);
+    if (status == STATUS_ok)
+        status = kp_mac_end(op, code, op->tag, signature, out);
     wire_wipe(code, sizeof(code));
     return status;
 }
 
-static void ssl3_mac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
-{
-    *rule = WIRE_OUTPUT_FIXED;
-    *size = op->tag;
-}
-
-const struct kp_engine kp_engine_ssl3_mac = {ssl3_mac_begin, ssl3_mac_update, ssl3_mac_finish, ssl3_mac_describe, false};
+const struct kp_engine kp_engine_ssl3_mac = {ssl3_mac_begin, ssl3_mac_update, ssl3_mac_finish, kp_tag_describe, false};

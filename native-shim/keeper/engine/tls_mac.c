@@ -28,18 +28,10 @@ static int tls_mac_finish(struct kp_op *op, struct wire_bytes in, struct wire_by
 
     if (status == STATUS_ok)
         status = kp_tls_prf(op->hash, op->key->secret, (struct wire_bytes){(const uint8_t *)label, 15}, seed, code, op->tag);
-    if (status == STATUS_ok && kp_op_verifies(op))
-        status = kp_compare(code, op->tag, signature);
-    else if (status == STATUS_ok)
-        wire_write_raw(out, code, op->tag);
+    if (status == STATUS_ok)
+        status = kp_mac_end(op, code, op->tag, signature, out);
     wire_wipe(code, sizeof(code));
     return status;
 }
 
-static void tls_mac_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
-{
-    *rule = WIRE_OUTPUT_FIXED;
-    *size = op->tag;
-}
-
-const struct kp_engine kp_engine_tls_mac = {tls_mac_begin, tls_mac_update, tls_mac_finish, tls_mac_describe, false};
+const struct kp_engine kp_engine_tls_mac = {tls_mac_begin, tls_mac_update, tls_mac_finish, kp_tag_describe, false};
