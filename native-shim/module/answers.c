@@ -118,25 +118,35 @@ static bool make_room(struct sk_answers *all, const struct sk_moment *asked, siz
     return all->bytes + wanted <= KEPT_BYTES;
 }
 
+static void put(struct sk_answers *all, struct answer *a, const struct sk_moment *asked, const struct sk_question *q,
+                const uint8_t *answer, size_t length)
+{
+    const size_t whole = q->length + length;
+
+    drop(all, a);
+    if (!make_room(all, asked, whole) || !(a->bytes = malloc(whole)))
+        return;
+    memcpy(a->bytes, q->body, q->length);
+    memcpy(a->bytes + q->length, answer, length);
+    a->moment = *asked;
+    a->type = q->type;
+    a->asked = q->length;
+    a->length = length;
+    all->bytes += whole;
+}
+
 void sk_answers_keep(struct sk_answers *all, const struct sk_moment *asked, const struct sk_question *q, const uint8_t *answer,
                      size_t length)
 {
-    const size_t whole = q->length + length;
     struct answer *a;
 
-    if (q->length < PLACE_BYTES || !length || whole > ONE_MAX)
+    if (q->length < PLACE_BYTES)
         return;
     pthread_mutex_lock(&all->lock);
     a = row_of(all, q);
-    drop(all, a);
-    if (make_room(all, asked, whole) && (a->bytes = malloc(whole))) {
-        memcpy(a->bytes, q->body, q->length);
-        memcpy(a->bytes + q->length, answer, length);
-        a->moment = *asked;
-        a->type = q->type;
-        a->asked = q->length;
-        a->length = length;
-        all->bytes += whole;
-    }
+    if (length && q->length + length <= ONE_MAX)
+        put(all, a, asked, q, answer, length);
+    else if (same_question(a, q))
+        drop(all, a); /* the older answer is none either */
     pthread_mutex_unlock(&all->lock);
 }

@@ -2,6 +2,7 @@
 MODULE_SOURCES := $(wildcard module/*.c) wire/buffer.c wire/cipher_length.c wire/digest_state.c wire/frame.c wire/mechanism.c wire/params.c wire/template.c
 MODULE_OBJECTS := $(MODULE_SOURCES:%.c=$(BUILD)/obj/shared/%.o)
 MODULE_TESTS := $(notdir $(basename $(wildcard ../test/native-shim/module_*.c)))
+MODULE_FUZZ := $(patsubst ../test/fuzz/%.c,%,$(wildcard ../test/fuzz/module_*.c))
 # A sanitised object leaves the runtime's symbols to the program that loads it.
 MODULE_DEFS := $(if $(SANITIZE),,-Wl,-z,defs)
 # No start files: a guest has neither constructor nor destructor, not even the empty ones.
@@ -21,14 +22,14 @@ $(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shi
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^
 
-$(BUILD)/test/replay_module_reply: $(BUILD)/obj/test/fuzz/module_reply.o $(BUILD)/obj/test/fuzz/replay.o $(MODULE_OBJECTS)
+$(MODULE_FUZZ:%=$(BUILD)/test/replay_%): $(BUILD)/test/replay_%: $(BUILD)/obj/test/fuzz/%.o $(BUILD)/obj/test/fuzz/replay.o $(MODULE_OBJECTS)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^
 
-$(BUILD)/module_reply: $(BUILD)/obj/test/fuzz/module_reply.o $(MODULE_OBJECTS)
+$(MODULE_FUZZ:%=$(BUILD)/%): $(BUILD)/%: $(BUILD)/obj/test/fuzz/%.o $(MODULE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) -fsanitize=fuzzer,address,undefined -o $@ $^
 
 PROGRAMS += $(BUILD)/sidekey-pkcs11.so
-TESTS += $(MODULE_TESTS:%=$(BUILD)/test/%) $(BUILD)/test/replay_module_reply
-FUZZERS += $(BUILD)/module_reply
+TESTS += $(MODULE_TESTS:%=$(BUILD)/test/%) $(MODULE_FUZZ:%=$(BUILD)/test/replay_%)
+FUZZERS += $(MODULE_FUZZ:%=$(BUILD)/%)

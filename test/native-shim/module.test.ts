@@ -5,7 +5,7 @@ import t, { type Test } from 'tap';
 
 const root = resolve(import.meta.dirname, '../..');
 const programs = join(root, 'native-shim', process.env['SIDEKEY_BUILD'] ?? 'build', 'test');
-const seeds = join(root, 'test/fuzz/corpus/module_reply');
+const corpus = join(root, 'test/fuzz/corpus');
 
 /** Runs a C program that prints TAP, and makes each of its points one of ours. */
 function runProgram(t: Test, name: string, args: readonly string[] = []): void {
@@ -24,8 +24,13 @@ function runProgram(t: Test, name: string, args: readonly string[] = []): void {
 for (const name of ['module_operation', 'module_session', 'module_process', 'module_link', 'module_sha256'])
   t.test(name, async (t) => runProgram(t, name));
 
-t.test('every seed of the reply parsers is refused or read within its bounds', async (t) => {
-  const files = readdirSync(seeds).map((name) => join(seeds, name));
-  t.ok(files.length > 20);
-  runProgram(t, 'replay_module_reply', files);
-});
+for (const [name, least] of [
+  ['module_reply', 20],
+  ['module_answers', 8],
+] as const)
+  t.test(`every seed of ${name} is handled within its bounds`, async (t) => {
+    const seeds = join(corpus, name);
+    const files = readdirSync(seeds).map((file) => join(seeds, file));
+    t.ok(files.length > least);
+    runProgram(t, `replay_${name}`, files);
+  });
