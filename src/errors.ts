@@ -31,6 +31,7 @@ export const ERRORS = {
   cell_unknown: { wire: 15, ckr: 'CKR_DEVICE_ERROR' },
   message_cap: { wire: 16, ckr: 'CKR_KEY_FUNCTION_NOT_PERMITTED' },
   ring_absent: { wire: 17, ckr: 'CKR_DEVICE_ERROR' },
+  audit_failed: { wire: 18, ckr: 'CKR_DEVICE_ERROR' },
   arguments_bad: { wire: 32, ckr: 'CKR_ARGUMENTS_BAD' },
   function_not_supported: { wire: 33, ckr: 'CKR_FUNCTION_NOT_SUPPORTED' },
   action_prohibited: { wire: 34, ckr: 'CKR_ACTION_PROHIBITED' },
@@ -94,10 +95,18 @@ export const ERRORS = {
   init_refused: { wire: null, ckr: null },
   socket_refused: { wire: null, ckr: null },
   audit_broken: { wire: null, ckr: null },
-  audit_failed: { wire: null, ckr: null },
 } as const satisfies Record<string, ErrorRow>;
 
 export type ErrorCode = keyof typeof ERRORS;
+
+const BY_STATUS = new Map<number, ErrorCode>(
+  Object.entries(ERRORS).flatMap(([code, row]) => (row.wire === null ? [] : [[row.wire, code as ErrorCode]])),
+);
+
+/** Undefined for one that is not in the table: that of a later release. */
+export function codeOfStatus(status: number): ErrorCode | undefined {
+  return BY_STATUS.get(status);
+}
 
 /** A fault with a code of the closed list. The message says what happened to which key, token or provider: never a secret. */
 export class SidekeyError extends Error {

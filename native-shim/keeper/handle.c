@@ -4,6 +4,7 @@
 
 #include "conn.h"
 #include "log.h"
+#include "park.h"
 #include "ring.h"
 
 enum party { party_module, party_keeper, party_agent };
@@ -177,17 +178,21 @@ static size_t run(struct kp_request *r, uint8_t *out)
     return WIRE_HEADER_BYTES + (wire_written(&reply) + 64 < room ? wire_written(&reply) + 64 : room);
 }
 
-void kp_handle_again(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,
-                     unsigned attempts, uint8_t *out)
+void kp_handle_again(struct kp_conn *from, const struct kp_parked *p, uint64_t leave, uint8_t *out)
 {
-    struct kp_request r = {.from = from, .header = *header, .whole = body, .attempts = attempts, .slot = slot};
+    struct kp_request r = {.from = from, .header = p->request, .whole = {p->body, p->length}};
 
+    r.attempts = p->attempts;
+    r.slot = p->slot;
+    r.leave = leave;
     wire_wipe(out, run(&r, out));
 }
 
 void kp_handle(struct kp_conn *from, const struct wire_header *header, struct wire_bytes body, uint8_t *out)
 {
-    kp_handle_again(from, 0, header, body, 0, out);
+    struct kp_request r = {.from = from, .header = *header, .whole = body};
+
+    wire_wipe(out, run(&r, out));
 }
 
 void kp_handle_slot(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,

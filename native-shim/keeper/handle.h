@@ -14,6 +14,7 @@ struct kp_request {
     struct wire_bytes whole;  /* the same, unread */
     struct wire_writer *reply; /* of the body */
     unsigned attempts;        /* times it was resumed */
+    uint64_t leave;           /* of the agent, for this use; 0: none, or it does not ask how it ends */
     unsigned slot;            /* of the ring that it came by, from 1; 0: the socket */
     struct kp_op *lasting;    /* room for an operation that is ended after its reply was sent; NULL: ended before */
     bool lasts;               /* there is one in it */
@@ -37,8 +38,8 @@ void kp_handle_slot(struct kp_conn *from, unsigned slot, const struct wire_heade
                     uint8_t *out, size_t *dirty);
 
 /* A parked request runs again: as kp_handle, for the module's own frame, which came by `slot` (from 1) or by the socket. */
-void kp_handle_again(struct kp_conn *from, unsigned slot, const struct wire_header *header, struct wire_bytes body,
-                     unsigned attempts, uint8_t *out);
+struct kp_parked;
+void kp_handle_again(struct kp_conn *from, const struct kp_parked *parked, uint64_t leave, uint8_t *out);
 
 /* Whether the next frame of the connection may be read only after this one was handled: the agent's `bind` must be done
  * before its answer to `resolve` is. */

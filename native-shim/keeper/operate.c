@@ -153,9 +153,18 @@ static int single_part(struct kp_request *r, const struct call *c)
     return status;
 }
 
-static void give_back(struct kp_operation *o, bool more)
+static struct kp_leave leave_of(const struct kp_request *r, const struct call *c)
 {
+    return (struct kp_leave){r->leave, r->from->number, c->place.slot, c->handle, c->mechanism, c->operation};
+}
+
+/* What is dropped between its parts is lost; what waits only to be fetched has ended well. */
+static void give_back(struct kp_operation *o, bool more, int status, const struct call *c)
+{
+    bool ended = status != STATUS_ok || c->flags & (WIRE_FINAL | WIRE_MORE);
+
     kp_lock();
+    o->outcome = ended ? status : STATUS_operation_lost;
     kp_operation_return(o, more);
     kp_unlock();
 }
@@ -176,6 +185,8 @@ static int begin(struct kp_request *r, const struct call *c)
     if (o) {
         o->slot = c->place.slot;
         o->handle = c->handle;
+        o->leave = leave_of(r, c);
+        r->leave = 0;
         count_use(r, c, &g);
     }
     kp_unlock();
@@ -185,7 +196,7 @@ static int begin(struct kp_request *r, const struct call *c)
         if (status == STATUS_ok)
             status = kp_op_update(&o->op, c->data, r->reply);
         wire_end_bytes(r->reply, mark);
-        give_back(o, status == STATUS_ok);
+        give_back(o, status == STATUS_ok, status, c);
     }
     kp_key_drop(g.key);
     return status;
@@ -234,7 +245,7 @@ static int proceed(struct kp_request *r, const struct call *c)
     if (status != STATUS_ok)
         return status;
     status = in_turn(o, c) ? run_part(o, r, c, &more) : STATUS_operation_not_initialized;
-    give_back(o, more);
+    give_back(o, more, status, c);
     return status;
 }
 
@@ -252,6 +263,16 @@ static int operate(struct kp_request *r, const struct call *c)
     return c->flags & WIRE_FINAL ? single_part(r, c) : begin(r, c);
 }
 
+/* No operation took it over: it ends with this request. Asked again (its binding was gone), there will be another leave. */
+static void end_leave(const struct kp_request *r, const struct call *c, int status)
+{
+    const struct kp_leave leave = leave_of(r, c);
+
+    kp_lock();
+    kp_event_use_ended(&leave, status == KP_LATER ? STATUS_operation_lost : status);
+    kp_unlock();
+}
+
 int kp_on_operate(struct kp_request *r)
 {
     struct call c = {0};
@@ -261,6 +282,8 @@ int kp_on_operate(struct kp_request *r)
     if (!read_call(&r->body, &c))
         return STATUS_wire_malformed;
     status = operate(r, &c);
+    if (r->leave)
+        end_leave(r, &c, status);
     /* What waited for the agent was a miss. */
     if (began && status == STATUS_ok && r->attempts == 0)
         kp_latency_end(began, c.operation);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "cell.h"
+#include "route.h"
 
 /* Out of both lists. Whoever works on it frees it when it comes back. */
 static void detach(struct kp_operation *o, struct kp_conn *client)
@@ -17,6 +18,7 @@ static void detach(struct kp_operation *o, struct kp_conn *client)
 
 static void release(struct kp_operation *o)
 {
+    kp_event_use_ended(&o->leave, o->outcome);
     kp_op_end(&o->op);
     free(o);
 }

@@ -161,6 +161,12 @@ static void pass_on(struct kp_parked *p, struct kp_conn *client, struct kp_reque
         kp_conn_hang_up(client);
 }
 
+/* A leave of which the agent wants to know how it was used: resolve was answered with a byte. */
+static bool is_leave(const struct kp_request *r)
+{
+    return r->header.type == (WIRE_resolve | WIRE_REPLY) && r->header.status == STATUS_ok && r->whole.length == 1;
+}
+
 static void resume(struct kp_parked *p, struct kp_conn *client, struct kp_request *r)
 {
     uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
@@ -168,7 +174,17 @@ static void resume(struct kp_parked *p, struct kp_conn *client, struct kp_reques
     if (r->header.status != STATUS_ok)
         kp_conn_reply(client, p->slot, &p->request, r->header.status);
     else
-        kp_handle_again(client, p->slot, &p->request, (struct wire_bytes){p->body, p->length}, p->attempts, frame);
+        kp_handle_again(client, p, is_leave(r) ? p->id : 0, frame);
+}
+
+/* Nothing was done with it: its deadline was over, or its client gone. */
+static void leave_came_late(const struct kp_request *r)
+{
+    const struct kp_leave leave = {.id = r->header.id};
+
+    kp_lock();
+    kp_event_use_ended(&leave, STATUS_deadline);
+    kp_unlock();
 }
 
 int kp_on_agent_reply(struct kp_request *r)
@@ -189,6 +205,8 @@ int kp_on_agent_reply(struct kp_request *r)
             client->refs++;
     }
     kp_unlock();
+    if (!p && is_leave(r))
+        leave_came_late(r);
     if (!p)
         return KP_LATER; /* its deadline is over, or its client gone */
     if (client && p->resolve)
@@ -287,6 +305,24 @@ void kp_event_client_refused(const struct kp_conn *client)
     wire_write_u32(&w, client->peer.uid);
     wire_write_bytes(&w, client->program, client->program_length);
     event(WIRE_client_refused, 0, &w);
+}
+
+void kp_event_use_ended(const struct kp_leave *leave, int status)
+{
+    uint8_t body[48];
+    struct wire_writer w;
+
+    if (!leave->id || !kp.agent || kp.agent->version < 2)
+        return;
+    wire_writer_init(&w, body, sizeof(body));
+    wire_write_u64(&w, leave->id);
+    wire_write_u64(&w, leave->client);
+    wire_write_u64(&w, leave->slot);
+    wire_write_u64(&w, leave->handle);
+    wire_write_u64(&w, leave->mechanism);
+    wire_write_u8(&w, leave->operation);
+    wire_write_u32(&w, (uint32_t)status);
+    event(WIRE_use_ended, leave->client, &w);
 }
 
 void kp_event_cell_ended(uint64_t cell, uint8_t why)

@@ -23,6 +23,8 @@ void kp_agent_lost(void);
 void kp_event_client_opened(const struct kp_conn *client);
 void kp_event_client_closed(uint64_t client);
 void kp_event_client_refused(const struct kp_conn *client);
+/* How a use ended that the agent gave leave for; nothing when it does not ask. */
+void kp_event_use_ended(const struct kp_leave *leave, int status);
 void kp_event_cell_ended(uint64_t cell, uint8_t why);
 
 /* As client_opened and client_list have it. */

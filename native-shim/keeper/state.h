@@ -60,6 +60,13 @@ struct kp_binding {
     uint64_t mechanisms[];
 };
 
+/* The agent's leave for one use of a key of which each is recorded: it is told how that use ended. */
+struct kp_leave {
+    uint64_t id; /* of the resolve; 0: there was none, or nobody asked to be told */
+    uint64_t client, slot, handle, mechanism;
+    uint8_t operation;
+};
+
 /* One multi-part operation. While `busy`, the thread that works on it owns `op`, and whoever ends it marks it `dead`. */
 struct kp_operation {
     LIST_ENTRY(kp_operation) of_client, of_cell;
@@ -68,6 +75,8 @@ struct kp_operation {
     uint64_t slot, handle; /* for the usage counters */
     struct kp_cell *cell;  /* NULL for a digest, and once the cell is gone */
     bool needs_cell, busy, dead;
+    struct kp_leave leave;
+    int outcome; /* how it ends if nothing more is done with it */
     struct kp_op op;
 };
 

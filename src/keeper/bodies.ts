@@ -14,6 +14,7 @@ import type {
   Operation,
   RingState,
   UsageSeen,
+  UseEnded,
 } from '../tokens/ports.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
 import { LIMITS, OPERATE, OPERATIONS } from '../wire/tables.ts';
@@ -105,6 +106,18 @@ function readOperation(reader: WireReader): Operation {
   const operation = OPERATION_NAMES.get(reader.u8());
   if (operation !== undefined) return operation;
   throw new SidekeyError('wire_malformed', 'an operation that is not known');
+}
+
+export function readUseEnded(reader: WireReader): UseEnded {
+  return {
+    leave: reader.u64(),
+    client: reader.u64(),
+    slot: reader.number(),
+    handle: reader.number(),
+    mechanism: reader.number(),
+    operation: OPERATION_NAMES.get(reader.u8()) ?? null,
+    status: reader.u32(),
+  };
 }
 
 function readLatency(reader: WireReader): LatencySeen {

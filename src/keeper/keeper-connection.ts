@@ -4,7 +4,7 @@
  */
 import { connect, type Socket } from 'node:net';
 import { readCredentials } from '../access/peer-credentials.ts';
-import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
+import { codeOfStatus, SidekeyError } from '../errors.ts';
 import { LIMITS, MESSAGES, type MessageName } from '../wire/tables.ts';
 import { FrameDecoder, encodeFrame, type Frame } from './frame-decoder.ts';
 
@@ -25,13 +25,9 @@ export interface ConnectionListener {
   closed(reason: string): void;
 }
 
-const CODES = new Map<number, ErrorCode>(
-  Object.entries(ERRORS).flatMap(([code, row]) => (row.wire === null ? [] : [[row.wire, code as ErrorCode]])),
-);
-
 /** A status of the keeper's as an error. */
 export function refusalOf(message: MessageName, status: number): SidekeyError {
-  const code = CODES.get(status);
+  const code = codeOfStatus(status);
   return new SidekeyError(code ?? 'internal', `the keeper refused ${message}: ${code ?? status}`);
 }
 
@@ -173,7 +169,7 @@ export class KeeperConnection {
       frame.body.fill(0);
       return;
     }
-    const code = CODES.get(frame.status);
+    const code = codeOfStatus(frame.status);
     if (pending.message !== frame.message) {
       pending.reject(
         new SidekeyError('wire_malformed', `${pending.message} was answered by ${frame.message}`),

@@ -4,16 +4,17 @@
  */
 import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
+import type { UseEnded } from '../tokens/ports.ts';
 import type { TokenService } from '../tokens/service.ts';
 import type { WireReader } from '../wire/buffer.ts';
 import { LIMITS, WHY, type MessageName } from '../wire/tables.ts';
-import { readBody, readClientOpened, readClientRefused, type ClientRefused } from './bodies.ts';
+import { readBody, readClientOpened, readClientRefused, readUseEnded, type ClientRefused } from './bodies.ts';
 import type { Frame } from './frame-decoder.ts';
 import type { KeeperConnection } from './keeper-connection.ts';
 
 export type KeeperEvents = Pick<
   TokenService,
-  'handle' | 'clientOpened' | 'clientClosed' | 'cellEnded' | 'keeperAttached' | 'keeperLost'
+  'handle' | 'clientOpened' | 'clientClosed' | 'cellEnded' | 'useEnded' | 'keeperAttached' | 'keeperLost'
 >;
 
 const HELD_MAX = 16_384;
@@ -76,6 +77,7 @@ export class RoutedFrames {
     if (message === 'client_opened') this.#clientOpened(body, this.#events);
     else if (message === 'client_closed') this.#clientClosed(readBody(body, readNumber), this.#events);
     else if (message === 'client_refused') this.#refused(readBody(body, readClientRefused));
+    else if (message === 'use_ended') this.#useEnded(readBody(body, readUseEnded), this.#events);
     else if (message === 'cell_ended') this.#events.cellEnded(readBody(body, readCellEnded));
     else void this.#answer(arrived, this.#events);
   }
@@ -95,6 +97,12 @@ export class RoutedFrames {
     const opening = this.#openings.get(client);
     if (!opening) return events.clientClosed(client);
     void opening.then(() => events.clientClosed(client));
+  }
+
+  #useEnded(use: UseEnded, events: KeeperEvents): void {
+    events.useEnded(use).catch((error) => {
+      this.#log.error({ error, leave: String(use.leave) }, 'how a use ended could not be recorded');
+    });
   }
 
   async #answer({ connection, frame }: Arrived, events: KeeperEvents): Promise<void> {

@@ -6,6 +6,7 @@ import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
 import { EnvelopeKeys } from './named-keys/envelope-keys.ts';
 import { KeptAnswers } from './objects/kept-answers.ts';
+import { OpenUses } from './open-uses.ts';
 import { ObjectCells } from './objects/object-cells.ts';
 import { Objects } from './objects/objects.ts';
 import { PinMemo } from './pin-memo.ts';
@@ -80,6 +81,7 @@ export interface Domain {
   /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
   readonly denials: LRUCache<string, true>;
   readonly binds: Set<BindUnderWay>;
+  readonly openUses: OpenUses;
   readonly kept: KeptAnswers;
 }
 
@@ -107,6 +109,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     return token === null ? [] : resident.objects(token);
   };
   const clients = new Clients(deps.readPeer);
+  const audit = new AuditTrail(deps.audit);
   clients.restore(store.takeLogins().filter(({ boot }) => boot === deps.boot));
   return {
     ...{ store, keeper, clock, random, access, cache, catalogue, keks, tokenKeys, sessionObjects },
@@ -118,7 +121,8 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
     cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
     changes: new Turns(),
-    audit: new AuditTrail(deps.audit),
+    audit,
+    openUses: new OpenUses({ audit, clients, catalogue }),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
     pinMemo: new PinMemo(random, clock),
     pinTurns: new Map(),

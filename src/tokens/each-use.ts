@@ -1,6 +1,6 @@
 /**
  * Keys of which every use is a line of the audit log (`audit.each` of a token). A line that cannot be written makes the use
- * fail. PKCS#11 uses of keys in cells have the result `permitted`: the keeper does the work after the line stands.
+ * fail. PKCS#11 uses of keys in cells have two lines (open-uses.ts): the keeper does the work after the first one stands.
  */
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
@@ -43,11 +43,16 @@ export function isEachRecorded(
   return catalogue.recordsEach(token, label) || catalogue.recordsEach(token, label.replace(BESIDE, ''));
 }
 
-/** `result`: ok, permitted, or the code of an error. Nothing for keys that are counted only. */
-export function recordUse(domain: Recording, each: EachUse, result: string): void {
-  const { peer, token, object, use, mechanism } = each;
+/** `result`: ok, permitted (how it ended is another line), or the code of an error. */
+export function eachUseFields({ use, mechanism }: EachUse, result: string) {
+  return { use, mechanism, result };
+}
+
+/** Nothing for keys that are counted only. */
+function recordUse(domain: Recording, each: EachUse, result: string): void {
+  const { peer, token, object } = each;
   if (!isEachRecorded(domain, token, object)) return;
-  domain.audit.object('each-use', peer, token, object, { use, mechanism, result });
+  domain.audit.object('each-use', peer, token, object, eachUseFields(each, result));
 }
 
 export function recordFailedUse(domain: Recording, each: EachUse, error: unknown): void {

@@ -111,6 +111,20 @@ export interface UsageSeen {
   readonly bytes: number;
 }
 
+/** A use that the agent gave leave for, and asked to be told of. */
+export interface UseEnded {
+  /** The number of the request that asked for leave. */
+  readonly leave: bigint;
+  readonly client: ClientId;
+  readonly slot: number;
+  readonly handle: number;
+  readonly mechanism: number;
+  /** null: it never began. */
+  readonly operation: Operation | null;
+  /** 0: ok; else one of errors.def. */
+  readonly status: number;
+}
+
 /** `times[i]`: below 2^(8+i) ns; the last: all others. */
 export interface LatencySeen {
   readonly operation: Operation;

@@ -5,7 +5,7 @@
 import type { Peer } from '../access/peer.ts';
 import type { Certificate } from './objects/certificate.ts';
 import type { KekSummary } from './kek-changes.ts';
-import type { Attribute, ClientId, ClientSeen, Operation } from './ports.ts';
+import type { Attribute, ClientId, ClientSeen, Operation, UseEnded } from './ports.ts';
 
 /** A frame that the keeper routed from a module, or its own `resolve`. */
 export interface RoutedRequest {
@@ -157,6 +157,8 @@ export interface TokenService {
   handle(request: RoutedRequest): Promise<Buffer>;
   clientOpened(seen: ClientSeen): Promise<void>;
   clientClosed(client: ClientId): void;
+  /** A use of a key of which each is recorded. Rejects with audit_failed: the next use then fails at its own line. */
+  useEnded(use: UseEnded): Promise<void>;
   cellEnded(cell: bigint): void;
   /** After every attach: the keeper may be a new one (boot changed) or the old one with cells and clients that are known. */
   keeperAttached(boot: bigint): Promise<void>;

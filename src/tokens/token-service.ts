@@ -265,6 +265,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     handle: (request) => handle(domain, request),
     clientOpened: (seen) => domain.clients.open(seen),
     clientClosed: (client) => void closeClient(domain, client).catch(() => undefined),
+    useEnded: (use) => domain.openUses.ended(use),
     cellEnded: (cell) => {
       if (domain.cache.cellEnded(cell) || domain.tokenKeys.cellEnded(cell)) return;
       domain.sessionObjects.removeCell(cell);
@@ -272,6 +273,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       void domain.kept.settle();
     },
     keeperAttached: async (boot) => {
+      domain.openUses.attached(boot);
       await attach(domain, boot, knownBoot);
       knownBoot = boot;
       rotation.start();

@@ -74,6 +74,7 @@ export const MESSAGES = {
   client_closed: { number: 0x0042, from: 'keeper', to: 'agent', material: 'none' },
   cell_ended: { number: 0x0043, from: 'keeper', to: 'agent', material: 'none' },
   client_refused: { number: 0x0044, from: 'keeper', to: 'agent', material: 'none' },
+  use_ended: { number: 0x0045, from: 'keeper', to: 'agent', material: 'none' },
   attach: { number: 0x0080, from: 'agent', to: 'keeper', material: 'none' },
   mechanism_table: { number: 0x0081, from: 'agent', to: 'keeper', material: 'none' },
   state: { number: 0x0082, from: 'agent', to: 'keeper', material: 'none' },

@@ -268,6 +268,7 @@ export function createTokenDouble(): TokenDouble {
     clientOpened: notUsed,
     clientClosed: notUsed,
     cellEnded: notUsed,
+    useEnded: notUsed,
     keeperAttached: notUsed,
     keeperLost: notUsed,
     createToken: notUsed,

@@ -1,6 +1,7 @@
 /** `audit.each`: every single use of a key is a line of the audit log, through PKCS#11 and HTTP, refused and failed ones too. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import pkcs11js from 'pkcs11js';
 import t, { type Test } from 'tap';
 import { startInstance, type Instance } from './instance.ts';
@@ -20,13 +21,29 @@ interface Line {
   readonly fields: Readonly<Record<string, unknown>>;
 }
 
-function uses(sidekey: Instance): Line['fields'][] {
+function uses(sidekey: Instance, event = 'each-use'): Line['fields'][] {
   const text = readFileSync(join(sidekey.dir, 'store/audit.log'), 'utf8');
   const lines = text
     .trim()
     .split('\n')
     .map((line): Line => JSON.parse(line));
-  return lines.filter(({ event }) => event === 'each-use').map(({ fields }) => fields);
+  return lines.filter((line) => line.event === event).map(({ fields }) => fields);
+}
+
+/** How each use that was let through ended, in the order of the leaves; `open` has no end yet. */
+function endings(sidekey: Instance): unknown[] {
+  const ends = new Map(uses(sidekey, 'each-use-ended').map(({ leave, result }) => [leave, result]));
+  return uses(sidekey).flatMap(({ leave }) => (leave === undefined ? [] : [ends.get(leave) ?? 'open']));
+}
+
+/** The line of an end follows the answer. */
+async function endingsOnceThereAre(sidekey: Instance, count: number): Promise<unknown[]> {
+  for (let i = 0; i < 400; i++) {
+    const found = endings(sidekey);
+    if (found.length - found.filter((each) => each === 'open').length >= count) return found;
+    await sleep(5);
+  }
+  return endings(sidekey);
 }
 
 function makeAes({ p11, session }: Token, label: string, rest: pkcs11js.Template = []): pkcs11js.Handle {
@@ -75,6 +92,13 @@ t.test('every PKCS#11 use is a line, in one part and in many; other keys are cou
     mechanism: pkcs11js.CKM_AES_CBC_PAD,
   });
   t.ok(found.every(({ label }) => label === 'root-1'));
+  t.same(await endingsOnceThereAre(sidekey, 7), Array(7).fill('ok'), 'each has a line of how it ended');
+  t.match(uses(sidekey, 'each-use-ended')[0], {
+    pid: process.pid,
+    token: 'test',
+    label: 'root-1',
+    use: 'encrypt',
+  });
 
   p11.C_DecryptInit(session, CBC, root);
   t.not(
@@ -82,6 +106,7 @@ t.test('every PKCS#11 use is a line, in one part and in many; other keys are cou
     0,
   );
   t.equal(uses(sidekey).length, found.length + 1, 'a use that fails is there as well');
+  t.match((await endingsOnceThereAre(sidekey, 8)).at(-1), /^encrypted_data_/, 'with its reason');
   const listed = JSON.parse(sidekey.sidekey('keys', 'ls', '--json').stdout);
   t.same(
     listed.map(({ label, audit }: Record<string, string>) => [label, audit]).sort(),
@@ -170,3 +195,38 @@ t.test('over HTTP the line has the result, of a failed use as of a good one', as
     ],
   );
 });
+
+t.test(
+  'a use whose end nobody could tell is one without a second line; what goes on has its own',
+  async (t) => {
+    const { sidekey, token } = await start(t);
+    const { p11, session } = token;
+    const root = makeAes(token, 'root-3');
+    const other = p11.C_OpenSession(token.slot, pkcs11js.CKF_SERIAL_SESSION | pkcs11js.CKF_RW_SESSION);
+    p11.C_EncryptInit(session, CBC, root);
+    p11.C_EncryptUpdate(session, Buffer.alloc(16), Buffer.alloc(64));
+    p11.C_EncryptInit(other, CBC, root);
+    p11.C_EncryptUpdate(other, Buffer.alloc(16), Buffer.alloc(64));
+    await sidekey.stopAgent('SIGKILL');
+    p11.C_EncryptFinal(other, Buffer.alloc(32));
+    await sidekey.start();
+    p11.C_EncryptFinal(session, Buffer.alloc(32));
+    t.same(await endingsOnceThereAre(sidekey, 1), ['ok', 'open'], 'the keeper tells the next agent');
+    t.match(uses(sidekey, 'each-use-ended')[0], {
+      pid: process.pid,
+      token: 'test',
+      use: 'encrypt',
+      result: 'ok',
+    });
+
+    p11.C_EncryptInit(session, CBC, root);
+    p11.C_EncryptUpdate(session, Buffer.alloc(16), Buffer.alloc(64));
+    process.kill(sidekey.status().keeper.pid, 'SIGKILL');
+    t.same(
+      await endingsOnceThereAre(sidekey, 2),
+      ['ok', 'open', 'operation_lost'],
+      'what a keeper had begun ended with it, as the agent knows once the next one is there',
+    );
+    t.equal(sidekey.sidekey('audit', 'verify').status, 0);
+  },
+);

@@ -72,7 +72,7 @@ function makeUntilRefused(sidekey: Instance): { made: string[]; refusal: string 
 
 for (const [what, from, to, code, why] of [
   ['store', 'path: store/sidekey.db', 'DISK/sidekey.db', /CKR_(DEVICE|GENERAL)_ERROR/, /store_failed/],
-  ['audit log', 'path: store/audit.log', 'DISK/audit.log', /CKR_GENERAL_ERROR/, /audit_failed/],
+  ['audit log', 'path: store/audit.log', 'DISK/audit.log', /CKR_DEVICE_ERROR/, /audit_failed/],
 ] as const) {
   t.test(`the disk of the ${what} is full`, { timeout: 120_000 }, async (t) => {
     const disk = smallDisk(t);

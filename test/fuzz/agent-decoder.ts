@@ -22,6 +22,7 @@ const READERS: Partial<Record<MessageName, (reader: WireReader) => unknown>> = {
   client_refused: bodies.readClientRefused,
   client_list: (reader) => bodies.readPage(reader, (each) => bodies.readClientSeen(each)),
   cell_list: (reader) => bodies.readPage(reader, bodies.readCellSeen),
+  use_ended: bodies.readUseEnded,
   usage: (reader) => bodies.readPage(reader, bodies.readUsageSeen),
   cell_generate: bodies.readMade,
   cell_encapsulate: bodies.readEncapsulated,

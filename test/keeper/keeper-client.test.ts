@@ -44,6 +44,9 @@ class Told implements KeeperEvents {
   cellEnded(cell: bigint): void {
     this.calls.push(`ended ${cell}`);
   }
+  async useEnded({ leave, operation, status }: Parameters<KeeperEvents['useEnded']>[0]): Promise<void> {
+    this.calls.push(`use ${leave}: ${operation} ${status}`);
+  }
   keeperLost(): void {
     this.calls.push('lost');
   }

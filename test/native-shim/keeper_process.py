@@ -172,6 +172,52 @@ def each_asks(agent, c, cell):
     asked = agent.receive()
     agent.send('resolve', id=asked['id'], client=c.number, status=97, reply=True)
     ok(c.receive()['status'] == 'key_function_not_permitted', 'a mechanism that is not allowed is the agent\'s to refuse')
+    uses_end(agent, c)
+
+
+def leave(agent, c, flags, number=0, **rest):
+    """A use that the agent permits, asking how it ends: the leave's number, and what the module got."""
+    c.send('operate', operate(flags, handle=9, number=number, **rest))
+    asked = agent.receive()
+    agent.send('resolve', u8(1), id=asked['id'], client=c.number, reply=True)
+    return asked['id'], output(c.receive())
+
+
+def ended(agent, c):
+    """The next event, which is use_ended: leave, operation, status."""
+    event = agent.receive()
+    body = Reader(event['body'])
+    number, client, slot, handle, mechanism = (body.u64() for _ in range(5))
+    operation, status = body.u8(), body.u32()
+    ok((event['type'], client, slot, handle, mechanism, body.data) == (MESSAGES['use_ended'], c.number, 1, 9, GCM, b''),
+       'the event says which client, key and mechanism')
+    return number, operation, STATUSES[status]
+
+
+def uses_end(agent, c):
+    aead = dict(operation=ENCRYPT, mechanism=GCM, params=gcm())
+    number, sealed = leave(agent, c, 3, data=b'text', **aead)
+    ok(ended(agent, c) == (number, ENCRYPT, 'ok'), 'how a use ended is told, once the agent asked for it')
+    open_ = dict(operation=DECRYPT, mechanism=GCM, params=gcm())
+    number, said = leave(agent, c, 3, data=bytes(20), **open_)
+    ok(said == 'encrypted_data_invalid' and ended(agent, c) == (number, DECRYPT, said), 'of one that failed, its status')
+    number, said = leave(agent, c, 3, data=sealed, operation=DECRYPT, mechanism=GCM, params=gcm(iv=b''))
+    ok(isinstance(said, str) and ended(agent, c) == (number, DECRYPT, said), 'also of one whose parameter was wrong')
+    number, _ = leave(agent, c, BEGIN, 20, data=sealed[:7], **open_)
+    c.call('operate', operate(0, DECRYPT, 20, data=sealed[7:9]))
+    ok(output(c.call('operate', operate(FINAL, DECRYPT, 20, data=sealed[9:]))) == b'text', 'a use in parts')
+    ok(ended(agent, c) == (number, DECRYPT, 'ok'), 'ends once, with its last part')
+    number, _ = leave(agent, c, BEGIN, 21, data=b'', **open_)
+    output(c.call('operate', operate(FINAL, DECRYPT, 21, data=bytes(20))))
+    ok(ended(agent, c) == (number, DECRYPT, 'encrypted_data_invalid'), 'or as that failed')
+    number, _ = leave(agent, c, BEGIN, 22, data=b'', **aead)
+    c.call('operate', operate(CANCEL, ENCRYPT, 22))
+    ok(ended(agent, c) == (number, ENCRYPT, 'operation_lost'), 'one that is cancelled is lost')
+    number, _ = leave(agent, c, BEGIN, 23, data=b'', **aead)
+    second, _ = leave(agent, c, BEGIN, 23, data=b'', **aead)
+    ok(ended(agent, c) == (number, ENCRYPT, 'operation_lost'), 'as is one that another replaces')
+    c.call('operate', operate(0, DECRYPT, 23, data=b''))
+    ok(ended(agent, c) == (second, ENCRYPT, 'operation_not_initialized'), 'what a wrong call ends, ends with its status')
 
 
 def bindings(k, agent):
@@ -207,6 +253,20 @@ def bindings(k, agent):
     run = lambda: output(c.call('operate', operate(3, ENCRYPT, handle=8, mechanism=GCM, params=gcm(), data=b'')))
     ok(len(run()) == 16 and run() == 'user_not_logged_in', 'which is good for one operation')
     each_asks(agent, c, cell)
+    other = k.module()
+    agent.receive()
+    bind(agent, other.number, cell, 9, mechanisms=(GCM,), each=1)
+    number, _ = leave(agent, other, BEGIN, 1, operation=ENCRYPT, mechanism=GCM, params=gcm(), data=b'')
+    late = dict(flags=3, operation=ENCRYPT, handle=9, mechanism=GCM, params=gcm(), data=b'')
+    other.send('operate', operate(**late))
+    asked = agent.receive()
+    other.sock.close()
+    ok(ended(agent, other) == (number, ENCRYPT, 'operation_lost'), 'a program that goes leaves nothing that has not ended')
+    ok(agent.receive()['type'] == MESSAGES['client_closed'], 'which is told before its going')
+    agent.send('resolve', u8(1), id=asked['id'], client=other.number, reply=True)
+    event = agent.receive()
+    ok((event['type'], event['body'][:8], event['body'][40:]) == (MESSAGES['use_ended'], u64(asked['id']), u8(0) + u32(4)),
+       'a leave that came too late was not used')
     other = k.module()
     agent.receive()
     other.send('operate', operate(3, ENCRYPT, handle=8, mechanism=GCM, params=gcm(), data=b''))

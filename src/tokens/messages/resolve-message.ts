@@ -4,12 +4,14 @@ import { OPERATIONS, WHY } from '../../wire/tables.ts';
 import { bindObject } from '../binder.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
-import { recordRefusedHandle, recordUse } from '../each-use.ts';
+import { isEachRecorded, recordRefusedHandle } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse, type Use } from '../key-use.ts';
 import type { Operation } from '../ports.ts';
 import type { TokenObject } from '../objects/token-object.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';
+
+const TELL_HOW_IT_ENDS = Buffer.of(1);
 
 const USES = new Map<number, Use>(
   Object.entries(OPERATIONS).flatMap(([name, number]) =>
@@ -48,11 +50,11 @@ export const handleResolve: Handler = async (domain, request, reader) => {
     demandUse(domain, caller, object, use);
     if ((why & WHY.bound) === 0) await bindObject(domain, caller, handle, 0);
     const { client, token } = caller;
-    if ((why & WHY.use) !== 0)
-      recordUse(domain, { peer: client.peer, token, object, use, mechanism }, 'permitted');
+    if ((why & WHY.use) === 0 || !isEachRecorded(domain, token, object)) return EMPTY_REPLY;
+    domain.openUses.permit(request.id, { peer: client.peer, token, object, use, mechanism });
+    return TELL_HOW_IT_ENDS;
   } catch (error) {
     recordRefusedHandle(domain, caller, handle, { use, mechanism }, error);
     throw error;
   }
-  return EMPTY_REPLY;
 };
