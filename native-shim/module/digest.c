@@ -90,7 +90,7 @@ CK_RV sk_crypt_restore(struct sk_entry *e, struct wire_bytes state)
     m.row = wire_mechanism_find(read.mechanism);
     if (!m.row || m.row->engine != ENGINE_sha)
         return CKR_SAVED_STATE_INVALID;
-    m.params = (uint8_t *)(uintptr_t)state.data;
+    m.far = (uint8_t *)(uintptr_t)state.data;
     m.length = state.length;
     m.shape = read.count + 1; /* no digest that begins anew has it */
     sk_crypt_drop_all(e);

@@ -114,7 +114,7 @@ static void write_piece(struct flow *f, struct piece *p)
     p->turn.at = 0;
     sk_ring_put(&p->turn, head, wire_written(&w));
     if (p->flags & WIRE_BEGIN)
-        sk_ring_put(&p->turn, f->op->mechanism.params, f->op->mechanism.length);
+        sk_ring_put(&p->turn, sk_mechanism_params(&f->op->mechanism), f->op->mechanism.length);
     put(&p->turn, f->in.data, p->in);
     put_signature(f, p);
     f->in.data = f->in.data ? f->in.data + p->in : NULL;

@@ -44,7 +44,7 @@ static void place(const struct sk_mechanism *packed, CK_ULONG before, CK_ULONG a
 {
     struct wire_writer w;
 
-    wire_writer_init(&w, packed->params, packed->length);
+    wire_writer_init(&w, sk_mechanism_params(packed), packed->length);
     wire_write_u32(&w, (uint32_t)before);
     wire_write_u32(&w, (uint32_t)all);
 }

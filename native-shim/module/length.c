@@ -28,7 +28,7 @@ static bool counter_wraps(const struct sk_mechanism *m, uint64_t length)
     const uint64_t blocks = length / WIRE_BLOCK_BYTES + (length % WIRE_BLOCK_BYTES != 0);
     struct wire_params p;
 
-    return wire_params_read(m->row->layout, (struct wire_bytes){m->params, m->length}, &p) &&
+    return wire_params_read(m->row->layout, (struct wire_bytes){sk_mechanism_params(m), m->length}, &p) &&
            blocks > wire_counter_room(p.iv.data, p.bits);
 }
 

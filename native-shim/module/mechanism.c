@@ -226,13 +226,7 @@ static uint64_t shape_of(const struct sk_mechanism *m, const struct wire_params 
 {
     uint64_t hash = mix(mix(0, p->iv.length), p->bits);
 
-    return p->iv.length ? hash : mix_bytes(hash, m->params, m->length);
-}
-
-/* NULL: out of memory. */
-static uint8_t *room_for(struct sk_mechanism *m, size_t length)
-{
-    return length <= sizeof(m->near) ? m->near : malloc(length);
+    return p->iv.length ? hash : mix_bytes(hash, sk_mechanism_params(m), m->length);
 }
 
 static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
@@ -243,12 +237,11 @@ static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
 
     wire_writer_init(&w, out->near, sizeof(out->near));
     wire_params_write(out->row->layout, p, &w);
-    out->params = out->near;
     if (w.full) {
-        out->params = malloc(room);
-        if (!out->params)
+        out->far = malloc(room);
+        if (!out->far)
             return CKR_HOST_MEMORY;
-        wire_writer_init(&w, out->params, room);
+        wire_writer_init(&w, out->far, room);
         wire_params_write(out->row->layout, p, &w);
     }
     out->length = wire_written(&w);
@@ -256,7 +249,7 @@ static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
     if (out->row->layout == LAYOUT_gcm || out->row->layout == LAYOUT_ccm || out->row->layout == LAYOUT_chacha20_poly1305)
         out->tag_bytes = p->bits / 8;
     if (w.full || out->length > WIRE_PARAMS_MAX ||
-        !wire_params_read(out->row->layout, (struct wire_bytes){out->params, out->length}, &again))
+        !wire_params_read(out->row->layout, (struct wire_bytes){sk_mechanism_params(out), out->length}, &again))
         return CKR_MECHANISM_PARAM_INVALID;
     return CKR_OK;
 }
@@ -284,28 +277,26 @@ CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechan
 bool sk_mechanism_copy(const struct sk_mechanism *from, struct sk_mechanism *out)
 {
     *out = *from;
-    if (!from->params)
+    if (!from->far)
         return true;
-    out->params = room_for(out, from->length);
-    if (out->params)
-        memcpy(out->params, from->params, from->length);
+    out->far = malloc(from->length);
+    if (out->far)
+        memcpy(out->far, from->far, from->length);
     else
         out->length = 0;
-    return out->params != NULL;
+    return out->far != NULL;
 }
 
 void sk_mechanism_clear(struct sk_mechanism *m)
 {
-    if (m->params)
-        wire_wipe(m->params, m->length);
-    if (m->params != m->near)
-        free(m->params);
-    m->params = NULL;
+    wire_wipe(sk_mechanism_params(m), m->length);
+    free(m->far);
+    m->far = NULL;
     m->length = 0;
 }
 
 void sk_mechanism_write(struct wire_writer *w, const struct sk_mechanism *m)
 {
     wire_write_u64(w, m->row->type);
-    wire_write_bytes(w, m->params, m->length);
+    wire_write_bytes(w, sk_mechanism_params(m), m->length);
 }

@@ -15,12 +15,18 @@ enum { SK_PARAMS_NEAR = 64 };
 
 struct sk_mechanism {
     const struct wire_mechanism *row;
-    uint8_t *params; /* owned, or `near`; may be NULL */
+    uint8_t *far; /* the parameter where it does not fit into `near`: owned. Nothing points into the structure, which is copied */
     size_t length;
     uint32_t tag_bytes; /* of an authenticated encryption, else 0 */
     uint64_t shape;     /* equal for two parameters that differ in nothing but an initial value or associated data */
     uint8_t near[SK_PARAMS_NEAR]; /* for those that fit: most */
 };
+
+/* The packed parameter, of `length` bytes. */
+static inline uint8_t *sk_mechanism_params(const struct sk_mechanism *m)
+{
+    return m->far ? m->far : (uint8_t *)(uintptr_t)m->near;
+}
 
 /* The password in a parameter of CKM_PKCS5_PBKD2, which is not packed with it: a view. */
 bool sk_mechanism_password(const CK_MECHANISM *from, struct wire_bytes *out);

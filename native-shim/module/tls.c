@@ -13,7 +13,7 @@ enum { MAC_ATTRIBUTES_MAX = 8 };
 /* Packed parameters of a master secret and of a key block begin with the part (wire/params.h). */
 static const struct sk_mechanism *part_of(const struct sk_mechanism *packed, enum wire_tls_part part)
 {
-    packed->params[0] = (uint8_t)part;
+    sk_mechanism_params(packed)[0] = (uint8_t)part;
     return packed;
 }
 

@@ -15,6 +15,7 @@ import { installPython } from './python-venv.ts';
 const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
 const WHEEL = 'psycopg-binary==3.3.9'; // with OpenSSL 3.5.9
 const OTHER = '@noble/post-quantum@0.7.1';
+const KNOWN_ANSWERS = 'cryptography-vectors==50.0.2';
 
 /** The keeper's program with another libcrypto before Debian's. The agent starts it with an empty environment, so it is a script. */
 function keeperWith(t: Test, library: string): string {
@@ -39,16 +40,24 @@ async function start(t: Test): Promise<Instance> {
   return startInstance(t, { edit });
 }
 
+function findAnswers(): string {
+  const venv = resolve(installPython(KNOWN_ANSWERS), '..');
+  const [folder] = globSync(join(venv, 'lib/python3*/site-packages/cryptography_vectors'));
+  if (folder === undefined) throw new Error(`${KNOWN_ANSWERS} brought no vectors`);
+  return folder;
+}
+
 function run(t: Test, { socket }: Instance, program: string, ...args: string[]): void {
   const env = {
     ...process.env,
-    ...{ SIDEKEY_SOCKET: socket, MODULE, PIN, VECTORS, LIBCRYPTO: findLibrary() },
+    ...{ SIDEKEY_SOCKET: socket, MODULE, PIN, VECTORS, LIBCRYPTO: findLibrary(), KATS: findAnswers() },
     PYTHONDONTWRITEBYTECODE: '1',
   };
   const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, program), ...args], {
     env,
     encoding: 'utf8',
     timeout: 500_000,
+    maxBuffer: 2 ** 24,
   });
   const points = stdout.split('\n').filter((line) => /^(not )?ok /.test(line));
   t.ok(points.length >= 4, `${program} ran`);
@@ -64,6 +73,16 @@ t.test('keys, encapsulation, signatures', { timeout: 580_000 }, async (t) => {
   const { keeper } = instance.status();
   t.ok(keeper.pid > 0, 'the keeper lives: nothing that OpenSSL does is outside its filter');
 });
+
+t.test(
+  'known answers, and every mechanism of a list that has all of them',
+  { timeout: 580_000 },
+  async (t) => {
+    const instance = await start(t);
+    run(t, instance, 'pq_kat.py');
+    run(t, instance, '../vectors/walk.py');
+  },
+);
 
 if (!vectorsPresent) {
   t.comment('../shared/vectors is absent: Wycheproof is not run here (.ci/run demands it)');

@@ -197,7 +197,7 @@ def refusals(walk, number, row, keys):
         other = EC
     wrong = walk.keys.of(other, 256 if other == EC else 255)
     for use in row.does:
-        code = {'Wrap': WRAPPING_TYPE, 'Unwrap': UNWRAPPING_TYPE}.get(use, TYPE_INCONSISTENT)
+        code = {'Wrap': WRAPPING_TYPE, 'Unwrap': UNWRAPPING_TYPE, 'Decapsulate': UNWRAPPING_TYPE}.get(use, TYPE_INCONSISTENT)
         refuses(code, lambda: attempt(walk, number, row, use, wrong), use + ' with a key of another type')
 
 
