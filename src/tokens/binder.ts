@@ -6,7 +6,7 @@ import type { Domain } from './domain.ts';
 import { isEachRecorded } from './each-use.ts';
 import { mayUse } from './key-access.ts';
 import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
-import type { Operation } from './ports.ts';
+import type { CellId, Operation } from './ports.ts';
 import { has, type TokenObject } from './objects/token-object.ts';
 
 /** A context-specific login is good for one operation. */
@@ -78,8 +78,9 @@ async function bindNow(
   const operations = boundOperations(domain, caller, object);
   if (operations.length === 0)
     throw new SidekeyError('key_function_not_permitted', 'neither key nor rules permit any use');
+  let cell: CellId | null = null;
   try {
-    const cell = await domain.cells.take(token, object);
+    cell = await domain.cells.take(token, object);
     await domain.keeper.bind({
       ...{ client: client.id, slot: place.slot, handle: object.handle, cell, credits },
       operations,
@@ -90,7 +91,7 @@ async function bindNow(
     return true;
   } catch (error) {
     if (!(error instanceof SidekeyError) || error.code !== 'cell_unknown') throw error;
-    domain.cells.forget(object.handle);
+    if (cell !== null) domain.cache.cellEnded(cell);
     return false;
   }
 }

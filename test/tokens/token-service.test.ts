@@ -342,3 +342,26 @@ test('a cell that ends between look-up and use costs one more try, not an error'
   };
   t.equal((await app.wrap(kek, key, AES_KEY_WRAP)).length, 40);
 });
+
+test('a cell that is gone for many at once is opened anew for all of them', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const encrypt = (): Promise<Buffer> =>
+    rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('hello'));
+  await encrypt();
+  const { operate } = rig.keeper;
+  let gone: bigint | null = null;
+  rig.keeper.operate = (cell, ...asked) => {
+    gone ??= cell;
+    if (cell === gone) return Promise.reject(new SidekeyError('cell_unknown', 'gone'));
+    return operate.call(rig.keeper, cell, ...asked);
+  };
+  const sealed = await Promise.all(Array.from({ length: 40 }, encrypt));
+  t.equal(sealed.length, 40, 'nobody forgets the cell that another has opened meanwhile');
+});

@@ -50,8 +50,3 @@ export async function takeDerived(
   };
   return (await domain.cache.take(name, limits, derive)).cell;
 }
-
-export function forgetDerived(domain: Domain, handle: number, context: Buffer): void {
-  const digest = createHash('sha256').update(context).digest('base64');
-  domain.cache.forget(ObjectCells.derivedKey(handle, digest));
-}

@@ -2,7 +2,7 @@
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import { CKA, CKM } from '../cryptoki.ts';
-import { forgetDerived, takeDerived } from './derived-cells.ts';
+import { takeDerived } from './derived-cells.ts';
 import { type Domain } from '../domain.ts';
 import { recordedUse } from '../each-use.ts';
 import { accessWordOf, demandAccess } from '../key-access.ts';
@@ -145,7 +145,10 @@ export class NamedKeyUses {
     return takeDerived(this.#domain, token, object, context);
   }
 
-  /** A cell may end between opening and use; once more is enough, since its lease is then new. */
+  /**
+   * A cell may end between opening and use; once more is enough, since its lease is then new. Only that cell is forgotten: others,
+   * to whom the same happened, may be opening the key already.
+   */
   async #operate(
     token: TokenRow,
     object: TokenObject,
@@ -153,14 +156,14 @@ export class NamedKeyUses {
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer> {
+    let tried: CellId | null = null;
     const attempt = async (): Promise<Buffer> => {
-      const cell = await this.#take(token, object, context);
-      return this.#domain.keeper.operate(cell, operation, mechanism, data, signature);
+      tried = await this.#take(token, object, context);
+      return this.#domain.keeper.operate(tried, operation, mechanism, data, signature);
     };
     return attempt().catch((error: unknown) => {
       if (!(error instanceof SidekeyError) || error.code !== 'cell_unknown') throw error;
-      if (context === null) this.#domain.cells.forget(object.handle);
-      else forgetDerived(this.#domain, object.handle, context);
+      if (tried !== null) this.#domain.cache.cellEnded(tried);
       return attempt();
     });
   }
