@@ -67,3 +67,23 @@ test('what cannot be recorded when it is made is taken back, and what cannot be 
   full = false;
   t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [before]);
 });
+
+test('an object that the store could not remove has a second line, and is there', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  const made = await app.create(DATA);
+  const remove = rig.store.removeObject.bind(rig.store);
+  rig.store.removeObject = () => {
+    throw new SidekeyError('store_failed', 'no space');
+  };
+  await t.rejects(app.destroy(made), { code: 'store_failed' });
+  t.strictSame(
+    rig.records.slice(-2).map(({ event }) => event),
+    ['object-destroyed', 'object-kept'],
+  );
+  t.equal(rig.records.at(-1)?.fields['code'], 'store_failed');
+  rig.store.removeObject = remove;
+  t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [made]);
+  await app.destroy(made);
+  t.equal(rig.records.at(-1)?.event, 'object-destroyed');
+});

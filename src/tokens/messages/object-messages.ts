@@ -42,7 +42,7 @@ import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import type { CellId } from '../ports.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
-import { recordMade } from './recorded.ts';
+import { recordMade, removeRecorded } from './recorded.ts';
 import { EMPTY_REPLY } from './handler.ts';
 
 export function makerOf({ token, client, place }: Caller): Maker {
@@ -281,9 +281,7 @@ export const handleDestroy: Handler = async (domain, request, reader) => {
     await destroyResident(domain, caller.client.peer, caller.token, object);
     return EMPTY_REPLY;
   }
-  // First, as nothing brings a destroyed object back when its line cannot be written.
-  domain.audit.object('object-destroyed', caller.client.peer, caller.token, object);
-  domain.objects.remove(object);
+  removeRecorded(domain, caller.client.peer, caller.token, object);
   if (object.session?.cell != null) domain.cells.drop(object.session.cell);
   domain.cells.forget(handle);
   await revoke(domain, place.slot, handle);

@@ -1,6 +1,9 @@
 import type { Caller } from '../caller.ts';
+import type { Peer } from '../../access/peer.ts';
+import { SidekeyError } from '../../errors.ts';
 import type { Domain } from '../domain.ts';
 import type { TokenObject } from '../objects/token-object.ts';
+import type { TokenRow } from '../store-port.ts';
 
 function takeBack(domain: Domain, object: TokenObject): void {
   domain.objects.remove(object);
@@ -19,6 +22,26 @@ export function recordMade(
     for (const object of objects) domain.audit.object(event, client.peer, token, object, fields);
   } catch (error) {
     for (const object of objects) takeBack(domain, object);
+    throw error;
+  }
+}
+
+/**
+ * The line comes first, as nothing brings a destroyed object back when its line cannot be written. An object that the store could
+ * not remove has a second line: `object-kept`, for the first was not true.
+ */
+export function removeRecorded(
+  domain: Domain,
+  peer: Peer | null,
+  token: TokenRow,
+  object: TokenObject,
+): void {
+  domain.audit.object('object-destroyed', peer, token, object);
+  try {
+    domain.objects.remove(object);
+  } catch (error) {
+    const code = error instanceof SidekeyError ? error.code : 'internal';
+    domain.audit.object('object-kept', peer, token, object, { code });
     throw error;
   }
 }

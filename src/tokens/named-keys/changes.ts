@@ -1,4 +1,5 @@
 /** Named keys made, rotated, imported, configured and destroyed: one change of a name at a time, each in the audit log. */
+import { removeRecorded } from '../messages/recorded.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import type { Certificate } from '../objects/certificate.ts';
@@ -117,14 +118,12 @@ export class NamedKeyChanges {
   }
 
   async #destroy(peer: Peer, token: TokenRow, { main, shown }: KeyVersion): Promise<void> {
-    const { objects, cells, audit } = this.#domain;
     for (const object of shown === null ? [main] : [shown, main]) {
       if (!has(object, CKA.DESTROYABLE))
         throw new SidekeyError('action_prohibited', 'the object has CKA_DESTROYABLE false');
-      objects.remove(object);
-      cells.forget(object.handle);
+      removeRecorded(this.#domain, peer, token, object);
+      this.#domain.cells.forget(object.handle);
       await revoke(this.#domain, token.slot, object.handle);
-      audit.object('object-destroyed', peer, token, object);
     }
   }
 

@@ -2,6 +2,7 @@
  * Certificates of named keys, as PKCS#11 objects: that of the key under its CKA_ID and CKA_LABEL, by which nginx and Java find
  * the two together; those of its issuers beside it, by whose names a chain is put together.
  */
+import { removeRecorded } from '../messages/recorded.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import { encodeBool, encodeUlong } from './attribute-value.ts';
@@ -72,10 +73,7 @@ export async function keepCertificates(
   }
   for (const object of await keep(domain, maker, drafts))
     domain.audit.object('object-created', peer, token, object);
-  for (const object of before) {
-    domain.objects.remove(object);
-    domain.audit.object('object-destroyed', peer, token, object);
-  }
+  for (const object of before) removeRecorded(domain, peer, token, object);
 }
 
 /** The key's own certificate, in DER. */
