@@ -5,6 +5,7 @@ import { eventTypeOf, teeAudit } from './events/audit-events.ts';
 import type { BreakerState, CacheEvent, CacheObserver } from './cache/cache-observer.ts';
 import { EventRing, type EventType } from './events/event-ring.ts';
 import type { GivenRow } from './metrics/given-histogram.ts';
+import type { CounterRow, HistogramRow } from './metrics/metric-rows.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { observeProvider, type ProviderCall, type ProviderRecord } from './metrics/observed-provider.ts';
 import { observeMisses, observeNamedKeys } from './metrics/observed-tokens.ts';
@@ -42,6 +43,8 @@ export class Observation {
   readonly #ledger: UsageLedger;
   /** Uses by HTTP and KMS, and keys that had to be opened for somebody. */
   readonly #agent = { uses: 0, misses: 0 };
+  /** Of the last operation: the next one is mostly of the same kind. */
+  #rows: OperationRows | null = null;
 
   constructor(options: { readonly clock: Clock; readonly version: string; readonly ledger: UsageLedger }) {
     const { clock, version, ledger } = options;
@@ -147,13 +150,14 @@ export class Observation {
   }
 
   #operated(seen: OperationSeen): void {
-    const { peer, token, operation, result, times, bytes, seconds } = seen;
-    this.metrics.count('sidekey_operations_total', { peer, token, operation, result }, times);
+    const { peer, times, bytes, seconds } = seen;
+    const rows = isOf(this.#rows, seen) ? this.#rows : operationRows(this.metrics, seen);
+    this.#rows = rows;
+    rows.times.add(times);
+    rows.bytes.add(bytes);
+    if (seconds !== null) rows.seconds.observe(seconds, times);
     this.#ledger.operated(seen);
     if (peer !== 'pkcs11') this.#agent.uses += times;
-    this.metrics.count('sidekey_operation_bytes_total', { peer, token, operation }, bytes);
-    if (seconds !== null)
-      this.metrics.observe('sidekey_operation_seconds', { peer, path: 'operate' }, seconds);
   }
 
   #hear(event: string, fields: AuditFields): void {
@@ -165,6 +169,28 @@ export class Observation {
     const type = eventTypeOf(event, fields);
     if (type !== null) this.events.publish(type, fields);
   }
+}
+
+interface OperationRows {
+  readonly of: Pick<OperationSeen, 'peer' | 'token' | 'operation' | 'result'>;
+  readonly times: CounterRow;
+  readonly bytes: CounterRow;
+  readonly seconds: HistogramRow;
+}
+
+function isOf(rows: OperationRows | null, seen: OperationSeen): rows is OperationRows {
+  if (rows === null) return false;
+  const { peer, token, operation, result } = rows.of;
+  return peer === seen.peer && token === seen.token && operation === seen.operation && result === seen.result;
+}
+
+function operationRows(metrics: Metrics, { peer, token, operation, result }: OperationSeen): OperationRows {
+  return {
+    of: { peer, token, operation, result },
+    times: metrics.counterRow('sidekey_operations_total', { peer, token, operation, result }),
+    bytes: metrics.counterRow('sidekey_operation_bytes_total', { peer, token, operation }),
+    seconds: metrics.histogramRow('sidekey_operation_seconds', { peer, path: 'operate' }),
+  };
 }
 
 function usedBy(fields: AuditFields): OperationSeen {

@@ -43,7 +43,7 @@ export class GivenHistogram {
     let count = 0;
     const buckets = [...this.#bounds, '+Inf'].map((le, i): Value => {
       count += times[i] ?? 0;
-      return { metricName: `${this.name}_bucket`, labels: { ...labels, le }, value: count };
+      return { metricName: `${this.name}_bucket`, labels: { le, ...labels }, value: count };
     });
     return [
       ...buckets,

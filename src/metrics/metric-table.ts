@@ -9,8 +9,6 @@ export interface MetricRow {
   readonly labels: readonly string[];
   /** Upper bounds of a histogram's buckets, in seconds. */
   readonly buckets?: readonly number[];
-  /** Its counts are fetched, not made here. */
-  readonly given?: true;
 }
 
 const LOCAL_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 10] as const;
@@ -40,7 +38,6 @@ export const METRICS = {
     help: 'Operations of PKCS#11 programs that the keeper served by itself, from the handling of a frame to its reply; the way through the ring and the module is not in it. One of 64 is timed, so that counts are a sample. Since the keeper started.',
     labels: ['operation'],
     buckets: KEEPER_SECONDS,
-    given: true,
   },
   sidekey_http_requests_total: {
     type: 'counter',

@@ -1,28 +1,25 @@
 /** The registry of prom-client, made from the table; typed so that a metric without a row, or a label too many, does not compile. */
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Registry } from 'prom-client';
+import { CounterRow, HistogramRow } from './metric-rows.ts';
 import { GivenHistogram, type GivenRow } from './given-histogram.ts';
 import { METRICS, type LabelsOf, type MetricName, type MetricRow, type NameOfType } from './metric-table.ts';
 
-type Metric = Counter | Gauge | Histogram | GivenHistogram;
+type Metric = Counter | Gauge | GivenHistogram;
 
 const MAKERS = {
   counter: (name: string, { help, labels }: MetricRow, registers: Registry[]): Metric =>
     new Counter({ name, help, labelNames: [...labels], registers }),
   gauge: (name: string, { help, labels }: MetricRow, registers: Registry[]): Metric =>
     new Gauge({ name, help, labelNames: [...labels], registers }),
-  histogram: (
-    name: string,
-    { help, labels, buckets = [], given }: MetricRow,
-    registers: [Registry],
-  ): Metric =>
-    given === true
-      ? new GivenHistogram(name, help, buckets, registers[0])
-      : new Histogram({ name, help, labelNames: [...labels], buckets: [...buckets], registers }),
+  histogram: (name: string, { help, buckets = [] }: MetricRow, registers: [Registry]): Metric =>
+    new GivenHistogram(name, help, buckets, registers[0]),
 };
 
 export class Metrics {
   readonly #registry = new Registry();
   readonly #metrics: ReadonlyMap<string, Metric>;
+  readonly #counters = new Map<string, Map<string, CounterRow>>();
+  readonly #histograms = new Map<string, Map<string, HistogramRow>>();
   readonly #collectors: (() => Promise<void> | void)[] = [];
 
   constructor() {
@@ -32,7 +29,7 @@ export class Metrics {
     );
   }
 
-  #get(name: MetricName): Metric {
+  #get(name: string): Metric {
     const metric = this.#metrics.get(name);
     if (metric === undefined) throw new Error(`no metric ${name}`);
     return metric;
@@ -43,7 +40,17 @@ export class Metrics {
   }
 
   observe<Name extends NameOfType<'histogram'>>(name: Name, labels: LabelsOf<Name>, seconds: number): void {
-    (this.#get(name) as Histogram).observe(labels, seconds);
+    this.histogramRow(name, labels).observe(seconds);
+  }
+
+  /** What is counted at each request is counted in its row: the registry would look labels up each time. */
+  counterRow<Name extends NameOfType<'counter'>>(name: Name, labels: LabelsOf<Name>): CounterRow {
+    return rowOf(this.#counters, name, labels, () => new CounterRow(labels));
+  }
+
+  histogramRow<Name extends NameOfType<'histogram'>>(name: Name, labels: LabelsOf<Name>): HistogramRow {
+    const { buckets = [] }: MetricRow = METRICS[name];
+    return rowOf(this.#histograms, name, labels, () => new HistogramRow(labels, buckets));
   }
 
   /** All that is known of a histogram of the table that is `given`. */
@@ -68,10 +75,36 @@ export class Metrics {
   /** Text format of Prometheus, 0.0.4. */
   async text(): Promise<string> {
     for (const collect of this.#collectors) await collect();
+    this.#tellRegistry();
     return this.#registry.metrics();
+  }
+
+  #tellRegistry(): void {
+    for (const [name, rows] of this.#counters) {
+      for (const row of rows.values()) {
+        (this.#get(name) as Counter).inc({ ...row.labels }, row.untold);
+        row.untold = 0;
+      }
+    }
+    for (const [name, rows] of this.#histograms)
+      (this.#get(name) as GivenHistogram).replace([...rows.values()]);
   }
 
   get contentType(): string {
     return this.#registry.contentType;
   }
+}
+
+function rowOf<Row>(
+  all: Map<string, Map<string, Row>>,
+  name: MetricName,
+  labels: Readonly<Record<string, string>>,
+  make: () => Row,
+): Row {
+  const rows = all.get(name) ?? new Map<string, Row>();
+  all.set(name, rows);
+  const key = JSON.stringify(METRICS[name].labels.map((label) => labels[label]));
+  const row = rows.get(key) ?? make();
+  rows.set(key, row);
+  return row;
 }

@@ -42,6 +42,16 @@ function tableOf({ keeper, catalogue, resident }: Offering, tokenId: number): re
   return [...own, ...others.filter(({ type }) => !own.some((each) => each.type === type))];
 }
 
+const BY_TYPE = new WeakMap<readonly MechanismRow[], ReadonlyMap<number, MechanismRow>>();
+
+/** The keeper's own row goes first, and is found without a walk: each use of a key asks. */
+function rowOf(domain: Offering, tokenId: number, type: number): MechanismRow | undefined {
+  const own = domain.keeper.mechanisms();
+  const known = BY_TYPE.get(own) ?? new Map(own.map((row) => [row.type, row]));
+  BY_TYPE.set(own, known);
+  return known.get(type) ?? tableOf(domain, tokenId).find((row) => row.type === type);
+}
+
 /** What a token offers of its table. */
 export function offered(domain: Offering, tokenId: number): MechanismRow[] {
   return tableOf(domain, tokenId).filter(({ standing }) => domain.catalogue.offers(tokenId, standing));
@@ -49,7 +59,7 @@ export function offered(domain: Offering, tokenId: number): MechanismRow[] {
 
 /** The mechanism's row if the token offers it and it can do this; otherwise mechanism_invalid. */
 export function findMechanism(domain: Offering, tokenId: number, type: number, flag: number): MechanismRow {
-  const found = tableOf(domain, tokenId).find((row) => row.type === type);
+  const found = rowOf(domain, tokenId, type);
   if (found !== undefined && (found.flags & flag) !== 0 && domain.catalogue.offers(tokenId, found.standing))
     return found;
   throw new SidekeyError('mechanism_invalid', `mechanism 0x${type.toString(16)} does not do that`);

@@ -49,13 +49,21 @@ const ADD_USAGE = `INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT
   SET times = times + excluded.times, bytes = bytes + excluded.bytes`;
 const ADD_CALL = `INSERT INTO call VALUES (?, ?, ?, ?) ON CONFLICT DO UPDATE SET times = times + excluded.times`;
 
+type Place = Omit<UsageRow, 'times' | 'bytes'>;
 type Mutable<Row> = { -readonly [Name in keyof Row]: Row[Name] };
+
+function isAt(row: Mutable<UsageRow> | null, place: Place): row is Mutable<UsageRow> {
+  if (row === null || row.day !== place.day || row.peer !== place.peer || row.uid !== place.uid) return false;
+  return row.token === place.token && row.key === place.key && row.operation === place.operation;
+}
 
 export class UsageLedger {
   readonly #database: DatabaseSync;
   readonly #now: () => number;
   readonly #usage = new Map<string, Mutable<UsageRow>>();
   readonly #calls = new Map<string, Mutable<CallRow>>();
+  /** Where the last use was counted: the next one is mostly of the same. */
+  #last: Mutable<UsageRow> | null = null;
 
   /** `path` may be ":memory:". */
   constructor(path: string, now: () => number) {
@@ -78,13 +86,20 @@ export class UsageLedger {
   /** Only what was done is counted. */
   operated({ peer, uid, token, key, operation, result, times, bytes }: OperationSeen): void {
     if (result !== 'ok') return;
-    const day = this.#today();
-    const place = JSON.stringify([day, peer, uid, token, key, operation]);
-    const row = this.#usage.get(place) ?? { day, peer, uid, token, key, operation, times: 0, bytes: 0 };
+    const place = { day: this.#today(), peer, uid, token, key, operation };
+    const row = isAt(this.#last, place) ? this.#last : this.#rowAt(place);
     row.times += times;
     row.bytes += bytes;
-    this.#usage.set(place, row);
     if (this.#usage.size >= WAITING_MAX) this.flush();
+  }
+
+  #rowAt(place: Place): Mutable<UsageRow> {
+    const { day, peer, uid, token, key, operation } = place;
+    const name = JSON.stringify([day, peer, uid, token, key, operation]);
+    const row = this.#usage.get(name) ?? { ...place, times: 0, bytes: 0 };
+    this.#usage.set(name, row);
+    this.#last = row;
+    return row;
   }
 
   /** Calls that were answered, by what a key service would bill: not health, and not what never arrived. */
@@ -118,6 +133,7 @@ export class UsageLedger {
       throw error;
     }
     this.#usage.clear();
+    this.#last = null;
     this.#calls.clear();
   }
 
