@@ -45,8 +45,15 @@ function reasonOf(error: unknown): string | undefined {
   return error instanceof Refusal || error instanceof SidekeyError ? error.message : undefined;
 }
 
+/** What is logged of a request: fastify's, or one that was served before it. */
+export interface Asked {
+  readonly method: string;
+  readonly routeOptions: { readonly url?: string | undefined };
+  readonly id: string;
+}
+
 /** Once per failure: what the client did wrong as info, what we did wrong as an error with its stack. */
-export function logFault(logger: Logger, request: FastifyRequest, peer: Peer | null, error: unknown): void {
+export function logFault(logger: Logger, request: Asked, peer: Peer | null, error: unknown): void {
   const { status } = faultOf(error);
   const { method, routeOptions, id } = request;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

@@ -2,7 +2,7 @@
  * What one process may take of the API: connections, requests at once, bytes of their bodies, requests per second; and one uid of the
  * connections of all. Who exceeds a bound is refused and hurts only itself.
  */
-import type { Server } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
@@ -114,12 +114,12 @@ export class PeerLimits {
   }
 }
 
-function announcedBytes({ headers }: FastifyRequest): number | null {
+function announcedBytes({ headers }: Pick<FastifyRequest, 'headers'>): number | null {
   if (headers['transfer-encoding'] !== undefined) return null;
   return Number(headers['content-length'] ?? 0);
 }
 
-/** Before the server listens, and after trackPeers. */
+/** Before the server listens, and after trackPeers. Answers what holds a request to the bounds, which fastify's are held to by a hook. */
 export function limitPeers(
   app: FastifyInstance,
   peerOf: (socket: Socket) => Peer | null,
@@ -128,7 +128,7 @@ export function limitPeers(
     readonly metrics: Metrics;
     readonly clock: Pick<Clock, 'monotonic'>;
   },
-): void {
+): (request: IncomingMessage, response: ServerResponse) => void {
   const { bounds, metrics, clock } = options;
   const refused = (bound: Bound): void => metrics.count('sidekey_http_refused_total', { bound });
   const limits = new PeerLimits(bounds, () => clock.monotonic(), refused);
@@ -140,9 +140,11 @@ export function limitPeers(
     if (leave === null) socket.destroy();
     else socket.once('close', leave);
   });
-  app.addHook('onRequest', async (request, reply) => {
-    const peer = peerOf(request.raw.socket);
+  const hold = (request: IncomingMessage, response: ServerResponse): void => {
+    const peer = peerOf(request.socket);
     // The answer's end, or the connection's: a client that goes away gives its place back.
-    if (peer !== null) reply.raw.once('close', limits.begin(peer, announcedBytes(request)));
-  });
+    if (peer !== null) response.once('close', limits.begin(peer, announcedBytes(request)));
+  };
+  app.addHook('onRequest', async (request, reply) => hold(request.raw, reply.raw));
+  return hold;
 }

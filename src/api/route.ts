@@ -108,7 +108,10 @@ function writeBigint(_name: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
 
-function writeBody(requestId: string, answer: Exclude<Reply, { empty: true } | { secret: Buffer }>): string {
+export function writeBody(
+  requestId: string,
+  answer: Exclude<Reply, { empty: true } | { secret: Buffer }>,
+): string {
   if ('text' in answer) return answer.text;
   if ('plain' in answer) return JSON.stringify(answer.plain, writeBigint);
   return wrap(requestId, answer.data, answer.warnings);
@@ -138,7 +141,7 @@ function refuseMethod(): never {
 }
 
 /** fastify's own handlerTimeout ends with the reading of the body, before the handler has begun to wait. */
-async function answerInTime(answer: Promise<Reply>, timeoutMs: number): Promise<Reply> {
+export async function answerInTime(answer: Promise<Reply>, timeoutMs: number): Promise<Reply> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     const give = () => reject(new SidekeyError('deadline', `a handler took over ${timeoutMs} ms`));

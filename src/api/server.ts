@@ -14,6 +14,7 @@ import { trackPeers } from './connection-peer.ts';
 import { isEventsRequest, serveEvents, type EventSocketDeps } from './event-socket.ts';
 import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
+import { hotRequests, parseJson, serveFirst } from './hot-requests.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { limitPeers } from './peer-limits.ts';
 import { acceptListMethod } from './list-method.ts';
@@ -83,16 +84,16 @@ function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
   });
 }
 
-/** Any content type is read as JSON, as Vault does: curl -d sends a form's. The parser's own error would quote the body. */
-function parseJson(
+/** Any content type is read as JSON, as Vault does: curl -d sends a form's. */
+function readJson(
   _request: FastifyRequest,
   body: Buffer,
   done: (error: Error | null, body?: unknown) => void,
 ): void {
   try {
-    done(null, body.length === 0 ? {} : JSON.parse(body.toString('utf8')));
-  } catch {
-    done(new Refusal(400, 'failed to parse JSON input'));
+    done(null, parseJson(body));
+  } catch (error) {
+    done(error as Refusal);
   }
 }
 
@@ -108,11 +109,11 @@ export function createApi(deps: ApiDeps): Api {
   app.server.maxConnections = limits.connections;
   app.server.headersTimeout = limits.headersTimeoutMs;
   const { peerOf: peerOfMessage, find } = trackPeers(app.server, deps.peerOf, deps.logger);
-  limitPeers(app, find, { bounds: limits, metrics: deps.metrics, clock: SYSTEM_CLOCK });
+  const hold = limitPeers(app, find, { bounds: limits, metrics: deps.metrics, clock: SYSTEM_CLOCK });
   acceptListMethod(app.server);
   const peerOf = (request: FastifyRequest) => peerOfMessage(request.raw);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, parseJson);
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, readJson);
   app.addHook('onRequest', refuseWrapping);
   // The last answer on a connection says so: a client that keeps it open would be waited for when the API closes.
   app.addHook('onSend', (_request, reply, payload, done) => {
@@ -122,17 +123,17 @@ export function createApi(deps: ApiDeps): Api {
   countRequests(app, deps.metrics);
   handleFaults(app, deps.logger, peerOf);
   const endEvents = serveEvents(app.server, deps, peerOfMessage, limits);
-  const routes = [
-    ...sysRoutes(deps),
-    ...authRoutes(),
-    ...sidekeyRoutes(deps),
-    ...TRANSIT_ROUTES.map((make) => make(deps)),
-  ];
+  const transit = TRANSIT_ROUTES.map((make) => make(deps));
+  const routes = [...sysRoutes(deps), ...authRoutes(), ...sidekeyRoutes(deps), ...transit];
   const description: Route = defineRoute({
     ...{ methods: ['GET'], path: '/openapi.json', summary: 'This description', form: 'plain' },
     body: noBody,
     handle: () => ({ plain: describeApi([...routes, description], deps.version) }),
   });
+  serveFirst(
+    app.server,
+    hotRequests(transit, { hold, find, limits, logger: deps.logger, metrics: deps.metrics }),
+  );
   registerRoutes(app, [...routes, description], peerOf, limits.handlerTimeoutMs);
   registerStreams(app, deps, peerOf);
   return {
