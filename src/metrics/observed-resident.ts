@@ -1,7 +1,8 @@
 /** Resident keys whose every call is told of: what, how long, how it ended. */
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
-type Method = 'list' | 'publicKey' | 'create' | 'rotate' | 'destroy' | 'sign' | 'encrypt' | 'decrypt';
+type Method =
+  'list' | 'publicKey' | 'create' | 'rotate' | 'destroy' | 'sign' | 'encrypt' | 'decrypt' | 'agree';
 
 /** As the metrics name them, apart from the calls for data keys. */
 const CALLS = {
@@ -13,6 +14,7 @@ const CALLS = {
   sign: 'resident-sign',
   encrypt: 'resident-encrypt',
   decrypt: 'resident-decrypt',
+  agree: 'resident-agree',
 } as const satisfies Record<Method, string>;
 
 export type ResidentCall = (typeof CALLS)[Method];
@@ -21,8 +23,10 @@ type Timed = <T>(call: ResidentCall, work: () => Promise<T>) => Promise<T>;
 
 export function observeResident(keys: ResidentKeys, timed: Timed): ResidentKeys {
   const rotate = keys.rotate?.bind(keys);
+  const agree = keys.agree?.bind(keys);
   return {
     ...(rotate === undefined ? {} : { rotate: (key) => timed(CALLS.rotate, () => rotate(key)) }),
+    ...(agree === undefined ? {} : { agree: (...asked) => timed(CALLS.agree, () => agree(...asked)) }),
     creates: keys.creates,
     keepsIds: keys.keepsIds,
     list: (...asked) => timed(CALLS.list, () => keys.list(...asked)),

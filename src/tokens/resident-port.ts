@@ -90,13 +90,15 @@ export interface ResidentKey {
   /** In the order of preference: the domain takes the first that serves. Empty: it does not sign. */
   readonly signs: readonly SignAlgorithm[];
   readonly ciphers: readonly CipherAlgorithm[];
+  /** Of a curve: whether the service makes the shared secret of ECDH with it. Absent: no. */
+  readonly agrees?: true;
   /** The service's own CKA_ID (an HSM's); null: one is made of `id`. */
   readonly ckaId: Buffer | null;
   readonly createdAt: number | null;
 }
 
 /** What the caller's template asks a new key to do: one at least. A service that permits one alone takes the first that it can. */
-export type ResidentUse = 'sign' | 'decrypt';
+export type ResidentUse = 'sign' | 'decrypt' | 'agree';
 
 export interface NewResidentKey {
   /** The configured prefix included; 1 to 255 bytes, of letters, digits, `-`, `_`, `.` and `/`: what a service cannot have it refuses. */
@@ -146,4 +148,9 @@ export interface ResidentKeys {
     parameters: CipherParameters,
     ciphertext: Buffer,
   ): Promise<Buffer>;
+  /**
+   * ECDH with a key that `agrees` and another's public key (SubjectPublicKeyInfo, DER, a point on the key's own curve): the x-coordinate,
+   * of the curve's length. The caller wipes it. Absent: no key of this service agrees.
+   */
+  agree?(key: ResidentKey, other: Buffer): Promise<Buffer>;
 }

@@ -3,6 +3,7 @@ import {
   constants,
   createHmac,
   createPublicKey,
+  diffieHellman,
   generateKeyPairSync,
   privateDecrypt,
   randomBytes,
@@ -48,6 +49,7 @@ const FIELDS: Readonly<Record<string, readonly string[]>> = {
   Sign: ['KeyId', 'Message', 'MessageType', 'SigningAlgorithm', 'GrantTokens'],
   GenerateMac: ['KeyId', 'Message', 'MacAlgorithm', 'GrantTokens'],
   Decrypt: ['KeyId', 'CiphertextBlob', 'EncryptionAlgorithm', 'GrantTokens'],
+  DeriveSharedSecret: ['KeyId', 'KeyAgreementAlgorithm', 'PublicKey', 'GrantTokens'],
 };
 
 function makeMaterial(spec: string): KeyObject | Buffer | null {
@@ -66,6 +68,7 @@ function algorithmsOf({ spec, usage }: Held): object {
   if (spec.startsWith('HMAC')) return { MacAlgorithms: [`HMAC_SHA_${spec.slice(5)}`] };
   if (usage === 'ENCRYPT_DECRYPT')
     return { EncryptionAlgorithms: ['RSAES_OAEP_SHA_1', 'RSAES_OAEP_SHA_256'] };
+  if (usage === 'KEY_AGREEMENT') return { KeyAgreementAlgorithms: ['ECDH'] };
   if (spec in LATTICES) return { SigningAlgorithms: ['ML_DSA_SHAKE_256'] };
   if (spec === EDWARDS) return { SigningAlgorithms: ['ED25519_SHA_512', 'ED25519_PH_SHA_512'] };
   const curve = CURVES[spec];
@@ -76,6 +79,7 @@ function algorithmsOf({ spec, usage }: Held): object {
 
 function usages(spec: string): readonly string[] {
   if (spec.startsWith('HMAC')) return ['GENERATE_VERIFY_MAC'];
+  if (spec in CURVES) return ['SIGN_VERIFY', 'KEY_AGREEMENT'];
   return spec.startsWith('RSA') ? ['SIGN_VERIFY', 'ENCRYPT_DECRYPT'] : ['SIGN_VERIFY'];
 }
 
@@ -183,6 +187,7 @@ export class FakeAwsKeys {
       const der = createPublicKey(key.material).export({ format: 'der', type: 'spki' });
       return { KeyId: key.id, PublicKey: der.toString('base64') };
     }
+    if (operation === 'DeriveSharedSecret') return this.#agree(key, key.material, fields);
     return operation === 'Sign'
       ? this.#sign(key, key.material, fields)
       : this.#decrypt(key, key.material, fields);
@@ -215,6 +220,19 @@ export class FakeAwsKeys {
         : 'rsa-pkcs1';
     const signature = signDigest(material, { scheme, hash: `sha${bits}` }, digest);
     return { KeyId: key.id, Signature: signature.toString('base64'), SigningAlgorithm: name };
+  }
+
+  #agree({ id, usage }: Held, privateKey: KeyObject, fields: Fields): Answer {
+    if (usage !== 'KEY_AGREEMENT') return { refused: 'InvalidKeyUsageException' };
+    if (fields['KeyAgreementAlgorithm'] !== 'ECDH') return { refused: 'ValidationException' };
+    try {
+      const key = Buffer.from(String(fields['PublicKey']), 'base64');
+      const publicKey = createPublicKey({ key, format: 'der', type: 'spki' });
+      const SharedSecret = diffieHellman({ privateKey, publicKey }).toString('base64');
+      return { KeyId: id, SharedSecret, KeyAgreementAlgorithm: 'ECDH', KeyOrigin: 'AWS_KMS' };
+    } catch {
+      return { refused: 'ValidationException' };
+    }
   }
 
   #decrypt({ usage }: Held, material: KeyObject, fields: Fields): Answer {

@@ -5,6 +5,7 @@ import {
   createDecipheriv,
   createHmac,
   createPublicKey,
+  diffieHellman,
   generateKeyPairSync,
   privateDecrypt,
   privateEncrypt,
@@ -131,6 +132,7 @@ export class MemoryKeys implements ResidentKeys {
       ...{ sizeBits: BITS[spec] ?? wanted.sizeBits, createdAt: null, ckaId: null },
       signs: wanted.uses.includes('sign') ? (SIGNS[spec] ?? []) : [],
       ciphers: wanted.uses.includes('decrypt') ? (CIPHERS[spec] ?? []) : [],
+      ...(wanted.uses.includes('agree') && spec === 'ec-p256' ? { agrees: true } : {}),
     };
     this.#held.set(key.id, { key, material: makeMaterial(wanted) });
     return key;
@@ -161,6 +163,14 @@ export class MemoryKeys implements ResidentKeys {
     const how = { scheme, hash: hash ?? 'sha256', saltBytes } as const;
     if (scheme === 'rsa-pss') return signDigest(material, { ...how, scheme }, input);
     return decodeDer(signDigest(material, { ...how, scheme: 'ecdsa' }, input), key.sizeBits) ?? input;
+  }
+
+  async agree(key: ResidentKey, other: Buffer): Promise<Buffer> {
+    this.#enter('agree');
+    const { material } = this.#find(key);
+    if (Buffer.isBuffer(material)) throw new SidekeyError('provider_refused', 'no pair');
+    const publicKey = createPublicKey({ key: other, format: 'der', type: 'spki' });
+    return diffieHellman({ privateKey: material, publicKey });
   }
 
   async encrypt(

@@ -22,14 +22,19 @@ t.test('the program of every provider uses what PyKMIP has', async (t) => {
     'the token': 'ok',
     // PyKMIP makes no elliptic keys and no secrets for HMAC, and says so when it is asked.
     'EC P-256': 'C_GenerateKeyPair: 0x30',
+    ECDH1_DERIVE: 'C_GenerateKeyPair: 0x30',
     'RSA-2048 for signing': 'ok',
     SHA256_RSA_PKCS: 'ok',
     'RSA_PKCS of a DigestInfo': 'not offered',
     SHA256_RSA_PKCS_PSS: 'not offered',
     'RSA-2048 for decryption': 'ok',
     RSA_PKCS_OAEP: 'not offered',
+    'keys wrapped by RSA_PKCS_OAEP': 'not offered',
+    'keys wrapped by RSA_AES_KEY_WRAP': 'not offered',
     'generic secret': 'C_GenerateKey: 0x30',
     'AES-256': 'ok',
     AES_GCM: 'ok',
+    'keys wrapped by AES_GCM': 'ok',
+    'keys wrapped by AES_CBC_PAD': 'ok',
   });
 });

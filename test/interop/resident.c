@@ -161,6 +161,48 @@ static void rsa_signing(void)
     report("RSA-2048 for signing", CKR_OK);
 }
 
+static CK_BBOOL no = CK_FALSE;
+
+/* A key of this session whose value may be read, so that two of them can be compared. */
+#define READABLE {CKA_CLASS, &secret, sizeof(secret)}, {CKA_KEY_TYPE, &aes, sizeof(aes)}, {CKA_SENSITIVE, &no, 1}, {CKA_EXTRACTABLE, &yes, 1}
+static CK_OBJECT_CLASS secret = CKO_SECRET_KEY;
+static CK_KEY_TYPE aes = CKK_AES;
+
+static int same_value(CK_OBJECT_HANDLE a, CK_OBJECT_HANDLE b)
+{
+    CK_BYTE of_a[64], of_b[64];
+    CK_ATTRIBUTE value_a = {CKA_VALUE, of_a, sizeof(of_a)}, value_b = {CKA_VALUE, of_b, sizeof(of_b)};
+
+    return TRY(C_GetAttributeValue(session, a, &value_a, 1)) == CKR_OK &&
+           TRY(C_GetAttributeValue(session, b, &value_b, 1)) == CKR_OK && value_a.ulValueLen == value_b.ulValueLen &&
+           memcmp(of_a, of_b, value_a.ulValueLen) == 0;
+}
+
+static CK_RV wrap_and_unwrap(CK_MECHANISM *m, CK_OBJECT_HANDLE wrapping, CK_OBJECT_HANDLE unwrapping)
+{
+    CK_MECHANISM make = {CKM_AES_KEY_GEN, NULL, 0};
+    CK_ULONG bytes = 32, size;
+    CK_ATTRIBUTE template[] = {READABLE, {CKA_VALUE_LEN, &bytes, sizeof(bytes)}};
+    CK_BYTE wrapped[1024];
+    CK_OBJECT_HANDLE key, again;
+    CK_RV rv;
+
+    if (TRY(C_GenerateKey(session, &make, template, 5, &key)) != CKR_OK)
+        return CKR_GENERAL_ERROR;
+    size = sizeof(wrapped);
+    rv = p11->C_WrapKey(session, m, wrapping, key, wrapped, &size);
+    if (rv != CKR_OK)
+        return not_offered(rv) ? rv : said("C_WrapKey", rv);
+    if (TRY(C_UnwrapKey(session, m, unwrapping, wrapped, size, template, 4, &again)) != CKR_OK)
+        return CKR_GENERAL_ERROR;
+    if (!same_value(key, again))
+        return said("another key", CKR_GENERAL_ERROR);
+    rv = p11->C_UnwrapKey(session, m, unwrapping, wrapped, size - 1, template, 4, &again);
+    return rv == CKR_WRAPPED_KEY_LEN_RANGE || rv == CKR_WRAPPED_KEY_INVALID
+               ? CKR_OK
+               : said("C_UnwrapKey of what was cut", rv ? rv : CKR_GENERAL_ERROR);
+}
+
 /* With the first hash that the key opens. */
 static CK_RV open_oaep(const struct pair *pair)
 {
@@ -191,6 +233,28 @@ static CK_RV open_oaep(const struct pair *pair)
     return rv == CKR_ENCRYPTED_DATA_INVALID ? CKR_OK : said("C_Decrypt of a changed ciphertext", rv ? rv : 1);
 }
 
+/* With the first hash that the key opens; `with_aes`: of any length, by a key for AES between them. */
+static CK_RV wrap_by_oaep(const struct pair *pair, int with_aes)
+{
+    static CK_RSA_PKCS_OAEP_PARAMS tries[] = {{CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0},
+                                              {CKM_SHA_1, CKG_MGF1_SHA1, CKZ_DATA_SPECIFIED, NULL, 0}};
+    struct {
+        CK_ULONG bits;
+        CK_RSA_PKCS_OAEP_PARAMS *oaep;
+    } between = {256, NULL};
+    CK_MECHANISM m = {CKM_RSA_PKCS_OAEP, NULL, sizeof(tries[0])};
+    CK_MECHANISM long_m = {CKM_RSA_AES_KEY_WRAP, &between, sizeof(between)};
+
+    for (int i = 0; i < 2; i++) {
+        m.pParameter = between.oaep = &tries[i];
+        if (p11->C_DecryptInit(session, &m, pair->private) != CKR_OK)
+            continue;
+        p11->C_DecryptInit(session, NULL, pair->private);
+        return wrap_and_unwrap(with_aes ? &long_m : &m, pair->public, pair->private);
+    }
+    return CKR_MECHANISM_INVALID;
+}
+
 static void rsa_opening(void)
 {
     CK_ULONG bits = 2048;
@@ -200,9 +264,45 @@ static void rsa_opening(void)
 
     if (rv == CKR_OK) {
         report("RSA_PKCS_OAEP", open_oaep(&pair));
+        report("keys wrapped by RSA_PKCS_OAEP", wrap_by_oaep(&pair, 0));
+        report("keys wrapped by RSA_AES_KEY_WRAP", wrap_by_oaep(&pair, 1));
         destroy(CKO_PRIVATE_KEY, "proof-open");
     }
     report("RSA-2048 for decryption", rv);
+}
+
+/* The token's pair and one of the session, each with the other's point. */
+static void agreeing(void)
+{
+    static CK_BYTE p256[] = {0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07};
+    CK_BYTE point[2][80];
+    CK_MECHANISM make = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
+    CK_ECDH1_DERIVE_PARAMS with[2] = {{CKD_SHA256_KDF, 6, (CK_BYTE_PTR) "beside", 0, point[1]},
+                                      {CKD_SHA256_KDF, 6, (CK_BYTE_PTR) "beside", 0, point[0]}};
+    CK_MECHANISM m[2] = {{CKM_ECDH1_DERIVE, &with[0], sizeof(with[0])}, {CKM_ECDH1_DERIVE, &with[1], sizeof(with[1])}};
+    CK_ULONG bytes = 32;
+    CK_ATTRIBUTE curve = {CKA_EC_PARAMS, p256, sizeof(p256)}, derive = {CKA_DERIVE, &yes, 1};
+    CK_ATTRIBUTE template[] = {READABLE, {CKA_VALUE_LEN, &bytes, sizeof(bytes)}};
+    struct pair pair[2];
+    CK_OBJECT_HANDLE key[2];
+    CK_RV rv = make_pair(CKM_EC_KEY_PAIR_GEN, curve, CKA_DERIVE, "proof-dh", &pair[0]);
+
+    if (rv == CKR_OK && TRY(C_GenerateKeyPair(session, &make, &curve, 1, &derive, 1, &pair[1].public, &pair[1].private)) == CKR_OK) {
+        for (int i = 0; i < 2; i++) {
+            CK_ATTRIBUTE at = {CKA_EC_POINT, point[i], sizeof(point[i])};
+
+            TRY(C_GetAttributeValue(session, pair[i].public, &at, 1));
+            with[1 - i].ulPublicDataLen = at.ulValueLen;
+        }
+        rv = p11->C_DeriveKey(session, &m[0], pair[0].private, template, 5, &key[0]);
+        if (rv != CKR_OK && !not_offered(rv))
+            said("C_DeriveKey", rv);
+        if (rv == CKR_OK && TRY(C_DeriveKey(session, &m[1], pair[1].private, template, 5, &key[1])) == CKR_OK &&
+            !same_value(key[0], key[1]))
+            said("another secret", CKR_GENERAL_ERROR);
+        destroy(CKO_PRIVATE_KEY, "proof-dh");
+    }
+    report("ECDH1_DERIVE", rv);
 }
 
 static CK_RV make_secret(CK_MECHANISM_TYPE type, CK_ATTRIBUTE_TYPE use, const char *label, CK_OBJECT_HANDLE *key)
@@ -255,7 +355,13 @@ static void ciphers(void)
     CK_RV rv = make_secret(CKM_AES_KEY_GEN, CKA_ENCRYPT, "proof-aes", &key);
 
     if (rv == CKR_OK) {
+        CK_BYTE iv[16] = {1}, nonce[12] = {7};
+        CK_GCM_PARAMS gcm = {nonce, sizeof(nonce), 96, (CK_BYTE_PTR) "beside", 6, 128};
+        CK_MECHANISM by_gcm = {CKM_AES_GCM, &gcm, sizeof(gcm)}, by_cbc = {CKM_AES_CBC_PAD, iv, sizeof(iv)};
+
         report("AES_GCM", seal_and_open(key));
+        report("keys wrapped by AES_GCM", wrap_and_unwrap(&by_gcm, key, key));
+        report("keys wrapped by AES_CBC_PAD", wrap_and_unwrap(&by_cbc, key, key));
         destroy(CKO_SECRET_KEY, "proof-aes");
     }
     report("AES-256", rv);
@@ -286,6 +392,7 @@ int main(int argc, char **argv)
     memset(long_message, 'x', sizeof(long_message));
     if (open_token(argv[2])) {
         elliptic();
+        agreeing();
         rsa_signing();
         rsa_opening();
         codes();

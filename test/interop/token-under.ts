@@ -90,4 +90,6 @@ export const PAIRS_OK = {
   SHA256_RSA_PKCS_PSS: 'ok',
   'RSA-2048 for decryption': 'ok',
   RSA_PKCS_OAEP: 'ok',
+  'keys wrapped by RSA_PKCS_OAEP': 'ok',
+  'keys wrapped by RSA_AES_KEY_WRAP': 'ok',
 } as const;

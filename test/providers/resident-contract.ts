@@ -6,6 +6,8 @@ import {
   constants,
   createHash,
   createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
   publicEncrypt,
   randomBytes,
   verify,
@@ -139,6 +141,20 @@ async function checkCiphers(t: Test, keys: ResidentKeys, key: ResidentKey): Prom
   }
 }
 
+async function checkAgreement(
+  t: Test,
+  keys: ResidentKeys,
+  key: ResidentKey,
+  shown: KeyObject,
+): Promise<void> {
+  if (key.agrees !== true || keys.agree === undefined) return;
+  const namedCurve = shown.asymmetricKeyDetails?.namedCurve ?? '';
+  const other = generateKeyPairSync('ec', { namedCurve });
+  const secret = await keys.agree(key, other.publicKey.export({ format: 'der', type: 'spki' }));
+  const expected = diffieHellman({ privateKey: other.privateKey, publicKey: shown });
+  t.ok(secret.equals(expected), `${key.spec}: both sides have the same secret`);
+}
+
 function isPair(spec: KeySpec): boolean {
   return !spec.startsWith('aes') && spec !== 'generic';
 }
@@ -152,6 +168,13 @@ async function checkKey(t: Test, keys: ResidentKeys, key: ResidentKey): Promise<
   const shown = createPublicKey({ key: info, format: 'der', type: 'spki' });
   await checkSigning(t, keys, key, shown);
   await checkDecryption(t, keys, key, shown);
+  await checkAgreement(t, keys, key, shown);
+}
+
+/** Services whose keys agree make such keys on the curves of NIST. */
+function usesOf(spec: KeySpec, keys: ResidentKeys): readonly (readonly ResidentUse[])[] {
+  const others = USES[spec] ?? [['sign']];
+  return keys.agree !== undefined && spec.startsWith('ec-p') ? [...others, ['agree']] : others;
 }
 
 export function testResidentKeys(
@@ -163,7 +186,7 @@ export function testResidentKeys(
     const { keys, specs = keys.creates, uses: possible = {} } = await makeScene(t);
     const prefix = `contract-${randomBytes(3).toString('hex')}-`;
     for (const spec of specs) {
-      for (const uses of possible[spec] ?? USES[spec] ?? [['sign']]) {
+      for (const uses of possible[spec] ?? usesOf(spec, keys)) {
         const wanted = {
           ...{ name: `${prefix}${spec}-${uses.join('')}`, spec, uses },
           ...{
@@ -181,8 +204,8 @@ export function testResidentKeys(
         t.equal(made.name, wanted.name);
         t.equal(made.spec, spec);
         if (keys.keepsIds) t.same(made.ckaId, wanted.ckaId);
-        const able = uses[0] === 'sign' ? made.signs : made.ciphers;
-        t.ok(able.length > 0, `it can ${uses.join()}`);
+        const able = { sign: made.signs.length, decrypt: made.ciphers.length, agree: Number(made.agrees) };
+        t.ok(able[uses[0] ?? 'sign'] > 0, `it can ${uses.join()}`);
         if (listed !== undefined) await checkKey(t, keys, listed);
       }
     }

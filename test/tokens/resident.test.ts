@@ -3,6 +3,8 @@ import {
   constants,
   createHash,
   createPublicKey,
+  diffieHellman,
+  generateKeyPairSync,
   publicEncrypt,
   randomBytes,
   randomInt,
@@ -509,4 +511,48 @@ test('a token without keys of a service offers what the keeper has and nothing e
   await t.rejects(app.generatePair({ [CKA.PARAMETER_SET]: 2 }, {}, CKM.ML_DSA_KEY_PAIR_GEN), {
     code: 'mechanism_invalid',
   });
+});
+
+test('a secret is agreed on in the service, and what is no point of the curve is refused before it is asked', async (t) => {
+  const { keys, app, rig } = await scene();
+  const made = await keys.create(key('app-dh', 'ec-p256', 'agree'));
+  await keys.create(key('app-sign', 'ec-p256', 'sign'));
+  const [hidden, signer] = [await only(app, CKO.PRIVATE_KEY, 'dh'), await only(app, CKO.PRIVATE_KEY, 'sign')];
+  const other = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
+  const { x = '', y = '' } = other.publicKey.export({ format: 'jwk' });
+  const point = Buffer.concat([Buffer.of(4), Buffer.from(x, 'base64url'), Buffer.from(y, 'base64url')]);
+  const shown = createPublicKey({ key: await keys.publicKey(made), format: 'der', type: 'spki' });
+  const secret = diffieHellman({ privateKey: other.privateKey, publicKey: shown });
+  const derive = async (handle: number, kdf: number, shared: Buffer, given: Buffer, bytes: number) => {
+    const params = new WireWriter().u64(kdf).bytes(shared).bytes(given).done();
+    const template = { [CKA.VALUE_LEN]: bytes, [CKA.SENSITIVE]: false, [CKA.EXTRACTABLE]: true };
+    return app.derive(handle, CKM.ECDH1_DERIVE, params, template);
+  };
+  const value = async (handle: number) => rig.keeper.secret((await app.read(handle, CKA.VALUE)).cell);
+  t.same(await value(await derive(hidden, 1, NO_PARAMS, point, 32)), secret);
+  t.same(await value(await derive(hidden, 1, NO_PARAMS, point, 16)), secret.subarray(16), 'its end');
+  const octets = Buffer.concat([Buffer.of(4, point.length), point]);
+  t.same(await value(await derive(hidden, 1, NO_PARAMS, octets, 32)), secret, 'a point in an OCTET STRING');
+  const block = (i: number) =>
+    createHash('sha256')
+      .update(secret)
+      .update(Buffer.of(0, 0, 0, i))
+      .update('beside')
+      .digest();
+  const expanded = Buffer.concat([block(1), block(2)]).subarray(0, 40);
+  t.same(await value(await derive(hidden, 6, Buffer.from('beside'), point, 40)), expanded, 'X9.63');
+  keys.calls.length = 0;
+  const off = Buffer.from(point);
+  off[40] = (off[40] ?? 0) ^ 1;
+  for (const [kdf, shared, given] of [
+    [1, NO_PARAMS, off],
+    [1, NO_PARAMS, point.subarray(1)],
+    [1, NO_PARAMS, NO_PARAMS],
+    [1, Buffer.from('beside'), point],
+    [99, NO_PARAMS, point],
+  ] as const)
+    await t.rejects(derive(hidden, kdf, shared, given, 32), { code: 'mechanism_param_invalid' });
+  await t.rejects(derive(hidden, 1, NO_PARAMS, point, 33), { code: 'key_size_range' });
+  await t.rejects(derive(signer, 1, NO_PARAMS, point, 32), { code: 'key_function_not_permitted' });
+  t.same(keys.calls, []);
 });

@@ -249,6 +249,11 @@ export class Program {
     await this.send('resolve', asked.u8(WHY.use));
   }
 
+  async derive(handle: number, mechanism: number, params: Buffer, given: Given): Promise<number> {
+    const body = this.place().u64(mechanism).bytes(params).u64(handle);
+    return new WireReader(await this.send('derive_key', this.#template(body, given))).number();
+  }
+
   async wrap(by: number, handle: number, mechanism: number): Promise<Buffer> {
     const body = this.place().u64(mechanism).bytes(Buffer.alloc(0)).u64(by).u64(handle);
     return new WireReader(await this.send('wrap_key', body)).bytes(65536);

@@ -14,7 +14,7 @@ import type {
   ResidentUse,
   SignAlgorithm,
 } from '../../tokens/resident-port.ts';
-import { decodeDer } from '../../wire/ecdsa-signature.ts';
+import { decodeDer, scalarBytes } from '../../wire/ecdsa-signature.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { isNamed } from './aws-client.ts';
 import { inRegion, type AwsRegions } from './aws-regions.ts';
@@ -95,14 +95,21 @@ function toKey(name: string, metadata: unknown): ResidentKey | null {
     ...{ spec: row.spec, sizeBits: row.sizeBits },
     signs: listed(metadata, ['SigningAlgorithms', 'MacAlgorithms'], SIGNS),
     ciphers: listed(metadata, ['EncryptionAlgorithms'], CIPHERS),
+    ...([jsonAt(metadata, 'KeyAgreementAlgorithms')].flat().includes('ECDH')
+      ? { agrees: true as const }
+      : {}),
     createdAt: typeof created === 'number' ? Math.round(created * 1000) : null,
   };
 }
 
+const USAGES: Readonly<Record<ResidentUse, string>> = {
+  ...{ sign: 'SIGN_VERIFY', decrypt: 'ENCRYPT_DECRYPT', agree: 'KEY_AGREEMENT' },
+};
+
 /** A key of AWS has one use: the first that is asked for. */
 function usageOf(spec: KeySpec, [first]: readonly ResidentUse[]): string {
   if (spec === 'generic') return 'GENERATE_VERIFY_MAC';
-  return first === 'decrypt' ? 'ENCRYPT_DECRYPT' : 'SIGN_VERIFY';
+  return USAGES[first ?? 'sign'];
 }
 
 export class AwsResidentKeys implements ResidentKeys {
@@ -235,6 +242,16 @@ export class AwsResidentKeys implements ResidentKeys {
     const bytes = Buffer.from(textAt(parseJson(body), field), 'base64');
     if (bytes.length > 0) return bytes;
     throw new SidekeyError('provider_unreachable', `${this.#what}: the answer holds no ${field}`);
+  }
+
+  async agree(key: ResidentKey, other: Buffer): Promise<Buffer> {
+    const request = { KeyAgreementAlgorithm: 'ECDH', PublicKey: other.toString('base64') };
+    const body = await this.#use('DeriveSharedSecret', key, request);
+    const secret = takeSecret(body, ['SharedSecret']);
+    body.fill(0);
+    if (secret?.length === scalarBytes(key.sizeBits)) return secret;
+    secret?.fill(0);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: the answer holds no shared secret`);
   }
 
   encrypt(): Promise<Buffer> {

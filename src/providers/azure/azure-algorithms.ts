@@ -111,6 +111,7 @@ export function creationOf({ spec, uses }: NewResidentKey, isHsm: boolean): obje
   const operations = {
     sign: ['sign', 'verify'],
     decrypt: row.kty === 'RSA' ? ['encrypt', 'decrypt'] : [],
+    agree: [],
   };
   return {
     kty: isHsm ? `${row.kty}-HSM` : row.kty,

@@ -25,6 +25,8 @@ import type { HsmSupervisor } from './supervisor.ts';
 
 const [CKO_PRIVATE_KEY, CKO_SECRET_KEY] = [3, 4];
 const [CKK_RSA, CKK_EC, CKK_GENERIC_SECRET, CKK_AES] = [0, 3, 0x10, 0x1f];
+const CKM_ECDH1_DERIVE = 0x1050;
+const UNCOMPRESSED = 4;
 const ID_BYTES = 8;
 /** Keys whose name begins with that of a new one. */
 const LISTED_MAX = 10_000;
@@ -139,13 +141,15 @@ function specOf({ keyType, sizeBits, curve }: HsmKeyRow): HsmSpec | null {
 function toKey(row: HsmKeyRow, list: HsmKeyList): ResidentKey | null {
   const spec = specOf(row);
   const [signs, ciphers] = [signsOf(row, list), ciphersOf(row, list)];
-  if (spec === null || (signs.length === 0 && ciphers.length === 0)) return null;
+  const agrees = row.agrees && row.keyType === CKK_EC && list.mechanisms.includes(CKM_ECDH1_DERIVE);
+  if (spec === null || (signs.length === 0 && ciphers.length === 0 && !agrees)) return null;
   const { objectClass, label, id } = row;
   return {
     id: JSON.stringify([objectClass, id, label]),
     ...{ name: label, version: null, isPrimary: true, spec: spec.spec, createdAt: null },
     ...{ sizeBits: spec.sizeBits ?? row.sizeBits, signs, ciphers },
     ckaId: id === '' ? null : Buffer.from(id, 'hex'),
+    ...(agrees ? { agrees: true } : {}),
   };
 }
 
@@ -227,7 +231,7 @@ export function createHsmResidentKeys({ provider, hsm, random }: HsmResidentOpti
       ...(curve === undefined
         ? { modulusBits: row.sizeBits ?? 0, valueBytes: (row.sizeBits ?? sizeBits) / 8 }
         : { curve }),
-      ...{ signs: uses.includes('sign'), decrypts: uses.includes('decrypt') },
+      ...{ signs: uses.includes('sign'), decrypts: uses.includes('decrypt'), agrees: uses.includes('agree') },
     };
   };
   return {
@@ -256,6 +260,18 @@ export function createHsmResidentKeys({ provider, hsm, random }: HsmResidentOpti
     },
     sign: (key, algorithm, input, saltBytes) =>
       ask({ what: 'sign', key: referenceOf(key), mechanism: signMechanism(algorithm, saltBytes) }, input),
+    agree: (key, other) => {
+      const { x = '', y = '' } = createPublicKey({ key: other, format: 'der', type: 'spki' }).export({
+        format: 'jwk',
+      });
+      const bytes = Math.ceil(key.sizeBits / 8);
+      const point = Buffer.concat([
+        Buffer.of(UNCOMPRESSED),
+        Buffer.from(x, 'base64url'),
+        Buffer.from(y, 'base64url'),
+      ]);
+      return ask({ what: 'agree', key: referenceOf(key), point: point.toString('hex'), bytes });
+    },
     encrypt: (key, algorithm, parameters, plaintext) =>
       ask(
         { what: 'encrypt', key: referenceOf(key), mechanism: cipherMechanism(algorithm, parameters) },

@@ -32,6 +32,7 @@ export interface NewHsmKey {
   readonly valueBytes?: number;
   readonly signs: boolean;
   readonly decrypts: boolean;
+  readonly agrees: boolean;
 }
 
 export type ResidentRequest =
@@ -39,6 +40,7 @@ export type ResidentRequest =
   | { readonly what: 'public'; readonly key: KeyReference }
   | { readonly what: 'create'; readonly key: NewHsmKey }
   | { readonly what: 'destroy'; readonly key: KeyReference }
+  | { readonly what: 'agree'; readonly key: KeyReference; readonly point: string; readonly bytes: number }
   | {
       readonly what: 'sign' | 'encrypt' | 'decrypt';
       readonly key: KeyReference;
@@ -54,6 +56,7 @@ export interface HsmKeyRow extends KeyReference {
   readonly signs: boolean;
   readonly encrypts: boolean;
   readonly decrypts: boolean;
+  readonly agrees: boolean;
 }
 
 export interface HsmKeyList {

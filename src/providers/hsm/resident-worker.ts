@@ -22,6 +22,8 @@ const [CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_KEY_TYPE, CKA_ID] = [0,
 const [CKA_SENSITIVE, CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY] = [0x103, 0x104, 0x105, 0x108, 0x10a];
 const [CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT, CKA_VALUE_LEN] = [0x120, 0x121, 0x122, 0x161];
 const [CKA_EXTRACTABLE, CKA_EC_PARAMS, CKA_EC_POINT] = [0x162, 0x180, 0x181];
+const [CKA_DERIVE, CKA_VALUE, CKK_GENERIC_SECRET] = [0x10c, 0x11, 0x10];
+const [CKM_ECDH1_DERIVE, CKD_NULL] = [0x1050, 1];
 const CKM_RSA_PKCS_OAEP = 9;
 const CKZ_DATA_SPECIFIED = 1;
 const CODE_GENERAL_ERROR = 0x5;
@@ -90,11 +92,13 @@ function describe(module: Module, session: Buffer, object: Buffer, objectClass: 
     const [detail = Buffer.alloc(0)] = read(module, session, object, [own]);
     const isCurve = !isSecret && keyType !== CKK_RSA;
     const [encrypt] = isSecret ? read(module, session, object, [CKA_ENCRYPT]) : [Buffer.of(0)];
+    const [derive] = isCurve ? read(module, session, object, [CKA_DERIVE]) : [Buffer.of(0)];
     return {
       ...{ objectClass, keyType, label: label?.toString('utf8') ?? '', id: id?.toString('hex') ?? '' },
       sizeBits: isSecret ? 8 * toNumber(detail) : isCurve ? 0 : 8 * detail.length,
       curve: isCurve ? detail.toString('hex') : '',
       ...{ signs: sign?.[0] === 1, decrypts: decrypt?.[0] === 1, encrypts: encrypt?.[0] === 1 },
+      agrees: derive?.[0] === 1,
     };
   } catch {
     return null;
@@ -140,6 +144,8 @@ export class ResidentToken {
     if (request.what === 'sign') return this.#sign(request.key, request.mechanism, data);
     if (request.what === 'encrypt') return this.#encrypt(request.key, request.mechanism, data);
     if (request.what === 'decrypt') return this.#decrypt(request.key, request.mechanism, data);
+    if (request.what === 'agree')
+      return this.#agree(request.key, Buffer.from(request.point, 'hex'), request.bytes);
     return Buffer.from(JSON.stringify((await this.#manage(request)) ?? null), 'utf8');
   }
 
@@ -231,6 +237,29 @@ export class ResidentToken {
     });
   }
 
+  /** As a session object that may be read, and is destroyed once it was: a module that forbids that refuses, and nothing is left. */
+  #agree(key: KeyReference, publicData: Buffer, bytes: number): Promise<Buffer> {
+    return this.#token.perform(async (module, session) => {
+      const parameter = { type: pkcs11js.CK_PARAMS_EC_DH, kdf: CKD_NULL, publicData } as pkcs11js.ECDH1;
+      const template: Template = [
+        { type: CKA_CLASS, value: CKO_SECRET_KEY },
+        { type: CKA_KEY_TYPE, value: CKK_GENERIC_SECRET },
+        { type: CKA_VALUE_LEN, value: bytes },
+        { type: CKA_TOKEN, value: false },
+        { type: CKA_SENSITIVE, value: false },
+        { type: CKA_EXTRACTABLE, value: true },
+      ];
+      const base = findOne(module, session, key);
+      const secret = module.C_DeriveKey(session, { mechanism: CKM_ECDH1_DERIVE, parameter }, base, template);
+      try {
+        const [{ value } = {}] = module.C_GetAttributeValue(session, secret, [{ type: CKA_VALUE }]);
+        return value as Buffer;
+      } finally {
+        module.C_DestroyObject(session, secret);
+      }
+    });
+  }
+
   #encrypt(key: KeyReference, mechanism: WorkerMechanism, data: Buffer): Promise<Buffer> {
     return this.#token.perform(async (module, session) => {
       module.C_EncryptInit(session, toMechanism(mechanism), findOne(module, session, key));
@@ -275,6 +304,7 @@ async function generate(module: Module, session: Buffer, key: NewHsmKey): Promis
     { type: CKA_EXTRACTABLE, value: false },
     { type: CKA_SIGN, value: key.signs },
     { type: CKA_DECRYPT, value: key.decrypts },
+    ...(key.agrees ? [{ type: CKA_DERIVE, value: true }] : []),
   ];
   const mechanism = { mechanism: key.mechanism };
   if (!key.isPair) {

@@ -1,38 +1,26 @@
-/** generate_key, generate_domain, password_key, generate_key_pair, wrap_key, unwrap_key, derive_key. */
+/** generate_key, generate_domain, password_key, generate_key_pair, wrap_key, unwrap_key. */
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
-import { WireReader, WireWriter } from '../../wire/buffer.ts';
+import { WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
-import { decodeTemplate, encodeUlong } from '../objects/attribute-value.ts';
+import { decodeTemplate } from '../objects/attribute-value.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
-import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
+import { CKA, CKK, CKM, CKO } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../objects/key-types.ts';
-import {
-  checkLengthSaid,
-  inheritSecrecy,
-  isRevealing,
-  isTlsKey,
-  takeAfterMaster,
-} from './derivation-rules.ts';
 import { recordedUse, useOf } from '../each-use.ts';
 import { checkCreation, demandUse } from '../key-access.ts';
-import { checkUse, findMechanism, KEY_ERRORS, type UseErrors } from '../key-use.ts';
+import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import { generateDomain, generateKey, generatePair } from '../objects/key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../objects/object-template.ts';
-import {
-  draftKey,
-  draftPlain,
-  keep,
-  wantedLength,
-  type Make,
-  type Provenance,
-} from '../objects/object-maker.ts';
-import type { Mechanism } from '../ports.ts';
+import { draftKey, keep, wantedLength, type Make, type Provenance } from '../objects/object-maker.ts';
+import type { MadeKey, Mechanism, NewKey } from '../ports.ts';
 import { classOf, has, isKey, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
 import { recordMade } from './recorded.ts';
 import { generateResident, isMadeInService } from '../resident/generation.ts';
+import { isUsedInService } from '../resident/named.ts';
+import { unwrapByService, wrapByService } from '../resident/wrapping.ts';
 import { makerOf, replyHandle } from './object-messages.ts';
 
 function replyHandles(objects: readonly TokenObject[]): Buffer {
@@ -174,6 +162,10 @@ async function wrap(
   demandUse(domain, caller, wrapping, 'wrap');
   demandUse(domain, caller, key, 'export');
   checkWrappable(key, wrapping);
+  if (isUsedInService(wrapping)) {
+    const cell = await domain.cells.take(caller.token, key);
+    return wrapByService(domain, caller.token, wrapping.resident, mechanism, cell);
+  }
   const [by, cell] = await Promise.all(
     [wrapping, key].map((object) => domain.cells.take(caller.token, object)),
   );
@@ -209,6 +201,20 @@ export async function makeFrom(
   return object;
 }
 
+type Unwrap = (key: NewKey, lengthBytes: number | null) => Promise<MadeKey>;
+
+async function beginUnwrap(
+  domain: Domain,
+  { token }: Caller,
+  by: TokenObject,
+  mechanism: Mechanism,
+  wrapped: Buffer,
+): Promise<Unwrap> {
+  if (isUsedInService(by)) return unwrapByService(domain, token, by.resident, mechanism, wrapped);
+  const cell = await domain.cells.take(token, by);
+  return (key, lengthBytes) => domain.keeper.unwrap(key, cell, mechanism, wrapped, lengthBytes);
+}
+
 export const handleUnwrapKey: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const mechanism = readMechanism(reader);
@@ -222,104 +228,12 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
     checkUse(domain, unwrapping, 'unwrap', mechanism.type, domain.clock.now(), UNWRAPPING);
     demandUse(domain, caller, unwrapping, 'unwrap');
     mergeDemanded(template, unwrapping.attributes.get(CKA.UNWRAP_TEMPLATE));
-    const by = await domain.cells.take(caller.token, unwrapping);
+    const unwrap = await beginUnwrap(domain, caller, unwrapping, mechanism, wrapped);
     const make = (lengthBytes: number | null): Make => {
-      return (key) => domain.keeper.unwrap(key, by, mechanism, wrapped, lengthBytes);
+      return (key) => unwrap(key, lengthBytes);
     };
     return makeFrom(domain, caller, template, { origin: 'unwrap' }, make);
   });
   recordMade(domain, caller, 'key-unwrapped', [object], { by: unwrapping.uniqueId });
   return replyHandle(object);
 };
-
-/** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf). */
-const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERIVE, CKM.HKDF_DATA];
-
-function findOther(domain: Domain, caller: Caller, { type, params }: Mechanism): TokenObject | null {
-  if (!TWO_KEYS.includes(type)) return null;
-  const handle = new WireReader(params).number();
-  return handle === 0 ? null : findKey(domain, caller, handle, KEY_ERRORS.handle);
-}
-
-function checkDeriving(domain: Domain, key: TokenObject, mechanism: number): void {
-  checkUse(domain, key, 'derive', mechanism, domain.clock.now());
-  if (classOf(key) === CKO.PUBLIC_KEY)
-    throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
-}
-
-/** A data object of what was derived. CKA_VALUE_LEN is none of its attributes, but where a template says how much is wanted. */
-async function makeData(
-  domain: Domain,
-  caller: Caller,
-  template: Map<number, Buffer>,
-  derive: (lengthBytes: number | null) => Promise<Buffer>,
-): Promise<TokenObject> {
-  const { objectClass } = identify(template, { objectClass: CKO.DATA });
-  if (template.has(CKA.VALUE))
-    throw new SidekeyError('template_inconsistent', 'CKA_VALUE is what the derivation gives');
-  template.set(CKA.CLASS, encodeUlong(objectClass));
-  const lengthBytes = wantedLength(template);
-  template.delete(CKA.VALUE_LEN);
-  const attributes = buildAttributes({ origin: 'derive', objectClass, keyType: null, template });
-  checkCreation(domain, caller, attributes);
-  attributes.set(CKA.VALUE, await derive(lengthBytes));
-  const draft = await draftPlain(domain, makerOf(caller), attributes, { origin: 'derive' });
-  const [object] = await keep(domain, makerOf(caller), [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
-  return object;
-}
-
-export const handleDeriveKey: Handler = async (domain, request, reader) => {
-  const place = readPlace(reader);
-  const mechanism = readMechanism(reader);
-  const handle = reader.number();
-  const template = collect(readTemplate(reader));
-  reader.end();
-  const caller = await findCaller(domain, request.client, place);
-  const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
-  const other = findOther(domain, caller, mechanism);
-  const work = (): Promise<Buffer> => derive(domain, caller, mechanism, template, base, other);
-  return recordedUse(domain, useOf(caller, base, 'derive', mechanism.type), () =>
-    other === null ? work() : recordedUse(domain, useOf(caller, other, 'derive', mechanism.type), work),
-  );
-};
-
-async function derive(
-  domain: Domain,
-  caller: Caller,
-  mechanism: Mechanism,
-  template: Map<number, Buffer>,
-  base: TokenObject,
-  other: TokenObject | null,
-): Promise<Buffer> {
-  findMechanism(domain, caller.token.id, mechanism.type, MECHANISM_FLAG.DERIVE);
-  const bases = other === null ? [base] : [base, other];
-  for (const each of bases) checkDeriving(domain, each, mechanism.type);
-  for (const each of bases) demandUse(domain, caller, each, 'derive');
-  for (const { attributes } of bases) mergeDemanded(template, attributes.get(CKA.DERIVE_TEMPLATE));
-  if (isRevealing(mechanism.type)) {
-    for (const each of bases) demandUse(domain, caller, each, 'export');
-    inheritSecrecy(bases, template);
-  }
-  if (isTlsKey(mechanism)) takeAfterMaster(base, template);
-  checkLengthSaid(mechanism.type, template);
-  const cell = await domain.cells.take(caller.token, base);
-  const otherCell = other === null ? null : await domain.cells.take(caller.token, other);
-  if (mechanism.type === CKM.HKDF_DATA) {
-    const data = await makeData(domain, caller, template, (lengthBytes) =>
-      domain.keeper.deriveData(cell, mechanism, lengthBytes, otherCell),
-    );
-    recordMade(domain, caller, 'data-derived', [data], { of: base.uniqueId });
-    return replyHandle(data);
-  }
-  const from = { origin: 'derive', bases: bases.map(({ attributes }) => attributes) } as const;
-  const object = await makeFrom(
-    domain,
-    caller,
-    template,
-    from,
-    (lengthBytes) => (key) => domain.keeper.derive(key, cell, mechanism, lengthBytes, otherCell),
-  );
-  recordMade(domain, caller, 'key-derived', [object], { of: base.uniqueId });
-  return replyHandle(object);
-}

@@ -2,8 +2,8 @@
 import type { MessageName } from '../../wire/tables.ts';
 import type { Handler } from './handler.ts';
 import { handleDecapsulateKey, handleEncapsulateKey } from './kem-messages.ts';
+import { handleDeriveKey } from './derive-messages.ts';
 import {
-  handleDeriveKey,
   handleGenerateDomain,
   handleGenerateKey,
   handleGenerateKeyPair,

@@ -89,11 +89,13 @@ function idOf(templates: Templates, service: ResidentKeys): Buffer {
 }
 
 /** What the template says, not its defaults; where it says nothing, what such keys are for. */
-function usesOf({ key }: Templates, keyType: number): ResidentUse[] {
+function usesOf({ key }: Templates, keyType: number, service: ResidentKeys): ResidentUse[] {
   const isCipher = keyType === CKK.AES;
+  const canAgree = keyType === CKK.EC && service.agree !== undefined;
   const asked: ResidentUse[] = [];
   if (readBool(key, CKA.SIGN)) asked.push('sign');
   if (readBool(key, CKA.DECRYPT) || readBool(key, CKA.ENCRYPT)) asked.push('decrypt');
+  if (readBool(key, CKA.DERIVE) && canAgree) asked.push('agree');
   if (asked.length > 0) return asked;
   return isCipher ? ['decrypt'] : ['sign'];
 }
@@ -121,7 +123,7 @@ export async function generateResident(
     name: nameOf(templates, options),
     spec,
     sizeBits: sizeBits ?? 8 * (readUlong(hidden, CKA.VALUE_LEN) ?? 0),
-    uses: usesOf(templates, keyType),
+    uses: usesOf(templates, keyType, service),
     ckaId: idOf(templates, service),
   });
   const objects = await domain.resident.add(caller.token, key);

@@ -103,6 +103,9 @@ export const CIPHER_MECHANISMS: readonly { readonly type: number; readonly schem
 
 const ML_DSA = { keyType: CKK.ML_DSA, min: 1312, max: 2592, standing: 'approved' } as const;
 
+/** A key of a curve, and another's public point: X9.63's derivation is made here, of the secret that the service gives. */
+export const AGREEMENT_MECHANISMS: readonly number[] = [CKM.ECDH1_DERIVE, CKM.ECDH1_COFACTOR_DERIVE];
+
 /** What a key service does with its own keys whatever OpenSSL has here. Their public halves verify only where it has it. */
 export const SERVICE_MECHANISMS: readonly { readonly row: MechanismRow; readonly spec: KeySpec }[] = [
   {

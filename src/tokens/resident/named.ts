@@ -20,7 +20,7 @@ const EMPTY = Buffer.alloc(0);
 const FIRST_SECOND_MS = Date.UTC(2020, 0, 1);
 const NUMBER = /^\d{1,9}$/;
 
-type Shown = TokenObject & { readonly resident: ResidentKey };
+export type Shown = TokenObject & { readonly resident: ResidentKey };
 
 /** Whether it stands for what the service holds: the private or the secret key, not the public half. */
 export function isUsedInService(object: TokenObject): object is Shown {

@@ -65,9 +65,6 @@ function shared(
     [CKA.ALLOWED_MECHANISMS, Buffer.concat(mechanismsOf(key).map(encodeUlong))],
     [CKA.SIGN_RECOVER, false],
     [CKA.VERIFY_RECOVER, false],
-    [CKA.WRAP, false],
-    [CKA.UNWRAP, false],
-    [CKA.DERIVE, false],
   ];
 }
 
@@ -82,6 +79,8 @@ function hidden(key: ResidentKey, { destroy }: ObjectOptions): [number, Value][]
     [CKA.NEVER_EXTRACTABLE, true],
     [CKA.SIGN, key.signs.length > 0],
     [CKA.DECRYPT, key.ciphers.length > 0],
+    [CKA.UNWRAP, key.ciphers.length > 0],
+    [CKA.DERIVE, key.agrees === true],
   ];
 }
 
@@ -92,6 +91,8 @@ function open(key: ResidentKey): [number, Value][] {
     [CKA.DESTROYABLE, false],
     [CKA.VERIFY, key.signs.length > 0],
     [CKA.ENCRYPT, key.ciphers.length > 0],
+    [CKA.WRAP, key.ciphers.length > 0],
+    [CKA.DERIVE, false],
   ];
 }
 
@@ -128,6 +129,7 @@ export function objectsOf(
       [CKA.VALUE_LEN, key.sizeBits / 8],
       [CKA.VERIFY, key.signs.length > 0],
       [CKA.ENCRYPT, key.ciphers.some(({ encrypts }) => encrypts)],
+      [CKA.WRAP, key.ciphers.some(({ encrypts }) => encrypts)],
     ];
     const given = [...base(CKO.SECRET_KEY), ...hidden(key, options), ...uses];
     return [build(token, key, row, CKO.SECRET_KEY, given)];

@@ -5,6 +5,7 @@
 import { SidekeyError } from '../../errors.ts';
 import { WireReader } from '../../wire/buffer.ts';
 import { LIMITS, OUTPUT } from '../../wire/tables.ts';
+import { CKM } from '../cryptoki.ts';
 import type { Mechanism } from '../ports.ts';
 import type {
   CipherAlgorithm,
@@ -15,7 +16,14 @@ import type {
   ResidentKeys,
   SignAlgorithm,
 } from '../resident-port.ts';
-import { CIPHER_MECHANISMS, HASHES, hashOf, SIGN_MECHANISMS, type SignMechanism } from './mechanisms.ts';
+import {
+  AGREEMENT_MECHANISMS,
+  CIPHER_MECHANISMS,
+  HASHES,
+  hashOf,
+  SIGN_MECHANISMS,
+  type SignMechanism,
+} from './mechanisms.ts';
 
 export interface Plan {
   /** The data are hashed as they come; null: they are gathered. */
@@ -378,5 +386,8 @@ export function mechanismsOf(key: ResidentKey): number[] {
   const ciphers = CIPHER_MECHANISMS.filter(({ scheme }) =>
     key.ciphers.some((each) => each.scheme === scheme),
   );
-  return [...new Set([...signs, ...ciphers.map(({ type }) => type)])].sort((a, b) => a - b);
+  const oaep = key.ciphers.some(({ scheme }) => scheme === 'rsa-oaep') ? [CKM.RSA_AES_KEY_WRAP] : [];
+  const agreements = key.agrees === true ? AGREEMENT_MECHANISMS : [];
+  const all = [...signs, ...ciphers.map(({ type }) => type), ...oaep, ...agreements];
+  return [...new Set(all)].sort((a, b) => a - b);
 }
