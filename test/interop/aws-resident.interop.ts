@@ -9,7 +9,7 @@ import { createLogger } from '../../src/log/logger.ts';
 import { awsKind } from '../../src/providers/aws/aws-key-service.ts';
 import { temporaryDirectory } from '../e2e/instance.ts';
 import { TcpGate } from '../fakes/tcp-gate.ts';
-import { testResidentKeys } from '../providers/resident-contract.ts';
+import { NO_AGREEMENT, testResidentKeys } from '../providers/resident-contract.ts';
 import { Ministack } from './ministack.ts';
 import { PAIRS_OK, runResident } from './token-under.ts';
 
@@ -34,7 +34,7 @@ function makeKeys(t: Test, more: Record<string, unknown> = {}) {
 /** It has no ML-DSA. */
 testResidentKeys(t, 'AWS KMS by ministack', async (t) => {
   const keys = makeKeys(t);
-  return { keys, specs: keys.creates.filter((spec) => !spec.startsWith('ml-dsa')) };
+  return { keys, specs: keys.creates.filter((spec) => !spec.startsWith('ml-dsa')), uses: NO_AGREEMENT };
 });
 
 t.test('an unchanged program uses keys that live in ministack', async (t) => {
@@ -49,7 +49,7 @@ t.test('an unchanged program uses keys that live in ministack', async (t) => {
   );
   t.same(said, {
     ...PAIRS_OK,
-    ECDH1_DERIVE: 'ok',
+    ECDH1_DERIVE: 'not offered',
     'generic secret': 'ok',
     SHA256_HMAC: 'ok',
     'AES-256': 'not offered',

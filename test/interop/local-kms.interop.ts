@@ -12,7 +12,7 @@ import { awsKind } from '../../src/providers/aws/aws-key-service.ts';
 import { temporaryDirectory } from '../e2e/instance.ts';
 import { TcpGate } from '../fakes/tcp-gate.ts';
 import { testContract } from '../providers/contract.ts';
-import { testResidentKeys } from '../providers/resident-contract.ts';
+import { NO_AGREEMENT, testResidentKeys } from '../providers/resident-contract.ts';
 import { buildGo } from './go-program.ts';
 
 for (const name of Object.keys(process.env)) if (name.startsWith('AWS_')) delete process.env[name];
@@ -85,7 +85,11 @@ testResidentKeys(t, 'AWS KMS by local-kms', async (t) => {
   const keys = makeService(t, 'alias/none', `http://127.0.0.1:${port}`, SLOW).resident;
   if (keys === null || keys === undefined) throw new Error('no resident keys');
   const curves = ['ec-p256', 'ec-p384', 'ec-p521', 'ec-secp256k1'] as const;
-  return { keys, specs: [...curves, 'generic', 'rsa-2048'], uses: { 'rsa-2048': [['decrypt']] } };
+  return {
+    keys,
+    specs: [...curves, 'generic', 'rsa-2048'],
+    uses: { ...NO_AGREEMENT, 'rsa-2048': [['decrypt']] },
+  };
 });
 
 t.test('a KEK that is pending deletion opens nothing, until the deletion is cancelled', async (t) => {

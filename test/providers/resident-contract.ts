@@ -32,6 +32,11 @@ export interface ResidentScene {
   readonly uses?: Readonly<Partial<Record<KeySpec, readonly (readonly ResidentUse[])[]>>>;
 }
 
+/** Of AWS's emulators, which know no key agreement. */
+export const NO_AGREEMENT: ResidentScene['uses'] = {
+  ...{ 'ec-p256': [['sign']], 'ec-p384': [['sign']], 'ec-p521': [['sign']] },
+};
+
 const MESSAGE = Buffer.from('a message of some length, so that no hash of it is short');
 const MAX = 100;
 
