@@ -33,7 +33,7 @@ export interface ResidentScene {
 }
 
 /** Of AWS's emulators, which know no key agreement. */
-export const NO_AGREEMENT: ResidentScene['uses'] = {
+export const NO_AGREEMENT: NonNullable<ResidentScene['uses']> = {
   ...{ 'ec-p256': [['sign']], 'ec-p384': [['sign']], 'ec-p521': [['sign']] },
 };
 
