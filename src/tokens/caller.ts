@@ -1,4 +1,5 @@
 /** Who asks, of which token, in which session: the checks that every handler makes before anything else. */
+import type { Peer } from '../access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import type { WireReader } from '../wire/buffer.ts';
 import type { AttributeMap } from './objects/attribute-value.ts';
@@ -96,4 +97,9 @@ export function checkAllows(object: TokenObject, flag: number, name: string): vo
 export function checkSameToken(domain: Domain, token: TokenRow): void {
   if (domain.catalogue.get(token.id)?.serial !== token.serial)
     throw new SidekeyError('token_not_present', `token ${token.label} was initialized meanwhile`);
+}
+
+/** Who made it, for the audit log. */
+export function actOf({ client, token }: Caller): { peer: Peer; token: TokenRow } {
+  return { peer: client.peer, token };
 }

@@ -3,6 +3,7 @@ import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { CKA, CKO } from '../../src/tokens/cryptoki.ts';
 import { createTokenService } from '../../src/tokens/token-service.ts';
+import { MemoryKeys } from '../fakes/memory-keys.ts';
 import { makeRig, peerOf, Program, type Rig } from './rig.ts';
 
 const DATA = { [CKA.CLASS]: CKO.DATA, [CKA.TOKEN]: true, [CKA.LABEL]: 'kept' };
@@ -46,25 +47,29 @@ test('a log that does not reach the disk fails the act, over PKCS#11 and HTTP al
   await app.create(DATA);
 });
 
-test('what cannot be recorded when it is made is taken back, and what cannot be recorded is not destroyed', async (t) => {
-  const rig = await makeRig();
+/** The rig's service, over an audit log that can be made to refuse lines. */
+async function withLog(rig: Rig): Promise<{ full: boolean }> {
   const { record } = rig.deps.audit;
-  let full = false;
+  const log = { full: false };
   const refusing: typeof record = (event, fields) => {
-    if (full) throw new SidekeyError('audit_failed', 'no space');
+    if (log.full) throw new SidekeyError('audit_failed', 'no space');
     record(event, fields);
   };
-  rig.service = createTokenService({
-    ...rig.deps,
-    audit: { record: refusing, durable: () => Promise.resolve() },
-  });
+  const audit = { record: refusing, durable: () => Promise.resolve() };
+  rig.service = createTokenService({ ...rig.deps, audit });
   await rig.service.keeperAttached(1n);
+  return log;
+}
+
+test('what cannot be recorded when it is made is taken back, and what cannot be recorded is not destroyed', async (t) => {
+  const rig = await makeRig();
+  const log = await withLog(rig);
   const app = await Program.start(rig, 1n);
   const before = await app.create(DATA);
-  full = true;
+  log.full = true;
   await t.rejects(app.create(DATA), { code: 'audit_failed' });
   await t.rejects(app.destroy(before), { code: 'audit_failed' });
-  full = false;
+  log.full = false;
   t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [before]);
 });
 
@@ -86,4 +91,53 @@ test('an object that the store could not remove has a second line, and is there'
   t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [made]);
   await app.destroy(made);
   t.equal(rig.records.at(-1)?.event, 'object-destroyed');
+});
+
+const AES = { kind: { kind: 'aes', sizeBits: 256 }, exportable: false, derived: false } as const;
+const FAILED = { code: 'audit_failed' };
+
+test('so it is with keys by name: made, rotated, configured and deleted', async (t) => {
+  const rig = await makeRig();
+  const log = await withLog(rig);
+  const peer = peerOf(7, 1000);
+  const { service } = rig;
+  const found = (name: string) => service.findNamedKey(peer, 'alpha', name);
+  await service.createNamedKey(peer, 'alpha', 'kept', AES);
+  await service.configureNamedKey(peer, 'alpha', 'kept', { deletionAllowed: true });
+  log.full = true;
+  await t.rejects(service.createNamedKey(peer, 'alpha', 'new', AES), FAILED);
+  await t.rejects(
+    service.createNamedKey(peer, 'alpha', 'pair', { ...AES, kind: { kind: 'ec', sizeBits: 256 } }),
+    FAILED,
+  );
+  await t.rejects(service.rotateNamedKey(peer, 'alpha', 'kept'), FAILED);
+  await t.rejects(service.configureNamedKey(peer, 'alpha', 'kept', { deletionAllowed: false }), FAILED);
+  await t.rejects(service.deleteNamedKey(peer, 'alpha', 'kept'), FAILED);
+  await t.rejects(service.wrappingKey(peer, 'alpha'), FAILED);
+  log.full = false;
+  t.same(service.listNamedKeys(peer, 'alpha'), ['kept'], 'no half of a pair either');
+  t.match(found('kept'), { latestVersion: 1, policy: { deletionAllowed: true } });
+  t.equal((await service.rotateNamedKey(peer, 'alpha', 'kept')).latestVersion, 2, 'it heals by itself');
+});
+
+test('and with keys of a key service: what was made there is destroyed again, nothing else is begun', async (t) => {
+  const keys = new MemoryKeys();
+  const options = { prefix: 'app-', refreshMs: 1000, create: true, destroy: true };
+  const rig = await makeRig(':memory:', 'none', 1000, { keys, options });
+  const log = await withLog(rig);
+  const peer = peerOf(7, 1000);
+  const { service } = rig;
+  const ids = async () => (await keys.list('app-')).map(({ id }) => id);
+  await service.createNamedKey(peer, 'alpha', 'kept', AES);
+  const before = await ids();
+  log.full = true;
+  await t.rejects(service.createNamedKey(peer, 'alpha', 'new', AES), FAILED);
+  t.same(await ids(), before, 'the service has it no more');
+  await t.rejects(service.rotateNamedKey(peer, 'alpha', 'kept'), FAILED);
+  await t.rejects(service.deleteNamedKey(peer, 'alpha', 'kept'), FAILED);
+  t.same(await ids(), before);
+  log.full = false;
+  t.same(service.listNamedKeys(peer, 'alpha'), ['kept']);
+  await service.deleteNamedKey(peer, 'alpha', 'kept');
+  t.same(await ids(), []);
 });

@@ -3,7 +3,7 @@ import { SidekeyError } from '../../errors.ts';
 import { WireReader } from '../../wire/buffer.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
 import { encodeUlong } from '../objects/attribute-value.ts';
-import { findCaller, readPlace, type Caller } from '../caller.ts';
+import { actOf, findCaller, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import {
@@ -25,7 +25,7 @@ import { isUsedInService, type Shown } from '../resident/named.ts';
 import type { Handler } from './handler.ts';
 import { findKey, makeFrom } from './key-messages.ts';
 import { makerOf, replyHandle } from './object-messages.ts';
-import { recordMade } from './recorded.ts';
+import { recordMade } from '../recorded.ts';
 
 /** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf). */
 const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERIVE, CKM.HKDF_DATA];
@@ -98,7 +98,7 @@ async function deriveInService(
   };
   const from = { origin: 'derive', bases: [base.attributes] } as const;
   const object = await makeFrom(domain, caller, template, from, make);
-  recordMade(domain, caller, 'key-derived', [object], { of: base.uniqueId });
+  recordMade(domain, actOf(caller), 'key-derived', [object], { of: base.uniqueId });
   return replyHandle(object);
 }
 
@@ -128,7 +128,7 @@ async function derive(
     const data = await makeData(domain, caller, template, (lengthBytes) =>
       domain.keeper.deriveData(cell, mechanism, lengthBytes, otherCell),
     );
-    recordMade(domain, caller, 'data-derived', [data], { of: base.uniqueId });
+    recordMade(domain, actOf(caller), 'data-derived', [data], { of: base.uniqueId });
     return replyHandle(data);
   }
   const from = { origin: 'derive', bases: bases.map(({ attributes }) => attributes) } as const;
@@ -139,6 +139,6 @@ async function derive(
     from,
     (lengthBytes) => (key) => domain.keeper.derive(key, cell, mechanism, lengthBytes, otherCell),
   );
-  recordMade(domain, caller, 'key-derived', [object], { of: base.uniqueId });
+  recordMade(domain, actOf(caller), 'key-derived', [object], { of: base.uniqueId });
   return replyHandle(object);
 }

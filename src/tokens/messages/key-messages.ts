@@ -4,7 +4,7 @@ import { WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
 import { decodeTemplate } from '../objects/attribute-value.ts';
-import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
+import { actOf, findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import { CKA, CKK, CKM, CKO } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../objects/key-types.ts';
@@ -17,7 +17,7 @@ import { draftKey, keep, wantedLength, type Make, type Provenance } from '../obj
 import type { MadeKey, Mechanism, NewKey } from '../ports.ts';
 import { classOf, has, isKey, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
-import { recordMade } from './recorded.ts';
+import { recordMade } from '../recorded.ts';
 import { generateResident, isMadeInService } from '../resident/generation.ts';
 import { isUsedInService } from '../resident/named.ts';
 import { unwrapByService, wrapByService } from '../resident/wrapping.ts';
@@ -42,7 +42,7 @@ export const handleGenerateKey: Handler = async (domain, request, reader) => {
   const object = await generateKey(domain, makerOf(caller), mechanism, template, (a) =>
     checkCreation(domain, caller, a),
   );
-  recordMade(domain, caller, 'key-generated', [object]);
+  recordMade(domain, actOf(caller), 'key-generated', [object]);
   return replyHandle(object);
 };
 
@@ -56,7 +56,7 @@ export const handleGenerateDomain: Handler = async (domain, request, reader) => 
   const object = await generateDomain(domain, makerOf(caller), mechanism, template, (a) =>
     checkCreation(domain, caller, a),
   );
-  recordMade(domain, caller, 'object-created', [object]);
+  recordMade(domain, actOf(caller), 'object-created', [object]);
   return replyHandle(object);
 };
 
@@ -78,7 +78,7 @@ export const handlePasswordKey: Handler = async (domain, request, reader) => {
     (a) => checkCreation(domain, caller, a),
     (key, _parameters, lengthBytes) => domain.keeper.derivePassword(key, request.id, mechanism, lengthBytes),
   );
-  recordMade(domain, caller, 'key-generated', [object]);
+  recordMade(domain, actOf(caller), 'key-generated', [object]);
   return replyHandle(object);
 };
 
@@ -95,7 +95,7 @@ export const handleGenerateKeyPair: Handler = async (domain, request, reader) =>
   const pair = await generatePair(domain, makerOf(caller), mechanism, templates, (a) =>
     checkCreation(domain, caller, a),
   );
-  recordMade(domain, caller, 'key-generated', [pair.public, pair.private]);
+  recordMade(domain, actOf(caller), 'key-generated', [pair.public, pair.private]);
   return replyHandles([pair.public, pair.private]);
 };
 
@@ -234,6 +234,6 @@ export const handleUnwrapKey: Handler = async (domain, request, reader) => {
     };
     return makeFrom(domain, caller, template, { origin: 'unwrap' }, make);
   });
-  recordMade(domain, caller, 'key-unwrapped', [object], { by: unwrapping.uniqueId });
+  recordMade(domain, actOf(caller), 'key-unwrapped', [object], { by: unwrapping.uniqueId });
   return replyHandle(object);
 };

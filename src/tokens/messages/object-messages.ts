@@ -6,6 +6,7 @@ import { readTemplate } from '../../wire/template.ts';
 import { encodeAttributes, type AttributeMap } from '../objects/attribute-value.ts';
 import { findRow } from '../objects/attributes.ts';
 import {
+  actOf,
   checkAllows,
   checkSameToken,
   checkWritable,
@@ -42,7 +43,7 @@ import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import type { CellId } from '../ports.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
-import { recordMade, removeRecorded } from './recorded.ts';
+import { recordMade, removeRecorded } from '../recorded.ts';
 import { EMPTY_REPLY } from './handler.ts';
 
 export function makerOf({ token, client, place }: Caller): Maker {
@@ -211,7 +212,7 @@ export const handleCreate: Handler = async (domain, request, reader) => {
   const draft = await draftGiven(domain, makerOf(caller), attributes, request.id);
   const [object] = await keep(domain, makerOf(caller), [draft]);
   if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
-  recordMade(domain, caller, 'object-created', [object]);
+  recordMade(domain, actOf(caller), 'object-created', [object]);
   return replyHandle(object);
 };
 
@@ -248,7 +249,7 @@ export const handleCopy: Handler = async (domain, request, reader) => {
   const draft = await draftCopy(domain, caller, object, attributes);
   const [copy] = await keep(domain, makerOf(caller), [draft]);
   if (copy === undefined) throw new SidekeyError('internal', 'nothing was copied');
-  recordMade(domain, caller, 'object-copied', [copy], { of: object.uniqueId });
+  recordMade(domain, actOf(caller), 'object-copied', [copy], { of: object.uniqueId });
   return replyHandle(copy);
 };
 

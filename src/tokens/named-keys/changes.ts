@@ -1,5 +1,5 @@
 /** Named keys made, rotated, imported, configured and destroyed: one change of a name at a time, each in the audit log. */
-import { removeRecorded } from '../messages/recorded.ts';
+import { recordMade, removeRecorded } from '../recorded.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import type { Certificate } from '../objects/certificate.ts';
@@ -79,8 +79,8 @@ export class NamedKeyChanges {
         demandAccess(this.#domain, peer, token, name, 'destroy');
       const { main } = family.latest;
       const attributes = new Map([...main.attributes, ...writePolicy(policy)]);
-      this.#domain.objects.replace({ ...main, attributes });
       this.#domain.audit.object('object-changed', peer, token, main, { ...change });
+      this.#domain.objects.replace({ ...main, attributes });
       for (const version of family.versions.values())
         if (version.version < policy.minAvailableVersion && version !== family.latest)
           await this.#destroy(peer, token, version);
@@ -130,8 +130,8 @@ export class NamedKeyChanges {
   async #wrappingKey(peer: Peer, token: TokenRow): Promise<KeyVersion> {
     await this.#keys.inTurn(token, WRAPPING_KEY, async () => {
       if (findWrappingKey(this.#domain, token) !== null) return;
-      for (const object of await makeWrappingKey(this.#domain, token))
-        this.#domain.audit.object('key-generated', peer, token, object);
+      const made = await makeWrappingKey(this.#domain, token);
+      recordMade(this.#domain, { peer, token }, 'key-generated', made);
     });
     const found = findWrappingKey(this.#domain, token);
     if (found === null) throw new SidekeyError('internal', 'the wrapping key is gone');
@@ -161,8 +161,9 @@ export class NamedKeyChanges {
         throw new SidekeyError('function_not_supported', `the versions of ${name} are made in its service`);
       const by = await this.#domain.cells.take(token, wrapping.main);
       const version = (like?.latest.version ?? 0) + 1;
-      for (const object of await importVersion(this.#domain, token, by, { ...wanted, name, version, like }))
-        this.#domain.audit.object('key-unwrapped', peer, token, object, { by: wrapping.main.uniqueId });
+      const made = await importVersion(this.#domain, token, by, { ...wanted, name, version, like });
+      const fields = { by: wrapping.main.uniqueId };
+      recordMade(this.#domain, { peer, token }, 'key-unwrapped', made, fields);
     });
     return this.#keys.demand(token, name).described;
   }

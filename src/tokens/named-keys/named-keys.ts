@@ -18,6 +18,7 @@ import { WRAPPING_KEY } from './import.ts';
 import { makeVersion, type NewVersion } from './maker.ts';
 import { findResidentFamily, residentNames } from '../resident/named.ts';
 import type { View } from '../objects/objects.ts';
+import { recordMade } from '../recorded.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { NamedKey } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
@@ -163,8 +164,9 @@ export class NamedKeys {
   }
 
   async make(peer: Peer | null, token: TokenRow, wanted: NewVersion): Promise<void> {
-    for (const object of await makeVersion(this.#domain, token, wanted))
-      this.#domain.audit.object('key-generated', peer, token, object, { version: wanted.version });
+    const { version } = wanted;
+    const made = await makeVersion(this.#domain, token, wanted);
+    recordMade(this.#domain, { peer, token }, 'key-generated', made, { version });
   }
 }
 

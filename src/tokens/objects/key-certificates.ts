@@ -2,7 +2,7 @@
  * Certificates of named keys, as PKCS#11 objects: that of the key under its CKA_ID and CKA_LABEL, by which nginx and Java find
  * the two together; those of its issuers beside it, by whose names a chain is put together.
  */
-import { removeRecorded } from '../messages/recorded.ts';
+import { recordMade, removeRecorded } from '../recorded.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import { encodeBool, encodeUlong } from './attribute-value.ts';
@@ -71,8 +71,7 @@ export async function keepCertificates(
         await draft(certificate, [[CKA.LABEL, Buffer.concat([label, Buffer.from(' issuer')])], category]),
       );
   }
-  for (const object of await keep(domain, maker, drafts))
-    domain.audit.object('object-created', peer, token, object);
+  recordMade(domain, { peer, token }, 'object-created', await keep(domain, maker, drafts));
   for (const object of before) removeRecorded(domain, peer, token, object);
 }
 

@@ -2,7 +2,7 @@
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
 import { readBool, readUlong, type AttributeMap } from '../objects/attribute-value.ts';
-import type { Caller } from '../caller.ts';
+import { actOf, type Caller } from '../caller.ts';
 import { checkCreation } from '../key-access.ts';
 import { CKA, CKK, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
@@ -10,6 +10,7 @@ import { typeGeneratedBy } from '../objects/key-types.ts';
 import { findMechanism } from '../key-use.ts';
 import { buildAttributes, identify } from '../objects/object-template.ts';
 import type { Mechanism } from '../ports.ts';
+import { recordResidentMade } from '../recorded.ts';
 import type { ResidentKeys, ResidentUse } from '../resident-port.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { ResidentOptions } from '../token-catalogue.ts';
@@ -126,10 +127,7 @@ export async function generateResident(
     uses: usesOf(templates, keyType, service),
     ckaId: idOf(templates, service),
   });
-  const objects = await domain.resident.add(caller.token, key);
-  for (const object of objects)
-    domain.audit.object('key-generated', caller.client.peer, caller.token, object, { service: key.id });
-  return objects;
+  return recordResidentMade(domain, actOf(caller), { service, key });
 }
 
 /** C_DestroyObject on the half that holds the key; what the service made of it goes to the audit log. */
@@ -143,6 +141,8 @@ export async function destroyResident(
   const key = object.resident;
   if (source === null || key === undefined)
     throw new SidekeyError('internal', 'the object stands for no resident key');
+  // First, as nothing brings it back when its line cannot be written.
+  domain.audit.object('object-destroy-asked', peer, token, object, { service: key.id });
   const outcome = await source.service.destroy(key);
   const gone = domain.resident.objects(token).filter(({ resident }) => resident?.id === key.id);
   domain.resident.remove(token, key);

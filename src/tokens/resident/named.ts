@@ -7,6 +7,7 @@ import { SidekeyError } from '../../errors.ts';
 import { CKO } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { DEFAULT_POLICY, isNameable, type KeyFamily, type KeyVersion } from '../named-keys/family.ts';
+import { recordResidentMade } from '../recorded.ts';
 import type { ResidentKey, ResidentUse } from '../resident-port.ts';
 import type { NamedKeyUse, NewNamedKey, NewNamedKeyKind } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
@@ -150,8 +151,7 @@ export async function createResident(
     throw new SidekeyError('key_size_range', 'the service makes no key of this kind and size');
   const rest = { uses: USES[kind.kind], ckaId: service.keepsIds ? domain.random(16) : EMPTY };
   const key = await service.create({ ...wanted, ...rest, name: demandName(options.prefix + name) });
-  for (const object of await domain.resident.add(token, key))
-    domain.audit.object('key-generated', peer, token, object, { service: key.id });
+  await recordResidentMade(domain, { peer, token }, { service, key });
 }
 
 /** The newest version, and what is left after it: some services destroy all with it, others one at a time. */

@@ -25,6 +25,8 @@ export async function rotateResident(
   const shown = domain.resident.objects(token).map(({ resident }) => resident);
   const key = shown.find((each) => each?.name === name && each.isPrimary);
   if (key === undefined) refuse(`token ${token.name} shows no key of its service with the label ${label}`);
+  // First, as nothing takes back a version whose line cannot be written.
+  domain.audit.token('resident-key-rotation-asked', peer, token, { label, service: key.id });
   const made = await service.rotate(key);
   domain.resident.expire(token);
   await domain.resident.refresh(token);

@@ -1,0 +1,72 @@
+/** What is made and cannot be recorded is taken back: its maker is told that the act failed, and nobody would ever remove it. */
+import type { Peer } from '../access/peer.ts';
+import { SidekeyError } from '../errors.ts';
+import type { Domain } from './domain.ts';
+import type { TokenObject } from './objects/token-object.ts';
+import type { ResidentKey, ResidentKeys } from './resident-port.ts';
+import type { TokenRow } from './store-port.ts';
+
+type Fields = Readonly<Record<string, string | number>>;
+
+interface Maker {
+  readonly peer: Peer | null;
+  readonly token: TokenRow;
+}
+
+function takeBack(domain: Domain, object: TokenObject): void {
+  domain.objects.remove(object);
+  if (object.session?.cell != null) domain.cells.drop(object.session.cell);
+}
+
+export function recordMade(
+  domain: Domain,
+  { peer, token }: Maker,
+  event: string,
+  objects: readonly TokenObject[],
+  fields: Fields = {},
+): void {
+  try {
+    for (const object of objects) domain.audit.object(event, peer, token, object, fields);
+  } catch (error) {
+    for (const object of objects) takeBack(domain, object);
+    throw error;
+  }
+}
+
+/** A service may only let the key be destroyed later, or refuse: then it stays there, and the caller hears of the log all the same. */
+export async function recordResidentMade(
+  domain: Domain,
+  { peer, token }: Maker,
+  { service, key }: { service: ResidentKeys; key: ResidentKey },
+): Promise<TokenObject[]> {
+  const objects = await domain.resident.add(token, key);
+  try {
+    for (const object of objects)
+      domain.audit.object('key-generated', peer, token, object, { service: key.id });
+    return objects;
+  } catch (error) {
+    domain.resident.remove(token, key);
+    await service.destroy(key).catch(() => undefined);
+    throw error;
+  }
+}
+
+/**
+ * The line comes first, as nothing brings a destroyed object back when its line cannot be written. An object that the store could
+ * not remove has a second line: `object-kept`, for the first was not true.
+ */
+export function removeRecorded(
+  domain: Domain,
+  peer: Peer | null,
+  token: TokenRow,
+  object: TokenObject,
+): void {
+  domain.audit.object('object-destroyed', peer, token, object);
+  try {
+    domain.objects.remove(object);
+  } catch (error) {
+    const code = error instanceof SidekeyError ? error.code : 'internal';
+    domain.audit.object('object-kept', peer, token, object, { code });
+    throw error;
+  }
+}
