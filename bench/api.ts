@@ -20,7 +20,8 @@ interface Load {
 }
 
 await using stage = new Stage();
-startSidekey(stage);
+// One process asks for more in a second than the default lets it.
+startSidekey(stage, 'limits:\n  rate: 10000000\n');
 const api = join(stage.dir, 'sidekey', 'api.sock');
 const echo = join(stage.dir, 'echo.sock');
 const server = stage.spawn(process.execPath, [join(import.meta.dirname, 'http-echo.ts'), echo]);
@@ -44,6 +45,7 @@ const ROWS = [
   { connections: 1, items: 1 },
   { connections: 8, items: 1 },
   { connections: 64, items: 1 },
+  { connections: 1, items: BATCH },
   { connections: 8, items: BATCH },
 ] as const;
 

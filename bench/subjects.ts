@@ -1,6 +1,14 @@
 /** What is measured side by side: Sidekey, SoftHSM2 in process, SoftHSM2 through p11-kit's remoting, OpenSSL alone. */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 
@@ -80,10 +88,12 @@ export function compileBench(stage: Stage): string {
   return binary;
 }
 
-export function startSidekey(stage: Stage): Sidekey {
+/** `settings`: lines for the end of its configuration. */
+export function startSidekey(stage: Stage, settings = ''): Sidekey {
   const dir = join(stage.dir, 'sidekey');
   must(SIDEKEY, ['init', '--dir', dir, '--token', TOKEN, '--pin', PIN, '--so-pin', '12345678']);
   const config = join(dir, 'sidekey.yaml');
+  appendFileSync(config, settings);
   stage.spawn(SIDEKEY, ['agent', '--config', config]).stdout?.resume();
   must(SIDEKEY, ['status', '--wait', '15s', '--config', config]);
   return {
