@@ -171,6 +171,8 @@ export class FakeKmipKeys {
     const parameters = findStructure(payload, TAG.CryptographicParameters);
     if (operation === OPERATION.Sign)
       return this.#sign(held, parameters, data, findBytes(payload, TAG.DigestedData));
+    const isHmac = operation === OPERATION.MAC && findNumber(parameters, TAG.BlockCipherMode) === null;
+    if (isHmac) hashName(findNumber(parameters, TAG.HashingAlgorithm));
     if (operation === OPERATION.MAC) return this.#mac(held, parameters, data ?? Buffer.alloc(0));
     return this.#crypt(operation, held, parameters, payload);
   }
@@ -282,6 +284,9 @@ export class FakeKmipKeys {
   #sign(held: Held, parameters: Payload, data: Buffer | null, given: Buffer | null): Payload {
     this.#demand(held, USAGE.Sign);
     const hash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
+    const isNamed = findNumber(parameters, TAG.DigitalSignatureAlgorithm) !== null;
+    if (findNumber(parameters, TAG.PaddingMethod) === PADDING.PKCS1v15 && !isNamed)
+      refuse('InvalidMessage', 'as Cosmian KMS: signed by PSS unless the algorithm is named');
     if ((data === null) === (given === null)) refuse('InvalidMessage', 'data or digest');
     const digest =
       given ??

@@ -215,7 +215,10 @@ export function getPublicKey(
     ],
     response: (payload) => {
       const block = findStructure(findStructure(payload, TAG.PublicKey), TAG.KeyBlock);
-      const material = findBytes(findStructure(block, TAG.KeyValue), TAG.KeyMaterial);
+      const value = findStructure(block, TAG.KeyValue);
+      // Bytes, or of a transparent key the parts: of one on a curve the point.
+      const material =
+        findBytes(value, TAG.KeyMaterial) ?? findBytes(findStructure(value, TAG.KeyMaterial), TAG.QString);
       return {
         format: findNumber(block, TAG.KeyFormatType),
         material: material === null ? null : Buffer.from(material),

@@ -2,11 +2,12 @@
  * Keys that stay in a KMIP server: its private keys and its symmetric ones, by name, while they are Active. What the server can do it says itself
  * (Query), and what a key may do the key (Cryptographic Usage Mask).
  */
-import { createPublicKey, verify, constants, type KeyObject } from 'node:crypto';
+import { createPublicKey, publicDecrypt, verify, constants, type KeyObject } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import type {
   CipherAlgorithm,
   CipherParameters,
+  KeySpec,
   NewResidentKey,
   ResidentKey,
   ResidentKeys,
@@ -53,6 +54,25 @@ function isRefusal(error: unknown): boolean {
 const publicName = (name: string): string => `${name}.public`;
 
 const usageAttribute = (usage: number): TtlvItem => integer(TAG.CryptographicUsageMask, usage);
+
+const CURVES: Readonly<Partial<Record<KeySpec, string>>> = {
+  ...{ 'ec-p256': 'P-256', 'ec-p384': 'P-384', 'ec-p521': 'P-521', 'ec-secp256k1': 'secp256k1' },
+};
+
+/** SubjectPublicKeyInfo of an uncompressed point; null: it is none, or not on the curve. */
+function toInfo({ spec, sizeBits }: ResidentKey, point: Buffer): Buffer | null {
+  const bytes = scalarBytes(sizeBits);
+  if (point.length !== 1 + 2 * bytes) return null;
+  const [x, y] = [point.subarray(1, 1 + bytes), point.subarray(1 + bytes)].map((of) =>
+    of.toString('base64url'),
+  );
+  try {
+    const key = { kty: 'EC', crv: CURVES[spec] ?? '', x: x ?? '', y: y ?? '' };
+    return createPublicKey({ key, format: 'jwk' }).export({ format: 'der', type: 'spki' });
+  } catch {
+    return null;
+  }
+}
 
 export interface ResidentOptions {
   readonly provider: string;
@@ -135,8 +155,10 @@ export class KmipResidentKeys implements ResidentKeys {
   async publicKey(key: ResidentKey): Promise<Buffer> {
     const by = this.#options.client.begin();
     const id = await this.#publicKeyId(by, key);
-    const { X509, PKCS1 } = KEY_FORMAT_TYPE;
+    const { X509, PKCS1, TransparentECPublicKey } = KEY_FORMAT_TYPE;
     let { format, material } = await keys.getPublicKey(by, id, null);
+    const point = format === TransparentECPublicKey && material !== null ? toInfo(key, material) : null;
+    if (point !== null) return point;
     if (format !== X509 && format !== PKCS1) ({ format, material } = await keys.getPublicKey(by, id, X509));
     if (material === null || (format !== X509 && format !== PKCS1))
       this.#refuse(id, 'the public key comes in no format that is known here');
@@ -251,6 +273,7 @@ export class KmipResidentKeys implements ResidentKeys {
     const signature = await sign(by, key.id, algorithm, input, saltBytes);
     if (algorithm.scheme === 'ecdsa') return this.#rawEcdsa(key, signature);
     if (algorithm.takesMessage) await this.#check(key, algorithm, input, saltBytes, signature);
+    else if (algorithm.scheme === 'rsa-pkcs1') await this.#checkPadding(key, input, signature);
     return signature;
   }
 
@@ -262,6 +285,25 @@ export class KmipResidentKeys implements ResidentKeys {
     return this.#refuse(key.id, 'the server gave no ECDSA signature');
   }
 
+  async #verifier(key: ResidentKey): Promise<KeyObject> {
+    const known = this.#verifiers.get(key.id);
+    const object = known ?? createPublicKey({ key: await this.publicKey(key), format: 'der', type: 'spki' });
+    if (this.#verifiers.size >= VERIFIERS_MAX) this.#verifiers.clear();
+    this.#verifiers.set(key.id, object);
+    return object;
+  }
+
+  /** Of a digest: the padding is PKCS #1's, and the digest at its end. */
+  async #checkPadding(key: ResidentKey, digest: Buffer, signature: Buffer): Promise<void> {
+    try {
+      const how = { key: await this.#verifier(key), padding: constants.RSA_PKCS1_PADDING };
+      if (publicDecrypt(how, signature).subarray(-digest.length).equals(digest)) return;
+    } catch (error) {
+      if (error instanceof SidekeyError) throw error;
+    }
+    this.#refuse(key.id, 'the server does not sign by rsa-pkcs1 as it was asked');
+  }
+
   /** Servers ignore what they do not know of the parameters (PyKMIP always salts with the most that there is room for). */
   async #check(
     key: ResidentKey,
@@ -270,10 +312,7 @@ export class KmipResidentKeys implements ResidentKeys {
     saltLength: number,
     signature: Buffer,
   ): Promise<void> {
-    const known = this.#verifiers.get(key.id);
-    const object = known ?? createPublicKey({ key: await this.publicKey(key), format: 'der', type: 'spki' });
-    if (this.#verifiers.size >= VERIFIERS_MAX) this.#verifiers.clear();
-    this.#verifiers.set(key.id, object);
+    const object = await this.#verifier(key);
     const options =
       scheme === 'rsa-pss'
         ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }

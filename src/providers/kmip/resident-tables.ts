@@ -5,6 +5,7 @@ import { enumeration, integer, isAtLeast, structure } from './message.ts';
 import {
   BLOCK_CIPHER_MODE,
   CRYPTOGRAPHIC_ALGORITHM,
+  DIGITAL_SIGNATURE_ALGORITHM,
   HASHING_ALGORITHM,
   OBJECT_TYPE,
   OPERATION,
@@ -43,15 +44,41 @@ interface HashRow {
   readonly hash: HashName;
   readonly hashing: number;
   readonly hmac: number;
+  readonly withRsa: number;
 }
 
 /** In the order of preference. */
 const HASHES: readonly HashRow[] = [
-  { hash: 'sha256', hashing: HASHING_ALGORITHM.SHA256, hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA256 },
-  { hash: 'sha384', hashing: HASHING_ALGORITHM.SHA384, hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA384 },
-  { hash: 'sha512', hashing: HASHING_ALGORITHM.SHA512, hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA512 },
-  { hash: 'sha224', hashing: HASHING_ALGORITHM.SHA224, hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA224 },
-  { hash: 'sha1', hashing: HASHING_ALGORITHM.SHA1, hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA1 },
+  {
+    hash: 'sha256',
+    hashing: HASHING_ALGORITHM.SHA256,
+    hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA256,
+    withRsa: DIGITAL_SIGNATURE_ALGORITHM.SHA256withRSAEncryption,
+  },
+  {
+    hash: 'sha384',
+    hashing: HASHING_ALGORITHM.SHA384,
+    hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA384,
+    withRsa: DIGITAL_SIGNATURE_ALGORITHM.SHA384withRSAEncryption,
+  },
+  {
+    hash: 'sha512',
+    hashing: HASHING_ALGORITHM.SHA512,
+    hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA512,
+    withRsa: DIGITAL_SIGNATURE_ALGORITHM.SHA512withRSAEncryption,
+  },
+  {
+    hash: 'sha224',
+    hashing: HASHING_ALGORITHM.SHA224,
+    hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA224,
+    withRsa: DIGITAL_SIGNATURE_ALGORITHM.SHA224withRSAEncryption,
+  },
+  {
+    hash: 'sha1',
+    hashing: HASHING_ALGORITHM.SHA1,
+    hmac: CRYPTOGRAPHIC_ALGORITHM.HMACSHA1,
+    withRsa: DIGITAL_SIGNATURE_ALGORITHM.SHA1withRSAEncryption,
+  },
 ];
 
 const SPECS: readonly SpecRow[] = [
@@ -188,7 +215,13 @@ function mask(hash: HashName | null): TtlvItem[] {
 /** `saltBytes`: null, where the server's version has no field for it. */
 export function signParameters({ scheme, hash }: SignAlgorithm, saltBytes: number | null): TtlvItem {
   const rows: Record<SignAlgorithm['scheme'], TtlvItem[]> = {
-    'rsa-pkcs1': [padding(PADDING_METHOD.PKCS1v15), ...hashing(hash), cryptographic(RSA)],
+    // Named as a whole as well: Cosmian KMS salts unless it is.
+    'rsa-pkcs1': [
+      padding(PADDING_METHOD.PKCS1v15),
+      ...hashing(hash),
+      enumeration(TAG.DigitalSignatureAlgorithm, hashRow(hash)?.withRsa ?? 0),
+      cryptographic(RSA),
+    ],
     'rsa-pss': [
       padding(PADDING_METHOD.PSS),
       ...hashing(hash),
@@ -198,7 +231,8 @@ export function signParameters({ scheme, hash }: SignAlgorithm, saltBytes: numbe
     ecdsa: [...hashing(hash), cryptographic(ECDSA)],
     eddsa: [],
     'ml-dsa': [],
-    hmac: [cryptographic(hashRow(hash)?.hmac ?? 0)],
+    // The algorithm says the hash, and some servers (Cosmian KMS) want it said again.
+    hmac: [...hashing(hash), cryptographic(hashRow(hash)?.hmac ?? 0)],
     'aes-cmac': [mode(BLOCK_CIPHER_MODE.CMAC), cryptographic(AES)],
   };
   return structure(TAG.CryptographicParameters, ...rows[scheme]);

@@ -36,6 +36,7 @@ export const TAG = {
   ProtocolVersionMinor: 0x42006b,
   PublicKey: 0x42006d,
   PublicKeyUniqueIdentifier: 0x42006f,
+  QString: 0x420072,
   Qlength: 0x420073,
   QueryFunction: 0x420074,
   RecommendedCurve: 0x420075,
@@ -56,6 +57,7 @@ export const TAG = {
   Data: 0x4200c2,
   SignatureData: 0x4200c3,
   MACData: 0x4200c6,
+  DigitalSignatureAlgorithm: 0x4200ae,
   TagLength: 0x4200ce,
   AuthenticatedEncryptionAdditionalData: 0x4200fe,
   AuthenticatedEncryptionTag: 0x4200ff,
@@ -147,8 +149,15 @@ export const CRYPTOGRAPHIC_ALGORITHM = {
   EC: 0x1a,
 } as const;
 export const HASHING_ALGORITHM = { SHA1: 4, SHA224: 5, SHA256: 6, SHA384: 7, SHA512: 8 } as const;
+export const DIGITAL_SIGNATURE_ALGORITHM = {
+  SHA1withRSAEncryption: 3,
+  SHA224withRSAEncryption: 4,
+  SHA256withRSAEncryption: 5,
+  SHA384withRSAEncryption: 6,
+  SHA512withRSAEncryption: 7,
+} as const;
 export const RECOMMENDED_CURVE = { P256: 7, P384: 0x0a, P521: 0x0d, SECP256K1: 0x19 } as const;
-export const KEY_FORMAT_TYPE = { PKCS1: 3, X509: 5 } as const;
+export const KEY_FORMAT_TYPE = { PKCS1: 3, X509: 5, TransparentECPublicKey: 0x15 } as const;
 export const LINK_TYPE = { PublicKeyLink: 0x102 } as const;
 export const QUERY_FUNCTION = { QueryOperations: 1, QueryServerInformation: 3 } as const;
 export const REVOCATION_REASON_CODE = { CessationofOperation: 6 } as const;
