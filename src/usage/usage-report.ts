@@ -32,6 +32,13 @@ function sum(rows: readonly { readonly times: number }[]): number {
   return rows.reduce((total, { times }) => total + times, 0);
 }
 
+/** A double has 15 decimal digits that mean something: what comes after them is no part of a price. */
+const DIGITS = 15;
+
+function costOf(calls: number, price: number): number {
+  return Number((calls * price).toPrecision(DIGITS));
+}
+
 export function reportUsage(
   period: { readonly from: string; readonly to: string },
   rows: { readonly usage: readonly UsageRow[]; readonly calls: readonly CallRow[] },
@@ -48,8 +55,8 @@ export function reportUsage(
       const calls = sum(rows.calls.filter((row) => row.provider === provider));
       const callsSaved = Math.max(0, operations - calls);
       const price = prices[provider];
-      const cost = price === undefined ? null : calls * price;
-      const costSaved = price === undefined ? null : callsSaved * price;
+      const cost = price === undefined ? null : costOf(calls, price);
+      const costSaved = price === undefined ? null : costOf(callsSaved, price);
       return { provider, operations, calls, callsSaved, cost, costSaved };
     });
   return { ...period, currency, ...rows, providers };

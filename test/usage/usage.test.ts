@@ -63,3 +63,15 @@ t.test('calls that were billed are counted, and set against what was done', asyn
     { provider: 'local', operations: 5, calls: 0, callsSaved: 5, cost: null, costSaved: null },
   ]);
 });
+
+t.test('what calls cost is a decimal number, as the price is', async (t) => {
+  const cost = (price: number, times: number): number | null | undefined =>
+    reportUsage(
+      { from: '2026-11-01', to: '2026-11-30' },
+      { usage: [], calls: [{ day: '2026-11-01', provider: 'aws', call: 'Decrypt', times }] },
+      () => null,
+      { currency: 'USD', prices: { aws: price } },
+    ).providers[0]?.cost;
+  t.equal(cost(0.03, 1001), 30.03, 'not 30.029999999999998');
+  t.equal(cost(0.0000000001, 7), 0.0000000007);
+});
