@@ -30,7 +30,10 @@ const INTERNAL: Fault = { status: 500, errors: ['internal error'] };
 
 /** What an attacker could tell apart stands in one row: a token that is unknown or forbidden, a tag or a padding that is bad. */
 export const FAULTS: readonly FaultRow[] = [
-  { ...INTERNAL, codes: ['internal', 'wire_version', 'wire_malformed', 'agent_present', 'store_failed'] },
+  {
+    ...INTERNAL,
+    codes: ['internal', 'wire_version', 'wire_malformed', 'agent_present', 'store_failed', 'audit_failed'],
+  },
   { ...INTERNAL, codes: ['seal_broken', 'cell_unknown', 'operation_not_initialized'] },
   { status: 503, errors: ['out of locked memory'], codes: ['memory'] },
   { status: 503, errors: ['too busy'], codes: ['busy'] },
