@@ -362,7 +362,15 @@ static int wrapping_status(int status)
     return status == STATUS_key_type_inconsistent ? STATUS_wrapping_key_type_inconsistent : status;
 }
 
-/* The bytes to wrap. ECB and CBC without padding get zeros up to a block (PKCS#11 3.1, 6.11.6). */
+/* Zeros up to this many bytes are added to a key: for ECB and CBC without padding (PKCS#11 3.1, 6.11.6), and for
+ * CKM_AES_KEY_WRAP (6.16.3). Data of other lengths these refuse. */
+static size_t unit_of(const struct wire_mechanism *m)
+{
+    if (m->engine == ENGINE_cipher)
+        return wire_block_bytes(m);
+    return m->type == CKM_AES_KEY_WRAP ? 8 : 1;
+}
+
 static int wrappable(const struct kp_key *key, const struct wire_mechanism *m, struct wire_writer *plain)
 {
     int status = STATUS_ok;
@@ -371,7 +379,7 @@ static int wrappable(const struct kp_key *key, const struct wire_mechanism *m, s
         wire_write_raw(plain, key->secret.data, key->secret.length);
     else
         status = kp_key_write_pkcs8(key, plain);
-    while (status == STATUS_ok && m->engine == ENGINE_cipher && wire_written(plain) % wire_block_bytes(m) != 0 && !plain->full)
+    while (status == STATUS_ok && wire_written(plain) % unit_of(m) != 0 && !plain->full)
         wire_write_u8(plain, 0);
     return plain->full ? STATUS_memory : status;
 }

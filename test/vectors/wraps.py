@@ -50,6 +50,18 @@ for name, fields in {'an AES key of 64 bits': (64, 1), 'no such KDF': (128, 99)}
 refuses(UNEXTRACTABLE, lambda: s.give('WrapKey', m, UL(public), UL(s.secret(GENERIC, b'stays'))), 'a key that stays')
 refuses(WRAPPING_TYPE, lambda: s.give('WrapKey', m, UL(s.secret(AES, bytes(16))), UL(target)), 'an AES key wraps not so')
 
+KEY_WRAP, DATA_LEN, OF_21 = mechanism(0x2109), 0x21, {**OPEN, VALUE_LEN: 21}
+by = s.secret(AES, bytes(range(16)))
+wrapped = s.give('WrapKey', KEY_WRAP, UL(by), UL(target))
+same(wrapped, s.run('Encrypt', KEY_WRAP, by, b'a key that is wrapped' + bytes(3)), 'CKM_AES_KEY_WRAP fills a key with zeros (6.16.3)')
+same(s.value(unwrap(KEY_WRAP, by, wrapped, OF_21)), b'a key that is wrapped', 'which CKA_VALUE_LEN takes off again')
+same(s.value(unwrap(KEY_WRAP, by, wrapped)), b'a key that is wrapped' + bytes(3), 'and stay without')
+refuses(DATA_LEN, lambda: s.run('Encrypt', KEY_WRAP, by, bytes(21)), 'data are not filled')
+refuses(SIZE, lambda: s.give('WrapKey', KEY_WRAP, UL(by), UL(s.secret(GENERIC, b'short', _103=False, _162=True))), 'RFC 3394 wraps no 8 bytes')
+whole = s.give('WrapKey', KEY_WRAP, UL(by), UL(private))
+again = unwrap(KEY_WRAP, by, whole, {CLASS: PRIVATE, KEY_TYPE: EC, TOKEN: False, SENSITIVE: False, EXTRACTABLE: True})
+same(s.value(again), s.value(private), 'a private key, whose PKCS #8 has any length')
+
 
 def pi(bits):
     """Machin's formula."""
