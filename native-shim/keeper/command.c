@@ -363,7 +363,7 @@ static int wrapping_status(int status)
 }
 
 /* Zeros up to this many bytes are added to a key: for ECB and CBC without padding (PKCS#11 3.1, 6.11.6), and for
- * CKM_AES_KEY_WRAP (6.16.3). Data of other lengths these refuse. */
+ * CKM_AES_KEY_WRAP, as other modules fill them. Data of other lengths these refuse. */
 static size_t unit_of(const struct wire_mechanism *m)
 {
     if (m->engine == ENGINE_cipher)

@@ -21,7 +21,7 @@ export function parseStartTime(stat: string): string | null {
 }
 
 /** The path of the unified hierarchy (cgroups(7): the line that begins with "0::"). */
-export function parseCgroup(cgroup: string): string | null {
+function parseCgroup(cgroup: string): string | null {
   const line = cgroup.split('\n').find((each) => each.startsWith('0::'));
   return line?.slice('0::'.length) ?? null;
 }

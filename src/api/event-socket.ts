@@ -17,7 +17,7 @@ export interface EventSocketDeps {
   readonly mayAdminister: (peer: Peer) => boolean;
 }
 
-export const EVENTS_PATH = '/v1/sidekey/events';
+const EVENTS_PATH = '/v1/sidekey/events';
 const MESSAGE_MAX_BYTES = 1024;
 /** Close codes of RFC 6455, 7.4.1. */
 const GOING_AWAY = 1001;

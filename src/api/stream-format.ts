@@ -14,7 +14,7 @@ const BOUND_BYTES = MAGIC.length + 8;
 export const HEADER_BYTES = BOUND_BYTES + WRAPPED_BYTES;
 
 /** Of ciphertext with its tag: one message of the keeper's. */
-export const SEGMENT_BYTES = 65_536;
+const SEGMENT_BYTES = 65_536;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
 /** 256 TiB, far below what AES-GCM bears with one key. */

@@ -12,7 +12,7 @@ export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] =
   [70, 'bin/sidekey cannot find its own folder'],
 ];
 
-export const EXIT_CODES_LINE =
+const EXIT_CODES_LINE =
   'Exit codes: 0 done, 1 failed or no, 2 wrong usage, 3 not running. `sidekey explain CODE` explains every error.';
 
 export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
@@ -22,7 +22,7 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
 ];
 
 /** --lines N */
-export function optionText(name: string, { type, value = 'VALUE', choices }: OptionRow): string {
+function optionText(name: string, { type, value = 'VALUE', choices }: OptionRow): string {
   return type === 'boolean' ? `--${name}` : `--${name} ${choices?.join('|') ?? value}`;
 }
 
@@ -31,7 +31,7 @@ function optionUsage(name: string, row: OptionRow): string {
   return row.multiple ? `${text}...` : text;
 }
 
-export function positionalText({ name, choices }: PositionalRow): string {
+function positionalText({ name, choices }: PositionalRow): string {
   return choices?.join('|') ?? name;
 }
 

@@ -33,7 +33,7 @@ function example(lines: readonly string[]): string {
 
 const EXIT = `.SH EXIT STATUS\n${list(EXIT_CODES.map(([code, meaning]) => [String(code), meaning]))}`;
 
-export function manName({ name }: Command): string {
+function manName({ name }: Command): string {
   return `sidekey-${name.replaceAll(' ', '-')}`;
 }
 

@@ -15,12 +15,7 @@ export function formatBytes(bytes: number): string {
 }
 
 /** `totalBytes` is null for a pipe. */
-export function formatProgress(
-  what: string,
-  bytes: number,
-  totalBytes: number | null,
-  elapsedMs: number,
-): string {
+function formatProgress(what: string, bytes: number, totalBytes: number | null, elapsedMs: number): string {
   const speed = `${formatBytes(Math.round((bytes * 1000) / Math.max(elapsedMs, 1)))}/s`;
   if (totalBytes === null || totalBytes === 0) return `${what}  ${formatBytes(bytes)}  ${speed}`;
   const part = Math.min(bytes / totalBytes, 1);

@@ -29,7 +29,7 @@ const BYTES_PER_UNIT = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as co
 const SIZE = /^(\d{1,9})(B|KiB|MiB|GiB)$/;
 
 /** Bytes, or null when it is no size. */
-export function parseSize(text: string): number | null {
+function parseSize(text: string): number | null {
   const [, count, unit] = SIZE.exec(text) ?? [];
   if (count === undefined || unit === undefined) return null;
   return Number(count) * BYTES_PER_UNIT[unit as keyof typeof BYTES_PER_UNIT];

@@ -28,7 +28,7 @@ function deriveKey(passphrase: Buffer, salt: Buffer, logN: number, r: number): P
   });
 }
 
-export function isProtected(file: Buffer): boolean {
+function isProtected(file: Buffer): boolean {
   return file.length === PROTECTED_BYTES && file.subarray(0, MAGIC.length).equals(MAGIC);
 }
 

@@ -65,7 +65,7 @@ export function findMechanism(domain: Offering, tokenId: number, type: number, f
   throw new SidekeyError('mechanism_invalid', `mechanism 0x${type.toString(16)} does not do that`);
 }
 
-export function fitsKeyType(mechanism: MechanismRow, keyType: number | null): boolean {
+function fitsKeyType(mechanism: MechanismRow, keyType: number | null): boolean {
   if (keyType === null) return false;
   const own = ownMechanisms(keyType);
   if (own !== null) return own.includes(mechanism.type);
@@ -104,7 +104,7 @@ export function allowedMechanisms(domain: Offering, object: TokenObject): number
 }
 
 /** The key's dates are whole days of UTC. */
-export function isInDate(object: TokenObject, nowMs: number): boolean {
+function isInDate(object: TokenObject, nowMs: number): boolean {
   const start = object.attributes.get(CKA.START_DATE)?.toString('latin1') ?? '';
   const end = object.attributes.get(CKA.END_DATE)?.toString('latin1') ?? '';
   if (start === '' && end === '') return true;

@@ -53,7 +53,7 @@ refuses(WRAPPING_TYPE, lambda: s.give('WrapKey', m, UL(s.secret(AES, bytes(16)))
 KEY_WRAP, DATA_LEN, OF_21 = mechanism(0x2109), 0x21, {**OPEN, VALUE_LEN: 21}
 by = s.secret(AES, bytes(range(16)))
 wrapped = s.give('WrapKey', KEY_WRAP, UL(by), UL(target))
-same(wrapped, s.run('Encrypt', KEY_WRAP, by, b'a key that is wrapped' + bytes(3)), 'CKM_AES_KEY_WRAP fills a key with zeros (6.16.3)')
+same(wrapped, s.run('Encrypt', KEY_WRAP, by, b'a key that is wrapped' + bytes(3)), 'CKM_AES_KEY_WRAP fills a key with zeros')
 same(s.value(unwrap(KEY_WRAP, by, wrapped, OF_21)), b'a key that is wrapped', 'which CKA_VALUE_LEN takes off again')
 same(s.value(unwrap(KEY_WRAP, by, wrapped)), b'a key that is wrapped' + bytes(3), 'and stay without')
 refuses(DATA_LEN, lambda: s.run('Encrypt', KEY_WRAP, by, bytes(21)), 'data are not filled')

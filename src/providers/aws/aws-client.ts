@@ -38,7 +38,7 @@ const REAUTHENTICATE = new Set([
 const SKEWED = /RequestTimeTooSkewed|Signature expired|Signature not yet current/;
 
 /** The error's name without namespace and address; gateways answer in XML. */
-export function errorOf({ headers, body }: HttpReply): { name: string; message: string } {
+function errorOf({ headers, body }: HttpReply): { name: string; message: string } {
   const parsed = parseJson(body);
   const xml = (tag: string) =>
     parsed === null

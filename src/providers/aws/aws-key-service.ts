@@ -81,7 +81,7 @@ class AwsKey {
   );
 }
 
-export function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyService {
+function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyService {
   const { name, clock, resolvePath } = deps;
   const at = (path: string | undefined) => (path === undefined ? null : resolvePath(path));
   const places: readonly AwsPlace[] = [options, ...options.replicas];

@@ -103,7 +103,7 @@ function createLogin(options: AzureOptions, deps: KeyServiceDeps) {
   return { http, caller: new ServiceCaller({ http, clock, random, timer: SYSTEM_TIMER, tryMs, overallMs }) };
 }
 
-export function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeyService {
+function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeyService {
   const { name, random, clock, resolvePath } = deps;
   const vault = createTransport(options, deps);
   const login = createLogin(options, deps);

@@ -13,7 +13,7 @@ const QUOTE_MAX = 300;
 /** The metadata service says 404 and 410 while it starts. */
 const AGAIN_AT_IMDS = new Set([404, 410]);
 
-export function judgeLogin(reply: HttpReply, isImds: boolean): Verdict {
+function judgeLogin(reply: HttpReply, isImds: boolean): Verdict {
   const { status, body } = reply;
   if (status === 200) return { is: 'ok' };
   const parsed = parseJson(body);

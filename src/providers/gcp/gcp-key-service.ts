@@ -112,7 +112,7 @@ class GcpKey {
   }
 }
 
-export function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
+function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
   const { name, random, clock, resolvePath } = deps;
   const { http, caller } = createTransport(options, deps);
   const file = options['credentials-file'];

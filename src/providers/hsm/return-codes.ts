@@ -28,7 +28,7 @@ const TABLE = new Map<number, Meaning>([
 export const CKR_USER_ALREADY_LOGGED_IN = 0x100;
 
 /** Every other code, vendors' own included, says nothing of the key: the device is taken as lost. */
-export function meaningOf(code: number): Meaning {
+function meaningOf(code: number): Meaning {
   return TABLE.get(code) ?? 'lost';
 }
 

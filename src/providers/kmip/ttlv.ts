@@ -8,7 +8,7 @@ const DEPTH_MAX = 16;
 const ITEMS_MAX = 8192;
 const HEAD = 8;
 
-export const TTLV_TYPES = {
+const TTLV_TYPES = {
   structure: 1,
   integer: 2,
   longInteger: 3,

@@ -45,7 +45,7 @@ class Ended extends Error {
   }
 }
 
-export function eventsUrl({ address, type, filter }: VaultEventsOptions): URL {
+function eventsUrl({ address, type, filter }: VaultEventsOptions): URL {
   const base = new URL(address.endsWith('/') ? address : `${address}/`);
   const url = new URL(`v1/sys/events/subscribe/${type}`, base);
   url.protocol = base.protocol === 'https:' ? 'wss:' : 'ws:';

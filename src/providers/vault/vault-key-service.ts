@@ -134,7 +134,7 @@ function eventsOptions(
   };
 }
 
-export function createVault(options: VaultOptions, deps: KeyServiceDeps): KeyService {
+function createVault(options: VaultOptions, deps: KeyServiceDeps): KeyService {
   const { name, log, clock, random, resolvePath } = deps;
   const { http, caller } = createTransport(options, deps);
   const client = new VaultClient(options.address, options.namespace ?? null, caller);

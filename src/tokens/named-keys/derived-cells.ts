@@ -17,7 +17,7 @@ import type { TokenObject } from '../objects/token-object.ts';
 const NO_SALT_KEY = 0;
 const EXTRACT_AND_EXPAND = 3;
 /** What is left of a mechanism's parameter beside the salt's handle, steps, hash and two lengths. */
-export const CONTEXT_MAX_BYTES = LIMITS.paramsMax - 28;
+const CONTEXT_MAX_BYTES = LIMITS.paramsMax - 28;
 
 function hkdf(context: Buffer): Mechanism {
   if (context.length > CONTEXT_MAX_BYTES)

@@ -4,7 +4,6 @@
  */
 import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../../errors.ts';
-import { RESIDENT_FROM } from '../../wire/tables.ts';
 import type { Clock, Provider } from '../ports.ts';
 import type { ResidentKey, ResidentKeys } from '../resident-port.ts';
 import type { TokenRow } from '../store-port.ts';
@@ -38,7 +37,7 @@ interface Listing {
   readonly changes: Map<string, Change>;
 }
 
-export function isResidentHandle(handle: number): boolean {
+function isResidentHandle(handle: number): boolean {
   return handle >= FIRST_PUBLIC_HANDLE;
 }
 
@@ -209,9 +208,4 @@ export class ResidentObjects {
       this.objects(token).filter(({ resident }) => resident?.id !== key.id),
     );
   }
-}
-
-/** Whether what is asked of the handle is asked of the service: a private or secret key. */
-export function isForwarded(handle: number): boolean {
-  return handle >= RESIDENT_FROM;
 }
