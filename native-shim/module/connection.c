@@ -57,10 +57,15 @@ enum sk_io sk_connection_open(struct sk_connection **out)
         return SK_IO_MEMORY;
     }
     if (!find_socket(&address) ||
-        !sk_descriptor_take(&c->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) ||
-        connect(c->socket.fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        !sk_descriptor_take(&c->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))) {
         sk_connection_free(c);
         return SK_IO_ABSENT;
+    }
+    if (connect(c->socket.fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
+        bool refused = errno == ECONNREFUSED || errno == EAGAIN;
+
+        sk_connection_free(c);
+        return refused ? SK_IO_REFUSED : SK_IO_ABSENT;
     }
     *out = c;
     return SK_IO_OK;

@@ -12,8 +12,9 @@ enum sk_io {
     SK_IO_OK = 0,
     SK_IO_TIMEOUT = -1, /* the deadline passed; for a write, perhaps within a frame */
     SK_IO_BROKEN = -2,  /* hung up, not a frame, or no longer our descriptor */
-    SK_IO_ABSENT = -3,  /* nobody listens */
-    SK_IO_MEMORY = -4
+    SK_IO_ABSENT = -3,  /* no daemon */
+    SK_IO_MEMORY = -4,
+    SK_IO_REFUSED = -5 /* its socket is there, and nobody answers: it is restarting, or has more callers than places */
 };
 
 struct sk_ring;

@@ -79,6 +79,7 @@ enum wire_status sk_dial(struct sk_link *l, int64_t deadline, struct sk_connecti
     enum wire_status status;
     enum sk_io r = sk_connection_open(out);
 
+    l->refused = r == SK_IO_REFUSED;
     if (r != SK_IO_OK)
         return r == SK_IO_MEMORY ? STATUS_memory : STATUS_keeper_absent;
     status = greet(*out, &theirs, deadline, epoch, boot);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, TRIES_MAX = 4 };
+enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, FIRST_PATIENCE_MS = 1000, TRIES_MAX = 4 };
 
 struct sk_waiter {
     struct sk_waiter *next;
@@ -86,6 +86,8 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     pthread_mutex_lock(&l->lock);
     l->connecting = false;
     pthread_cond_broadcast(&l->turn);
+    if (l->refused && !l->refused_at)
+        l->refused_at = sk_now_ms();
     if (status != STATUS_ok)
         return status;
     if (l->closing) {
@@ -105,10 +107,17 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     return STATUS_ok;
 }
 
-/* How long a caller goes on trying to connect: not at all where no daemon ever was. */
+/* How long a caller goes on trying to connect. A process that begins while the daemon is restarted waits once, and not
+ * for long: the socket of one that was stopped for good may be there as well. Where no daemon ever was nobody waits. */
 static int64_t patience(const struct sk_link *l, const struct sk_exchange *x)
 {
-    return l->was_good ? sk_earlier(l->lost_at + x->patience_ms, x->deadline) : 0;
+    int64_t until = 0;
+
+    if (l->was_good)
+        until = l->lost_at + x->patience_ms;
+    else if (l->refused_at)
+        until = l->refused_at + sk_earlier(x->patience_ms, FIRST_PATIENCE_MS);
+    return sk_earlier(until, x->deadline);
 }
 
 /* Under the lock. On ok, l->now is there. */

@@ -27,6 +27,8 @@ struct sk_link {
     bool connecting, closing;
     bool was_good;   /* a connection was there before: its loss is a pause, not an absence */
     int64_t lost_at; /* when, by sk_now_ms */
+    bool refused;       /* the last dialling was: written by who dials */
+    int64_t refused_at; /* when the first was, by sk_now_ms; 0: none */
     uint64_t next_id, generation, epoch;
     uint64_t boot;    /* of the keeper that we were last connected to */
     atomic_uint anew; /* how often we came back to a keeper that had seen us hang up */

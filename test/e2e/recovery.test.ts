@@ -3,7 +3,7 @@
  * may be, say SIDEKEY_KILLS and SIDEKEY_PAUSE_MS: `npm run test:soak` says 100 and 500 on a machine of its own; beside other
  * tests on two cores a call has its deadline.
  */
-import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
+import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -85,4 +85,30 @@ t.test('a keeper or an agent that stands still for three seconds is a pause', as
     await sleep(500);
     await endLoad(t, load, RESTART_MAX_MS);
   }
+});
+
+t.test('a program that begins while the keeper is restarted sees its token', async (t) => {
+  const sidekey = await startInstance(t);
+  const env = { ...process.env, ...sidekey.environment };
+  for (let i = 0; i < 5; i++) {
+    process.kill(sidekey.keeperPid() ?? 0, 'SIGKILL');
+    const listed = spawnSync('pkcs11-tool', ['--module', MODULE, '--list-token-slots'], {
+      env,
+      encoding: 'utf8',
+    });
+    t.match(listed.stdout, /token label/, listed.stderr);
+    await sidekey.ready();
+  }
+});
+
+t.test('a program that finds the socket of a service that is gone gives up after a second', async (t) => {
+  const sidekey = await startInstance(t);
+  await sidekey.stopAgent('SIGKILL');
+  process.kill(sidekey.keeperPid() ?? 0, 'SIGKILL');
+  const env = { ...process.env, ...sidekey.environment };
+  const began = performance.now();
+  const listed = spawnSync('pkcs11-tool', ['--module', MODULE, '--list-slots'], { env, encoding: 'utf8' });
+  t.equal(listed.status, 0, listed.stderr);
+  t.notMatch(listed.stdout, /token label/);
+  t.ok(performance.now() - began < 5000);
 });
