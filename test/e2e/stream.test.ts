@@ -38,7 +38,8 @@ function stream(
       incoming.once('close', done);
       incoming.on('error', () => undefined);
     });
-    outgoing.on('error', () => undefined);
+    // Who is refused while it still writes may see the connection end before it sees the answer.
+    outgoing.on('error', () => resolve({ status: 0, output: Buffer.alloc(0), whole: false }));
     void (async () => {
       for (const piece of pieces) {
         if (outgoing.destroyed) return;
