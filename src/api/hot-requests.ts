@@ -85,8 +85,12 @@ function hotTable(routes: readonly Route[], metrics: Metrics): Map<string, HotRo
     const segments = route.path.split('/');
     if (!HOT.includes(segments[3] ?? '') || !route.methods.includes('POST')) continue;
     const params = segments.map((segment) => (segment.startsWith(':') ? segment.slice(1) : null));
+    // Nothing but the number of segments tells routes of one name apart here.
+    const key = `${segments[3]} ${segments.length}`;
+    if (table.has(key) || params.slice(4).includes(null))
+      throw new Error(`${route.path} needs fastify's router`);
     const seconds = metrics.histogramRow('sidekey_http_request_seconds', { route: route.path });
-    table.set(`${segments[3]} ${segments.length}`, { route, params, seconds, requests: new Map() });
+    table.set(key, { route, params, seconds, requests: new Map() });
   }
   return table;
 }
