@@ -25,8 +25,8 @@ struct sk_link {
     const struct sk_descriptor *trace; /* NULL: none */
     struct sk_waiter *waiters;
     bool connecting, closing;
-    bool was_good;   /* a connection was there before: its loss is a pause, not an absence */
-    int64_t lost_at; /* when, by sk_now_ms */
+    bool was_good;      /* a connection was there before: its loss is a pause, not an absence */
+    int64_t lost_at;    /* when, by sk_now_ms */
     bool refused;       /* the last dialling was: written by who dials */
     int64_t refused_at; /* when the first was, by sk_now_ms; 0: none */
     uint64_t next_id, generation, epoch;
