@@ -12,20 +12,32 @@ export const CKM = {
   ECDSA: 0x1041,
   EDDSA: 0x1057,
   AES_GCM: 0x1087,
+  CHACHA20_POLY1305: 0x4021,
 } as const;
 
+/** Of AES-GCM and of ChaCha20-Poly1305. */
 export const GCM_NONCE_BYTES = 12;
 export const GCM_TAG_BYTES = 16;
 /** What is left of a mechanism's parameter beside nonce, tag length and two lengths. */
-const GCM_AAD_MAX = LIMITS.paramsMax - GCM_NONCE_BYTES - 12;
+const AAD_MAX = LIMITS.paramsMax - GCM_NONCE_BYTES - 12;
 
 export function plainMechanism(type: number): Mechanism {
   return { type, params: Buffer.alloc(0) };
 }
 
+function checkAssociatedData(associatedData: Buffer): void {
+  if (associatedData.length > AAD_MAX) throw new Refusal(400, `associated_data is over ${AAD_MAX} bytes`);
+}
+
+/** Its tag is always of 16 bytes. */
+export function chachaMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
+  checkAssociatedData(associatedData);
+  const writer = new WireWriter().bytes(nonce).bytes(associatedData);
+  return { type: CKM.CHACHA20_POLY1305, params: writer.done() };
+}
+
 export function gcmMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
-  if (associatedData.length > GCM_AAD_MAX)
-    throw new Refusal(400, `associated_data is over ${GCM_AAD_MAX} bytes`);
+  checkAssociatedData(associatedData);
   const writer = new WireWriter()
     .bytes(nonce)
     .bytes(associatedData)

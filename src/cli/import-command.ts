@@ -10,7 +10,7 @@ import { callTransit, KEY, TRANSIT_OPTIONS } from './transit-client.ts';
 
 const FILE_MAX_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
-const SECRET_TYPES = ['aes256-gcm96', 'aes128-gcm96', 'hmac'] as const;
+const SECRET_TYPES = ['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'hmac'] as const;
 
 /** From a file of mode 0600, or the terminal. null: neither was named. */
 async function readPassphrase({ values, streams }: Invocation): Promise<Buffer | null> {

@@ -7,7 +7,7 @@ import { fetchPublicKey } from './public-key.ts';
 import { callTransit, KEY, TRANSIT_OPTIONS } from './transit-client.ts';
 
 const TYPES = [
-  ...(['aes256-gcm96', 'aes128-gcm96', 'hmac', 'ed25519'] as const),
+  ...(['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'hmac', 'ed25519'] as const),
   ...(['ecdsa-p256', 'ecdsa-p384', 'ecdsa-p521', 'rsa-2048', 'rsa-3072', 'rsa-4096'] as const),
 ];
 const HMAC_BYTES_MAX = 512;

@@ -76,7 +76,7 @@ export interface NamedKeyVersion {
 export interface NamedKey {
   readonly name: string;
   readonly token: string;
-  readonly kind: 'aes' | 'envelope' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
+  readonly kind: 'aes' | 'chacha20' | 'envelope' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
   readonly sizeBits: number;
   readonly operations: readonly Operation[];
   readonly extractable: boolean;
@@ -93,6 +93,7 @@ export interface NamedKey {
 
 export type NewNamedKeyKind =
   | { readonly kind: 'aes'; readonly sizeBits: 128 | 256 }
+  | { readonly kind: 'chacha20'; readonly sizeBits: 256 }
   | { readonly kind: 'generic'; readonly sizeBits: number }
   | { readonly kind: 'rsa'; readonly sizeBits: 2048 | 3072 | 4096 }
   | { readonly kind: 'ec'; readonly sizeBits: 256 | 384 | 521 }

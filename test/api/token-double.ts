@@ -231,6 +231,7 @@ function generatePair(kind: Exclude<NewNamedKeyKind, { kind: 'aes' | 'generic' }
 
 const OPERATIONS: Readonly<Record<NewNamedKeyKind['kind'], readonly Operation[]>> = {
   aes: ['encrypt', 'decrypt'],
+  chacha20: ['encrypt', 'decrypt'],
   generic: ['sign', 'verify'],
   rsa: ['encrypt', 'decrypt', 'sign', 'verify'],
   ec: ['sign', 'verify'],

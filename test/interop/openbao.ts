@@ -166,7 +166,7 @@ export class OpenBao {
   /** As root, unless another token is given. */
   call(method: string, path: string, body?: object, namespace = ''): Promise<Answer> {
     const options = {
-      ...{ method, host: '127.0.0.1', port: this.#port, path: `/v1/${path}`, agent: false, timeout: 10_000 },
+      ...{ method, host: '127.0.0.1', port: this.#port, path: `/v1/${path}`, agent: false, timeout: 30_000 },
       ca: readFileSync(this.certificates.ca),
       headers: { 'x-vault-token': this.root, ...(namespace ? { 'x-vault-namespace': namespace } : {}) },
     };

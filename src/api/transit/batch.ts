@@ -31,19 +31,26 @@ interface Referenced {
   readonly reference?: string | null | undefined;
 }
 
+/** Of a batch in which something failed: its status, unless the request names another, and what a failed row shows beside. */
+interface Failed {
+  readonly status: number;
+  readonly row: object;
+}
+
 /** Does `work` for the body itself, or for each item of its batch. */
 export async function answerItems<Item extends Referenced, Body extends Item & Batch<Item>>(
   body: Body,
   work: (item: Item) => Promise<object>,
+  failed: Failed = { status: 400, row: {} },
 ): Promise<Reply> {
   const items = body.batch_input ?? null;
   if (items === null) return { data: await work(body) };
   if (items.length === 0) throw new Refusal(400, 'missing batch input to process');
-  const status = partialStatus(body.partial_failure_response_code ?? 400);
-  const results = await mapBounded(items, (item) => workOnItem(item, work));
+  const status = partialStatus(body.partial_failure_response_code ?? failed.status);
+  const results = await mapBounded(items, (item) => workOnItem(item, work, failed.row));
   const failures = results.filter((result) => 'error' in result).length;
   if (failures === 0) return { data: { batch_results: results } };
-  return { status: failures < results.length ? status : 400, data: { batch_results: results } };
+  return { status: failures < results.length ? status : failed.status, data: { batch_results: results } };
 }
 
 function partialStatus(status: number): number {
@@ -55,14 +62,15 @@ function partialStatus(status: number): number {
 async function workOnItem<Item extends Referenced>(
   item: Item,
   work: (item: Item) => Promise<object>,
+  failedRow: object,
 ): Promise<object> {
-  const reference = item.reference == null ? {} : { reference: item.reference };
+  const reference = item.reference ?? '';
   try {
-    return { ...(await work(item)), ...reference };
+    return { ...(await work(item)), reference };
   } catch (error) {
     const fault = faultOf(error);
     if (fault.status !== 400) throw error;
-    return { error: fault.errors[0] ?? 'request is not valid', ...reference };
+    return { ...failedRow, error: fault.errors[0] ?? 'request is not valid', reference };
   }
 }
 

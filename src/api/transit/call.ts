@@ -68,9 +68,9 @@ export function nameOf(call: Call): string {
 }
 
 /** The key that the path names, for an operation. */
-export function requireKey(call: TransitCall): NamedKey {
+export function requireKey(call: TransitCall, absent = 'encryption key not found'): NamedKey {
   const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
-  if (key === null) throw new Refusal(400, 'encryption key not found');
+  if (key === null) throw new Refusal(400, absent);
   return key;
 }
 

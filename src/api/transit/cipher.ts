@@ -72,7 +72,10 @@ export const CIPHER_ROUTES: readonly TransitRoute[] = [
     answer: batchAnswer(plainAnswer),
     handle: (call, body) => {
       const key = requireKey(call);
-      return answerItems(body, (item) => decryptItem(call, key, item));
+      return answerItems(body, (item) => decryptItem(call, key, item), {
+        status: 400,
+        row: { plaintext: '' },
+      });
     },
   }),
   defineTransitRoute({
@@ -83,7 +86,7 @@ export const CIPHER_ROUTES: readonly TransitRoute[] = [
     answer: batchAnswer(cipherAnswer),
     handle: (call, body) => {
       const key = requireKey(call);
-      return answerItems(body, (item) => rewrapItemOf(call, key, item));
+      return answerItems(body, (item) => rewrapItemOf(call, key, item), { status: 200, row: {} });
     },
   }),
 ];

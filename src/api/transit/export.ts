@@ -16,7 +16,7 @@ const answer = z.object({
 });
 
 const KINDS: Readonly<Record<string, readonly NamedKey['kind'][]>> = {
-  'encryption-key': ['aes', 'rsa'],
+  'encryption-key': ['aes', 'chacha20', 'rsa'],
   'signing-key': ['rsa', 'ec', 'ed25519'],
   'hmac-key': ['generic'],
   'public-key': ['rsa', 'ec', 'ed25519', 'x25519'],
@@ -48,6 +48,7 @@ const FORMS: Readonly<
   Partial<Record<NamedKey['kind'], (material: Buffer, version: NamedKeyVersion) => Buffer>>
 > = {
   aes: encodeBase64,
+  chacha20: encodeBase64,
   generic: encodeBase64,
   rsa: (pkcs8) => pemOf('RSA PRIVATE KEY', der(pkcs8, 'pkcs1')),
   ec: (pkcs8) => pemOf('EC PRIVATE KEY', der(pkcs8, 'sec1')),

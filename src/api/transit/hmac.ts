@@ -22,7 +22,7 @@ import { formatVersioned, parseVersioned, versionToUse } from './versioned.ts';
 
 const item = z.object({ input: text, key_version: integer, reference: text });
 const body = item.extend({ algorithm: text, ...batchOf(item) });
-const answer = batchAnswer(z.object({ hmac: z.string(), key_version: z.int() }));
+const answer = batchAnswer(z.object({ hmac: z.string() }));
 
 function useOf(key: NamedKey, hash: string, version: number): Omit<NamedKeyUse, 'operation'> {
   const mechanism = plainMechanism(findHash(hash).mechanisms.hmac);
@@ -39,7 +39,7 @@ async function makeHmac(
   const version = versionToUse(key, key_version);
   const use = { ...useOf(key, hash, version), operation: 'sign' } as const;
   const mac = await operate(call, key, use, decodeBase64(input));
-  return { hmac: formatVersioned(version, mac.toString('base64')), key_version: version };
+  return { hmac: formatVersioned(version, mac.toString('base64')) };
 }
 
 /** For verify/:name with `hmac`. */
@@ -57,7 +57,7 @@ export function isHmacValid(
 function handle(call: TransitCall, request: z.output<typeof body>) {
   const key = requireKey(call);
   const hash = call.params['algorithm'] ?? (request.algorithm || DEFAULT_HASH);
-  return answerItems(request, (each) => makeHmac(call, key, hash, each));
+  return answerItems(request, (each) => makeHmac(call, key, hash, each), { status: 200, row: {} });
 }
 
 export const HMAC_ROUTES: readonly TransitRoute[] = ['/hmac/:name', '/hmac/:name/:algorithm'].map((path) =>

@@ -1,11 +1,17 @@
-/** How each kind of key encrypts for Transit. An AES-GCM message is nonce, ciphertext and tag, as Vault writes it. */
+/** How each kind of key encrypts for Transit. A message of AES-GCM or ChaCha20-Poly1305 is nonce, ciphertext and tag, as Vault writes it. */
 import type { NamedKey } from '../../tokens/service.ts';
 import { decodeBase64 } from '../base64.ts';
 import { Refusal } from '../fault.ts';
 import { freshNonce } from '../fresh-nonce.ts';
 import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
 import { typeNameOf } from './key-type.ts';
-import { GCM_NONCE_BYTES, GCM_TAG_BYTES, gcmMechanism, oaepMechanism } from '../mechanism.ts';
+import {
+  chachaMechanism,
+  GCM_NONCE_BYTES,
+  GCM_TAG_BYTES,
+  gcmMechanism,
+  oaepMechanism,
+} from '../mechanism.ts';
 import { operate, type TransitCall } from './call.ts';
 import { formatVersioned, parseVersioned } from './versioned.ts';
 
@@ -19,7 +25,8 @@ interface Terms {
 type Direction = (call: TransitCall, key: NamedKey, terms: Terms, input: Buffer) => Promise<Buffer>;
 
 const CIPHERS: Readonly<Partial<Record<NamedKey['kind'], { encrypt: Direction; decrypt: Direction }>>> = {
-  aes: { encrypt: encryptGcm, decrypt: decryptGcm },
+  aes: aead(gcmMechanism),
+  chacha20: aead(chachaMechanism),
   envelope: {
     encrypt: ({ tokens, peer, token }, { name }, { aad }, plaintext) =>
       tokens.sealEnvelope(peer, token, name, aad, plaintext),
@@ -36,25 +43,21 @@ function requireCipher(key: NamedKey): { encrypt: Direction; decrypt: Direction 
 }
 
 /** The nonce is fresh randomness, never a counter: a restored snapshot must not repeat one. */
-async function encryptGcm(
-  call: TransitCall,
-  key: NamedKey,
-  terms: Terms,
-  plaintext: Buffer,
-): Promise<Buffer> {
-  const nonce = freshNonce();
-  const { version, context } = terms;
-  const use = { operation: 'encrypt', mechanism: gcmMechanism(nonce, terms.aad), version, context } as const;
-  return Buffer.concat([nonce, await operate(call, key, use, plaintext)]);
-}
-
-function decryptGcm(call: TransitCall, key: NamedKey, terms: Terms, message: Buffer): Promise<Buffer> {
-  if (message.length < GCM_NONCE_BYTES + GCM_TAG_BYTES)
-    throw new Refusal(400, 'invalid ciphertext: unable to decrypt');
-  const mechanism = gcmMechanism(message.subarray(0, GCM_NONCE_BYTES), terms.aad);
-  const { version, context } = terms;
-  const use = { operation: 'decrypt', mechanism, version, context } as const;
-  return operate(call, key, use, message.subarray(GCM_NONCE_BYTES));
+function aead(mechanismOf: typeof gcmMechanism): { encrypt: Direction; decrypt: Direction } {
+  return {
+    encrypt: async (call, key, { version, context, aad }, plaintext) => {
+      const nonce = freshNonce();
+      const use = { operation: 'encrypt', mechanism: mechanismOf(nonce, aad), version, context } as const;
+      return Buffer.concat([nonce, await operate(call, key, use, plaintext)]);
+    },
+    decrypt: (call, key, { version, context, aad }, message) => {
+      if (message.length < GCM_NONCE_BYTES + GCM_TAG_BYTES)
+        throw new Refusal(400, 'invalid ciphertext: unable to decrypt');
+      const mechanism = mechanismOf(message.subarray(0, GCM_NONCE_BYTES), aad);
+      const use = { operation: 'decrypt', mechanism, version, context } as const;
+      return operate(call, key, use, message.subarray(GCM_NONCE_BYTES));
+    },
+  };
 }
 
 function oaepUse<O extends 'encrypt' | 'decrypt'>(key: NamedKey, { version, aad }: Terms, operation: O) {

@@ -10,6 +10,7 @@ export const DEFAULT_KEY_TYPE = 'aes256-gcm96';
 const NEW_KINDS: Readonly<Record<string, NewNamedKeyKind>> = {
   'aes128-gcm96': { kind: 'aes', sizeBits: 128 },
   'aes256-gcm96': { kind: 'aes', sizeBits: 256 },
+  'chacha20-poly1305': { kind: 'chacha20', sizeBits: 256 },
   'rsa-2048': { kind: 'rsa', sizeBits: 2048 },
   'rsa-3072': { kind: 'rsa', sizeBits: 3072 },
   'rsa-4096': { kind: 'rsa', sizeBits: 4096 },
@@ -27,7 +28,7 @@ export function newKindOf(type: string, keySizeBytes: number | undefined): NewNa
   if (keySizeBytes !== undefined && keySizeBytes !== 0)
     throw new Refusal(400, 'key_size is for keys of type hmac');
   const kind = Object.hasOwn(NEW_KINDS, type) ? NEW_KINDS[type] : undefined;
-  if (kind === undefined) throw new Refusal(400, 'unknown key type');
+  if (kind === undefined) throw new Refusal(400, `unknown key type ${type}`);
   return kind;
 }
 
@@ -50,6 +51,7 @@ function newHmacKind(bytes: number): NewNamedKeyKind {
 /** Names for every key that a PKCS#11 program may have made, those that Transit cannot make included. */
 const TYPE_NAMES: Readonly<Record<NamedKey['kind'], (bits: number) => string>> = {
   aes: (bits) => `aes${bits}-gcm96`,
+  chacha20: () => 'chacha20-poly1305',
   envelope: () => 'tink-envelope-aes256-gcm',
   generic: () => 'hmac',
   rsa: (bits) => `rsa-${bits}`,
@@ -100,7 +102,7 @@ function describeVersion(
   return { ...form(key, publicKeyInfo), creation_time: createdAt, certificate_chain: chain };
 }
 
-const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'envelope', 'rsa'];
+const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'chacha20', 'envelope', 'rsa'];
 const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519'];
 
 export const keyAnswer = z.object({
@@ -120,6 +122,11 @@ export const keyAnswer = z.object({
   supports_decryption: z.boolean(),
   supports_signing: z.boolean(),
   supports_derivation: z.boolean(),
+  /** Of derived keys. */
+  kdf: z.string().optional(),
+  convergent_encryption: z.boolean().optional(),
+  /** Bytes, of type hmac. */
+  key_size: z.int().optional(),
   /** By number of the version. */
   keys: z.record(z.string(), z.union([z.int(), z.record(z.string(), z.unknown())])),
 });
@@ -145,6 +152,8 @@ export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
     supports_decryption: can('decrypt', CAN_ENCRYPT),
     supports_signing: can('sign', CAN_SIGN),
     supports_derivation: key.kind === 'aes' && key.resident === undefined,
+    ...(key.derived ? { kdf: 'hkdf_sha256', convergent_encryption: false } : {}),
+    ...(key.kind === 'generic' ? { key_size: key.sizeBits / 8 } : {}),
     keys: Object.fromEntries(versions.map((each) => [each.version, describeVersion(key, each)])),
   };
 }

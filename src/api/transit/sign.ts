@@ -107,14 +107,16 @@ async function verifyItemWith(
 }
 
 function sign(call: TransitCall, body: z.output<typeof signBody>): Promise<Reply> {
-  const key = requireKey(call);
+  const key = requireKey(call, 'signing key not found');
   const chosen = readOptions(call, body);
-  return answerItems(body, (item) => signItemWith(call, key, chosen, item));
+  const failed = { status: 200, row: { key_version: 0 } };
+  return answerItems(body, (item) => signItemWith(call, key, chosen, item), failed);
 }
 
 function verify(call: TransitCall, body: z.output<typeof verifyBody>): Promise<Reply> {
-  const key = requireKey(call);
-  return answerItems(body, (item) => verifyItemWith(call, key, body, item));
+  const key = requireKey(call, 'signature verification key not found');
+  const failed = { status: 200, row: { valid: false } };
+  return answerItems(body, (item) => verifyItemWith(call, key, body, item), failed);
 }
 
 export const SIGN_ROUTES: readonly TransitRoute[] = ['', '/:hash'].flatMap((hash) => [

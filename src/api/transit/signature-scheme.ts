@@ -28,7 +28,7 @@ const PLANNERS: Readonly<Partial<Record<NamedKey['kind'], Planner>>> = {
   rsa: (key, options, input) =>
     options.signatureAlgorithm === 'pss' ? planPss(key, options, input) : [planPkcs1(options, input)],
   ec: (key, options, input) => [planEcdsa(key, options, input)],
-  ed25519: (_key, options, input) => [planEddsa(options, input)],
+  ed25519: (_key, _options, input) => [planEddsa(input)],
 };
 
 /** Signing follows the first plan; a signature is valid if any plan says so. */
@@ -101,8 +101,8 @@ function planEcdsa(key: NamedKey, options: SigningOptions, input: Buffer): Signi
   return { mechanism: plainMechanism(CKM.ECDSA), data: digest.subarray(0, scalarBytes(key.sizeBits)) };
 }
 
-function planEddsa(options: SigningOptions, input: Buffer): SigningPlan {
-  if (options.prehashed) throw new Refusal(400, 'prehashed is not supported for keys of type ed25519');
+/** Whatever `prehashed` says: Ed25519 signs what it is given, as Vault has it. */
+function planEddsa(input: Buffer): SigningPlan {
   return { mechanism: eddsaMechanism(), data: input };
 }
 

@@ -34,6 +34,7 @@ type Kind = NamedKey['kind'];
 
 const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [CKK.AES, 'aes'],
+  [CKK.CHACHA20, 'chacha20'],
   [CKK.GENERIC_SECRET, 'generic'],
   [CKK.RSA, 'rsa'],
   [CKK.EC, 'ec'],
@@ -72,7 +73,7 @@ export function sizeBitsOf(object: TokenObject): number | null {
   return curve === undefined ? null : (CURVE_BITS.get(curve.toString('hex')) ?? 255);
 }
 
-/** Whether the HTTP API has a name for the key's type: it has none for curves beyond these, XTS or ChaCha20. */
+/** Whether the HTTP API has a name for the key's type: it has none for curves beyond these, or XTS. */
 export function isNameable(object: TokenObject): boolean {
   const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
   const curve = object.attributes.get(CKA.EC_PARAMS)?.toString('hex');

@@ -13,6 +13,7 @@ import { ownAttributes } from './maker.ts';
 import { draftKey, keep, type Draft, type Maker } from '../objects/object-maker.ts';
 import { buildAttributes, publicComponents } from '../objects/object-template.ts';
 import type { CellId, Mechanism } from '../ports.ts';
+import { isSecret } from './recipes.ts';
 import type { NewNamedKey, NewNamedKeyKind, OaepHash } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { TokenObject } from '../objects/token-object.ts';
@@ -52,7 +53,14 @@ export function findWrappingKey(domain: Domain, token: TokenRow): KeyFamily | nu
 }
 
 const KEY_TYPES: Readonly<Record<NewNamedKeyKind['kind'], number>> = {
-  ...{ aes: CKK.AES, generic: CKK.GENERIC_SECRET, rsa: CKK.RSA, ec: CKK.EC, ed25519: CKK.EC_EDWARDS },
+  ...{
+    aes: CKK.AES,
+    chacha20: CKK.CHACHA20,
+    generic: CKK.GENERIC_SECRET,
+    rsa: CKK.RSA,
+    ec: CKK.EC,
+    ed25519: CKK.EC_EDWARDS,
+  },
 };
 
 export interface ImportedVersion extends NewNamedKey {
@@ -114,10 +122,10 @@ export async function importVersion(
     [CKA.LABEL, Buffer.from(name)],
     [CKA.ID, domain.random(16)],
   ];
-  const isSecret = kind.kind === 'aes' || kind.kind === 'generic';
+  const secret = isSecret(kind);
   const attributes = buildAttributes({
     origin: 'unwrap',
-    objectClass: isSecret ? CKO.SECRET_KEY : CKO.PRIVATE_KEY,
+    objectClass: secret ? CKO.SECRET_KEY : CKO.PRIVATE_KEY,
     keyType: KEY_TYPES[kind.kind],
     template: new Map([
       ...common,
@@ -130,7 +138,7 @@ export async function importVersion(
   );
   try {
     checkSize(wanted, hidden);
-    const shown = isSecret ? [] : [await draftPublic(domain, maker, common, hidden)];
+    const shown = secret ? [] : [await draftPublic(domain, maker, common, hidden)];
     return await keep(domain, maker, [...shown, hidden]);
   } catch (error) {
     if (hidden.cell !== null) domain.cells.drop(hidden.cell);

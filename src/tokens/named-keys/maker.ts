@@ -4,7 +4,7 @@ import { CKA } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { generateKey, generatePair } from '../objects/key-generation.ts';
 import { DEFAULT_POLICY, writePolicy, type KeyFamily } from './family.ts';
-import { recipeFor } from './recipes.ts';
+import { isSecret, recipeFor } from './recipes.ts';
 import type { NewNamedKey } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { TokenObject } from '../objects/token-object.ts';
@@ -64,7 +64,7 @@ export async function makeVersion(
   ];
   const { mechanism, parameters } = recipeFor(kind, derived);
   const check = (): void => undefined;
-  if (kind.kind === 'aes' || kind.kind === 'generic')
+  if (isSecret(kind))
     return [await generateKey(domain, maker, mechanism, new Map([...guarded, ...parameters]), check)];
   const open = new Map([...common, ...inherited(like?.latest.shown), ...parameters]);
   const pair = await generatePair(

@@ -19,11 +19,17 @@ function bytesOf(sizeBits: number): [number, Buffer] {
   return [CKA.VALUE_LEN, encodeUlong(Math.ceil(sizeBits / 8))];
 }
 
+export function isSecret({ kind }: NewNamedKeyKind): boolean {
+  return kind === 'aes' || kind === 'chacha20' || kind === 'generic';
+}
+
 /** A derived key is a secret for HKDF: the AES keys come from it, one per context. */
 export function recipeFor(wanted: NewNamedKeyKind, derived: boolean): Recipe {
   switch (wanted.kind) {
     case 'aes':
       return recipe(derived ? CKM.HKDF_KEY_GEN : CKM.AES_KEY_GEN, bytesOf(wanted.sizeBits));
+    case 'chacha20':
+      return recipe(CKM.CHACHA20_KEY_GEN);
     case 'generic':
       return recipe(CKM.GENERIC_SECRET_KEY_GEN, bytesOf(wanted.sizeBits));
     case 'rsa':
@@ -43,6 +49,8 @@ export function kindOfNext({ kind, sizeBits }: NamedKey): NewNamedKeyKind | null
   switch (kind) {
     case 'aes':
       return sizeBits === 128 || sizeBits === 256 ? { kind, sizeBits } : null;
+    case 'chacha20':
+      return { kind, sizeBits: 256 };
     case 'generic':
       return { kind, sizeBits };
     case 'rsa':

@@ -106,6 +106,8 @@ function specOf(kind: NewNamedKeyKind) {
   switch (kind.kind) {
     case 'aes':
       return { spec: `aes-${kind.sizeBits}`, sizeBits: kind.sizeBits } as const;
+    case 'chacha20':
+      throw new SidekeyError('mechanism_invalid', 'no key service makes keys of ChaCha20-Poly1305');
     case 'generic':
       return { spec: 'generic', sizeBits: kind.sizeBits } as const;
     case 'rsa':
@@ -120,6 +122,7 @@ function specOf(kind: NewNamedKeyKind) {
 /** Where a service gives a key one use alone, an RSA key signs, as one does that a PKCS#11 program asks for both. */
 const USES: Readonly<Record<NewNamedKeyKind['kind'], readonly ResidentUse[]>> = {
   aes: ['decrypt'],
+  chacha20: [],
   generic: ['sign'],
   rsa: ['sign', 'decrypt'],
   ec: ['sign'],

@@ -155,7 +155,7 @@ test('a batch answers every item in order, and fails as a whole only in its stat
   const mixed = [results[0], { ciphertext: 'nothing', reference: 'bad' }];
   const expected = [
     { plaintext: base64('0'), reference: 'r0' },
-    { error: 'invalid ciphertext: no prefix', reference: 'bad' },
+    { plaintext: '', error: 'invalid ciphertext: no prefix', reference: 'bad' },
   ];
   const partly = await request('POST', '/v1/transit/decrypt/k', { batch_input: mixed });
   t.strictSame([partly.status, partly.data['batch_results']], [400, expected]);
@@ -183,9 +183,11 @@ test('a batch of more items than the limit is refused before any work', async (t
 
 test('an unknown key is not made by using it', async (t) => {
   const { request, tokens } = await startApi(t);
-  for (const path of ['encrypt/no', 'decrypt/no', 'sign/no', 'verify/no', 'hmac/no']) {
-    const answer = await request('POST', `/v1/transit/${path}`, { plaintext: '' });
-    t.strictSame([answer.status, answer.errors], [400, ['encryption key not found']], path);
+  const words = { sign: 'signing key not found', verify: 'signature verification key not found' };
+  for (const verb of ['encrypt', 'decrypt', 'sign', 'verify', 'hmac']) {
+    const answer = await request('POST', `/v1/transit/${verb}/no`, { plaintext: '' });
+    const expected = Reflect.get(words, verb) ?? 'encryption key not found';
+    t.strictSame([answer.status, answer.errors], [400, [expected]], verb);
   }
   t.equal(tokens.held.size, 0);
 });

@@ -72,8 +72,8 @@ test('making a key that is there leaves it alone and says so', async (t) => {
 test('what cannot be honoured is refused, not dropped', async (t) => {
   const { request, tokens } = await startApi(t);
   const cases: [object, string][] = [
-    [{ type: 'chacha20-poly1305' }, 'unknown key type'],
-    [{ type: 'toString' }, 'unknown key type'],
+    [{ type: 'ml-dsa' }, 'unknown key type ml-dsa'],
+    [{ type: 'toString' }, 'unknown key type toString'],
     [{ type: 7 }, 'field "type": expected string, received number'],
     [
       { derived: true, type: 'rsa-2048' },
