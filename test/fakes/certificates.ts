@@ -1,4 +1,4 @@
-/** Certificates for one test: an authority, a server for 127.0.0.1, ::1 and localhost, and a client. */
+/** Certificates for one test: an authority, a server for 127.0.0.1, ::1, localhost and *.services.invalid, and a client. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ function openssl(...args: string[]): void {
   execFileSync('openssl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
-interface Issued {
+export interface Issued {
   readonly certificate: string;
   readonly key: string;
 }
@@ -56,7 +56,7 @@ export function makeCertificates(dir: string): Certificates {
   const server = issue(
     dir,
     'server',
-    'subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost\nextendedKeyUsage=serverAuth\n',
+    'subjectAltName=IP:127.0.0.1,IP:::1,DNS:localhost,DNS:*.services.invalid\nextendedKeyUsage=serverAuth\n',
   );
   const client = issue(dir, 'client', 'extendedKeyUsage=clientAuth\n');
   return { ca, server, client };
@@ -64,7 +64,7 @@ export function makeCertificates(dir: string): Certificates {
 
 /** The same authority's, for a server, past its end. */
 export function makeExpired(dir: string): Issued {
-  return issue(dir, 'expired', 'subjectAltName=IP:127.0.0.1\n', -1);
+  return issue(dir, 'expired', 'subjectAltName=IP:127.0.0.1,DNS:*.services.invalid\n', -1);
 }
 
 /** The same authority's, for the same client, past its end. */

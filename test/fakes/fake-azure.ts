@@ -33,6 +33,10 @@ export interface AzureBehaviour {
   claims: string | null;
   tokenSeconds: number;
   resource: string;
+  /** It can still be recovered. */
+  deleted: boolean;
+  /** By how much this service's clock is ahead. */
+  aheadMs: number;
 }
 
 class Refusal extends Error {
@@ -73,6 +77,8 @@ export class FakeAzure {
     claims: null,
     tokenSeconds: 3600,
     resource: 'https://vault.azure.net',
+    deleted: false,
+    aheadMs: 0,
   };
 
   /** What else is in the vault. */
@@ -108,6 +114,8 @@ export class FakeAzure {
       refuse(400, 'BadParameter', `api-version ${url.search}`);
     const { version, enabled, allows } = this.behaviour;
     if (!allows) refuse(403, 'Forbidden', 'Caller is not authorized to perform action', 'ForbiddenByRbac');
+    if (this.behaviour.deleted && url.pathname.startsWith('/keys/kek'))
+      refuse(404, 'KeyNotFound', 'A key with (name/id) kek was not found in this key vault.');
     if (line === 'GET /keys/kek') return this.#bundle(request);
     if (/^\/keys(\/|$)/.test(url.pathname) && !url.pathname.startsWith('/keys/kek/')) {
       const { body, headers } = request;
@@ -180,7 +188,7 @@ export class FakeAzure {
     )
       refuseLogin('invalid_client', 'AADSTS700027: Client assertion contains an invalid signature.');
     const { aud, iss, sub, nbf, exp, jti } = read(claims);
-    const now = Date.now() / 1000;
+    const now = (Date.now() + this.behaviour.aheadMs) / 1000;
     const isGood = aud === url.href && iss === 'client-1' && sub === iss && nbf <= now && exp > now && jti;
     if (!isGood) refuseLogin('invalid_client', 'AADSTS700024: claims');
     return 'certificate';

@@ -16,7 +16,7 @@ import type { FakeReply, FakeRequest } from './fake-service.ts';
 export const KEY = 'projects/p-1/locations/europe-west3/keyRings/ring/cryptoKeys/kek';
 export const RING = 'projects/p-1/locations/europe-west3/keyRings/ring';
 export const EMAIL = 'agent@p-1.iam.gserviceaccount.com';
-const AUDIENCE = /^https:\/\/(cloudkms\.googleapis\.com|127\.0\.0\.1)\/$/;
+const AUDIENCE = /^https:\/\/(cloudkms\.googleapis\.com|127\.0\.0\.1|\w+\.services\.invalid)\/$/;
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
 
 export interface GcpBehaviour {
@@ -27,6 +27,8 @@ export interface GcpBehaviour {
   accessToken: string;
   /** Answers with a wrong checksum so many times. */
   corrupt: number;
+  /** By how much this service's clock is ahead. */
+  aheadMs: number;
 }
 
 class Refusal extends Error {
@@ -61,6 +63,7 @@ export class FakeGcpKms {
     quotaProject: null,
     accessToken: 'ya29.first',
     corrupt: 0,
+    aheadMs: 0,
   };
 
   /** What else is in the ring of the KEK. */
@@ -125,7 +128,7 @@ export class FakeGcpKms {
     );
     if (!isSigned) refuse('a wrong signature');
     const { iss, sub, scope, aud, iat, exp } = read(claims);
-    const now = Date.now() / 1000;
+    const now = (Date.now() + this.behaviour.aheadMs) / 1000;
     // A self-signed token is for scopes or for an audience (AIP-4111).
     const isOurs = String(scope).split(' ').includes(SCOPE) || AUDIENCE.test(String(aud));
     if (iss !== EMAIL || sub !== EMAIL || !isOurs) refuse(`claims ${iss} ${sub} ${scope} ${aud}`);

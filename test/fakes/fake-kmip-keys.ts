@@ -98,6 +98,8 @@ export class FakeKmipKeys {
   readonly #version: KmipVersion;
   readonly #held = new Map<string, Held>();
   #next = 1;
+  /** Why everything but the finding of a version is refused; null: nothing is. */
+  trouble: keyof typeof tables.RESULT_REASON | null = null;
 
   constructor(version: KmipVersion) {
     this.#version = version;
@@ -105,6 +107,11 @@ export class FakeKmipKeys {
 
   get size(): number {
     return this.#held.size;
+  }
+
+  setState(id: string, state: keyof typeof STATE): void {
+    const held = this.#held.get(id);
+    if (held) held.state = STATE[state];
   }
 
   readonly script: KmipScript = (socket, request) => {
@@ -135,6 +142,7 @@ export class FakeKmipKeys {
 
   #do(operation: number, payload: Payload): Payload {
     if (operation === OPERATION.DiscoverVersions) return [message.encodeVersion(this.#version)];
+    if (this.trouble !== null) refuse(this.trouble, 'as ordered');
     const order = FIELDS[operation] ?? refuse('OperationNotSupported', `${operation}`);
     const places = payload.map(({ tag }) => order.indexOf(tag));
     if (places.includes(-1) || places.some((place, at) => place < (places[at - 1] ?? 0)))

@@ -1,8 +1,8 @@
 /** A TLS server that demands a client's certificate and answers KMIP requests as a test's script says: with bytes, broken bytes, or not at all. */
 import { readFileSync } from 'node:fs';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
-import { makeCertificates, type Certificates } from './certificates.ts';
+import { makeCertificates, type Certificates, type Issued } from './certificates.ts';
 
 /** Called with each chunk that arrived: one chunk is one TLS record, hence one write of the client. */
 export type KmipScript = (socket: TLSSocket, request: Buffer) => void;
@@ -11,30 +11,53 @@ export class FakeKmip {
   readonly certificates: Certificates;
   readonly sockets = new Set<TLSSocket>();
   most = 0;
-  readonly #server: Server;
+  readonly #script: KmipScript;
+  #server: Server | null = null;
+  readonly #connections = new Set<Socket>();
+  #port = 0;
 
   private constructor(certificates: Certificates, script: KmipScript) {
     this.certificates = certificates;
-    const { ca, server } = certificates;
-    const identity = { cert: readFileSync(server.certificate), key: readFileSync(server.key) };
-    const options = { ca: readFileSync(ca), ...identity, requestCert: true, rejectUnauthorized: true };
-    this.#server = createServer(options, (socket) => this.#serve(socket, script));
-    this.#server.on('tlsClientError', () => undefined);
+    this.#script = script;
   }
 
-  static async start(dir: string, script: KmipScript): Promise<FakeKmip> {
-    const fake = new FakeKmip(makeCertificates(dir), script);
-    await new Promise<void>((resolve) => fake.#server.listen(0, '127.0.0.1', resolve));
+  /** In a folder where certificates are made, or with those that were made. */
+  static async start(from: string | Certificates, script: KmipScript): Promise<FakeKmip> {
+    const fake = new FakeKmip(typeof from === 'string' ? makeCertificates(from) : from, script);
+    await fake.open();
     return fake;
   }
 
+  /** On the same port as before. */
+  async open(server: Issued = this.certificates.server): Promise<void> {
+    const identity = { cert: readFileSync(server.certificate), key: readFileSync(server.key) };
+    const ca = readFileSync(this.certificates.ca);
+    const options = { ca, ...identity, requestCert: true, rejectUnauthorized: true };
+    const opened = createServer(options, (socket) => this.#serve(socket, this.#script));
+    opened.on('tlsClientError', () => undefined);
+    opened.on('connection', (socket: Socket) => {
+      this.#connections.add(socket);
+      socket.once('close', () => this.#connections.delete(socket));
+    });
+    await new Promise<void>((done, fail) => opened.once('error', fail).listen(this.#port, '127.0.0.1', done));
+    this.#server = opened;
+    this.#port = (opened.address() as AddressInfo).port;
+  }
+
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#port;
+  }
+
+  /** By TCP's RST, beneath TLS. */
+  reset(): void {
+    for (const socket of this.#connections) socket.resetAndDestroy();
   }
 
   async close(): Promise<void> {
+    const server = this.#server;
+    this.#server = null;
     for (const socket of this.sockets) socket.destroy();
-    await new Promise((resolve) => this.#server.close(resolve));
+    if (server) await new Promise((resolve) => server.close(resolve));
   }
 
   #serve(socket: TLSSocket, script: KmipScript): void {

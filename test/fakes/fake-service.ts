@@ -43,7 +43,7 @@ const BIG = { 'content-type': 'application/json', 'content-length': '1000' };
 
 export class FakeService {
   readonly #handler: Handler;
-  readonly #tls: ServerOptions | null;
+  #tls: ServerOptions | null;
   readonly #host: string;
   readonly #sockets = new Set<Socket>();
   #server: Server | null = null;
@@ -70,6 +70,13 @@ export class FakeService {
 
   get url(): string {
     return `${this.#tls ? 'https' : 'http'}://${this.#host.includes(':') ? `[${this.#host}]` : this.#host}:${this.#port}`;
+  }
+
+  /** Ends every connection; the next ones are made with this certificate. */
+  async restart(tls = this.#tls): Promise<void> {
+    await this.stop();
+    this.#tls = tls;
+    await this.start();
   }
 
   async start(port = this.#port): Promise<void> {

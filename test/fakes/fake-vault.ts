@@ -28,6 +28,8 @@ export interface VaultBehaviour {
   roleId: string;
   secretId: string;
   jwt: string;
+  /** OpenBao's soft deletion, which can be taken back. */
+  deleted: boolean;
 }
 
 class Refusal extends Error {
@@ -58,6 +60,7 @@ export class FakeVault {
     roleId: 'role-1',
     secretId: 'secret-1',
     jwt: 'header.payload.signature',
+    deleted: false,
   };
 
   issue(token = `hvs.${randomBytes(12).toString('hex')}`): string {
@@ -90,6 +93,8 @@ export class FakeVault {
     if (own?.[2]) return this.#ownToken(own[2], request);
     this.#checkToken(request);
     if (!this.behaviour.allows) throw new Refusal(403, '1 error occurred:\n\t* permission denied\n\n');
+    if (this.behaviour.deleted && url.pathname.endsWith('/kek'))
+      throw new Refusal(400, 'encryption key not found');
     if (line === 'GET /v1/transit/keys/kek') return this.#reply({ name: 'kek', ...this.#keyFacts() });
     if (line === 'POST /v1/transit/encrypt/kek') return this.#encrypt(request);
     if (line === 'POST /v1/transit/decrypt/kek') return this.#decrypt(request);

@@ -1,6 +1,6 @@
 /*
  * A PKCS#11 module with faults: SoftHSM2 behind it, and in front of some functions a file that says how they fail. FAULT_FILE names it; its first
- * word is read at each call: crash, hang, absent, device-error, session-invalid, general-error. No file: no fault.
+ * word is read at each call: crash, hang, slow, absent, device-error, session-invalid, general-error. No file: no fault.
  */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
@@ -41,6 +41,8 @@ static CK_RV next_fault(void)
     if (strncmp(fault, "hang", 4) == 0)
         for (;;)
             pause();
+    if (strncmp(fault, "slow", 4) == 0)
+        sleep(2);
     if (strncmp(fault, "device-error", 12) == 0)
         return CKR_DEVICE_ERROR;
     if (strncmp(fault, "session-invalid", 15) == 0)

@@ -8,6 +8,7 @@ import { SidekeyError } from '../../errors.ts';
 import { bindKey, DATA_KEY_BYTES, hashContext, takeBoundKey } from '../bound-payload.ts';
 import { unwell, type KeyService } from '../key-service.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
+import { KmipNo, mayRetry } from './fault.ts';
 import { formatVersion } from './message.ts';
 import { decryptCbc, decryptGcm, encryptCbc, encryptGcm, getState, hmacSha256 } from './operations.ts';
 import { KmipResidentKeys } from './resident-keys.ts';
@@ -62,12 +63,24 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
     return decryptCbc(by, blob.keyId, blob.iv, blob.body);
   }
 
+  function decrypt(by: KmipCaller, blob: KmipBlob, context: Buffer): Promise<Buffer> {
+    const { mode, keyId: key, iv, body, tag } = blob;
+    if (mode.id !== MODES.gcm.id) return openCbc(by, blob, context);
+    return decryptGcm(by, { keyId: key, iv, aad: context }, body, tag);
+  }
+
+  /** Servers say of a bad tag that they are in trouble. One that really is cannot say either in which state the key is. */
+  async function tellTrouble(by: KmipCaller, key: string, error: unknown): Promise<never> {
+    const cause: unknown = error instanceof SidekeyError ? error.cause : null;
+    if (cause instanceof KmipNo && mayRetry(cause.reason, false)) await getState(by, key);
+    throw error;
+  }
+
   async function open(by: KmipCaller, blob: KmipBlob, purpose: string): Promise<Buffer> {
     const context = contextOf(blob.mode, blob.keyId, purpose);
-    const payload =
-      blob.mode.id === MODES.gcm.id
-        ? await decryptGcm(by, { keyId: blob.keyId, iv: blob.iv, aad: context }, blob.body, blob.tag)
-        : await openCbc(by, blob, context);
+    const payload = await decrypt(by, blob, context).catch((error: unknown) =>
+      tellTrouble(by, blob.keyId, error),
+    );
     return takeBoundKey(payload, context) ?? refuse(blob.keyId, 'this was wrapped for something else');
   }
 
