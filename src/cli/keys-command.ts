@@ -1,6 +1,7 @@
 import { SidekeyError } from '../errors.ts';
 import type { KeySummary } from '../tokens/service.ts';
 import { askAgent } from './agent-client.ts';
+import { attributeName, attributeText } from './attribute-text.ts';
 import { API_OPTION, apiSocket, JSON_OPTION, textOption, type Command, type Invocation } from './command.ts';
 import { formatTable } from './table.ts';
 
@@ -64,7 +65,7 @@ interface AttributeText {
 export const keysShowCommand: Command = {
   name: 'keys show',
   summary: 'one object with its attributes',
-  help: 'Attributes stand by number (CKA_) with their value in hex. Secret values are never shown: they are not here.',
+  help: 'Attributes stand by their names in PKCS#11; bytes are hex. With --json they are numbers (CKA_) and hex alone.\nSecret values are never shown: they are not here.',
   options: { ...API_OPTION, ...JSON_OPTION },
   positionals: [
     { name: 'TOKEN', required: true, help: 'the label of the token' },
@@ -92,9 +93,6 @@ function sayKey(
 ): void {
   if (key) for (const line of formatTable(HEADINGS, [toRow(key)])) say(line);
   say('');
-  const rows = attributes.map(({ type, value }) => [
-    `0x${type.toString(16).padStart(8, '0')}`,
-    value || '(empty)',
-  ]);
+  const rows = attributes.map(({ type, value }) => [attributeName(type), attributeText(type, value)]);
   for (const line of formatTable(['ATTRIBUTE', 'VALUE'], rows)) say(line);
 }
