@@ -213,7 +213,7 @@ static CK_RV update(struct sk_entry *e, enum wire_operation kind, struct sk_oper
         return deliver(op, out, out_len, &delivered);
     if (!out && (kind == WIRE_ENCRYPT || kind == WIRE_DECRYPT)) {
         *out_len = told(bound, in.length);
-        return CKR_OK;
+        return sk_length_check_part(kind, op, in.length);
     }
     rv = sk_sink_open(&to, out, out ? *out_len : 0, bound);
     if (rv == CKR_OK && in.length)
@@ -260,8 +260,10 @@ static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_opera
         return rv;
     }
     if (!out || (is_exact(op) && *out_len < bound)) {
+        rv = sk_length_check(kind, op, op->in);
+        *going = rv == CKR_OK;
         *out_len = bound;
-        return out ? CKR_BUFFER_TOO_SMALL : CKR_OK;
+        return rv == CKR_OK && out ? CKR_BUFFER_TOO_SMALL : rv;
     }
     *going = false;
     rv = sk_sink_open(&to, out, *out_len, bound);

@@ -34,12 +34,10 @@ CK_RV sk_digest_key(struct sk_entry *e, CK_OBJECT_HANDLE key)
         return CKR_OPERATION_NOT_INITIALIZED;
     value = malloc(WIRE_COMPONENT_MAX);
     rv = value ? read_key(e, key, value, &length) : CKR_HOST_MEMORY;
-    if (rv == CKR_OK)
+    if (rv == CKR_OK) {
         sk_crypt_keyed(e->session);
-    if (rv == CKR_OK)
         rv = sk_crypt_update(e, WIRE_DIGEST, value, length, NULL, NULL);
-    if (rv != CKR_OK)
-        sk_crypt_cancel(e, WIRE_DIGEST);
+    }
     if (value)
         wire_wipe(value, WIRE_COMPONENT_MAX);
     free(value);

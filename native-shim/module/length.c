@@ -48,9 +48,21 @@ static bool fits(enum wire_operation kind, const struct sk_mechanism *m, uint64_
     }
 }
 
+static CK_RV refusal(enum wire_operation kind)
+{
+    return kind == WIRE_ENCRYPT ? CKR_DATA_LEN_RANGE : CKR_ENCRYPTED_DATA_LEN_RANGE;
+}
+
 CK_RV sk_length_check(enum wire_operation kind, const struct sk_operation *op, uint64_t length)
 {
     if ((kind != WIRE_ENCRYPT && kind != WIRE_DECRYPT) || fits(kind, &op->mechanism, length))
         return CKR_OK;
-    return kind == WIRE_ENCRYPT ? CKR_DATA_LEN_RANGE : CKR_ENCRYPTED_DATA_LEN_RANGE;
+    return refusal(kind);
+}
+
+CK_RV sk_length_check_part(enum wire_operation kind, const struct sk_operation *op, uint64_t more)
+{
+    const bool too_far = op->mechanism.row->engine == ENGINE_ctr && counter_wraps(&op->mechanism, op->in + more);
+
+    return too_far ? refusal(kind) : CKR_OK;
 }

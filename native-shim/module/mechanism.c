@@ -131,6 +131,7 @@ static bool read_position(const CK_MECHANISM *m, struct wire_params *p)
 union held {
     CK_AES_CTR_PARAMS ctr;
     CK_AES_CBC_ENCRYPT_DATA_PARAMS iv_data;
+    CK_DES_CBC_ENCRYPT_DATA_PARAMS iv8_data;
     uint8_t fields[SK_FIELDS_BYTES];
 };
 
@@ -178,6 +179,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_data(m, p);
     case LAYOUT_iv_data:
         return sk_read_iv_data(m, &held->iv_data, p);
+    case LAYOUT_iv8_data:
+        return sk_read_iv8_data(m, &held->iv8_data, p);
     case LAYOUT_key:
         return sk_read_key(m, p);
     case LAYOUT_pbkdf2:

@@ -21,6 +21,7 @@ bool sk_read_chacha20_poly1305(const CK_MECHANISM *m, struct wire_params *p);
 
 /* `own` is the place of the initial value, which `p` then points to. */
 bool sk_read_iv_data(const CK_MECHANISM *m, CK_AES_CBC_ENCRYPT_DATA_PARAMS *own, struct wire_params *p);
+bool sk_read_iv8_data(const CK_MECHANISM *m, CK_DES_CBC_ENCRYPT_DATA_PARAMS *own, struct wire_params *p);
 bool sk_read_oaep(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_rsa_aes(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_ecdh_aes(const CK_MECHANISM *m, struct wire_params *p);

@@ -65,9 +65,10 @@ enum wire_layout {
     LAYOUT_sign_context,
     LAYOUT_hash_sign_context,
     LAYOUT_digest_state,
-    LAYOUT_position
+    LAYOUT_position,
+    LAYOUT_iv8_data
 };
-enum { WIRE_LAYOUTS = LAYOUT_position + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_iv8_data + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };

@@ -110,6 +110,7 @@ static const struct layout layouts[WIRE_LAYOUTS] = {
     [LAYOUT_chacha20_poly1305] = {NULL, {BETWEEN(iv, 12, 12), UP_TO(aad, WIRE_PARAMS_MAX)}},
     [LAYOUT_data] = {NULL, {UP_TO(aad, WIRE_PARAMS_MAX)}},
     [LAYOUT_iv_data] = {NULL, {BETWEEN(iv, 16, 16), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_iv8_data] = {NULL, {BETWEEN(iv, 8, 8), UP_TO(aad, WIRE_PARAMS_MAX)}},
     [LAYOUT_key] = {check_key, {NUMBER(U64, key)}},
     [LAYOUT_hkdf] = {check_hkdf,
                      {NUMBER(U64, key), NUMBER(U32, bits), NUMBER(U64, hash), UP_TO(iv, WIRE_PARAMS_MAX), UP_TO(aad, WIRE_PARAMS_MAX)}},

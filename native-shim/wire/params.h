@@ -19,6 +19,7 @@
  *   public    the bytes of the other side's public value (1..1032)
  *   data      bytes
  *   iv_data   bytes iv (16), bytes
+ *   iv8_data  bytes iv (8), bytes
  *   key       u64 handle of a second key
  *   hkdf      u64 handle of the key that is the salt (0: none), u32 steps (1 extract, 2 expand, 3 both), u64 hash (CKM_), bytes salt, bytes info
  *   rsa_aes   u32 bits of the AES key, then as oaep

@@ -204,4 +204,37 @@ refuses(DATA_LEN, lambda: asks('Encrypt', ctr(2, almost), aes, 49), 'CTR: a byte
 refuses(ENC_LEN, lambda: asks('Decrypt', ctr(2, almost), aes, 49), 'CTR: either way')
 same(asks('Encrypt', ctr(128, almost), aes, 4096), 4096, 'CTR: a counter of 128 bits')
 refuses(DATA_LEN, lambda: asks('Encrypt', ctr(128, b'\xff' * 16), aes, 17), 'CTR: that is at its end')
+
+
+def parts(kind, m, *sizes):
+    """Parts that are taken."""
+    s(kind + 'Init', m, UL(aes))
+    for size in sizes:
+        s.give(kind + 'Update', bytes(size), UL(size))
+
+
+def ask(function, *arguments):
+    answer = UL(0)
+    s(function, *arguments, None, c.byref(answer))
+    return answer.value
+
+
+# the same in parts
+for m in (mechanism(0x1081), mechanism(0x1082, bytes(16))):
+    for kind, code in (('Encrypt', DATA_LEN), ('Decrypt', ENC_LEN)):
+        parts(kind, m, 20, 13)
+        refuses(code, lambda: ask(kind + 'Final'), 'ECB and CBC: the length of an end that there is none of')
+        refuses(0x91, lambda: s.give(kind + 'Final'), 'which ended it')
+        parts(kind, m, 20, 12)
+        same(ask(kind + 'Final'), 0, 'the length of an end')
+        same(s.give(kind + 'Final'), b'', 'and the end')
+parts('Decrypt', mechanism(0x1085, bytes(16)), 17)
+refuses(ENC_LEN, lambda: ask('DecryptFinal'), 'CBC_PAD: the end of what is no whole blocks')
+for kind, code in (('Encrypt', DATA_LEN), ('Decrypt', ENC_LEN)):
+    parts(kind, ctr(2, almost), 48)
+    refuses(code, lambda: ask(kind + 'Update', b'x', UL(1)), 'CTR: the length of a part beyond the counter')
+    refuses(0x91, lambda: s.give(kind + 'Final'), 'which ended it')
+    parts(kind, ctr(2, almost), 47)
+    same(ask(kind + 'Update', b'x', UL(1)), 1, 'CTR: of the last byte')
+    s.give(kind + 'Final')
 done()

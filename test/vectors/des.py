@@ -73,6 +73,23 @@ refuses(TYPE, lambda: s('EncryptInit', mechanism(ECB), UL(one)), 'not for triple
 refuses(DATA_LEN, lambda: s.run('Encrypt', mechanism(ONE_ECB), one, bytes(9)), 'DES_ECB: more than a block')
 refuses(VALUE_INVALID, lambda: s.secret(DES, bytes(7)), 'a key of seven bytes')
 
+# keys that are the ciphertext of data (PKCS#11 3.1, 6.14); a derived key of DES has its parity
+block = bytes(range(1, 33))
+for name, base, ecb, cbc, first in (('one key', one, ONE_ECB, ONE_CBC, 0x1100), ('two keys', two, ECB, CBC, 0x1102), ('three keys', three, ECB, CBC, 0x1102)):
+    plain_data, chained_data = mechanism(first, struct(block)), mechanism(first + 1, struct((BYTE * 8, (BYTE * 8)(*iv)), block))
+    for m, cipher in ((plain_data, mechanism(ecb)), (chained_data, mechanism(cbc, iv))):
+        same(s.value(s.derive(m, base, {})), s.run('Encrypt', cipher, base, block), name + ': a key is the ciphertext')
+        same(s.value(s.derive(m, base, {VALUE_LEN: 20})), s.run('Encrypt', cipher, base, block)[:20], 'its first bytes')
+        for kind, size in ((DES, 8), (DES2, 16), (DES3, 24)):
+            value = s.value(s.derive(m, base, {KEY_TYPE: kind}))
+            same(([b & 0xfe for b in value], {bin(b).count('1') % 2 for b in value}),
+                 ([b & 0xfe for b in s.run('Encrypt', cipher, base, block)[:size]], {1}), 'a key of %d bytes' % size)
+    refuses(PARAM, lambda: s.derive(mechanism(first, struct(block[:9])), base, {}), name + ': half a block')
+    refuses(PARAM, lambda: s.derive(mechanism(first + 1, struct(block)), base, {}), name + ': no initial value')
+    refuses(TYPE, lambda: s.derive(mechanism(first, struct(block)), s.secret(AES, bytes(16)), {}), name + ': a key of AES')
+refuses(TYPE, lambda: s.derive(mechanism(0x1102, struct(block)), one, {}), 'not by a key of DES')
+refuses(TYPE, lambda: s.derive(mechanism(0x1100, struct(block)), three, {}), 'nor by one of triple DES')
+
 for number, size in ((DES3_GEN, 24), (DES2_GEN, 16), (DES_GEN, 8)):
     value = s.value(s.generate(number, {TOKEN: False, SENSITIVE: False, EXTRACTABLE: True}))
     same((len(value), {bin(byte).count('1') % 2 for byte in value}), (size, {1}), 'a key of %d bytes with its parity' % size)

@@ -141,7 +141,8 @@ for rv, key, name in ((INDIGESTIBLE, aes, 'a sensitive key'), (KEY_HANDLE, 99999
                       (KEY_HANDLE, s.create({CLASS: 0, TOKEN: False, VALUE: b'data'}), 'data')):
     s('DigestInit', mechanism(SHA256))
     refuses(rv, lambda: s('DigestKey', UL(key)), name + ' is not digested')
-    refuses(NOT_INITIALIZED, lambda: s.give('DigestFinal'), 'and that ends the digest')
+    s('DigestUpdate', b'more', UL(4))
+    same(s.give('DigestFinal'), hashlib.sha256(b'more').digest(), 'and the digest goes on')
 
 # C_SeedRandom, C_GetOperationState, C_SetOperationState
 s('SeedRandom', bytes(5000), UL(5000))

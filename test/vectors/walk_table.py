@@ -36,6 +36,7 @@ def pointed(data):
 
 
 PARTS = (BYTE * 16, (BYTE * 16)(*range(16)))
+PARTS_OF_8 = (BYTE * 8, (BYTE * 8)(*range(8)))
 # RSA
 PKCS1 = CIPHER + SIGNATURE + RECOVERY + WRAPPING
 rows(0x0, ('GeneratePair',), RSA)
@@ -95,6 +96,9 @@ for first, kind in ((0x132, DES3), (0x121, DES)):
     rows((first + 1, first + 4), CIPHER + WRAPPING, kind, parameter=bytes(8))
 rows((0x134, 0x138), SIGNATURE, DES3)
 rows((0x135, 0x137), SIGNATURE, DES3, parameter=made(4))
+for first, kind in ((0x1102, DES3), (0x1100, DES)):
+    rows(first, ('Derive',), kind, parameter=made(DATA[:32]))
+    rows(first + 1, ('Derive',), kind, parameter=made(PARTS_OF_8, DATA[:32]))
 # ChaCha20, Poly1305
 rows(0x1225, ('Generate',), CHACHA_KEY)
 rows(0x1226, CIPHER, CHACHA_KEY, parameter=made(pointed(bytes(4)), 32, pointed(bytes(12)), 96))

@@ -45,6 +45,11 @@ static const uint32_t needs[WIRE_OPERATIONS] = {
     [WIRE_VERIFY_RECOVER] = CAN_VERIFY_RECOVER,
 };
 
+bool kp_mechanism_takes(const struct wire_mechanism *m, uint64_t key_type)
+{
+    return key_type == m->key_type || (m->key_type == CKK_DES3 && key_type == CKK_DES2);
+}
+
 /* A public key encrypts and verifies; decrypting and signing need the private one. */
 static bool key_suits(const struct wire_mechanism *m, enum wire_operation operation, const struct kp_key *key)
 {
@@ -52,7 +57,7 @@ static bool key_suits(const struct wire_mechanism *m, enum wire_operation operat
 
     if (operation == WIRE_DIGEST)
         return !key;
-    if (!key || (key->type != m->key_type && !(m->key_type == CKK_DES3 && key->type == CKK_DES2)))
+    if (!key || !kp_mechanism_takes(m, key->type))
         return false;
     return !(secret && key->object_class == CKO_PUBLIC_KEY);
 }

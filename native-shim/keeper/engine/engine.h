@@ -57,6 +57,9 @@ struct kp_engine {
     bool keeps; /* its begin can do with warm contexts: see context.h */
 };
 
+/* Whether the mechanism is one for keys of this type: triple DES takes those of two keys as well. */
+bool kp_mechanism_takes(const struct wire_mechanism *m, uint64_t key_type);
+
 /* Checks mechanism, operation, key and parameter against each other and begins. `op` needs no other preparation and
  * must be ended also when this fails. Takes a reference on the key. */
 int kp_op_begin(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,
