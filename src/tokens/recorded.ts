@@ -6,7 +6,7 @@ import type { TokenObject } from './objects/token-object.ts';
 import type { ResidentKey, ResidentKeys } from './resident-port.ts';
 import type { TokenRow } from './store-port.ts';
 
-type Fields = Readonly<Record<string, string | number>>;
+type Fields = Readonly<Record<string, string | number | boolean>>;
 
 interface Maker {
   readonly peer: Peer | null;
@@ -29,6 +29,22 @@ export function recordMade(
     for (const object of objects) domain.audit.object(event, peer, token, object, fields);
   } catch (error) {
     for (const object of objects) takeBack(domain, object);
+    throw error;
+  }
+}
+
+/** A change that the store refuses has no line; one whose line cannot be written is taken back. */
+export function replaceRecorded(
+  domain: Domain,
+  { peer, token }: Maker,
+  { before, after }: { before: TokenObject; after: TokenObject },
+  fields: Fields,
+): void {
+  domain.objects.replace(after);
+  try {
+    domain.audit.object('object-changed', peer, token, after, fields);
+  } catch (error) {
+    domain.objects.replace(before);
     throw error;
   }
 }

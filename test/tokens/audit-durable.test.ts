@@ -73,6 +73,26 @@ test('what cannot be recorded when it is made is taken back, and what cannot be 
   t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [before]);
 });
 
+test('a change that cannot be recorded is taken back, and one that the store refuses has no line', async (t) => {
+  const rig = await makeRig();
+  const log = await withLog(rig);
+  const app = await Program.start(rig, 1n);
+  const made = await app.create(DATA);
+  log.full = true;
+  await t.rejects(app.set(made, { [CKA.LABEL]: 'changed' }), { code: 'audit_failed' });
+  log.full = false;
+  t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [made]);
+  const lines = rig.records.length;
+  const update = rig.store.updateObject.bind(rig.store);
+  rig.store.updateObject = () => {
+    throw new SidekeyError('store_failed', 'no space');
+  };
+  await t.rejects(app.set(made, { [CKA.LABEL]: 'changed' }), { code: 'store_failed' });
+  rig.store.updateObject = update;
+  t.equal(rig.records.length, lines);
+  t.strictSame(await app.find({ [CKA.LABEL]: 'kept' }), [made]);
+});
+
 test('an object that the store could not remove has a second line, and is there', async (t) => {
   const rig = await makeRig();
   const app = await Program.start(rig, 1n);

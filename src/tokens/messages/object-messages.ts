@@ -43,7 +43,7 @@ import { checkCreation, demandChange, demandUse } from '../key-access.ts';
 import type { CellId } from '../ports.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';
-import { recordMade, removeRecorded } from '../recorded.ts';
+import { recordMade, removeRecorded, replaceRecorded } from '../recorded.ts';
 import { EMPTY_REPLY } from './handler.ts';
 
 export function makerOf({ token, client, place }: Caller): Maker {
@@ -156,12 +156,12 @@ async function changeObject(
   // What was awaited above may have let the object be changed or destroyed by another request.
   if (getObject(domain, caller, handle) !== object)
     throw new SidekeyError('busy', 'the object changed meanwhile');
-  domain.objects.replace(changed);
+  const names = [...template.keys()].map((type) => `0x${type.toString(16)}`).join(' ');
+  const maker = { peer: caller.client.peer, token: caller.token };
+  replaceRecorded(domain, maker, { before: object, after: changed }, { attributes: names });
   if (changed.session !== null) await noteSession(domain, changed);
   domain.cells.forget(handle);
   await revoke(domain, caller.place.slot, handle);
-  const names = [...template.keys()].map((type) => `0x${type.toString(16)}`).join(' ');
-  domain.audit.object('object-changed', caller.client.peer, caller.token, changed, { attributes: names });
 }
 
 async function resealed(

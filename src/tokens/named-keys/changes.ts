@@ -1,5 +1,5 @@
 /** Named keys made, rotated, imported, configured and destroyed: one change of a name at a time, each in the audit log. */
-import { recordMade, removeRecorded } from '../recorded.ts';
+import { recordMade, removeRecorded, replaceRecorded } from '../recorded.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import type { Certificate } from '../objects/certificate.ts';
@@ -79,8 +79,8 @@ export class NamedKeyChanges {
         demandAccess(this.#domain, peer, token, name, 'destroy');
       const { main } = family.latest;
       const attributes = new Map([...main.attributes, ...writePolicy(policy)]);
-      this.#domain.audit.object('object-changed', peer, token, main, { ...change });
-      this.#domain.objects.replace({ ...main, attributes });
+      const both = { before: main, after: { ...main, attributes } };
+      replaceRecorded(this.#domain, { peer, token }, both, { ...change });
       for (const version of family.versions.values())
         if (version.version < policy.minAvailableVersion && version !== family.latest)
           await this.#destroy(peer, token, version);
