@@ -263,8 +263,9 @@ export class Agent {
     await domain.createMissingTokens();
     domain.audit.record('agent-reloaded', { config: config.file });
     if (domain.keeper.pid === null) return;
-    // Rules may have become narrower: every binding is asked for again.
-    for (const { slot } of domain.tokens.tokens()) await domain.keeper.unbind(null, slot, null);
+    // Rules may have become narrower: every binding is asked for again, and every answer that was kept.
+    const slots = domain.tokens.tokens().map(({ slot }) => slot);
+    for (const slot of new Set([0, ...slots])) await domain.keeper.unbind(null, slot, null);
   }
 
   async stop(): Promise<void> {

@@ -117,7 +117,10 @@ static int fill(struct kp_parked *p, struct kp_request *r)
 static bool was_turned_away(const struct kp_conn *from) { return kp.agent && from->version > kp.agent->version; }
 
 /* Noted before the agent looks: what it changes afterwards makes the answer void. */
-static bool may_be_kept(uint16_t type) { return type == WIRE_find || type == WIRE_get_attributes; }
+static bool may_be_kept(uint16_t type)
+{
+    return type == WIRE_slots || type == WIRE_find || type == WIRE_get_attributes;
+}
 
 int kp_on_route(struct kp_request *r)
 {

@@ -68,10 +68,14 @@ static bool same_moment(const struct sk_moment *a, const struct sk_moment *b)
     return a->generation == b->generation && a->epoch == b->epoch && a->era == b->era;
 }
 
+static size_t least(size_t a, size_t b) { return a < b ? a : b; }
+
 static bool same_question(const struct answer *a, const struct sk_question *q)
 {
-    return a->bytes && a->type == q->type && a->asked == q->length && memcmp(a->bytes, q->body, SLOT_BYTES) == 0 &&
-           memcmp(a->bytes + PLACE_BYTES, q->body + PLACE_BYTES, q->length - PLACE_BYTES) == 0;
+    const size_t slot = least(SLOT_BYTES, q->length), rest = least(PLACE_BYTES, q->length);
+
+    return a->bytes && a->type == q->type && a->asked == q->length && memcmp(a->bytes, q->body, slot) == 0 &&
+           memcmp(a->bytes + rest, q->body + rest, q->length - rest) == 0;
 }
 
 static uint64_t mix(uint64_t hash, const uint8_t *bytes, size_t length)
@@ -84,9 +88,10 @@ static uint64_t mix(uint64_t hash, const uint8_t *bytes, size_t length)
 /* One row for each question: what shares a row takes turns. */
 static struct answer *row_of(struct sk_answers *all, const struct sk_question *q)
 {
-    uint64_t hash = mix(q->type, q->body, SLOT_BYTES);
+    const size_t slot = least(SLOT_BYTES, q->length), rest = least(PLACE_BYTES, q->length);
+    uint64_t hash = mix(q->type, q->body, slot);
 
-    hash = mix(hash, q->body + PLACE_BYTES, q->length - PLACE_BYTES);
+    hash = mix(hash, q->body + rest, q->length - rest);
     return &all->rows[(hash * 0x9e3779b97f4a7c15u >> 32) % KEPT];
 }
 
@@ -95,8 +100,6 @@ uint8_t *sk_answers_recall(struct sk_answers *all, const struct sk_moment *now, 
     const struct answer *a;
     uint8_t *copy = NULL;
 
-    if (q->length < PLACE_BYTES)
-        return NULL;
     pthread_mutex_lock(&all->lock);
     a = row_of(all, q);
     if (same_question(a, q) && same_moment(&a->moment, now) && (copy = malloc(a->length))) {
@@ -140,8 +143,6 @@ void sk_answers_keep(struct sk_answers *all, const struct sk_moment *asked, cons
 {
     struct answer *a;
 
-    if (q->length < PLACE_BYTES)
-        return;
     pthread_mutex_lock(&all->lock);
     a = row_of(all, q);
     if (length && q->length + length <= ONE_MAX)

@@ -18,7 +18,7 @@ struct sk_moment {
     uint64_t generation, epoch, era;
 };
 
-/* A request as it is asked, place first: whose session asks makes no difference. */
+/* A request as it is asked, place first if it has one: whose session asks makes no difference. */
 struct sk_question {
     uint16_t type;
     const uint8_t *body;

@@ -149,30 +149,28 @@ static bool recall(struct sk_call *c, const struct sk_moment *now, const struct 
     if (!c->x.body)
         return false;
     c->x.header.length = (uint32_t)length;
+    c->x.generation = now->generation;
     read_body(c);
     return true;
 }
 
-/* An answer that came by another connection than the one that was looked at is kept for neither. */
-static bool may_keep(const struct sk_call *c, const struct sk_moment *asked)
-{
-    return c->x.header.client == WIRE_MAY_BE_KEPT && c->x.generation == asked->generation;
-}
 
 CK_RV sk_call_run_kept(struct sk_call *c)
 {
     struct sk_state *state = c->entry->state;
     const struct sk_question q = {c->x.type, c->w.start, wire_written(&c->w)};
-    struct sk_moment now;
+    struct sk_moment now, asked;
     CK_RV rv;
 
-    if (c->no_memory || c->w.full || !sk_answers_now(state->answers, &state->link, &now))
+    if (c->no_memory || c->w.full)
         return sk_call_run(c);
-    if (recall(c, &now, &q))
+    if (sk_answers_now(state->answers, &state->link, &now) && recall(c, &now, &q))
         return sk_call_settle(c->entry, c->x.type, STATUS_ok);
     rv = sk_call_run(c);
-    if (rv == CKR_OK && may_keep(c, &now))
-        sk_answers_keep(state->answers, &now, &q, c->x.body, c->x.header.length);
+    /* The first question makes the connection: only who sent it knows the epoch in which it went out. */
+    asked = (struct sk_moment){c->x.generation, c->x.asked_in, now.era};
+    if (rv == CKR_OK && c->x.header.client == WIRE_MAY_BE_KEPT && asked.epoch)
+        sk_answers_keep(state->answers, &asked, &q, c->x.body, c->x.header.length);
     return rv;
 }
 

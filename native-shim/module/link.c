@@ -266,6 +266,7 @@ static enum sk_io exchange(struct sk_link *l, struct sk_exchange *x, bool *sent)
 
     wire_write_header(x->frame, &h);
     x->generation = l->now->generation;
+    x->asked_in = l->now->ring ? sk_ring_epoch_in(l->now->ring) : 0;
     sk_cond_init(&w.wake);
     put_in(l, &w);
     *sent = write_frame(l, &w);

@@ -49,6 +49,7 @@ struct sk_exchange {
     int64_t patience_ms; /* how long to wait for a daemon that went away to come back */
     int64_t deadline;
     uint64_t generation; /* in: for SK_SEND_BOUND; out: of the connection that answered */
+    uint64_t asked_in;   /* out: the epoch in its ring before the question went out; 0: it has none */
     /* the reply */
     struct wire_header header;
     uint8_t *body; /* the caller's: wipe and free */

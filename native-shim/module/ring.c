@@ -91,6 +91,11 @@ bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
     return true;
 }
 
+uint64_t sk_ring_epoch_in(const struct sk_ring *r)
+{
+    return atomic_load(&atomic_load(&r->region)->epoch);
+}
+
 bool sk_ring_hung_up(const struct sk_ring *r)
 {
     struct pollfd p = {.fd = r->socket.fd, .events = POLLRDHUP};

@@ -107,6 +107,9 @@ bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch);
 /* The same, and the keeper that writes the epoch has not hung up: what was read is no dead keeper's last word. */
 bool sk_ring_alive(struct sk_link *l, uint64_t *generation, uint64_t *epoch);
 
+/* That epoch, of the ring of a connection that is held. */
+uint64_t sk_ring_epoch_in(const struct sk_ring *ring);
+
 /* Whether the keeper is gone. */
 bool sk_ring_hung_up(const struct sk_ring *ring);
 

@@ -108,6 +108,8 @@ static void sleep_for(const struct sk_turn *t, int64_t us)
  * of a signature. */
 static void nap(const struct sk_turn *t, unsigned us) { sleep_for(t, us); }
 
+static unsigned first_spin(enum sk_pace_class which) { return which < SK_PACE_CURVE ? SPIN_FIRST_US : SPIN_MAX_US; }
+
 /* What worked is tried for longer, what did not for less: beside busy threads a spin keeps the reply away. */
 static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
 {
@@ -116,7 +118,7 @@ static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_
     bool found;
 
     if (learnt < 2 && atomic_fetch_add_explicit(&pace->skipped, 1, memory_order_relaxed) % PROBE_EVERY == 0)
-        budget = which < SK_PACE_CURVE ? SPIN_FIRST_US : SPIN_MAX_US; /* the keeper was asleep too */
+        budget = first_spin(which); /* the keeper was asleep too */
     if (budget >= 2 && due > NAP_SHORT_US) {
         nap(t, due - NAP_SHORT_US);
         found = spin(t, NAP_SPIN_US);
@@ -222,7 +224,7 @@ void sk_pace_init(struct sk_pace *pace)
     cpu_set_t usable;
 
     for (unsigned i = 0; i < SK_PACES; i++) {
-        atomic_init(&pace->budget_us[i], SPIN_FIRST_US);
+        atomic_init(&pace->budget_us[i], first_spin(i));
         atomic_init(&pace->due_us[i], 0);
     }
     atomic_init(&pace->waiting_long, 0);

@@ -105,7 +105,7 @@ static CK_RV ask(struct sk_entry *e)
     sk_call_begin(&c, e, WIRE_slots, 0);
     c.x.patience_ms = LISTING_PATIENCE_MS;
     c.x.deadline = sk_now_ms() + LISTING_DEADLINE_MS;
-    rv = sk_call_run(&c);
+    rv = sk_call_run_kept(&c);
     if (rv == CKR_OK) {
         rows = read_rows(&c.r, &count);
         rv = sk_call_finish(&c);

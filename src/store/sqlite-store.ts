@@ -79,10 +79,6 @@ function toObjectRow(row: Row): ObjectRow {
   };
 }
 
-function* mapRows(rows: Iterable<Row>): Iterable<ObjectRow> {
-  for (const row of rows) yield toObjectRow(row);
-}
-
 function indexValues(index: ObjectIndex): SQLInputValue[] {
   return [index.objectClass, index.keyType, index.label, index.id, index.private ? 1 : 0];
 }
@@ -132,6 +128,8 @@ function guard<T>(what: string, work: () => T): T {
 export class SqliteStore implements TokenStore {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** Those of searches, while no search walks by them: as many as there are sets of columns to search by. */
+  readonly #idle = new Map<string, StatementSync>();
   readonly #log: string;
   #logFd: number | null = null;
   readonly #disk = new DiskSync(() => this.#syncLog());
@@ -317,15 +315,23 @@ export class SqliteStore implements TokenStore {
     const terms = asked.map(([column], i) => ` AND ${i === 0 ? column : `+${column.replace('+', '')}`} = ?`);
     if (!query.withPrivate) terms.push(' AND +private = 0');
     const sql = `SELECT * FROM object WHERE token_id = ? AND handle > ?${terms.join('')} ORDER BY handle`;
-    // Not from #statements: an iteration that its caller leaves early would be taken up by the next one.
-    const rows = guard('find objects', () =>
-      this.#db.prepare(sql).iterate(tokenId, after, ...asked.map(([, value]) => value)),
-    );
-    return mapRows(rows);
+    return this.#iterate(sql, [tokenId, after, ...asked.map(([, value]) => value)]);
+  }
+
+  /** A caller may leave early, or ask for another walk while this one goes on. */
+  *#iterate(sql: string, values: readonly SQLInputValue[]): Iterable<ObjectRow> {
+    const statement = this.#idle.get(sql) ?? guard('find objects', () => this.#db.prepare(sql));
+    this.#idle.delete(sql);
+    try {
+      for (const row of guard('find objects', () => statement.iterate(...values))) yield toObjectRow(row);
+    } finally {
+      this.#idle.set(sql, statement);
+    }
   }
 
   close(): void {
     this.#statements.clear();
+    this.#idle.clear();
     if (this.#logFd !== null) closeSync(this.#logFd);
     this.#db.close();
   }

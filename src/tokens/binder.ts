@@ -1,13 +1,14 @@
 /** Gives a client the permission to use a key: the way a miss takes (ARCHITECTURE.md, "How a request travels", 2). */
 import { SidekeyError } from '../errors.ts';
 import { findCaller, getObject, type Caller } from './caller.ts';
+import type { Client } from './clients.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import { isEachRecorded } from './each-use.ts';
 import { mayUse } from './key-access.ts';
 import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
-import type { CellId, Operation } from './ports.ts';
-import { has, type TokenObject } from './objects/token-object.ts';
+import type { Binding, Operation } from './ports.ts';
+import { has, isKey, type TokenObject } from './objects/token-object.ts';
 
 /** A context-specific login is good for one operation. */
 export const CONTEXT_CREDITS = 1;
@@ -49,49 +50,98 @@ export async function bindObject(
   throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);
 }
 
-/** False: what was bound held no longer when it was, and is unbound. */
+/** False: what was to be bound holds no longer. */
 async function tryBind(domain: Domain, caller: Caller, handle: number, credits: number): Promise<boolean> {
-  const { slot } = caller.place;
-  const bind = { slot, handle, revoked: false };
+  const bind = { slot: caller.place.slot, handle, revoked: false };
   domain.binds.add(bind);
   try {
     const now = await findCaller(domain, caller.client.id, caller.place);
     const object = getObject(domain, now, handle, 'key_handle_invalid');
-    const bound = await bindNow(domain, now, object, credits);
+    const operations = boundOperations(domain, now, object);
+    if (operations.length === 0)
+      throw new SidekeyError('key_function_not_permitted', 'neither key nor rules permit any use');
+    const cell = await domain.cells.take(now.token, object);
+    const binding = { ...describe(domain, now, object, operations), cell, credits };
     // The answer waits for audit lines, also for those of others: what is bound must hold until it is on its way.
     await domain.audit.durable();
-    if (bound && !bind.revoked) return true;
+    if (bind.revoked) return false;
+    return (await tell(domain, now.client, binding)) && !(isToldOf(binding) && bind.revoked);
   } finally {
     domain.binds.delete(bind);
   }
-  await domain.keeper.unbind(caller.client.id, slot, handle);
-  return false;
 }
 
-async function bindNow(
+function describe(
   domain: Domain,
-  caller: Caller,
+  { client, token, place }: Caller,
   object: TokenObject,
-  credits: number,
-): Promise<boolean> {
-  const { client, token, place } = caller;
+  operations: readonly Bound[],
+): Omit<Binding, 'cell' | 'credits'> {
+  return {
+    ...{ client: client.id, slot: place.slot, handle: object.handle, operations },
+    mechanisms: allowedMechanisms(domain, object),
+    contextLogin: has(object, CKA.ALWAYS_AUTHENTICATE),
+    eachAsks: isEachRecorded(domain, token, object),
+  };
+}
+
+/** What is given once must be known to be there. */
+function isToldOf({ credits, eachAsks }: Binding): boolean {
+  return credits > 0 || eachAsks;
+}
+
+/** Clients of which the last binding was refused: with the next one the refusal is waited for, and is the program's answer. */
+const REFUSED = new WeakSet<Client>();
+
+/**
+ * The keeper does what one connection brings in its order: before it reads the answer to a miss it has the binding, or has refused
+ * it, and then it asks again. What takes a binding away comes behind it. So nobody waits for its word unless it must be
+ * known. False: the cell has ended.
+ */
+async function tell(domain: Domain, client: Client, binding: Binding): Promise<boolean> {
+  const told = domain.keeper.bind(binding).then(
+    () => true,
+    (error: unknown) => {
+      if (error instanceof SidekeyError && error.code === 'cell_unknown')
+        return domain.cache.cellEnded(binding.cell) && false;
+      REFUSED.add(client);
+      throw error;
+    },
+  );
+  if (REFUSED.delete(client) || isToldOf(binding)) return told;
+  told.catch(() => undefined);
+  return true;
+}
+
+/** Keys that a process was bound to before it asked: once each, and only so many. */
+const AHEAD = new WeakMap<Client, Set<number>>();
+const AHEAD_MAX = 64;
+
+/**
+ * Who searches and finds one key is about to use it. If that stands open anyway, what the process may do with it is bound before it
+ * has its answer, so that its first use asks nobody. Nothing is opened, waited for, recorded or refused here: what is not
+ * bound, or is taken away again, is asked for as ever.
+ */
+export function bindAhead(domain: Domain, caller: Caller, object: TokenObject): void {
+  const { client, token } = caller;
+  const cell = domain.cells.openCell(object.handle);
+  const done = AHEAD.get(client) ?? new Set();
+  if (cell === null || done.size >= AHEAD_MAX || done.has(object.handle)) return;
+  if (!mayBindAhead(domain, caller, object) || isEachRecorded(domain, token, object)) return;
   const operations = boundOperations(domain, caller, object);
-  if (operations.length === 0)
-    throw new SidekeyError('key_function_not_permitted', 'neither key nor rules permit any use');
-  let cell: CellId | null = null;
-  try {
-    cell = await domain.cells.take(token, object);
-    await domain.keeper.bind({
-      ...{ client: client.id, slot: place.slot, handle: object.handle, cell, credits },
-      operations,
-      mechanisms: allowedMechanisms(domain, object),
-      contextLogin: has(object, CKA.ALWAYS_AUTHENTICATE),
-      eachAsks: isEachRecorded(domain, token, object),
-    });
-    return true;
-  } catch (error) {
-    if (!(error instanceof SidekeyError) || error.code !== 'cell_unknown') throw error;
-    if (cell !== null) domain.cache.cellEnded(cell);
-    return false;
-  }
+  if (operations.length === 0) return;
+  AHEAD.set(client, done.add(object.handle));
+  tell(domain, client, { ...describe(domain, caller, object, operations), cell, credits: 0 }).catch(
+    () => undefined,
+  );
+}
+
+/** Of what was looked at before something was waited for, nothing may have changed: the row is another one after every change. */
+function mayBindAhead(domain: Domain, { client, token, role }: Caller, object: TokenObject): boolean {
+  const holds =
+    domain.catalogue.get(token.id) === token &&
+    domain.catalogue.admits(client.peer, token) &&
+    domain.clients.role(client, token.serial) === role &&
+    !domain.changes.isTaken(object.handle);
+  return holds && isKey(object) && object.resident === undefined && !has(object, CKA.ALWAYS_AUTHENTICATE);
 }

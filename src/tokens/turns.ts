@@ -16,11 +16,15 @@ const EMPTY: Queue = { alone: Promise.resolve(), all: Promise.resolve() };
 
 export class Turns {
   readonly #queues = new Map<number, Queue>();
+  /** How much work that is alone has not ended. */
+  readonly #taken = new Map<number, number>();
 
   take<T>(thing: number, work: () => Promise<T>): Promise<T> {
     const { all } = this.#queues.get(thing) ?? EMPTY;
     const mine = all.then(work);
     const end = mine.then(afterIo, afterIo);
+    this.#count(thing, 1);
+    void end.then(() => this.#count(thing, -1));
     this.#put(thing, { alone: end, all: end });
     return mine;
   }
@@ -30,6 +34,17 @@ export class Turns {
     const mine = alone.then(work);
     this.#put(thing, { alone, all: Promise.all([all, mine.then(afterIo, afterIo)]) });
     return mine;
+  }
+
+  /** Whether work that is alone goes on, or waits. */
+  isTaken(thing: number): boolean {
+    return this.#taken.has(thing);
+  }
+
+  #count(thing: number, by: number): void {
+    const count = (this.#taken.get(thing) ?? 0) + by;
+    if (count === 0) this.#taken.delete(thing);
+    else this.#taken.set(thing, count);
   }
 
   /** How the work ended is its own caller's business: neither promise of a queue is ever rejected. */

@@ -170,6 +170,65 @@ t.test('a process that writes an epoch into its own memory deceives itself alone
   t.equal(await open(t, sidekey)('label', handle), 'newer', 'and the keeper goes on');
 });
 
+const USER_PIN_COUNT_LOW = 0x10000;
+
+t.test('what a token is, is asked once, and what befalls it is seen at once', async (t) => {
+  const { sidekey, a, b } = await two(t);
+  const flags = Number(await b('flags'));
+  t.equal(flags & USER_PIN_COUNT_LOW, 0);
+  t.equal(await fromMemory(sidekey, () => b('flags')), String(flags));
+  await a('logout');
+  for (let i = 0; i < 5; i++) {
+    t.equal(await a('login', 'wrong'), '0xa0');
+    t.equal(Number(await b('flags')), flags | USER_PIN_COUNT_LOW);
+    t.equal(await a('login', PIN), '');
+    t.equal(Number(await b('flags')), flags);
+    await a('logout');
+  }
+});
+
+t.test('a key that was searched for and stands open needs no agent for its first use', async (t) => {
+  const sidekey = await startInstance(t);
+  writeFileSync(
+    sidekey.config,
+    readFileSync(sidekey.config, 'utf8').replace(
+      /^( +)(- label: .*)$/m,
+      '$1$2\n$1  audit: { each: [watched] }',
+    ),
+  );
+  await sidekey.stopAgent('SIGTERM');
+  await sidekey.start();
+  const a = open(t, sidekey);
+  const [key, watched] = [await a('key', 'plain'), await a('key', 'watched')];
+  const tags = [await a('mac', key), await a('mac', watched)];
+  const b = open(t, sidekey);
+  t.equal(await b('find', 'plain'), key);
+  t.equal(await b('find', 'watched'), watched);
+  t.equal(await fromMemory(sidekey, () => b('mac', key)), tags[0]);
+  t.equal(await fromMemory(sidekey, () => b('mac', watched)), null, 'each use of this one is asked for');
+  const c = open(t, sidekey);
+  t.equal(await c('find', 'plain'), key);
+  await c('logout');
+  t.match(await c('mac', key), /^0x/, 'what was bound ended with the login');
+  await c('login', PIN);
+  t.equal(await c('mac', key), tags[0]);
+});
+
+t.test('agent or keeper may die between the search and the first use', async (t) => {
+  const sidekey = await startInstance(t);
+  const a = open(t, sidekey);
+  const key = await a('key', 'plain');
+  const tag = await a('mac', key);
+  const [b, c] = [open(t, sidekey), open(t, sidekey)];
+  t.equal(await b('find', 'plain'), key);
+  await sidekey.stopAgent('SIGKILL');
+  await sidekey.start();
+  t.equal(await b('mac', key), tag, 'the agent came anew');
+  t.equal(await c('find', 'plain'), key);
+  process.kill(sidekey.keeperPid() ?? 0, 'SIGKILL');
+  t.equal(await c('mac', key), tag, 'the keeper did');
+});
+
 t.test('without shared memory nothing is kept', async (t) => {
   const sidekey = await startInstance(t);
   const a = open(t, sidekey, { SIDEKEY_RING: '0' });

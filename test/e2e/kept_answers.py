@@ -5,7 +5,8 @@ import sys
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), '../vectors'))
 from cryptoki import *
 
-LABEL, PRIVATE_FLAG, EPOCH_AT = 3, 2, 128
+LABEL, PRIVATE_FLAG, EPOCH_AT, FLAGS_AT = 3, 2, 128, 96
+MAC_KEY_GEN, MAC = 0x350, 0x251
 s = open_session()
 
 
@@ -35,7 +36,20 @@ def login(pin):
     s('Login', UL(1), pin.encode(), UL(len(pin)))
 
 
+def flags():
+    info = (BYTE * 208)()
+    s.call('GetTokenInfo', UL(s.slot), info)
+    return int.from_bytes(bytes(info)[FLAGS_AT:FLAGS_AT + 8], 'little')
+
+
+def key(label):
+    return s.generate(MAC_KEY_GEN, {TOKEN: True, LABEL: label.encode(), VALUE_LEN: 32, SIGN: True})
+
+
 COMMANDS = {
+    'flags': flags,
+    'key': key,
+    'mac': lambda handle: s.run('Sign', mechanism(MAC), int(handle), b'message').hex(),
     'make': make,
     'change': change,
     'find': lambda label: ' '.join(map(str, s.find({LABEL: label.encode()}))),

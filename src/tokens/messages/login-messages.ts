@@ -59,10 +59,25 @@ async function login(domain: Domain, caller: Caller, role: Role, pin: Buffer | n
   const now = domain.clients.role(client, token.serial);
   if (now !== null && now !== role)
     throw new SidekeyError('user_another_already_logged_in', `the ${now} is logged in`);
-  domain.clients.setRole(client, token.serial, role);
-  await revokeOfProcess(domain, client, token);
   domain.audit.token('login', client.peer, token, { role });
-  await remember(domain, client);
+  domain.clients.setRole(client, token.serial, role);
+  try {
+    await allAtOnce(domain, client, token, domain.audit.durable());
+  } catch (error) {
+    domain.clients.setRole(client, token.serial, null);
+    await allAtOnce(domain, client, token, Promise.resolve()).catch(() => undefined);
+    throw error;
+  }
+}
+
+/** The keeper is told while the line is on its way to the disk. */
+async function allAtOnce(
+  domain: Domain,
+  client: Client,
+  token: TokenRow,
+  line: Promise<void>,
+): Promise<void> {
+  await Promise.all([line, revokeOfProcess(domain, client, token), remember(domain, client)]);
 }
 
 async function checkRolePin(
@@ -107,9 +122,11 @@ export const handleLogout: Handler = async (domain, request, reader) => {
   if (role === null) throw new SidekeyError('user_not_logged_in', 'nobody is logged in');
   domain.clients.setRole(client, token.serial, null);
   destroySessionObjects(domain, client.id, token, CKA.PRIVATE);
-  await revokeOfProcess(domain, client, token);
-  await remember(domain, client);
-  domain.audit.token('logout', client.peer, token, { role });
+  const record = async (): Promise<void> => {
+    domain.audit.token('logout', client.peer, token, { role });
+    await domain.audit.durable();
+  };
+  await allAtOnce(domain, client, token, record());
   return EMPTY_REPLY;
 };
 

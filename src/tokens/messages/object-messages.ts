@@ -5,6 +5,7 @@ import { ATTRIBUTE_STATE, LIMITS } from '../../wire/tables.ts';
 import { readTemplate } from '../../wire/template.ts';
 import { encodeAttributes, type AttributeMap } from '../objects/attribute-value.ts';
 import { findRow } from '../objects/attributes.ts';
+import { bindAhead } from '../binder.ts';
 import {
   actOf,
   checkAllows,
@@ -65,12 +66,15 @@ export const handleFind: Handler = async (domain, request, reader) => {
   if (after === 0) await domain.resident.refresh(token);
   const found: number[] = [];
   let more = false;
+  let first: TokenObject | null = null;
   const facts = findFacts(domain, token.id, template, after);
-  for (const { handle } of facts ?? domain.objects.find(view, template, after)) {
+  for (const object of facts ?? domain.objects.find(view, template, after)) {
     more = found.length === LIMITS.findMax;
     if (more) break;
-    found.push(handle);
+    first ??= object;
+    found.push(object.handle);
   }
+  if (first !== null && found.length === 1) bindAhead(domain, caller, first);
   if (isKeepableSearch(domain, caller, template)) request.letKeep?.();
   const writer = new WireWriter(8 * found.length + 16).u8(more ? 1 : 0).u32(found.length);
   for (const handle of found) writer.u64(handle);

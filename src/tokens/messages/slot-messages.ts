@@ -49,6 +49,7 @@ function writeSlot(writer: WireWriter, slot: number, flags: number, label: strin
 
 export const handleSlots: Handler = async (domain, request, reader) => {
   reader.end();
+  domain.kept.begin();
   const { peer } = await domain.clients.find(request.client);
   const tokens = domain.catalogue.admitted(peer);
   const free = domain.catalogue.freeSlot(peer);
@@ -56,6 +57,7 @@ export const handleSlots: Handler = async (domain, request, reader) => {
   for (const token of tokens)
     writeSlot(writer, token.slot, tokenFlags(domain, token), token.label, token.serial);
   if (free !== null) writeSlot(writer, free, TOKEN_FLAG.RNG | TOKEN_FLAG.LOGIN_REQUIRED, '', '');
+  request.letKeep?.();
   return writer.done();
 };
 

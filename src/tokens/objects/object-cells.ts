@@ -165,6 +165,11 @@ export class ObjectCells {
     }
   }
 
+  /** Where an object stands open now, which is no use of it; null: it does not. */
+  openCell(handle: number): CellId | null {
+    return this.#cache.peek(ObjectCells.cacheKey(handle))?.cell ?? null;
+  }
+
   /** Milliseconds left of an object's lease; null: it is not open. */
   leftMs(handle: number): number | null {
     const open = this.#cache.peek(ObjectCells.cacheKey(handle));
