@@ -2,6 +2,9 @@
 export const API_LIMITS = {
   bodyBytes: 32 * 1024 * 1024,
   headerBytes: 16 * 1024,
+  /** Of a request that is read before node:http: longer ones are left to it. */
+  hotHeadBytes: 4096,
+  hotBodyBytes: 256 * 1024,
   /** From the first byte of a request (or the accept) to the end of its header. */
   headersTimeoutMs: 10_000,
   /** To the end of its body: Vault's 90 s. */

@@ -12,17 +12,17 @@ const TO = 'LINK ';
 /** Where a connection stands: between requests (null), in a header, or in a message whose body may still be coming. */
 type State = IncomingMessage | 'header' | null;
 
-/** Must be called before the server listens. */
-export function acceptListMethod(server: Server): void {
+/** Before the server listens. Answers what is to be called with each connection that node:http has got. */
+export function acceptListMethod(server: Server): (socket: Socket) => void {
   const states = new WeakMap<Socket, State>();
   server.prependListener('request', (request: IncomingMessage) => states.set(request.socket, request));
-  server.on('connection', (socket: Socket) => {
+  return (socket) => {
     states.set(socket, null);
     // First of all listeners: the parser's own gets the same Buffer, already changed.
     socket.prependListener('data', (chunk: Buffer) => rewriteChunk(states, socket, chunk));
     // The parser reads straight from the handle until somebody asks the socket itself for data.
     socket.on('data', ignore);
-  });
+  };
 }
 
 function ignore(): void {}

@@ -119,7 +119,14 @@ function announcedBytes({ headers }: Pick<FastifyRequest, 'headers'>): number | 
   return Number(headers['content-length'] ?? 0);
 }
 
-/** Before the server listens, and after trackPeers. Answers what holds a request to the bounds, which fastify's are held to by a hook. */
+export interface Holding {
+  /** Holds a request to the bounds: throws 429. */
+  readonly hold: (request: IncomingMessage, response: ServerResponse) => void;
+  /** The same for one of so many bytes that is no request of node:http's. Answers what gives its place back. */
+  readonly begin: (peer: Peer, bytes: number) => () => void;
+}
+
+/** Before the server listens, and after trackPeers. fastify's requests are held to the bounds by a hook. */
 export function limitPeers(
   app: FastifyInstance,
   peerOf: (socket: Socket) => Peer | null,
@@ -128,7 +135,7 @@ export function limitPeers(
     readonly metrics: Metrics;
     readonly clock: Pick<Clock, 'monotonic'>;
   },
-): (request: IncomingMessage, response: ServerResponse) => void {
+): Holding {
   const { bounds, metrics, clock } = options;
   const refused = (bound: Bound): void => metrics.count('sidekey_http_refused_total', { bound });
   const limits = new PeerLimits(bounds, () => clock.monotonic(), refused);
@@ -146,5 +153,5 @@ export function limitPeers(
     if (peer !== null) response.once('close', limits.begin(peer, announcedBytes(request)));
   };
   app.addHook('onRequest', async (request, reply) => hold(request.raw, reply.raw));
-  return hold;
+  return { hold, begin: (peer, bytes) => limits.begin(peer, bytes) };
 }

@@ -14,7 +14,9 @@ import { trackPeers } from './connection-peer.ts';
 import { isEventsRequest, serveEvents, type EventSocketDeps } from './event-socket.ts';
 import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
-import { hotRequests, parseJson, serveFirst } from './hot-requests.ts';
+import { openDoor, withdrawHttp, type Door } from './hot/door.ts';
+import { hotRequests, serveFirst } from './hot/hot-requests.ts';
+import { HotRoutes, parseJson } from './hot/hot-routes.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { limitPeers } from './peer-limits.ts';
 import { acceptListMethod } from './list-method.ts';
@@ -108,9 +110,13 @@ export function createApi(deps: ApiDeps): Api {
   const app = createApp(limits, deps.logger);
   app.server.maxConnections = limits.connections;
   app.server.headersTimeout = limits.headersTimeoutMs;
+  const toHttp = withdrawHttp(app.server);
   const { peerOf: peerOfMessage, find } = trackPeers(app.server, deps.peerOf, deps.logger);
-  const hold = limitPeers(app, find, { bounds: limits, metrics: deps.metrics, clock: SYSTEM_CLOCK });
-  acceptListMethod(app.server);
+  const { logger, metrics } = deps;
+  const { hold, begin } = limitPeers(app, find, { bounds: limits, metrics, clock: SYSTEM_CLOCK });
+  const admit = acceptListMethod(app.server);
+  const transit = TRANSIT_ROUTES.map((make) => make(deps));
+  const hot = new HotRoutes(transit, { pathMax: limits.pathSegmentBytes, logger, metrics });
   const peerOf = (request: FastifyRequest) => peerOfMessage(request.raw);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, readJson);
@@ -123,24 +129,28 @@ export function createApi(deps: ApiDeps): Api {
   countRequests(app, deps.metrics);
   handleFaults(app, deps.logger, peerOf);
   const endEvents = serveEvents(app.server, deps, peerOfMessage, limits);
-  const transit = TRANSIT_ROUTES.map((make) => make(deps));
   const routes = [...sysRoutes(deps), ...authRoutes(), ...sidekeyRoutes(deps), ...transit];
   const description: Route = defineRoute({
     ...{ methods: ['GET'], path: '/openapi.json', summary: 'This description', form: 'plain' },
     body: noBody,
     handle: () => ({ plain: describeApi([...routes, description], deps.version) }),
   });
-  serveFirst(
-    app.server,
-    hotRequests(transit, { hold, find, limits, logger: deps.logger, metrics: deps.metrics }),
-  );
+  serveFirst(app.server, hotRequests({ hot, hold, find, limits }));
+  const door = openDoor(app.server, {
+    ...{ hot, find, limits, hold: begin },
+    handOver: (socket) => {
+      toHttp(socket);
+      admit(socket);
+    },
+    brokeOff: (socket) => answerBrokenRequest(logger, new Error('the client ended in a request'), socket),
+  });
   registerRoutes(app, [...routes, description], peerOf, limits.handlerTimeoutMs);
   registerStreams(app, deps, peerOf);
   return {
-    listen: (path, mode) => listen(app, limits, path, mode),
+    listen: (path, mode) => listen(app, door, limits, path, mode),
     close: () => {
       endEvents();
-      return close(app, limits);
+      return close(app, door, limits);
     },
   };
 }
@@ -157,21 +167,33 @@ function countRequests(app: FastifyInstance, metrics: Metrics): void {
 }
 
 /** Past fastify's own listen, which gives no hold on the mode of a socket at the moment it is made. */
-async function listen(app: FastifyInstance, limits: ApiLimits, path: string, mode: number): Promise<void> {
+async function listen(
+  app: FastifyInstance,
+  door: Door,
+  limits: ApiLimits,
+  path: string,
+  mode: number,
+): Promise<void> {
   await app.ready();
   try {
     await clearStaleSocket(path, limits.probeMs);
     await listenOnPath(app.server, path, mode);
   } catch (error) {
-    await close(app, limits);
+    await close(app, door, limits);
     throw error;
   }
 }
 
-async function close(app: FastifyInstance, limits: ApiLimits): Promise<void> {
-  const bound = setTimeout(() => app.server.closeAllConnections(), limits.closeMs);
+async function close(app: FastifyInstance, door: Door, limits: ApiLimits): Promise<void> {
+  const destroy = (): void => {
+    app.server.closeAllConnections();
+    door.destroy();
+  };
+  const bound = setTimeout(destroy, limits.closeMs);
   try {
-    if (app.server.listening) await new Promise((done) => app.server.close(done));
+    const closed = app.server.listening && new Promise((done) => app.server.close(done));
+    door.close();
+    await closed;
     await app.close();
   } finally {
     clearTimeout(bound);

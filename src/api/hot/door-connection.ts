@@ -1,0 +1,241 @@
+/**
+ * A connection whose requests are read here, one after the other, as long as each is a plain one to a hot route. With the first that is
+ * not, or does not come in one go, node:http gets the connection and every byte that was not answered, for good.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Peer } from '../../access/peer.ts';
+import { SidekeyError } from '../../errors.ts';
+import { JSON_TYPE } from './hot-requests.ts';
+import type { Answered, HotCall, HotRoutes } from './hot-routes.ts';
+import { parseHead } from './request-head.ts';
+
+export interface DoorDeps {
+  readonly hot: HotRoutes;
+  readonly find: (socket: Socket) => Peer | null;
+  /** Holds a request to what its process may take; throws 429. Answers what gives the place back. */
+  readonly hold: (peer: Peer, bytes: number) => () => void;
+  /** Gets a connection that is not for us. */
+  readonly handOver: (socket: Socket) => void;
+  /** When a request breaks off in the middle. */
+  readonly brokeOff: (socket: Socket) => void;
+  readonly left: (connection: DoorConnection) => void;
+  readonly isListening: () => boolean;
+  /** The Date header's value. */
+  readonly date: () => string;
+  readonly limits: {
+    readonly hotHeadBytes: number;
+    readonly hotBodyBytes: number;
+    readonly keepAliveTimeoutMs: number;
+    readonly handlerTimeoutMs: number;
+    readonly idleSocketTimeoutMs: number;
+  };
+}
+
+interface Request {
+  readonly call: HotCall;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Being answered. */
+interface Busy {
+  readonly call: HotCall;
+  readonly leave: () => void;
+}
+
+const HEAD_END = Buffer.from('\r\n\r\n');
+const STARTS = ['POST /v1/', 'PUT /v1/'] as const;
+/** node:http ends an idle connection so much later than it says, for requests that are on their way. */
+const KEEP_ALIVE_GRACE_MS = 1000;
+/** A request in more pieces is not worth joining. */
+const PIECES_MAX = 16;
+
+export class DoorConnection {
+  readonly #socket: Socket;
+  readonly #deps: DoorDeps;
+  readonly #peer: Peer | null;
+  /** Read, and not answered. */
+  #held: Buffer | null = null;
+  #pieces = 0;
+  #busy: Busy | null = null;
+  #isDraining = false;
+  #served = 0;
+  /** When it last began to wait for the client, or to work for it. */
+  #since = performance.now();
+
+  constructor(socket: Socket, deps: DoorDeps) {
+    this.#socket = socket;
+    this.#deps = deps;
+    this.#peer = deps.find(socket);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onEnd);
+    socket.on('error', this.#onError);
+    socket.on('close', this.#onClose);
+    socket.on('drain', this.#onDrain);
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    if (this.#held === null) this.#since = this.#busy === null ? performance.now() : this.#since;
+    this.#held = this.#held === null ? chunk : Buffer.concat([this.#held, chunk]);
+    this.#pieces += 1;
+    // Of what is pipelined no more is read until its turn comes.
+    if (this.#busy !== null || this.#isDraining) this.#socket.pause();
+    else this.#next();
+  };
+
+  /** As node:http does, which has no use for a client that half-closes. */
+  readonly #onEnd = (): void => {
+    if (this.#busy === null && this.#held !== null) this.#deps.brokeOff(this.#socket);
+    else this.#socket.end();
+  };
+
+  readonly #onError = (): void => void this.#socket.destroy();
+
+  readonly #onClose = (): void => {
+    this.#deps.left(this);
+    this.#held = null;
+    // The status that node:http leaves to an answer that nobody waited for.
+    if (this.#busy !== null) this.#finish(this.#busy, 200);
+  };
+
+  readonly #onDrain = (): void => {
+    this.#isDraining = false;
+    this.#goOn();
+  };
+
+  #next(): void {
+    const held = this.#held;
+    if (held === null) return;
+    const request = this.#read(held);
+    if (request === 'more') return;
+    if (request === null) return this.handOver();
+    this.#held = request.to < held.length ? held.subarray(request.to) : null;
+    this.#pieces = 0;
+    this.#since = performance.now();
+    this.#serve(request.call, held.subarray(request.from, request.to));
+  }
+
+  /** null: not for us. */
+  #read(held: Buffer): Request | 'more' | null {
+    const { hotHeadBytes, hotBodyBytes } = this.#deps.limits;
+    const start = held.toString('latin1', 0, STARTS[0].length);
+    const end = held.subarray(0, hotHeadBytes).indexOf(HEAD_END);
+    if (!STARTS.some((each) => start.startsWith(each)) || this.#pieces > PIECES_MAX) return null;
+    if (end < 0) return held.length < hotHeadBytes ? 'more' : null;
+    const head = parseHead(held.toString('latin1', 0, end));
+    const call = head === null ? null : this.#deps.hot.find(head.method, head.path);
+    if (head === null || call === null || head.bodyBytes > hotBodyBytes) return null;
+    const from = end + HEAD_END.length;
+    return held.length < from + head.bodyBytes ? 'more' : { call, from, to: from + head.bodyBytes };
+  }
+
+  #serve(call: HotCall, body: Buffer): void {
+    const { hot, hold } = this.#deps;
+    try {
+      const leave = this.#peer === null ? () => undefined : hold(this.#peer, body.length);
+      this.#busy = { call, leave };
+    } catch (error) {
+      this.#busy = { call, leave: () => undefined };
+      this.#answer(this.#busy, hot.refuse(call, this.#peer, error), true);
+      return;
+    }
+    const busy = this.#busy;
+    void hot
+      .answer(call, this.#peer, body, (reply) => reply)
+      .then((answered) => this.#answer(busy, answered, false));
+    // It may have held a plaintext.
+    body.fill(0);
+  }
+
+  #answer(busy: Busy, answered: Answered, isLast: boolean): void {
+    // The client is gone, or was told that it took too long.
+    if (this.#busy !== busy) return;
+    const ends = isLast || !this.#deps.isListening();
+    this.#isDraining = !this.#write(answered, ends) && !ends;
+    this.#finish(busy, answered.status);
+    if (ends) this.#leaveAndEnd();
+    else if (!this.#isDraining) this.#goOn();
+  }
+
+  #write({ status, body }: Answered, ends: boolean): boolean {
+    const length = Buffer.byteLength(body);
+    const { date, limits } = this.#deps;
+    const keeps = `keep-alive\r\nKeep-Alive: timeout=${Math.floor(limits.keepAliveTimeoutMs / 1000)}`;
+    const connection = ends ? 'connection: close' : `Connection: ${keeps}`;
+    const head =
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\ncache-control: no-store\r\n` +
+      `content-type: ${JSON_TYPE}\r\ncontent-length: ${length}\r\nDate: ${date()}\r\n${connection}\r\n\r\n`;
+    // Of one byte each, the letters need not be encoded.
+    return this.#socket.write(head + body, length === body.length ? 'latin1' : 'utf8');
+  }
+
+  #finish({ call, leave }: Busy, status: number): void {
+    this.#busy = null;
+    this.#served += 1;
+    this.#since = performance.now();
+    leave();
+    this.#deps.hot.count(call, status);
+  }
+
+  #goOn(): void {
+    if (this.#socket.isPaused()) this.#socket.resume();
+    this.#next();
+  }
+
+  #leaveAndEnd(): void {
+    this.#deps.left(this);
+    this.#socket.off('data', this.#onData);
+    this.#held = null;
+    this.#socket.resume();
+    this.#socket.destroySoon();
+  }
+
+  /** Only between answers. */
+  handOver(): void {
+    const socket = this.#socket;
+    this.#deps.left(this);
+    socket.off('data', this.#onData);
+    socket.off('end', this.#onEnd);
+    socket.off('error', this.#onError);
+    socket.off('close', this.#onClose);
+    socket.off('drain', this.#onDrain);
+    if (this.#held !== null) socket.unshift(this.#held);
+    this.#held = null;
+    this.#deps.handOver(socket);
+    if (socket.isPaused()) socket.resume();
+  }
+
+  /** Called now and then: keeps the deadlines. `tickMs` is how often. */
+  check(now: number, tickMs: number): void {
+    const { keepAliveTimeoutMs, handlerTimeoutMs, idleSocketTimeoutMs } = this.#deps.limits;
+    const forMs = now - this.#since;
+    if (this.#busy !== null) {
+      if (forMs > handlerTimeoutMs) this.#giveUp(this.#busy);
+    } else if (this.#isDraining) {
+      if (forMs > idleSocketTimeoutMs) this.#socket.destroy();
+    } else if (this.#held !== null || this.#served === 0) {
+      // A request, or the first byte, that takes its time: node:http's clocks are for that.
+      if (forMs > tickMs) this.handOver();
+    } else if (forMs > keepAliveTimeoutMs + KEEP_ALIVE_GRACE_MS) this.#socket.destroy();
+  }
+
+  /** When the API closes: what is answered is finished, and nothing more is waited for. */
+  close(): void {
+    if (this.#busy !== null || this.#isDraining) return;
+    if (this.#held !== null || this.#served === 0) this.handOver();
+    else this.#socket.destroy();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #giveUp(busy: Busy): void {
+    const error = new SidekeyError(
+      'deadline',
+      `a handler took over ${this.#deps.limits.handlerTimeoutMs} ms`,
+    );
+    this.#answer(busy, this.#deps.hot.refuse(busy.call, this.#peer, error), false);
+  }
+}
