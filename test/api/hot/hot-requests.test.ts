@@ -1,7 +1,7 @@
 /** Requests that are served before fastify are answered, counted and refused as fastify's are: a query sends the same one there. */
 import test from 'tap';
-import { Metrics } from '../../src/metrics/metrics.ts';
-import { base64, startApi, type Answer } from './api-under-test.ts';
+import { Metrics } from '../../../src/metrics/metrics.ts';
+import { base64, startApi, type Answer } from '../api-under-test.ts';
 
 const CALLS: readonly (readonly [path: string, body: unknown])[] = [
   ['encrypt/orders', { plaintext: base64('hello') }],
