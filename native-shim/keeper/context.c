@@ -2,6 +2,7 @@
 
 #include <openssl/evp.h>
 
+#include "aead.h"
 #include "arena.h"
 #include "engine/engine.h"
 #include "mechanism.h"
@@ -16,7 +17,7 @@ struct kp_context {
     EVP_MD_CTX *md;
     EVP_MAC_CTX *mac;
     EVP_PKEY_CTX *pkey;
-    size_t iv_length;
+    struct kp_aead *aead;
 };
 
 static atomic_uint kept, threads;
@@ -38,6 +39,7 @@ static void release(struct kp_context *c)
     EVP_MD_CTX_free(c->md);
     EVP_MAC_CTX_free(c->mac);
     EVP_PKEY_CTX_free(c->pkey);
+    kp_aead_free(c->aead);
     kp_free(c);
     atomic_fetch_sub(&kept, 1);
 }
@@ -68,7 +70,7 @@ void kp_context_take(struct kp_contexts *all, struct kp_op *op)
     op->md = c->md;
     op->mac = c->mac;
     op->pkey = c->pkey;
-    op->iv_length = c->iv_length;
+    op->aead = c->aead;
 }
 
 /* Cells that were used long ago make room. Whoever holds the lock does without: it may be the caller. */
@@ -108,7 +110,7 @@ void kp_context_keep(struct kp_contexts *all, struct kp_op *op)
         kp_context_free(op);
         return;
     }
-    *c = (struct kp_context){op->mechanism, op->operation, op->cipher, op->md, op->mac, op->pkey, op->iv_length};
+    *c = (struct kp_context){op->mechanism, op->operation, op->cipher, op->md, op->mac, op->pkey, op->aead};
     put(all, place_of(op), c);
 }
 
@@ -118,6 +120,7 @@ void kp_context_free(struct kp_op *op)
     EVP_MD_CTX_free(op->md);
     EVP_MAC_CTX_free(op->mac);
     EVP_PKEY_CTX_free(op->pkey);
+    kp_aead_free(op->aead);
     if (!op->context)
         return;
     kp_free(op->context);

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "aead.h"
 #include "arena.h"
 #include "cryptoki.h"
 #include "frame.h"
@@ -114,6 +115,9 @@ static bool fetch_all(void)
     ok &= (hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) != NULL;
     ok &= (tls = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL)) != NULL;
     ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
+    for (size_t j = 0; j < SIZES; j++)
+        ok &= kp_aead_open(kp_cipher_name("GCM", 16 + 8 * j), kp_cipher("GCM", 16 + 8 * j));
+    ok &= kp_aead_open(kp_cipher_name("CHACHA20-POLY1305", 32), kp_cipher("CHACHA20-POLY1305", 32));
     return ok;
 }
 

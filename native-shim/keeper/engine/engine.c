@@ -74,7 +74,7 @@ static bool may_keep(const struct kp_op *op)
 {
     if (!op->sound || !op->engine->keeps)
         return false;
-    return op->cipher || op->mac || op->pkey || op->operation == WIRE_DIGEST;
+    return op->cipher || op->aead || op->mac || op->pkey || op->operation == WIRE_DIGEST;
 }
 
 int kp_op_begin_with(struct kp_op *op, uint64_t mechanism, enum wire_operation operation, struct kp_key *key,

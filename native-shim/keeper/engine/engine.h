@@ -15,6 +15,7 @@
 #include "../key.h"
 #include "params.h"
 
+struct kp_aead;
 struct kp_engine;
 
 union kp_sha {
@@ -33,8 +34,8 @@ struct kp_op {
     EVP_MD_CTX *md;
     EVP_MAC_CTX *mac;
     EVP_PKEY_CTX *pkey;
+    struct kp_aead *aead;
     struct kp_context *context; /* where they were kept */
-    size_t iv_length;           /* that `cipher` is set to */
     bool warm;                  /* they were used before, with this key: begin sets what differs */
     bool sound;                 /* nothing failed: they may be used again */
     uint64_t total;      /* bytes in so far */

@@ -2,9 +2,7 @@
  * AES-GCM and ChaCha20-Poly1305, the tag after the ciphertext (PKCS#11 3.1, 6.13.3, 6.51). Decryption gives nothing before
  * the tag is good.
  */
-#include <openssl/core_names.h>
-#include <openssl/evp.h>
-
+#include "../aead.h"
 #include "../crypto.h"
 #include "engine.h"
 #include "mechanism.h"
@@ -16,66 +14,43 @@ enum {
 
 static bool set_key(struct kp_op *op)
 {
-    const EVP_CIPHER *cipher = kp_cipher(op->mechanism->algorithm, op->key->secret.length);
+    const struct wire_bytes key = op->key->secret;
 
-    op->cipher = EVP_CIPHER_CTX_new();
-    return op->cipher &&
-           EVP_CipherInit_ex2(op->cipher, cipher, op->key->secret.data, NULL, kp_op_encrypts(op), NULL) == 1;
-}
-
-static bool set_iv(struct kp_op *op, struct wire_bytes iv)
-{
-    if (op->iv_length != iv.length &&
-        EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_IVLEN, (int)iv.length, NULL) != 1)
-        return false;
-    op->iv_length = iv.length;
-    return EVP_CipherInit_ex2(op->cipher, NULL, NULL, iv.data, kp_op_encrypts(op), NULL) == 1;
+    op->aead = kp_aead_new(kp_cipher_name(op->mechanism->algorithm, key.length), key, kp_op_encrypts(op));
+    return op->aead;
 }
 
 static int gcm_begin(struct kp_op *op, const struct wire_params *p)
 {
-    int length;
-
     op->tag = p->bits / 8;
     if (p->iv.length > OPENSSL_IV_MAX)
         return STATUS_mechanism_param_invalid;
-    if ((!op->warm && !set_key(op)) || !set_iv(op, p->iv))
+    if (!op->warm && !set_key(op))
         return STATUS_memory;
-    if (p->aad.length && EVP_CipherUpdate(op->cipher, NULL, &length, p->aad.data, (int)p->aad.length) != 1)
-        return STATUS_internal;
-    return STATUS_ok;
+    return kp_aead_begin(op->aead, p->iv, p->aad) ? STATUS_ok : STATUS_internal;
 }
 
 static int gcm_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
     uint8_t *at;
-    int length = 0;
 
     if (!kp_op_encrypts(op))
         return kp_gather(op, in, MESSAGE_MAX);
     at = kp_out_room(out, in.length);
-    if (!at || EVP_CipherUpdate(op->cipher, at, &length, in.data, (int)in.length) != 1)
+    if (!at || !kp_aead_update(op->aead, in, at))
         return STATUS_memory;
-    out->at += length;
+    out->at += in.length;
     return STATUS_ok;
-}
-
-/* EVP_CIPHER_CTX_ctrl would do the same by a longer way. */
-static bool write_tag(struct kp_op *op, uint8_t *at)
-{
-    OSSL_PARAM wanted[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, at, op->tag), OSSL_PARAM_END};
-
-    return EVP_CIPHER_CTX_get_params(op->cipher, wanted) == 1;
 }
 
 static int seal(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
-    int length = 0, status = in.length ? gcm_update(op, in, out) : STATUS_ok;
+    int status = in.length ? gcm_update(op, in, out) : STATUS_ok;
     uint8_t *at = kp_out_room(out, op->tag);
 
     if (status != STATUS_ok)
         return status;
-    if (!at || EVP_CipherFinal_ex(op->cipher, at, &length) != 1 || !write_tag(op, at))
+    if (!at || !kp_aead_seal(op->aead, at, op->tag))
         return STATUS_internal;
     out->at += op->tag;
     return STATUS_ok;
@@ -85,14 +60,12 @@ static int seal(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 static int open_to(struct kp_op *op, struct wire_bytes all, uint8_t *plain)
 {
     size_t length = all.length - op->tag;
-    uint8_t tag[16], nothing[16];
-    int n;
+    uint8_t tag[16];
 
     for (uint32_t i = 0; i < op->tag; i++)
         tag[i] = all.data[length + i];
-    if ((length == 0 || EVP_CipherUpdate(op->cipher, plain, &n, all.data, (int)length) == 1) &&
-        EVP_CIPHER_CTX_ctrl(op->cipher, EVP_CTRL_AEAD_SET_TAG, (int)op->tag, tag) == 1 &&
-        EVP_CipherFinal_ex(op->cipher, nothing, &n) == 1)
+    if ((length == 0 || kp_aead_update(op->aead, (struct wire_bytes){all.data, length}, plain)) &&
+        kp_aead_check(op->aead, tag, op->tag))
         return STATUS_ok;
     wire_wipe(plain, length);
     return STATUS_encrypted_data_invalid;
