@@ -68,8 +68,8 @@ static void publish(struct sk_link *l, const struct sk_connection *c)
 {
     if (!c->ring)
         return;
-    c->ring->generation = c->generation;
-    atomic_store(&c->ring->dead, false);
+    atomic_store(&c->ring->generation, c->generation);
+    sk_ring_revive(c->ring);
     atomic_store(&l->ring, c->ring);
 }
 
@@ -91,8 +91,10 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     if (status != STATUS_ok)
         return status;
     if (l->closing) {
-        if (c->ring)
+        if (c->ring) {
+            sk_ring_revive(c->ring);
             sk_ring_kill(c->ring);
+        }
         sk_connection_free(c);
         return STATUS_keeper_absent;
     }

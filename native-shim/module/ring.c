@@ -16,40 +16,6 @@
 
 enum { SLOT_WAIT_MS = 1000, IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
 
-/* holding a ring: nothing of it is touched between the count and the look */
-
-/* What says that it may be used anew comes last. */
-static void unmap(struct sk_ring *r)
-{
-    munmap(atomic_load(&r->region), sizeof(struct ring_region));
-    if (r->bell_is_ours)
-        sk_descriptor_close(&r->bell);
-    atomic_store(&r->region, NULL);
-}
-
-/* A thread that looked at a ring just before it died may count up and down late, when nobody is left or even when another
- * connection has the ring: once per connection somebody unmaps. */
-static void drop(struct sk_ring *r)
-{
-    unsigned nobody = 0;
-
-    if (atomic_fetch_sub(&r->users, 1) == 1 && atomic_compare_exchange_strong(&r->users, &nobody, SK_RING_GONE))
-        unmap(r);
-}
-
-static struct sk_ring *hold(struct sk_link *l)
-{
-    struct sk_ring *r = atomic_load(&l->ring);
-
-    if (!r)
-        return NULL;
-    atomic_fetch_add(&r->users, 1);
-    if (atomic_load(&l->ring) == r && !atomic_load(&r->dead))
-        return r;
-    drop(r);
-    return NULL;
-}
-
 /* Shared: the keeper is another process. */
 static void wake(_Atomic uint64_t *mark, int how_many) { syscall(SYS_futex, mark, FUTEX_WAKE, how_many, NULL, NULL, 0); }
 
@@ -65,7 +31,7 @@ void sk_ring_kill(struct sk_ring *r)
     for (unsigned i = 0; i < RING_SLOTS; i++)
         if (atomic_load(&region->waiting[i]))
             wake(&region->reply[i].mark, INT_MAX);
-    drop(r);
+    sk_ring_retire(r);
 }
 
 void sk_ring_forget(struct sk_ring *r)
@@ -74,21 +40,16 @@ void sk_ring_forget(struct sk_ring *r)
         sk_descriptor_close(&r->bell);
 }
 
-static void read_epoch(const struct sk_ring *r, uint64_t *generation, uint64_t *epoch)
-{
-    *generation = r->generation;
-    *epoch = atomic_load(&atomic_load(&r->region)->epoch);
-}
-
+/* The generation is looked at again: a region that took the place of the first one belongs to a later one. */
 bool sk_ring_epoch(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
 {
-    struct sk_ring *r = hold(l);
+    struct sk_ring *r = atomic_load(&l->ring);
 
     if (!r)
         return false;
-    read_epoch(r, generation, epoch);
-    drop(r);
-    return true;
+    *generation = atomic_load(&r->generation);
+    *epoch = atomic_load(&atomic_load(&r->region)->epoch);
+    return !atomic_load(&r->dead) && atomic_load(&r->generation) == *generation;
 }
 
 uint64_t sk_ring_epoch_in(const struct sk_ring *r)
@@ -105,48 +66,35 @@ bool sk_ring_hung_up(const struct sk_ring *r)
     return poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLRDHUP | POLLERR | POLLNVAL);
 }
 
-/* In this order: a keeper that is there now was there when the epoch was read, and no change had been answered without it. */
-bool sk_ring_alive(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
-{
-    struct sk_ring *r = hold(l);
-    bool alive;
-
-    if (!r)
-        return false;
-    read_epoch(r, generation, epoch);
-    alive = !sk_ring_hung_up(r);
-    drop(r);
-    return alive;
-}
-
 /* slots */
 
-static bool is_answered(const struct sk_ring *r, const struct ring_region *region, unsigned slot)
+static bool is_answered(const struct sk_ring *r, unsigned slot)
 {
+    const struct ring_region *region = atomic_load_explicit(&r->region, memory_order_relaxed);
+
     return ring_turn(atomic_load_explicit(&region->reply[slot].mark, memory_order_acquire)) == r->slots[slot].turn;
 }
 
 /* Whether the keeper has answered is looked at as the holder: before, it may be another request by the time that one holds it. */
-static bool claim(struct sk_ring *r, const struct ring_region *region, unsigned slot)
+static bool claim(struct sk_ring *r, unsigned slot)
 {
     _Atomic uint32_t *holder = &r->slots[slot].holder;
     uint32_t seen = atomic_load_explicit(holder, memory_order_relaxed);
 
-    if (seen == SK_HOLDER_THREAD || !atomic_compare_exchange_strong_explicit(holder, &seen, SK_HOLDER_THREAD,
-                                                                             memory_order_acquire, memory_order_relaxed))
+    if (seen == SK_HOLDER_THREAD || !atomic_compare_exchange_strong(holder, &seen, SK_HOLDER_THREAD))
         return false;
-    if (seen == SK_HOLDER_NONE || is_answered(r, region, slot))
+    if (seen == SK_HOLDER_NONE || is_answered(r, slot))
         return true;
     atomic_store_explicit(holder, SK_HOLDER_KEEPER, memory_order_release);
     return false;
 }
 
-static int claim_any(struct sk_ring *r, const struct ring_region *region, uint64_t home)
+static int claim_any(struct sk_ring *r, uint64_t home)
 {
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         unsigned slot = (unsigned)((home + i) % RING_SLOTS);
 
-        if (claim(r, region, slot))
+        if (claim(r, slot))
             return (int)slot;
     }
     return -1;
@@ -154,7 +102,7 @@ static int claim_any(struct sk_ring *r, const struct ring_region *region, uint64
 
 /* More threads than slots: they look again after a while rather than take the slower socket. Nobody wakes them: a slot that is
  * given back is mostly taken again by the same thread before another could run. */
-static int claim_later(struct sk_ring *r, const struct ring_region *region, uint64_t home)
+static int claim_later(struct sk_ring *r, uint64_t home)
 {
     const struct timespec pause = {.tv_nsec = 1000000};
     int64_t until = sk_now_ms() + SLOT_WAIT_MS;
@@ -162,30 +110,43 @@ static int claim_later(struct sk_ring *r, const struct ring_region *region, uint
 
     while (slot < 0 && !atomic_load(&r->dead) && sk_now_ms() < until) {
         nanosleep(&pause, NULL);
-        slot = claim_any(r, region, home);
+        slot = claim_any(r, home);
     }
     return slot;
 }
 
+static void unclaim(struct sk_ring *r, unsigned slot, enum sk_holder next)
+{
+    atomic_store_explicit(&r->slots[slot].holder, next, memory_order_release);
+    if (atomic_load_explicit(&r->dead, memory_order_acquire))
+        sk_ring_retire(r);
+}
+
+/* A slot of the link's ring, or -1. It died before the slot was had: nobody may use its region, which may be replaced. */
+static int hold(struct sk_link *l, uint64_t home, bool waits, struct sk_ring **out)
+{
+    struct sk_ring *r = atomic_load(&l->ring);
+    int slot = r ? claim_any(r, home) : -1;
+
+    if (r && slot < 0 && waits)
+        slot = claim_later(r, home);
+    *out = r;
+    if (slot < 0 || !atomic_load(&r->dead))
+        return slot;
+    unclaim(r, (unsigned)slot, SK_HOLDER_NONE);
+    return -1;
+}
+
 static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *t)
 {
-    struct sk_ring *r = hold(l);
-    struct ring_region *region;
-    int slot;
+    struct sk_ring *r;
+    int slot = hold(l, home, waits, &r);
 
-    if (!r)
+    if (slot < 0)
         return false;
-    region = atomic_load_explicit(&r->region, memory_order_relaxed);
-    slot = claim_any(r, region, home);
-    if (slot < 0 && waits)
-        slot = claim_later(r, region, home);
-    if (slot < 0) {
-        drop(r);
-        return false;
-    }
     t->ring = r;
     t->slot = (unsigned)slot;
-    t->region = region;
+    t->region = atomic_load_explicit(&r->region, memory_order_relaxed);
     t->at = 0;
     t->posted = false;
     t->deadline = 0;
@@ -196,12 +157,68 @@ bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t) { return
 bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t) { return enter(l, home, false, t); }
 
 /* A slot that the keeper may still write into is not free: it is taken back when it is answered. */
-void sk_ring_leave(struct sk_turn *t)
-{
-    enum sk_holder next = t->posted ? SK_HOLDER_KEEPER : SK_HOLDER_NONE;
+void sk_ring_leave(struct sk_turn *t) { unclaim(t->ring, t->slot, t->posted ? SK_HOLDER_KEEPER : SK_HOLDER_NONE); }
 
-    atomic_store_explicit(&t->ring->slots[t->slot].holder, next, memory_order_release);
-    drop(t->ring);
+/* In this order: a keeper that is there now was there when the epoch was read, and no change had been answered without it. With a
+ * slot, so that the socket is still the one that belongs to it. */
+bool sk_ring_alive(struct sk_link *l, uint64_t *generation, uint64_t *epoch)
+{
+    struct sk_ring *r;
+    int slot = hold(l, 0, false, &r);
+    bool alive;
+
+    if (slot < 0)
+        return false;
+    alive = sk_ring_epoch(l, generation, epoch) && !sk_ring_hung_up(r);
+    unclaim(r, (unsigned)slot, SK_HOLDER_NONE);
+    return alive;
+}
+
+/* ending */
+
+/* How many could be had, and what they were. */
+static unsigned claim_all(struct sk_ring *r, uint32_t before[RING_SLOTS])
+{
+    unsigned had = 0;
+
+    for (; had < RING_SLOTS; had++) {
+        before[had] = atomic_load(&r->slots[had].holder);
+        if (before[had] == SK_HOLDER_THREAD ||
+            !atomic_compare_exchange_strong(&r->slots[had].holder, &before[had], SK_HOLDER_THREAD))
+            break;
+    }
+    return had;
+}
+
+/* Two that come at once may both fail: who connects next comes again. Who comes late may meet the ring alive, with the next
+ * connection: with all slots in hand it is what it says. */
+bool sk_ring_retire(struct sk_ring *r)
+{
+    uint32_t before[RING_SLOTS];
+    unsigned had;
+
+    if (!atomic_load(&r->dead) || atomic_load(&r->retired))
+        return atomic_load(&r->dead);
+    had = claim_all(r, before);
+    if (had < RING_SLOTS || !atomic_load(&r->dead)) {
+        while (had-- > 0)
+            atomic_store(&r->slots[had].holder, before[had]);
+        return false;
+    }
+    if (r->bell_is_ours)
+        sk_descriptor_close(&r->bell);
+    atomic_store(&r->retired, true);
+    return true;
+}
+
+void sk_ring_revive(struct sk_ring *r)
+{
+    atomic_store(&r->dead, false);
+    atomic_store(&r->retired, false);
+    for (unsigned i = 0; i < RING_SLOTS; i++) {
+        r->slots[i].turn = 0;
+        atomic_store(&r->slots[i].holder, SK_HOLDER_NONE);
+    }
 }
 
 /* asking */

@@ -16,18 +16,17 @@ struct sk_link;
  * RSA key's, a private RSA key's by its size. */
 enum sk_pace_class { SK_PACE_OTHER, SK_PACE_SHORT, SK_PACE_CURVE, SK_PACE_LONG, SK_PACE_LONGER, SK_PACE_LONGEST, SK_PACES };
 
-enum { SK_RING_GONE = 1 << 30 };
-
-/* Kept until the link goes, so that a pointer to it may be looked at by who has no lock; its region goes with its last user
- * once it is dead. */
+/* Kept until the link goes, and its region mapped as long, so that a pointer to it may be looked at by who has no lock. Nobody
+ * counts its users: who is in a turn has a slot. Once it is dead and all slots can be had, they are kept, and the next connection
+ * has the ring, its region in the old one's place. */
 struct sk_ring {
     struct sk_ring *next;
-    atomic_uint users; /* its connection, until that is lost, and threads; or SK_RING_GONE, and threads that will see it */
     atomic_bool dead;
+    atomic_bool retired; /* all its slots were had after that */
     _Atomic(struct ring_region *) region;
     struct sk_descriptor bell, socket; /* the socket is the connection's: to see that it hung up */
     bool bell_is_ours;                 /* when it died, the host had not closed our descriptors */
-    uint64_t generation;
+    _Atomic uint64_t generation;
     struct sk_ring_slot {
         _Alignas(64) _Atomic uint32_t holder; /* enum sk_holder */
         uint32_t turn;                        /* of the last request: whose slot it is counts on */
@@ -69,6 +68,12 @@ enum sk_io sk_ring_open(struct sk_connection *c, struct sk_link *l, int64_t dead
 /* Under the link's lock: the connection is lost. Who waits finds out within 20 ms. */
 void sk_ring_kill(struct sk_ring *ring);
 void sk_ring_free(struct sk_ring *ring);
+
+/* Whether nobody is in a turn of a dead ring any more, and nobody will be. */
+bool sk_ring_retire(struct sk_ring *ring);
+
+/* Of a retired ring that has a region again: it lives. */
+void sk_ring_revive(struct sk_ring *ring);
 
 /* In the child of a fork: closes the descriptor that it inherited; its memory it never had. */
 void sk_ring_forget(struct sk_ring *ring);

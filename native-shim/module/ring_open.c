@@ -73,23 +73,47 @@ static struct ring_region *map(int fd)
     return NULL;
 }
 
-/* One that served an earlier connection and that nobody looks at any more, or a new one. */
+/* Retired, so that nobody finds a slot before it lives. */
+static struct sk_ring *new_ring(void)
+{
+    struct sk_ring *r = calloc(1, sizeof(*r));
+
+    if (!r)
+        return NULL;
+    atomic_store(&r->dead, true);
+    atomic_store(&r->retired, true);
+    for (unsigned i = 0; i < RING_SLOTS; i++)
+        atomic_store(&r->slots[i].holder, SK_HOLDER_THREAD);
+    return r;
+}
+
+/* One that served an earlier connection and that nobody is in any more, or a new one. */
 static struct sk_ring *find_or_make(struct sk_link *l)
 {
     struct sk_ring *r;
 
     pthread_mutex_lock(&l->lock);
     for (r = l->rings; r; r = r->next)
-        if (!atomic_load(&r->region) && atomic_load(&r->users) >= SK_RING_GONE)
+        if (sk_ring_retire(r))
             break;
-    if (!r && (r = calloc(1, sizeof(*r)))) {
-        atomic_store(&r->dead, true);
-        atomic_store(&r->users, SK_RING_GONE);
+    if (!r && (r = new_ring())) {
         r->next = l->rings;
         l->rings = r;
     }
     pthread_mutex_unlock(&l->lock);
     return r;
+}
+
+/* In the place of the old one, which somebody who has no slot may be reading: there is no moment without a region. */
+static void put(struct sk_ring *r, struct ring_region *region)
+{
+    struct ring_region *old = atomic_load(&r->region);
+    void *at = MAP_FAILED;
+
+    if (old)
+        at = mremap(region, sizeof(*region), sizeof(*region), MREMAP_MAYMOVE | MREMAP_FIXED, old);
+    if (at == MAP_FAILED)
+        atomic_store(&r->region, region);
 }
 
 /* Only the one thread that connects is here. */
@@ -100,9 +124,7 @@ static struct sk_ring *make(struct sk_connection *c, struct sk_link *l, const in
 
     if (r && sk_descriptor_take(&r->bell, fds[1])) {
         r->socket = c->socket;
-        memset(r->slots, 0, sizeof(r->slots));
-        atomic_store(&r->region, region);
-        atomic_fetch_sub(&r->users, SK_RING_GONE - 1);
+        put(r, region);
         return r;
     }
     if (region)
@@ -145,6 +167,7 @@ void sk_ring_free(struct sk_ring *r)
 {
     struct ring_region *region = atomic_load(&r->region);
 
+    sk_ring_retire(r);
     if (region)
         munmap(region, sizeof(*region));
     free(r);
