@@ -205,6 +205,9 @@ export async function startInstance(
   return instance;
 }
 
+/** ThreadSanitizer's runtime comes with the program, too late with a module that it loads. */
+const SANITIZED = process.env['SIDEKEY_BUILD'] === 'build-tsan' ? ['-fsanitize=thread'] : [];
+
 /** Compiles a small C program of this folder; gives the path of the binary. */
 export function compile(t: Test, source: string, ...flags: string[]): string {
   const binary = join(temporaryDirectory(t), 'program');
@@ -221,7 +224,7 @@ export function compile(t: Test, source: string, ...flags: string[]): string {
     binary,
     join(import.meta.dirname, source),
   ];
-  const result = spawnSync('gcc', [...args, ...pkgConfig, '-ldl', '-lpthread', ...flags], {
+  const result = spawnSync('gcc', [...args, ...pkgConfig, '-ldl', '-lpthread', ...SANITIZED, ...flags], {
     encoding: 'utf8',
   });
   if (result.status !== 0) throw new Error(result.stderr);

@@ -7,10 +7,9 @@ import t from 'tap';
 import { compile, MODULE, PIN, startInstance } from './instance.ts';
 
 const FULL = process.env['SIDEKEY_SCALE'] === 'full';
-/** The program counts its own memory and descriptors: a sanitizer's would be counted with them. */
+/** SIDEKEY_BUILD=build-tsan, after `make -C native-shim tsan`: races in the module and in the keeper are failures. The program counts its
+ * own memory and descriptors: a sanitizer's would be counted with them. */
 const INSTRUMENTED = process.env['SIDEKEY_BUILD'] !== undefined;
-/** SIDEKEY_BUILD=build-tsan, after `make -C native-shim tsan`: races in the module and in the keeper are failures. */
-const THREADS_WATCHED = process.env['SIDEKEY_BUILD'] === 'build-tsan';
 
 const RUNS = {
   initialize: ['C_Initialize and C_Finalize again and again', 20_000, 1_000_000],
@@ -26,7 +25,7 @@ const RUNS = {
   objects: ['objects in a token', 100, 100_000],
 } as const;
 
-const program = compile(t, 'scale.c', ...(THREADS_WATCHED ? ['-fsanitize=thread'] : []));
+const program = compile(t, 'scale.c');
 for (const [command, [what, small, full]] of Object.entries(RUNS)) {
   const count = FULL ? full : small;
   const skip = INSTRUMENTED && (command === 'load' || command === 'initialize') && 'memory is counted';
