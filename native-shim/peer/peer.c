@@ -1,6 +1,7 @@
 /*
  * What Node cannot ask the kernel itself: who is at the other end of a Unix socket, not to be dumpable, a datagram to
- * systemd, a lock on a file, the clock that counts suspended time. An N-API addon of the agent
+ * systemd, a lock on a file, the clock that counts suspended time; and what Node would ask in a dozen calls where every new
+ * connection waits: a process's files below /proc. An N-API addon of the agent
  * (src/access/peer-credentials.ts has its types); it keeps no state.
  */
 #include <errno.h>
@@ -8,6 +9,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/prctl.h>
@@ -24,7 +26,7 @@
 #define SO_PEERPIDFD 77
 #endif
 
-enum { GROUPS_MAX = 65536, MESSAGE_MAX = 4096 };
+enum { GROUPS_MAX = 65536, MESSAGE_MAX = 4096, FILE_MAX = 65536 };
 
 static napi_value fail(napi_env env, const char *what)
 {
@@ -224,6 +226,55 @@ static napi_value boot_time(napi_env env, napi_callback_info info)
                                                                                                              : NULL;
 }
 
+/* Null where it cannot be read, or does not end within `size`. */
+static napi_value file_of(napi_env env, uint32_t pid, const char *name, bool is_link)
+{
+    static char text[FILE_MAX]; /* JavaScript is one thread */
+    napi_value value = NULL;
+    char path[64];
+    ssize_t length;
+    size_t have = 0;
+    int fd = -1;
+
+    snprintf(path, sizeof(path), "/proc/%u/%s", pid, name);
+    if (is_link) {
+        length = readlink(path, text, sizeof(text));
+        have = length > 0 ? (size_t)length : 0;
+    } else if ((fd = open(path, O_RDONLY | O_CLOEXEC)) >= 0) {
+        while (have < sizeof(text) && (length = read(fd, text + have, sizeof(text) - have)) > 0)
+            have += (size_t)length;
+        close(fd);
+    }
+    if (have == 0 || have == sizeof(text))
+        return napi_get_null(env, &value) == napi_ok ? value : NULL;
+    return napi_create_string_utf8(env, text, have, &value) == napi_ok ? value : NULL;
+}
+
+/* processFiles(pid): what /proc says of a process, in this order: [stat, exe, cgroup, stat again], null what may not be read. */
+static napi_value process_files(napi_env env, napi_callback_info info)
+{
+    static const struct {
+        const char *name;
+        bool is_link;
+    } files[] = {{"stat", false}, {"exe", true}, {"cgroup", false}, {"stat", false}};
+    napi_value argument = NULL, list = NULL;
+    uint32_t pid;
+
+    if (!arguments(env, info, 1, &argument))
+        return NULL;
+    if (napi_get_value_uint32(env, argument, &pid) != napi_ok)
+        return fail(env, "a pid is a number");
+    if (napi_create_array(env, &list) != napi_ok)
+        return NULL;
+    for (uint32_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        napi_value text = file_of(env, pid, files[i].name, files[i].is_link);
+
+        if (!text || napi_set_element(env, list, i, text) != napi_ok)
+            return NULL;
+    }
+    return list;
+}
+
 static napi_value start(napi_env env, napi_value exports)
 {
     static const struct {
@@ -238,6 +289,7 @@ static napi_value start(napi_env env, napi_value exports)
         {"lockFile", lock_file},
         {"unlockFile", unlock_file},
         {"bootTime", boot_time},
+        {"processFiles", process_files},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

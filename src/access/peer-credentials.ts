@@ -22,7 +22,16 @@ interface PeerAddon {
   lockFile(path: string): number;
   unlockFile(fd: number): void;
   bootTime(): number;
+  processFiles(pid: number): ProcessFiles;
 }
+
+/** /proc/PID/stat, exe, cgroup, and stat once more, read in this order; null: it may not be read. */
+export type ProcessFiles = readonly [
+  stat: string | null,
+  executable: string | null,
+  cgroup: string | null,
+  statAfter: string | null,
+];
 
 const ADDON = resolve(import.meta.dirname, '../../native-shim/build/peer.node');
 let loaded: PeerAddon | null = null;
@@ -71,4 +80,8 @@ export function lockFile(path: string): { release: () => void } | null {
 /** Milliseconds of CLOCK_BOOTTIME, which goes on while the machine is suspended. */
 export function bootTime(): number {
   return addon().bootTime();
+}
+
+export function readProcessFiles(pid: number): ProcessFiles {
+  return addon().processFiles(pid);
 }

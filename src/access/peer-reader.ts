@@ -1,8 +1,13 @@
 /** Completes a pid and its credentials to a Peer, from /proc. What may not be read is null: no rule matches null. */
-import { readFileSync, readlinkSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Peer } from './peer.ts';
-import { openPeerProcess, readCredentials, type PeerCredentials } from './peer-credentials.ts';
+import {
+  openPeerProcess,
+  readCredentials,
+  readProcessFiles,
+  type PeerCredentials,
+} from './peer-credentials.ts';
 
 const START_TIME_FIELD = 22;
 
@@ -32,23 +37,17 @@ export function parseUnit(cgroup: string): string | null {
   return parts.findLast((part) => /^[^/]+\.(service|scope)$/.test(part)) ?? null;
 }
 
-/** " (deleted)" is the kernel's word for a replaced file: such a process is not the program at that path. */
-function readExecutable(pid: number): string | null {
-  return orNull(() => readlinkSync(`/proc/${pid}/exe`));
-}
-
 /**
  * A pid may be used again: the start time is read before and after the rest, and when it changed nothing of the rest is believed.
+ * " (deleted)" after an executable is the kernel's word for a replaced file: such a process is not the program at that path.
  */
 export function completePeer({ pid, uid, gid, groups }: PeerCredentials): Peer {
-  const readStart = () => orNull(() => parseStartTime(readFileSync(`/proc/${pid}/stat`, 'utf8')));
-  const startTime = readStart();
-  const executable = readExecutable(pid);
-  const groupsFile = orNull(() => readFileSync(`/proc/${pid}/cgroup`, 'utf8')) ?? '';
-  const [unit, cgroup] = [parseUnit(groupsFile), parseCgroup(groupsFile)];
-  const isSame = startTime !== null && readStart() === startTime;
+  const [stat, executable, groupsFile, statAfter] = readProcessFiles(pid);
+  const startTime = stat === null ? null : parseStartTime(stat);
+  const isSame = startTime !== null && statAfter !== null && parseStartTime(statAfter) === startTime;
   const who = { pid, uid, gid, groups };
   if (!isSame) return { ...who, startTime: null, executable: null, unit: null, cgroup: null };
+  const [unit, cgroup] = [parseUnit(groupsFile ?? ''), parseCgroup(groupsFile ?? '')];
   return { ...who, startTime, executable, unit, cgroup };
 }
 

@@ -2,7 +2,7 @@
  * One line of the audit log: {"seq","time","event","fields","prev","sum"}. `prev` is the SHA-256 of the whole line before (zeros at
  * the start), `sum` that of this line up to itself, so that an edit of the last line shows too.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 export type AuditFields = Readonly<Record<string, string | number | boolean | null>>;
 
@@ -20,7 +20,7 @@ const FIELDS_MAX = 32;
 export const LINE_MAX_BYTES = 65_536;
 
 export function sha256(text: string): string {
-  return createHash('sha256').update(text, 'utf8').digest('hex');
+  return hash('sha256', text, 'hex');
 }
 
 /** Tools that split lines at U+2028 and U+2029 would see two. */

@@ -81,11 +81,23 @@ const BOUND =
   MECHANISM_FLAG.SIGN_RECOVER |
   MECHANISM_FLAG.VERIFY_RECOVER;
 
+const FITTING = new WeakMap<readonly MechanismRow[], Map<number | null, readonly MechanismRow[]>>();
+
+/** Those of the keeper's table that a key of this type may be bound for: asked for at each miss. */
+function fittingRows({ keeper }: Offering, keyType: number | null): readonly MechanismRow[] {
+  const table = keeper.mechanisms();
+  const byType = FITTING.get(table) ?? new Map<number | null, readonly MechanismRow[]>();
+  FITTING.set(table, byType);
+  const known = byType.get(keyType);
+  if (known !== undefined) return known;
+  const rows = table.filter((row) => (row.flags & BOUND) !== 0 && fitsKeyType(row, keyType));
+  byType.set(keyType, rows);
+  return rows;
+}
+
 /** Those that a key may be bound for, when the token withholds some that fit it; null: it withholds none. */
 function leftByToken(domain: Offering, object: TokenObject): number[] | null {
-  const fitting = domain.keeper
-    .mechanisms()
-    .filter((row) => (row.flags & BOUND) !== 0 && fitsKeyType(row, keyTypeOf(object)));
+  const fitting = fittingRows(domain, keyTypeOf(object));
   const left = fitting.filter(({ standing }) => domain.catalogue.offers(object.tokenId, standing));
   return left.length === fitting.length ? null : left.map(({ type }) => type);
 }
