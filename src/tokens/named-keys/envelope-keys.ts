@@ -31,11 +31,19 @@ function gcm(nonce: Buffer, aad: Buffer): Mechanism {
   return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(aad).u32(TAG_BITS).done() };
 }
 
+/** Which part of a data key's life, by time or by messages, is left when the next one is made beside it. */
+const AHEAD = 0.2;
+/** A next key that could not be made is tried for again. */
+const AGAIN_MS = 5000;
+
 /** What new messages are encrypted with. */
 interface CurrentKey {
   readonly name: CacheName;
   readonly wrapped: Buffer;
   messagesLeft: number;
+  /** From when, by Clock.monotonic(), or from how many left on the next one is made. */
+  renewAt: number;
+  renewBelow: number;
 }
 
 interface EnvelopeDeps {
@@ -50,6 +58,8 @@ interface EnvelopeDeps {
 export class EnvelopeKeys {
   readonly #deps: EnvelopeDeps;
   readonly #current = new Map<number, CurrentKey>();
+  /** Made ahead, until the current one has served. */
+  readonly #next = new Map<number, CurrentKey>();
   readonly #making = new Map<number, Promise<CurrentKey>>();
   readonly #refused: LRUCache<string, SidekeyError>;
 
@@ -90,15 +100,32 @@ export class EnvelopeKeys {
 
   /** One that is open and has a message left; it is taken. */
   async #currentKey(token: TokenRow): Promise<CurrentKey> {
-    let current = this.#current.get(token.id);
-    if (current === undefined || current.messagesLeft <= 0 || !this.#isOpen(current))
-      current = await this.#makeOnce(token);
-    current.messagesLeft -= 1;
-    return current;
+    const current = this.#usable(this.#current, token) ?? this.#usable(this.#next, token);
+    const chosen = current ?? (await this.#makeOnce(token));
+    this.#current.set(token.id, chosen);
+    if (this.#next.get(token.id) === chosen) this.#next.delete(token.id);
+    chosen.messagesLeft -= 1;
+    this.#renewAhead(token, chosen);
+    return chosen;
   }
 
-  #isOpen({ name }: CurrentKey): boolean {
-    return this.#deps.cache.peek(name.key) !== null;
+  #usable(keys: ReadonlyMap<number, CurrentKey>, { id }: TokenRow): CurrentKey | null {
+    const key = keys.get(id);
+    const isOpen = key !== undefined && this.#deps.cache.peek(key.name.key) !== null;
+    return isOpen && key.messagesLeft > 0 ? key : null;
+  }
+
+  /** So that no message waits for the key service. A failure is nobody's answer: the current key still serves. */
+  #renewAhead(token: TokenRow, current: CurrentKey): void {
+    const now = this.#deps.clock.monotonic();
+    if (now < current.renewAt && current.messagesLeft > current.renewBelow) return;
+    if (this.#usable(this.#next, token) !== null) return;
+    current.renewAt = now + AGAIN_MS;
+    current.renewBelow = 0;
+    this.#makeOnce(token).then(
+      (made) => this.#current.get(token.id) === current && this.#next.set(token.id, made),
+      () => undefined,
+    );
   }
 
   #makeOnce(token: TokenRow): Promise<CurrentKey> {
@@ -115,11 +142,11 @@ export class EnvelopeKeys {
     try {
       const wrapped = await keks.encrypt(token, serializeDataKey(key));
       const name = this.#nameOf(token, wrapped);
-      await cache.take(name, catalogue.limits(token), () => this.#open(token, Buffer.from(key)));
+      const limits = catalogue.limits(token);
+      await cache.take(name, limits, () => this.#open(token, Buffer.from(key)));
       const messagesLeft = catalogue.envelope(token)?.messages ?? 1;
-      const current = { name, wrapped, messagesLeft };
-      this.#current.set(token.id, current);
-      return current;
+      const renewAt = this.#deps.clock.monotonic() + limits.anyMs * (1 - AHEAD);
+      return { name, wrapped, messagesLeft, renewAt, renewBelow: messagesLeft * AHEAD };
     } finally {
       key.fill(0);
     }

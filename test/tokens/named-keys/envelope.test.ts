@@ -26,6 +26,43 @@ test('one data key serves its number of messages, and a cold start of many asks 
   t.equal(rig.first.wraps, 3, '225 messages, 100 by each key');
 });
 
+test('the next data key is made ahead of the end of the current one, by time and by messages, and no message waits for it', async (t) => {
+  const rig = await makeLeasingRig();
+  await door(rig).seal();
+  rig.first.latencyMs = 2000;
+  const sealAtOnce = async (): Promise<void> => {
+    const from = rig.time.monotonic();
+    await door(rig).seal();
+    t.equal(rig.time.monotonic(), from);
+  };
+  await rig.time.advance(4.1 * MINUTE);
+  await sealAtOnce();
+  t.equal(rig.first.wraps, 2, 'begun');
+  await rig.time.advance(2000);
+  for (let n = 0; n < 20; n++) await sealAtOnce();
+  await rig.time.advance(1 * MINUTE);
+  for (let n = 0; n < 79; n++) await sealAtOnce();
+  t.equal(rig.first.wraps, 2, 'the one that was made ahead serves');
+  await sealAtOnce();
+  t.equal(rig.first.wraps, 3, 'a fifth of its messages is left');
+  await rig.time.advance(2000);
+  for (let n = 0; n < 40; n++) await sealAtOnce();
+  t.equal(rig.first.wraps, 3);
+});
+
+test('a next data key that cannot be made is tried for again now and then, while the current one serves', async (t) => {
+  const rig = await makeLeasingRig();
+  await door(rig).seal();
+  rig.first.is = 'down';
+  await rig.time.advance(4.5 * MINUTE);
+  for (let n = 0; n < 50; n++) await door(rig).seal();
+  t.equal(rig.first.wraps, 2, 'fifty messages asked once');
+  rig.first.is = 'up';
+  await rig.time.advance(10_000);
+  for (let n = 0; n < 50; n++) await door(rig).seal();
+  t.equal(rig.first.wraps, 3);
+});
+
 test('a message opens without asking while its data key is open, and asks once when it is not', async (t) => {
   const rig = await makeLeasingRig();
   const message = await door(rig).seal();
