@@ -2,19 +2,10 @@
  * A strict AWS KMS: verifies Signature Version 4 by its own arithmetic, every header and every field, and encrypts by AES-256-GCM
  * with the encryption context as associated data. Key states refuse as the service's do, which moto's do not.
  */
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createHmac,
-  randomBytes,
-  randomUUID,
-} from 'node:crypto';
+import { createCipheriv, createDecipheriv, createHash, randomBytes, randomUUID } from 'node:crypto';
 import { FakeAwsKeys } from './fake-aws-keys.ts';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
-
-const ALGORITHM = 'AWS4-HMAC-SHA256';
-const SKEW_MAX_MS = 5 * 60_000;
+import { checkSignature } from './sigv4.ts';
 
 class Refusal extends Error {
   readonly type: string;
@@ -38,9 +29,6 @@ export interface AwsBehaviour {
   /** By how much this service's clock is ahead. */
   aheadMs: number;
 }
-
-const hash = (data: Buffer | string): string => createHash('sha256').update(data).digest('hex');
-const hmac = (key: Buffer | string, data: string): Buffer => createHmac('sha256', key).update(data).digest();
 
 function equals(actual: unknown, expected: unknown, what: string): void {
   if (actual !== expected) throw new Refusal('ValidationException', `${what} is ${String(actual)}`);
@@ -84,31 +72,16 @@ export class FakeAwsKms {
     }
   };
 
-  #verify({ method, url, headers, body }: FakeRequest, nowMs: number): void {
-    const parts =
-      /^AWS4-HMAC-SHA256 Credential=([^/]+)\/([^,]+), SignedHeaders=([^,]+), Signature=([0-9a-f]{64})$/.exec(
-        headers['authorization'] ?? '',
-      );
-    if (!parts) throw new Refusal('MissingAuthenticationTokenException', 'no signature');
-    const [, id = '', scope = '', names = '', signature = ''] = parts;
-    const { accessKeyId, secret, sessionToken, region } = this.behaviour;
-    if (id !== accessKeyId) throw new Refusal('UnrecognizedClientException', 'the token is invalid');
-    if ((headers['x-amz-security-token'] ?? null) !== sessionToken)
-      throw new Refusal('ExpiredTokenException', 'the session token is not of now');
-    const time = headers['x-amz-date'] ?? '';
-    const [day = ''] = time.split('T');
-    equals(scope, `${day}/${region}/kms/aws4_request`, 'scope');
-    for (const name of ['host', 'x-amz-date', 'x-amz-target', 'content-type'])
-      if (!names.split(';').includes(name)) throw new Refusal('IncompleteSignature', `${name} is not signed`);
-    const signed = names.split(';').map((name) => `${name}:${(headers[name] ?? '').trim()}\n`);
-    const canonical = [method, url.pathname, '', signed.join(''), names, hash(body)].join('\n');
-    const toSign = [ALGORITHM, time, scope, hash(canonical)].join('\n');
-    const key = [region, 'kms', 'aws4_request'].reduce<Buffer>(hmac, hmac(`AWS4${secret}`, day));
-    if (hmac(key, toSign).toString('hex') !== signature)
-      throw new Refusal('InvalidSignatureException', 'The request signature we calculated does not match');
-    const at = Date.parse(time.replace(/^(....)(..)(..)T(..)(..)(..)Z$/, '$1-$2-$3T$4:$5:$6Z'));
-    if (!(Math.abs(at - nowMs) <= SKEW_MAX_MS))
-      throw new Refusal('InvalidSignatureException', `Signature expired: ${time} is now earlier than now`);
+  #verify(request: FakeRequest, nowMs: number): void {
+    const { region, ...session } = this.behaviour;
+    const wrong = checkSignature(request, {
+      region,
+      service: 'kms',
+      signed: ['host', 'x-amz-date', 'x-amz-target', 'content-type'],
+      nowMs,
+      session: (id) => (id === session.accessKeyId ? session : undefined),
+    });
+    if (wrong !== null) throw new Refusal(...wrong);
   }
 
   #answer({ method, url, headers, body }: FakeRequest): object {

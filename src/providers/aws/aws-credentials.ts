@@ -1,12 +1,16 @@
 /**
- * Credentials for AWS: the SDK's own chain (environment, profile, web identity, container, instance), begun anew when a file
- * that it reads changes or when a service refuses what it gave. The chain refreshes what expires five minutes ahead.
+ * Credentials for AWS: the SDK's own chain (environment, profile, web identity, container, instance), begun anew ahead of their end, when a
+ * file that it reads changes, and when a service refuses what it gave. Its requests to other services (STS, SSO) are this provider's.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { SidekeyError } from '../../errors.ts';
-import { describeFault, whileOpen } from '../http/service-call.ts';
+import { HeldCredential, type Credential } from '../http/held-credential.ts';
+import type { HttpSender } from '../http/http-client.ts';
+import { describeFault } from '../http/service-call.ts';
 import { fingerprintFiles } from '../http/tls-files.ts';
+import type { KeyServiceDeps } from '../key-service.ts';
+import { createSdkHttp } from './aws-sdk-http.ts';
 
 export interface AwsIdentity {
   readonly accessKeyId: string;
@@ -22,16 +26,20 @@ export interface CredentialSource {
 }
 
 /** The SDK's library is large: it is loaded when it is needed. */
-async function createChain({ profile, credentialsFile, region }: CredentialSource) {
+async function runChain(source: CredentialSource, requestHandler: object): Promise<AwsIdentity> {
+  const { profile, credentialsFile, region } = source;
   const { fromNodeProviderChain } = await import('@aws-sdk/credential-providers');
-  return fromNodeProviderChain({
+  const chain = fromNodeProviderChain({
     ...(profile === null && credentialsFile === null ? {} : { profile: profile ?? 'default' }),
     ...(credentialsFile === null ? {} : { filepath: credentialsFile }),
-    clientConfig: { region },
+    // Not the region: SSO is asked in its profile's own.
+    clientConfig: { requestHandler } as object,
+    parentClientConfig: { region },
     ignoreCache: true,
     maxRetries: 1,
     timeout: 1000,
   });
+  return chain();
 }
 
 function watchedFiles(source: CredentialSource): (string | null)[] {
@@ -54,39 +62,45 @@ function toFault(what: string, error: unknown): SidekeyError {
 export class AwsCredentials {
   readonly #source: CredentialSource;
   readonly #what: string;
-  #chain: Promise<() => Promise<AwsIdentity>> | null = null;
-  #fingerprint = '';
-  /** Of what the chain gave last, by the time of day; null: it does not end. */
-  #expiresAt: number | null = null;
+  readonly #http: HttpSender;
+  readonly #held: HeldCredential<AwsIdentity>;
 
-  constructor(source: CredentialSource, what: string) {
+  constructor(
+    source: CredentialSource,
+    what: string,
+    http: HttpSender,
+    { clock, random }: Pick<KeyServiceDeps, 'clock' | 'random'>,
+  ) {
     this.#source = source;
     this.#what = what;
+    this.#http = http;
+    this.#held = new HeldCredential({
+      fetch: (signal) => this.#fetch(signal),
+      watch: () => fingerprintFiles(watchedFiles(source)),
+      clock,
+      random,
+    });
   }
 
   /** Rejects with provider_unreachable or provider_refused, or with the signal's reason. */
-  async get(signal: AbortSignal): Promise<AwsIdentity> {
-    const fingerprint = fingerprintFiles(watchedFiles(this.#source));
-    if (fingerprint !== this.#fingerprint) this.drop();
-    this.#fingerprint = fingerprint;
-    this.#chain ??= createChain(this.#source);
-    const chain = await this.#chain;
-    const identity = await whileOpen(
-      chain().catch((error: unknown) => {
-        throw toFault(this.#what, error);
-      }),
-      signal,
-    );
-    this.#expiresAt = identity.expiration?.getTime() ?? null;
-    return identity;
+  get(signal: AbortSignal): Promise<AwsIdentity> {
+    return this.#held.get(signal);
   }
 
   secondsLeft(nowMs: number): number | null {
-    return this.#expiresAt === null ? null : Math.max(0, Math.round((this.#expiresAt - nowMs) / 1000));
+    return this.#held.secondsLeft(nowMs);
   }
 
   drop(): void {
-    this.#chain = null;
-    this.#expiresAt = null;
+    this.#held.drop();
+  }
+
+  async #fetch(signal: AbortSignal): Promise<Credential<AwsIdentity>> {
+    try {
+      const value = await runChain(this.#source, createSdkHttp(this.#http, signal));
+      return { value, endsAt: value.expiration?.getTime() ?? null };
+    } catch (error) {
+      throw toFault(this.#what, error);
+    }
   }
 }

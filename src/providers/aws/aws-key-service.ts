@@ -94,6 +94,8 @@ function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyService {
       region: options.region,
     },
     `provider "${name}"`,
+    http,
+    deps,
   );
   const all = places.map((place) => {
     const where = { region: place.region, endpoint: endpointOf(place, options.fips) };

@@ -4,10 +4,10 @@ import { readFileSync } from 'node:fs';
 import { SidekeyError } from '../../errors.ts';
 import type { HttpRequest } from '../http/http-client.ts';
 import { readPrivateFile } from '../private-file.ts';
+import { managedIdentityRequest } from './azure-managed-identity.ts';
 import type { AzureAuth } from './azure-options.ts';
 
 const PUBLIC_AUTHORITY = 'https://login.microsoftonline.com';
-const IMDS = 'http://169.254.169.254';
 const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const ASSERTION_S = 600;
 
@@ -101,19 +101,8 @@ const LOGINS: { readonly [Method in AzureAuth['method']]: Login<Method> } = {
     const proof = { client_assertion_type: ASSERTION, client_assertion: read(deps.resolvePath(file)) };
     return postForm(tokenUrl(deps, tenant), client, wish, proof);
   },
-  'managed-identity': (auth, { resource }, { environment }) => {
-    const { IDENTITY_ENDPOINT: service, IDENTITY_HEADER: header } = environment;
-    const isAppService = service !== undefined && header !== undefined;
-    const base = environment['AZURE_POD_IDENTITY_AUTHORITY_HOST'] ?? IMDS;
-    const url = new URL(isAppService ? service : new URL('/metadata/identity/oauth2/token', base));
-    url.searchParams.set('api-version', isAppService ? '2019-08-01' : '2018-02-01');
-    url.searchParams.set('resource', resource);
-    if (auth['client-id'] !== undefined) url.searchParams.set('client_id', auth['client-id']);
-    const headers: Record<string, string> = isAppService
-      ? { 'x-identity-header': header }
-      : { metadata: 'true' };
-    return { method: 'GET', url, headers, body: null };
-  },
+  'managed-identity': (auth, { resource }, { environment }) =>
+    managedIdentityRequest(environment, resource, auth['client-id']),
 };
 
 /** Files and environment are read anew each time. Throws provider_unreachable, provider_refused. */

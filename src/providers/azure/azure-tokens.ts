@@ -1,10 +1,11 @@
 /** The token of one provider for Key Vault: got when it is needed, replaced in the background well before its end. */
 import { SidekeyError } from '../../errors.ts';
 import type { Clock } from '../../tokens/ports.ts';
-import type { HttpReply } from '../http/http-client.ts';
+import type { HttpReply, HttpRequest } from '../http/http-client.ts';
 import { jsonAt, parseJson, textAt } from '../http/json-secret.ts';
 import { fraction, whileOpen, type ServiceCaller, type Verdict } from '../http/service-call.ts';
-import { tokenRequest, type LoginDeps } from './azure-login.ts';
+import { tokenRequest, type LoginDeps, type TokenWish } from './azure-login.ts';
+import { answerArc, findManagedIdentity } from './azure-managed-identity.ts';
 import type { AzureAuth } from './azure-options.ts';
 
 const REFRESH_AT = 0.8;
@@ -35,7 +36,11 @@ export interface TokensDeps extends LoginDeps {
   readonly caller: ServiceCaller;
   readonly clock: Clock;
   readonly random: (bytes: number) => Buffer;
+  /** In which Azure Arc's agent puts the keys of its challenges. */
+  readonly arcTokensFolder?: string;
 }
+
+const ARC_TOKENS = '/var/opt/azcmagent/tokens';
 
 export class AzureTokens {
   readonly #deps: TokensDeps;
@@ -75,14 +80,8 @@ export class AzureTokens {
   }
 
   async #logIn(resource: string): Promise<Held> {
-    const { what, auth, caller, clock, random } = this.#deps;
-    const isImds = auth.method === 'managed-identity';
-    const wish = { resource, claims: this.#claims };
-    const reply = await caller.call({
-      what: `${what}: token by ${auth.method}`,
-      prepare: () => tokenRequest(auth, wish, this.#deps),
-      judge: (reply) => judgeLogin(reply, isImds),
-    });
+    const { what, clock, random } = this.#deps;
+    const reply = await this.#ask({ resource, claims: this.#claims });
     const parsed = parseJson(reply.body);
     const token = textAt(parsed, 'access_token');
     if (token === '') throw new SidekeyError('provider_unreachable', `${what}: the login gave no token`);
@@ -91,6 +90,27 @@ export class AzureTokens {
     const refreshAt = now + lifeMs * REFRESH_AT * (1 - REFRESH_JITTER * fraction(random));
     this.#held = { token, refreshAt, expiresAt: now + lifeMs };
     return this.#held;
+  }
+
+  /** Azure Arc answers the first request by a challenge. */
+  #ask(wish: TokenWish): Promise<HttpReply> {
+    const { what, auth, caller, environment, arcTokensFolder = ARC_TOKENS } = this.#deps;
+    const isManaged = auth.method === 'managed-identity';
+    const isArc = isManaged && findManagedIdentity(environment) === 'Azure Arc';
+    let challenge: HttpReply | null = null;
+    const prepare = (): HttpRequest => {
+      const request = tokenRequest(auth, wish, this.#deps);
+      if (challenge === null) return request;
+      const authorization = answerArc(challenge, arcTokensFolder);
+      return { ...request, headers: { ...request.headers, authorization } };
+    };
+    const judge = (reply: HttpReply): Verdict => {
+      const verdict = judgeLogin(reply, isManaged);
+      if (!isArc || reply.status !== 401 || verdict.is === 'ok') return verdict;
+      challenge = reply;
+      return { is: 'reauthenticate', reason: verdict.reason };
+    };
+    return caller.call({ what: `${what}: token by ${auth.method}`, prepare, judge });
   }
 
   /** Numbers or digits; App Service says when, not how long. */

@@ -119,6 +119,8 @@ function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
   const credentials = new GoogleCredentials(
     file === undefined ? null : resolvePath(file),
     `provider "${name}"`,
+    http,
+    deps,
   );
   const client = new GcpClient(options.endpoint, options['quota-project'] ?? null, caller, credentials);
   const kek = new GcpKey(name, options.key, client);

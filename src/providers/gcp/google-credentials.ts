@@ -1,32 +1,44 @@
 /**
  * Credentials for Google Cloud by Google's own library: a file (service account, workload identity federation, impersonation), else the
- * application default ones, else the metadata server. A service account signs its own tokens: no other service is asked for them.
+ * application default ones, else the metadata server. A service account signs its own tokens: no other service is asked for them. The
+ * library's requests are the provider's, but for those to the metadata server.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { AuthClient } from 'google-auth-library';
 import { SidekeyError } from '../../errors.ts';
-import { describeFault, whileOpen } from '../http/service-call.ts';
+import { HeldCredential, type Credential } from '../http/held-credential.ts';
+import type { HttpClient } from '../http/http-client.ts';
+import { describeFault } from '../http/service-call.ts';
 import { jsonAt, parseJson } from '../http/json-secret.ts';
 import { fingerprintFiles } from '../http/tls-files.ts';
+import type { KeyServiceDeps } from '../key-service.ts';
 
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
+const REQUEST_MS = 5000;
 
-interface Source {
-  headers(): Promise<{ get(name: string): string | null }>;
-  /** Of the token that was given last, by the time of day; null: nobody says. */
-  expiresAt(): number | null;
+/** The library gives no options to the identity that an impersonation starts from. */
+function useTransporter(client: AuthClient, transporter: AuthClient['transporter']): void {
+  client.transporter = transporter;
+  const source: unknown = Reflect.get(client, 'sourceClient');
+  if (source instanceof Object && source !== client) useTransporter(source as AuthClient, transporter);
 }
 
 /** The library is large: it is loaded when it is needed. */
-async function createSource(file: string | null): Promise<Source> {
-  const { GoogleAuth, JWT } = await import('google-auth-library');
-  const auth = new GoogleAuth({ scopes: [SCOPE], ...(file === null ? {} : { keyFilename: file }) });
+async function createClient(file: string | null, http: HttpClient): Promise<AuthClient> {
+  const { GoogleAuth, JWT, gaxios } = await import('google-auth-library');
+  const fetchImplementation = http.fetch.bind(http) as typeof fetch;
+  const transporter = new gaxios.Gaxios({ fetchImplementation, timeout: REQUEST_MS });
+  const clientOptions = { transporter };
+  const auth = new GoogleAuth({
+    scopes: [SCOPE],
+    clientOptions,
+    ...(file === null ? {} : { keyFilename: file }),
+  });
   const client = await auth.getClient();
   if (client instanceof JWT) client.useJWTAccessWithScope = true;
-  return {
-    headers: () => client.getRequestHeaders('https://cloudkms.googleapis.com/'),
-    expiresAt: () => client.credentials.expiry_date ?? null,
-  };
+  useTransporter(client, transporter);
+  return client;
 }
 
 /** Of a token that a service account signed itself: its claim `exp`. */
@@ -40,42 +52,47 @@ function endOf(authorization: string | null): number | null {
 export class GoogleCredentials {
   readonly #file: string | null;
   readonly #what: string;
-  #source: Promise<Source> | null = null;
-  #expiresAt: number | null = null;
-  #fingerprint = '';
+  readonly #http: HttpClient;
+  readonly #held: HeldCredential<string>;
 
-  constructor(file: string | null, what: string) {
+  constructor(
+    file: string | null,
+    what: string,
+    http: HttpClient,
+    { clock, random }: Pick<KeyServiceDeps, 'clock' | 'random'>,
+  ) {
     this.#file = file;
     this.#what = what;
+    this.#http = http;
+    this.#held = new HeldCredential({
+      fetch: () => this.#fetch(),
+      watch: () => fingerprintFiles([this.#watchedFile()]),
+      clock,
+      random,
+    });
   }
 
   /** "Bearer ..."; rejects with provider_unreachable or provider_refused, or with the signal's reason. */
   authorization(signal: AbortSignal): Promise<string> {
-    return whileOpen(this.#get(), signal);
+    return this.#held.get(signal);
   }
 
   secondsLeft(nowMs: number): number | null {
-    return this.#expiresAt === null ? null : Math.max(0, Math.round((this.#expiresAt - nowMs) / 1000));
+    return this.#held.secondsLeft(nowMs);
   }
 
   drop(): void {
-    this.#source = null;
-    this.#expiresAt = null;
+    this.#held.drop();
   }
 
-  async #get(): Promise<string> {
-    const fingerprint = fingerprintFiles([this.#watchedFile()]);
-    if (fingerprint !== this.#fingerprint) this.drop();
-    this.#fingerprint = fingerprint;
-    const source = (this.#source ??= createSource(this.#file));
+  async #fetch(): Promise<Credential<string>> {
     try {
-      const value = (await (await source).headers()).get('authorization');
-      this.#expiresAt = endOf(value) ?? (await source).expiresAt();
-      if (value) return value;
+      const client = await createClient(this.#file, this.#http);
+      const headers = await client.getRequestHeaders('https://cloudkms.googleapis.com/');
+      const value = headers.get('authorization');
+      if (value) return { value, endsAt: endOf(value) ?? client.credentials.expiry_date ?? null };
       throw new Error('the library gave no token');
     } catch (error) {
-      // Where there was no file there may be one next time.
-      if (this.#source === source) this.drop();
       throw this.#toFault(error);
     }
   }

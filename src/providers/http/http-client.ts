@@ -1,6 +1,7 @@
 /**
  * One try of one HTTP request, over kept-alive connections, through the proxy of the environment (HTTPS_PROXY, NO_PROXY), with
- * TLS files that are read again when they change. Bodies are bytes: who asks for a secret wipes the reply's body.
+ * TLS files that are read again when they change. Bodies are bytes: who asks for a secret wipes the reply's body. What is asked without TLS
+ * is on this host or is its cloud's metadata service, where a proxy would be given tokens: there is none for it.
  */
 import type { EnvHttpProxyAgent } from 'undici';
 import { fingerprintFiles, readTlsFiles, type TlsPaths } from './tls-files.ts';
@@ -36,7 +37,12 @@ export interface HttpSender {
 export interface HttpClientOptions {
   readonly tls: TlsPaths;
   /** Instead of the environment's, for tests. */
-  readonly proxy?: { readonly httpProxy?: string; readonly httpsProxy?: string; readonly noProxy?: string };
+  readonly proxy?: { readonly httpsProxy?: string; readonly noProxy?: string };
+}
+
+function proxyOfEnvironment(): string {
+  const { env } = process;
+  return env['https_proxy'] || env['HTTPS_PROXY'] || env['http_proxy'] || env['HTTP_PROXY'] || '';
 }
 
 /** The chunks are slices of what came from the socket: wiped as soon as they are copied. */
@@ -85,6 +91,12 @@ export class HttpClient implements HttpSender {
     return { status: reply.statusCode, headers: firstValues(reply.headers), body: bytes };
   }
 
+  /** For libraries that bring their own requests and take a `fetch`. */
+  async fetch(url: string | URL, init: RequestInit): Promise<Response> {
+    const [undici, dispatcher] = [await import('undici'), await this.#current()];
+    return (await undici.fetch(url, { ...(init as object), dispatcher })) as unknown as Response;
+  }
+
   async close(): Promise<void> {
     await this.#agent?.destroy();
     this.#agent = null;
@@ -106,7 +118,9 @@ export class HttpClient implements HttpSender {
   #create(Dispatcher: typeof EnvHttpProxyAgent): EnvHttpProxyAgent {
     const material = readTlsFiles(this.#options.tls);
     return new Dispatcher({
+      httpsProxy: proxyOfEnvironment(),
       ...this.#options.proxy,
+      httpProxy: '',
       connect: { ...material, timeout: STALL_MS },
       requestTls: material,
       connections: CONNECTIONS_MAX,

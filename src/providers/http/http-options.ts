@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { SYSTEM_TIMER } from '../../clock.ts';
 import { duration } from '../../config/units.ts';
 import type { KeyServiceDeps } from '../key-service.ts';
-import { HttpClient, type HttpSender } from './http-client.ts';
+import { HttpClient } from './http-client.ts';
 import { ServiceCaller } from './service-call.ts';
 import type { TlsPaths } from './tls-files.ts';
 
@@ -47,7 +47,7 @@ export function tlsPaths(options: HttpOptions, resolvePath: (path: string) => st
 }
 
 export interface Transport {
-  readonly http: HttpSender;
+  readonly http: HttpClient;
   readonly caller: ServiceCaller;
 }
 
