@@ -72,6 +72,12 @@ export function makeExpiredClient(dir: string): Issued {
   return issue(dir, 'expired-client', 'extendedKeyUsage=clientAuth\n', -1, 'client');
 }
 
+/** The same authority's, for a server of these names. */
+export function makeNamed(dir: string, names: readonly string[]): Issued {
+  const extension = `subjectAltName=${names.map((name) => `DNS:${name}`).join(',')}\n`;
+  return issue(dir, 'named', `${extension}extendedKeyUsage=serverAuth\n`);
+}
+
 /** For node:https. */
 export function serverTls({ ca, server }: Certificates): { ca: Buffer; cert: Buffer; key: Buffer } {
   return { ca: readFileSync(ca), cert: readFileSync(server.certificate), key: readFileSync(server.key) };

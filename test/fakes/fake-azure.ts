@@ -14,6 +14,8 @@ import {
   X509Certificate,
   type KeyObject,
 } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { FakeAzureKeys } from './fake-azure-keys.ts';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
 
@@ -21,7 +23,17 @@ export const VERSION = '0123456789abcdef0123456789abcdef';
 const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' };
 const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 
+/** By the version of the metadata service that they speak. */
+const WAYS: Readonly<Record<string, string>> = {
+  '2018-02-01': 'metadata',
+  '2019-08-01': 'app-service',
+  '2019-11-01': 'arc',
+};
+
 export interface AzureBehaviour {
+  arcFolder: string;
+  /** What its challenge names instead of the file that it wrote. */
+  arcRealm: string | null;
   secret: string;
   /** PEM of the registered certificate. */
   certificate: string | null;
@@ -67,7 +79,10 @@ export class FakeAzure {
   readonly #private: KeyObject;
   readonly #tokens = new Map<string, { until: number; claims: string | null }>();
   readonly logins: string[] = [];
+  readonly #arcKeys = new Set<string>();
   behaviour: AzureBehaviour = {
+    arcFolder: '',
+    arcRealm: null,
     secret: 'client-secret-1',
     certificate: null,
     federated: 'federated-1',
@@ -109,6 +124,7 @@ export class FakeAzure {
     if (line === 'POST /tenant-1/oauth2/v2.0/token') return this.#entra(request);
     if (line === 'GET /metadata/identity/oauth2/token') return this.#metadata(request, '2018-02-01');
     if (line === 'GET /msi/token') return this.#metadata(request, '2019-08-01');
+    if (line === 'GET /arc/token') return this.#arc(request);
     this.#checkToken(request);
     if (url.searchParams.get('api-version') !== '7.4')
       refuse(400, 'BadParameter', `api-version ${url.search}`);
@@ -194,6 +210,18 @@ export class FakeAzure {
     return 'certificate';
   }
 
+  /** Its agent gives a token to who can read a file of its folder. */
+  #arc(request: FakeRequest): object {
+    const { headers } = request;
+    const shown = headers['authorization'];
+    if (shown !== undefined && this.#arcKeys.delete(shown)) return this.#metadata(request, '2019-11-01');
+    const [path, key] = [join(this.behaviour.arcFolder, `${randomUUID()}.key`), randomUUID()];
+    writeFileSync(path, key, { mode: 0o640 });
+    this.#arcKeys.add(`Basic ${key}`);
+    const realm = { 'www-authenticate': `Basic realm=${this.behaviour.arcRealm ?? path}` };
+    throw new Refusal(401, { error: 'unauthorized_client' }, realm);
+  }
+
   #metadata({ headers, url }: FakeRequest, version: string): object {
     const isAppService = version === '2019-08-01';
     const isMarked = isAppService
@@ -204,7 +232,7 @@ export class FakeAzure {
     const isGood =
       url.searchParams.get('api-version') === version && url.searchParams.get('resource') === resource;
     if (!isGood) refuseLogin('invalid_request', url.search);
-    const { token, seconds } = this.#issue(isAppService ? 'app-service' : 'metadata', null);
+    const { token, seconds } = this.#issue(WAYS[version] ?? '', null);
     const until = `${Math.round(Date.now() / 1000) + seconds}`;
     const life = isAppService ? {} : { expires_in: `${seconds}` };
     return { access_token: token, expires_on: until, ...life, resource, token_type: 'Bearer' };

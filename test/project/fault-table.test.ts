@@ -27,12 +27,18 @@ t.test('what another file tests is there', async (t) => {
     if ('ends' in cell && cell.test) checkTest(t, resolve(TEST, cell.test[0]), cell.test[1]);
 });
 
-t.test('each further fault names tests that exist', async (t) => {
-  const rows = further.split('\n').filter((line) => line.startsWith('| '));
-  t.ok(rows.length > 4, `${rows.length} rows`);
-  for (const row of rows.slice(1)) {
-    const references = [...row.matchAll(REFERENCE)];
-    t.ok(references.length > 0, row.split('|')[1]?.trim() ?? row);
-    for (const [, file = '', name = ''] of references) checkTest(t, resolve(DOCS, file), name);
-  }
-});
+const credentials = /^## Credentials\n([^]*?)^## /m.exec(page)?.[1] ?? '';
+
+for (const [what, text, most] of [
+  ['further fault', further, 4],
+  ['source of credentials', credentials, 20],
+] as const)
+  t.test(`each ${what} names tests that exist`, async (t) => {
+    const rows = text.split('\n').filter((line) => line.startsWith('| '));
+    t.ok(rows.length > most, `${rows.length} rows`);
+    for (const row of rows.slice(text === further ? 1 : 2)) {
+      const references = [...row.matchAll(REFERENCE)];
+      t.ok(references.length > 0, row.split('|')[1]?.trim() ?? row);
+      for (const [, file = '', name = ''] of references) checkTest(t, resolve(DOCS, file), name);
+    }
+  });

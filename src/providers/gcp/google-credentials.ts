@@ -3,6 +3,7 @@
  * application default ones, else the metadata server. A service account signs its own tokens: no other service is asked for them. The
  * library's requests are the provider's, but for those to the metadata server.
  */
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import type { AuthClient } from 'google-auth-library';
@@ -17,11 +18,18 @@ import type { KeyServiceDeps } from '../key-service.ts';
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
 const REQUEST_MS = 5000;
 
-/** The library gives no options to the identity that an impersonation starts from. */
-function useTransporter(client: AuthClient, transporter: AuthClient['transporter']): void {
-  client.transporter = transporter;
-  const source: unknown = Reflect.get(client, 'sourceClient');
-  if (source instanceof Object && source !== client) useTransporter(source as AuthClient, transporter);
+/** Of `gcloud auth application-default login`. */
+const gcloudFile = (): string => join(homedir(), '.config/gcloud/application_default_credentials.json');
+
+/** Parts of a client to which the library does not pass its options on: where an impersonation starts from, the exchange of tokens. */
+const PARTS = ['sourceClient', 'stsCredential'] as const;
+
+function useTransporter(client: object, transporter: AuthClient['transporter']): void {
+  Reflect.set(client, 'transporter', transporter);
+  for (const name of PARTS) {
+    const part: unknown = Reflect.get(client, name);
+    if (part instanceof Object) useTransporter(part, transporter);
+  }
 }
 
 /** The library is large: it is loaded when it is needed. */
@@ -66,7 +74,7 @@ export class GoogleCredentials {
     this.#http = http;
     this.#held = new HeldCredential({
       fetch: () => this.#fetch(),
-      watch: () => fingerprintFiles([this.#watchedFile()]),
+      watch: () => fingerprintFiles([this.#named ?? gcloudFile()]),
       clock,
       random,
     });
@@ -87,7 +95,7 @@ export class GoogleCredentials {
 
   async #fetch(): Promise<Credential<string>> {
     try {
-      const client = await createClient(this.#file, this.#http);
+      const client = await createClient(this.#fileInUse(), this.#http);
       const headers = await client.getRequestHeaders('https://cloudkms.googleapis.com/');
       const value = headers.get('authorization');
       if (value) return { value, endsAt: endOf(value) ?? client.credentials.expiry_date ?? null };
@@ -97,9 +105,14 @@ export class GoogleCredentials {
     }
   }
 
-  #watchedFile(): string {
-    const named = this.#file ?? process.env['GOOGLE_APPLICATION_CREDENTIALS'];
-    return named ?? join(homedir(), '.config/gcloud/application_default_credentials.json');
+  /** Named, so that the library does not look for a project as well, by programs and services. null: the metadata server. */
+  #fileInUse(): string | null {
+    const gcloud = gcloudFile();
+    return this.#named ?? (existsSync(gcloud) ? gcloud : null);
+  }
+
+  get #named(): string | null {
+    return this.#file ?? process.env['GOOGLE_APPLICATION_CREDENTIALS'] ?? null;
   }
 
   /** A token service that says no (invalid_grant) is a refusal. */
