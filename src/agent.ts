@@ -272,8 +272,7 @@ export class Agent {
     if (this.#usage) clearInterval(this.#usage);
     await Promise.all([this.#api?.close(), this.#kms?.close()]);
     await this.#flushUsage();
-    const { config, audit, tokens } = this.#domain;
-    tokens.saveLogins();
+    const { config, audit } = this.#domain;
     // A keeper has no file system: its sockets are removed by who told it to end.
     const isKeeperEnded = await this.#link.stop(config.keeper.start);
     if (isKeeperEnded)

@@ -58,4 +58,10 @@ export const MIGRATIONS: readonly string[] = [
   INSERT INTO token_kek SELECT id, 0, provider, token_key, NULL FROM token;
   ALTER TABLE token DROP COLUMN token_key;
   `,
+  `
+  -- Logins are written as they happen, with the connection that they were last seen on. NULL: by an agent before, as it was stopped.
+  ALTER TABLE login ADD COLUMN uid INTEGER;
+  ALTER TABLE login ADD COLUMN keeper TEXT;
+  ALTER TABLE login ADD COLUMN client TEXT;
+  `,
 ];

@@ -8,6 +8,7 @@ import { DiskSync, syncFile } from '../disk-sync.ts';
 import { SidekeyError } from '../errors.ts';
 import type {
   KekRow,
+  LoginQuery,
   LoginRow,
   NewObjectRow,
   ObjectIndex,
@@ -78,6 +79,34 @@ function toObjectRow(row: Row): ObjectRow {
     createdAt: Number(row['created_at']),
   };
 }
+
+/** Numbers of the keeper have 64 bits, SQLite's integers a sign. */
+function toNumeral(value: bigint | null): string | null {
+  return value === null ? null : String(value);
+}
+
+function toBigint(value: SQLOutputValue | undefined): bigint | null {
+  return typeof value === 'string' ? BigInt(value) : null;
+}
+
+function toLoginRow(row: Row): LoginRow {
+  return {
+    boot: String(row['boot']),
+    process: String(row['process']),
+    uid: typeof row['uid'] === 'number' ? row['uid'] : null,
+    keeper: toBigint(row['keeper']),
+    client: toBigint(row['client']),
+    serial: String(row['serial']),
+    role: row['role'] === 'so' ? 'so' : 'user',
+  };
+}
+
+const LOGIN_TERMS: readonly (readonly [keyof LoginQuery, string])[] = [
+  ['process', 'process = ?'],
+  ['serial', 'serial = ?'],
+  ['role', 'role = ?'],
+  ['except', 'process <> ?'],
+];
 
 function indexValues(index: ObjectIndex): SQLInputValue[] {
   return [index.objectClass, index.keyType, index.label, index.id, index.private ? 1 : 0];
@@ -157,13 +186,21 @@ export class SqliteStore implements TokenStore {
     }
   }
 
-  /** A transaction whose log durable() brings to the disk. */
-  #transactionLater<T>(work: () => T): T {
+  /** A transaction that is in the kernel's hands when it returns, and no further. */
+  #transactionUnsynced<T>(work: () => T): T {
     this.#db.exec('PRAGMA synchronous = NORMAL');
     try {
       return this.#transaction(work);
     } finally {
       this.#db.exec('PRAGMA synchronous = FULL');
+    }
+  }
+
+  /** A transaction whose log durable() brings to the disk. */
+  #transactionLater<T>(work: () => T): T {
+    try {
+      return this.#transactionUnsynced(work);
+    } finally {
       this.#disk.wrote();
     }
   }
@@ -188,27 +225,31 @@ export class SqliteStore implements TokenStore {
     }
   }
 
-  saveLogins(logins: readonly LoginRow[]): void {
-    guard('save logins', () =>
-      this.#transaction(() => {
-        this.#prepare('DELETE FROM login').run();
-        const add = this.#prepare('INSERT INTO login (boot, process, serial, role) VALUES (?, ?, ?, ?)');
-        for (const { boot, process, serial, role } of logins) add.run(boot, process, serial, role);
-      }),
-    );
+  logins(boot: string): LoginRow[] {
+    return guard('list logins', () => {
+      this.#prepare('DELETE FROM login WHERE boot <> ?').run(boot);
+      return this.#prepare('SELECT * FROM login').all().map(toLoginRow);
+    });
   }
 
-  takeLogins(): LoginRow[] {
-    return guard('take logins', () => {
-      const rows = this.#prepare('SELECT * FROM login').all();
-      if (rows.length > 0) this.#prepare('DELETE FROM login').run();
-      return rows.map(({ boot, process, serial, role }) => ({
-        boot: String(boot),
-        process: String(process),
-        serial: String(serial),
-        role: role === 'so' ? 'so' : 'user',
-      }));
-    });
+  putLogin({ boot, process, uid, keeper, client, serial, role }: LoginRow): void {
+    const sql =
+      'INSERT OR REPLACE INTO login (boot, process, uid, keeper, client, serial, role) VALUES (?, ?, ?, ?, ?, ?, ?)';
+    const values = [boot, process, uid, toNumeral(keeper), toNumeral(client), serial, role];
+    guard('save a login', () => this.#transactionUnsynced(() => this.#prepare(sql).run(...values)));
+  }
+
+  moveLogins(process: string, { uid, keeper, client }: Pick<LoginRow, 'uid' | 'keeper' | 'client'>): void {
+    const sql = 'UPDATE login SET uid = ?, keeper = ?, client = ? WHERE process = ?';
+    const values = [uid, toNumeral(keeper), toNumeral(client), process];
+    guard('move a login', () => this.#transactionUnsynced(() => this.#prepare(sql).run(...values)));
+  }
+
+  dropLogins(query: LoginQuery): void {
+    const terms = LOGIN_TERMS.filter(([field]) => query[field] !== undefined);
+    const sql = `DELETE FROM login WHERE ${terms.map(([, term]) => term).join(' AND ')}`;
+    const values = terms.map(([field]) => query[field] ?? '');
+    guard('forget a login', () => this.#transactionUnsynced(() => this.#prepare(sql).run(...values)));
   }
 
   tokens(): TokenRow[] {

@@ -141,7 +141,7 @@ function mayBindAhead(domain: Domain, { client, token, role }: Caller, object: T
   const holds =
     domain.catalogue.get(token.id) === token &&
     domain.catalogue.admits(client.peer, token) &&
-    domain.clients.role(client, token.serial) === role &&
+    domain.logins.role(client.process, token.serial) === role &&
     !domain.changes.isTaken(object.handle);
   return holds && isKey(object) && object.resident === undefined && !has(object, CKA.ALWAYS_AUTHENTICATE);
 }

@@ -4,7 +4,8 @@ import { SidekeyError, type ErrorCode } from '../errors.ts';
 import type { WireReader } from '../wire/buffer.ts';
 import type { AttributeMap } from './objects/attribute-value.ts';
 import { readBool } from './objects/attribute-value.ts';
-import type { Client, Role } from './clients.ts';
+import type { Client } from './clients.ts';
+import type { Role } from './logins.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
 import { getFact, isFact } from './objects/facts.ts';
@@ -45,7 +46,7 @@ export async function findCaller(
   const client = await domain.clients.find(id);
   const token = demandToken(domain, client, place.slot);
   if (handle !== null) await domain.resident.settle(token, handle);
-  const role = domain.clients.role(client, token.serial);
+  const role = domain.logins.role(client.process, token.serial);
   const seesPrivate = role === 'user' || !domain.catalogue.needsLogin(token);
   const view = { tokenId: token.id, client: id, seesPrivate, ...hiddenFrom(domain, client, token) };
   return { client, token, role, place, view };

@@ -1,12 +1,8 @@
-/**
- * The connected processes, and who of them is logged in to what. Login belongs to a process (pid and start time) and a
- * token, so that it outlives a restart of the keeper, and through the client's note also one of the agent.
- */
+/** The connected processes. What they are logged in to stands in logins.ts, and what that says of them ends with their last connection. */
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
+import type { Connection, Logins, Role } from './logins.ts';
 import type { ClientId, ClientSeen } from './ports.ts';
-
-export type Role = 'user' | 'so';
 
 export interface Client {
   readonly id: ClientId;
@@ -34,14 +30,18 @@ function parseNote(note: Buffer | null): NotedLogins {
   return Object.fromEntries(entries) as NotedLogins;
 }
 
+export function connectionOf({ id, peer, process }: Client): Connection {
+  return { process, uid: peer.uid, client: id };
+}
+
 export class Clients {
   readonly #clients = new Map<ClientId, Promise<Client>>();
-  /** By process, then by the token's serial. */
-  readonly #logins = new Map<string, Map<string, Role>>();
+  readonly #logins: Logins;
   readonly #readPeer: ReadPeer;
 
-  constructor(readPeer: ReadPeer) {
+  constructor(readPeer: ReadPeer, logins: Logins) {
     this.#readPeer = readPeer;
+    this.#logins = logins;
   }
 
   ids(): ClientId[] {
@@ -58,7 +58,10 @@ export class Clients {
   async #describe({ client: id, pid, uid, gid, groups, program, note }: ClientSeen): Promise<Client> {
     const peer = await this.#readPeer(pid, uid, gid, groups);
     const process = peer.startTime === null ? `client ${id}` : `${pid} ${peer.startTime}`;
-    for (const [serial, role] of Object.entries(parseNote(note))) this.#loginsOf(process).set(serial, role);
+    const connection = { process, uid, client: id };
+    this.#logins.connected(connection, (client) => this.#clients.has(client));
+    for (const [serial, role] of Object.entries(parseNote(note)))
+      this.#logins.noted(connection, serial, role);
     return { id, peer, program, process };
   }
 
@@ -76,7 +79,9 @@ export class Clients {
     const others = await Promise.all(this.#clients.values());
     const closed = await closing;
     if (closed === undefined) return;
-    if (!others.some(({ process }) => process === closed.process)) this.#logins.delete(closed.process);
+    const other = others.find(({ process }) => process === closed.process);
+    if (other === undefined) this.#logins.endProcess(closed.process);
+    else this.#logins.moved(connectionOf(other));
   }
 
   /** The connections of one process, this one among them: they are logged in and out together. */
@@ -93,9 +98,8 @@ export class Clients {
   /** Drops the logins of processes that ended while the keeper was away. One that is merely idle has yet to reconnect. */
   async pruneLogins(): Promise<void> {
     const present = new Set((await Promise.all(this.#clients.values())).map(({ process }) => process));
-    for (const process of [...this.#logins.keys()]) {
-      if (!present.has(process) && !(await this.#isAlive(process))) this.#logins.delete(process);
-    }
+    for (const process of this.#logins.processes())
+      if (!present.has(process) && !(await this.#isAlive(process))) this.#logins.endProcess(process);
   }
 
   async #isAlive(process: string): Promise<boolean> {
@@ -104,43 +108,8 @@ export class Clients {
     return (await this.#readPeer(Number(pid), 0, 0, [])).startTime === startTime;
   }
 
-  #loginsOf(process: string): Map<string, Role> {
-    const known = this.#logins.get(process);
-    if (known !== undefined) return known;
-    const logins = new Map<string, Role>();
-    this.#logins.set(process, logins);
-    return logins;
-  }
-
-  /** Every login of a process that can be told from others, for the next start of the service. */
-  logins(): { process: string; serial: string; role: Role }[] {
-    return [...this.#logins]
-      .filter(([process]) => /^\d+ /.test(process))
-      .flatMap(([process, roles]) => [...roles].map(([serial, role]) => ({ process, serial, role })));
-  }
-
-  /** What logins() gave before the service was stopped. Who ended meanwhile goes with the next pruneLogins. */
-  restore(logins: readonly { process: string; serial: string; role: Role }[]): void {
-    for (const { process, serial, role } of logins) this.#loginsOf(process).set(serial, role);
-  }
-
-  role(client: Client, serial: string): Role | null {
-    return this.#logins.get(client.process)?.get(serial) ?? null;
-  }
-
-  setRole(client: Client, serial: string, role: Role | null): void {
-    const logins = this.#loginsOf(client.process);
-    if (role === null) logins.delete(serial);
-    else logins.set(serial, role);
-  }
-
-  /** The token is another one now, or its PIN is. */
-  logoutEverybody(serial: string): void {
-    for (const logins of this.#logins.values()) logins.delete(serial);
-  }
-
   /** What the keeper should remember of this client. */
-  noteOf(client: Client): Buffer {
-    return Buffer.from(JSON.stringify(Object.fromEntries(this.#loginsOf(client.process))));
+  noteOf({ process }: Client): Buffer {
+    return Buffer.from(JSON.stringify(Object.fromEntries(this.#logins.roles(process))));
   }
 }

@@ -5,6 +5,7 @@ import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
 import { EnvelopeKeys } from './named-keys/envelope-keys.ts';
+import { Logins } from './logins.ts';
 import { KeptAnswers } from './objects/kept-answers.ts';
 import { OpenUses } from './open-uses.ts';
 import { ObjectCells } from './objects/object-cells.ts';
@@ -59,6 +60,7 @@ export interface Domain {
   readonly clock: Clock;
   readonly random: (bytes: number) => Buffer;
   readonly clients: Clients;
+  readonly logins: Logins;
   readonly catalogue: TokenCatalogue;
   readonly sessionObjects: SessionObjects;
   readonly objects: Objects;
@@ -108,12 +110,13 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     const token = catalogue.get(id);
     return token === null ? [] : resident.objects(token);
   };
-  const clients = new Clients(deps.readPeer);
+  const logins = new Logins(store, deps.boot);
+  const clients = new Clients(deps.readPeer, logins);
   const audit = new AuditTrail(deps.audit);
-  clients.restore(store.takeLogins().filter(({ boot }) => boot === deps.boot));
   return {
     ...{ store, keeper, clock, random, access, cache, catalogue, keks, tokenKeys, sessionObjects },
     clients,
+    logins,
     kept,
     resident,
     residentOperations: new ResidentOperations(clock),

@@ -1,8 +1,8 @@
 /** Checks a token's PIN and counts the wrong ones. */
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
-import type { Role } from './clients.ts';
 import type { Domain } from './domain.ts';
+import type { Role } from './logins.ts';
 import { verifyPin } from './pins.ts';
 import type { TokenRow } from './store-port.ts';
 

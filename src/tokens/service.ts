@@ -247,8 +247,6 @@ export interface TokenService {
     signature?: Buffer,
   ): Promise<Buffer>;
 
-  /** The service is being stopped: programs that are logged in stay so when it is back. */
-  saveLogins(): void;
   /** Write the use counters to audit (called now and then, and at the end). */
   flushUsage(): Promise<void>;
   close(): Promise<void>;

@@ -71,21 +71,37 @@ export interface ObjectQuery {
   readonly withPrivate: boolean;
 }
 
-/** That a process was logged in to a token when the service was stopped. */
+/** That a process is logged in to a token. It holds no PIN, and opens nothing by itself. */
 export interface LoginRow {
   /** Of the kernel: a process of another boot is another process. */
   readonly boot: string;
   /** Pid and start time, as clients.ts names a process. */
   readonly process: string;
+  /** With which it connected; null: not known. */
+  readonly uid: number | null;
+  /** Boot number of the keeper, and its number of the connection that the login was last seen on; null: not known. */
+  readonly keeper: bigint | null;
+  readonly client: bigint | null;
   readonly serial: string;
   readonly role: 'user' | 'so';
 }
 
+/** All that is named must hold; not those of `except`. */
+export interface LoginQuery {
+  readonly process?: string;
+  readonly serial?: string;
+  readonly role?: 'user' | 'so';
+  readonly except?: string;
+}
+
 export interface TokenStore {
-  /** Replaces all that are there. */
-  saveLogins(logins: readonly LoginRow[]): void;
-  /** Gives and removes them. */
-  takeLogins(): LoginRow[];
+  /** Those of this boot; the others are removed. */
+  logins(boot: string): LoginRow[];
+  /** Changes of logins outlive every process when they return, but not the kernel: its boot voids them anyway. */
+  putLogin(login: LoginRow): void;
+  /** All of a process, to the connection that it is seen on now. */
+  moveLogins(process: string, to: Pick<LoginRow, 'uid' | 'keeper' | 'client'>): void;
+  dropLogins(query: LoginQuery): void;
   tokens(): TokenRow[];
   /** Under one KEK, that of `provider`. */
   addToken(token: Omit<TokenRow, 'id' | 'keks'>): TokenRow;

@@ -103,10 +103,12 @@ async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null)
     domain.tokenKeys.keeperChanged();
     domain.sessionObjects.clear();
   }
+  domain.logins.keeperIs(boot);
   const seen = await domain.keeper.clients();
   await Promise.all(seen.map((client) => domain.clients.open(client)));
   const present = new Set(seen.map(({ client }) => client));
   for (const id of domain.clients.ids()) if (!present.has(id)) await closeClient(domain, id);
+  domain.logins.endGone((client) => domain.clients.ids().includes(client));
   for (const cell of await domain.keeper.cells()) adopt(domain, cell);
   for (const { slot } of domain.catalogue.all()) await revoke(domain, slot);
   domain.tokenKeys.prewarm();
@@ -315,8 +317,6 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     openEnvelope: (...asked) => envelopes.open(...asked),
     setNamedKeyCertificates: audited(domain, (...asked) => changes.setCertificates(...asked)),
     operateNamedKey: (...asked) => uses.operate(...asked),
-    saveLogins: () =>
-      domain.store.saveLogins(domain.clients.logins().map((login) => ({ boot: deps.boot, ...login }))),
     flushUsage: () => flushUsage(domain),
     close: async () => {
       rotation.close();

@@ -273,7 +273,6 @@ export function createTokenDouble(): TokenDouble {
     keeperAttached: notUsed,
     keeperLost: notUsed,
     createToken: notUsed,
-    saveLogins: notUsed,
     sealEnvelope: notUsed,
     openEnvelope: notUsed,
     flushUsage: notUsed,

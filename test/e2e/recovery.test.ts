@@ -5,6 +5,8 @@
  */
 import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { compile, MODULE, PIN, startInstance, type Instance } from './instance.ts';
@@ -61,6 +63,44 @@ t.test(`the agent is killed ${KILLS} times and started again`, { timeout: 600_00
     await sidekey.ready();
   }
   await endLoad(t, load, PAUSE_MAX_MS);
+});
+
+t.test(`agent and keeper are killed at once ${KILLS} times`, { timeout: 900_000 }, async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  for (let i = 0; i < KILLS; i++) {
+    await sleep(200 + Math.random() * 300);
+    const ended = sidekey.stopAgent('SIGKILL');
+    const pid = sidekey.keeperPid();
+    if (pid !== null) process.kill(pid, 'SIGKILL');
+    await ended;
+    await sidekey.start();
+  }
+  await endLoad(t, load, RESTART_MAX_MS);
+});
+
+t.test('agent and keeper are killed one after the other, in any order', async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  const killKeeper = async (): Promise<void> => void process.kill(sidekey.keeperPid() ?? 0, 'SIGKILL');
+  const killAgent = async (): Promise<void> => {
+    await sidekey.stopAgent('SIGKILL');
+    sidekey.startAgent();
+  };
+  for (const kill of [killKeeper, killAgent, killAgent, killKeeper, killKeeper, killAgent]) {
+    await kill();
+    await sidekey.ready();
+  }
+  await endLoad(t, load, PAUSE_MAX_MS);
+});
+
+t.test('who logged out, or ended, before both are killed is not logged in afterwards', async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  await endLoad(t, load, PAUSE_MAX_MS);
+  await sleep(200);
+  using db = new DatabaseSync(join(sidekey.dir, 'store/sidekey.db'), { readOnly: true });
+  t.same(db.prepare('SELECT * FROM login').all(), []);
 });
 
 t.test('the whole service is stopped and started again', async (t) => {

@@ -64,6 +64,7 @@ kill_main() { kill -9 "$(main_pid "$1")"; }
 under_load restart systemctl restart sidekey.target
 under_load killed-keeper kill_main sidekey-keeper.service
 under_load killed-agent kill_main sidekey-agent.service
+under_load killed-by-systemctl systemctl kill -s KILL sidekey-keeper.service sidekey-agent.service
 for unit in sidekey-keeper.service sidekey-agent.service; do
     echo "$unit $(systemctl show --value -p NRestarts $unit)"
 done >/results/restarts

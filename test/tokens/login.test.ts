@@ -169,26 +169,3 @@ test('the security officer is locked out as well, and sees no private object', a
   await t.rejects(app.login(SO_PIN, 0), { code: 'pin_locked' });
   await app.login();
 });
-
-test('who was logged in when the service was stopped still is when it is back, on this boot only', async (t) => {
-  const rig = await makeRig();
-  await (await Program.start(rig, 1n)).login();
-  rig.service.saveLogins();
-  rig.service.keeperLost();
-  rig.keeper.connected.clear();
-  await rig.restart();
-  t.same(rig.store.takeLogins(), [], 'they are used up');
-  const again = await Program.start(rig, 1n);
-  await t.rejects(again.login(), { code: 'user_already_logged_in' });
-});
-
-test('a login of another boot is nobody’s, whatever its pid', async (t) => {
-  const rig = await makeRig();
-  await (await Program.start(rig, 1n)).login();
-  rig.service.saveLogins();
-  rig.store.saveLogins(rig.store.takeLogins().map((login) => ({ ...login, boot: 'another' })));
-  rig.service.keeperLost();
-  rig.keeper.connected.clear();
-  await rig.restart();
-  await t.resolves((await Program.start(rig, 1n)).login());
-});

@@ -78,8 +78,8 @@ export interface Rig {
   readonly records: { event: string; fields: Record<string, unknown> }[];
   service: ReturnType<typeof createTokenService>;
   now: number;
-  /** A new agent over the same store and keeper. */
-  restart(): Promise<void>;
+  /** A new agent over the same store and keeper, or over another keeper, or boot of the machine. */
+  restart(keeper?: bigint, boot?: string): Promise<void>;
 }
 
 /** uid 1000 is admitted, uid 0 may also create tokens; every other uid sees nothing. */
@@ -116,9 +116,9 @@ export async function makeRig(
     pinCost: { memoryKiB: 8, passes: 1, parallelism: 1 },
   };
   const service = createTokenService(deps);
-  const restart = async (): Promise<void> => {
-    rig.service = createTokenService(deps);
-    await rig.service.keeperAttached(1n);
+  const restart = async (keeper = 1n, boot = 'boot'): Promise<void> => {
+    rig.service = createTokenService({ ...deps, boot });
+    await rig.service.keeperAttached(keeper);
   };
   const rig: Rig = { deps, keeper, provider, store, records, service, now: 5000, restart };
   if (store.tokens().length === 0) {

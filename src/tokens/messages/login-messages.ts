@@ -3,7 +3,8 @@ import { SidekeyError } from '../../errors.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { bindObject, CONTEXT_CREDITS } from '../binder.ts';
 import { findCaller, getObject, type Caller } from '../caller.ts';
-import type { Client, Role } from '../clients.ts';
+import { connectionOf, type Client } from '../clients.ts';
+import type { Role } from '../logins.ts';
 import { CKA, CKU } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
 import { demandAccess } from '../key-access.ts';
@@ -56,15 +57,15 @@ async function login(domain: Domain, caller: Caller, role: Role, pin: Buffer | n
   if (caller.role !== null)
     throw new SidekeyError('user_another_already_logged_in', `the ${caller.role} is logged in`);
   await checkRolePin(domain, caller, role, pin);
-  const now = domain.clients.role(client, token.serial);
+  const now = domain.logins.role(client.process, token.serial);
   if (now !== null && now !== role)
     throw new SidekeyError('user_another_already_logged_in', `the ${now} is logged in`);
-  domain.audit.token('login', client.peer, token, { role });
-  domain.clients.setRole(client, token.serial, role);
+  domain.logins.begin(connectionOf(client), token.serial, role);
   try {
+    domain.audit.token('login', client.peer, token, { role });
     await allAtOnce(domain, client, token, domain.audit.durable());
   } catch (error) {
-    domain.clients.setRole(client, token.serial, null);
+    domain.logins.takeBack(client.process, token.serial);
     await allAtOnce(domain, client, token, Promise.resolve()).catch(() => undefined);
     throw error;
   }
@@ -120,7 +121,7 @@ export const handleLogout: Handler = async (domain, request, reader) => {
   reader.end();
   const { client, token, role } = caller;
   if (role === null) throw new SidekeyError('user_not_logged_in', 'nobody is logged in');
-  domain.clients.setRole(client, token.serial, null);
+  domain.logins.end(client.process, token.serial);
   destroySessionObjects(domain, client.id, token, CKA.PRIVATE);
   const record = async (): Promise<void> => {
     domain.audit.token('logout', client.peer, token, { role });
@@ -196,7 +197,7 @@ async function resetToken(
   const clean = { userPin: null, userFailures: 0, soFailures: 0 };
   domain.tokenKeys.forget(token);
   for (const id of domain.clients.ids()) destroySessionObjects(domain, id, token, null);
-  domain.clients.logoutEverybody(token.serial);
+  domain.logins.endToken(token.serial);
   domain.catalogue.reset(token.id, { ...clean, soPin, label, serial: domain.catalogue.newSerial() });
   domain.objects.forgetAll();
   domain.audit.token('token-initialized', client.peer, token, { label });
@@ -213,6 +214,7 @@ export const handleInitPin: Handler = async (domain, request, reader) => {
       throw new SidekeyError('user_not_logged_in', 'only the security officer sets the first PIN');
     checkPinLength(pin);
     const userPin = await hashPin(pin, domain.random, domain.pinCost);
+    domain.logins.pinChanged(token.serial, 'user', client.process);
     domain.catalogue.update(token.id, { userPin, userFailures: 0 });
   });
   domain.audit.token('pin-initialized', client.peer, token);
@@ -230,6 +232,7 @@ export const handleSetPin: Handler = async (domain, request, reader) => {
     await checkPin(domain, client.peer, token.id, role, oldPin);
     checkPinLength(newPin);
     const record = await hashPin(newPin, domain.random, domain.pinCost);
+    domain.logins.pinChanged(token.serial, role, client.process);
     domain.catalogue.update(token.id, role === 'user' ? { userPin: record } : { soPin: record });
   });
   domain.audit.token('pin-changed', client.peer, token, { role });

@@ -1,0 +1,180 @@
+/**
+ * Who is logged in to what. Login belongs to a process (pid and start time) and a token. Each change is written to the store as it
+ * happens, so that a login outlives keeper and agent, also both at once; and in that order, so that the store never says of
+ * a process that it is logged in when it was told that it is not.
+ */
+import type { ClientId } from './ports.ts';
+import type { TokenStore } from './store-port.ts';
+
+export type Role = 'user' | 'so';
+
+/** A connection of a process, which may have several. */
+export interface Connection {
+  readonly process: string;
+  readonly uid: number;
+  readonly client: ClientId;
+}
+
+interface Login {
+  uid: number | null;
+  keeper: bigint | null;
+  client: ClientId | null;
+  /** From the store, and not seen connected since. */
+  restored: boolean;
+  /** By the token's serial. */
+  readonly roles: Map<string, Role>;
+}
+
+type LoginStore = Pick<TokenStore, 'logins' | 'putLogin' | 'moveLogins' | 'dropLogins'>;
+
+/** A process whose start time cannot be read is none that could be known again. */
+function isNamed(process: string): boolean {
+  return /^\d+ /.test(process);
+}
+
+export class Logins {
+  readonly #store: LoginStore;
+  readonly #boot: string;
+  readonly #logins = new Map<string, Login>();
+  /** Logins that ended and could not be removed from the store: tried again before the next change. */
+  readonly #ended = new Set<string>();
+  #keeper: bigint | null = null;
+
+  constructor(store: LoginStore, boot: string) {
+    this.#store = store;
+    this.#boot = boot;
+    for (const { process, uid, keeper, client, serial, role } of store.logins(boot)) {
+      const login = this.#logins.get(process) ?? { uid, keeper, client, restored: true, roles: new Map() };
+      login.roles.set(serial, role);
+      this.#logins.set(process, login);
+    }
+  }
+
+  processes(): string[] {
+    return [...this.#logins.keys()];
+  }
+
+  role(process: string, serial: string): Role | null {
+    return this.#logins.get(process)?.roles.get(serial) ?? null;
+  }
+
+  roles(process: string): ReadonlyMap<string, Role> {
+    return this.#logins.get(process)?.roles ?? new Map();
+  }
+
+  keeperIs(boot: bigint): void {
+    this.#keeper = boot;
+  }
+
+  #loginOf({ process, uid, client }: Connection): Login {
+    const known = this.#logins.get(process);
+    return known ?? { uid, keeper: this.#keeper, client, restored: false, roles: new Map() };
+  }
+
+  /** Throws store_failed: then nothing has changed. */
+  begin(connection: Connection, serial: string, role: Role): void {
+    const { process, uid } = connection;
+    const login = this.#loginOf(connection);
+    const row = { boot: this.#boot, process, uid, keeper: login.keeper, client: login.client };
+    this.#dropEnded();
+    if (isNamed(process)) this.#store.putLogin({ ...row, serial, role });
+    login.roles.set(serial, role);
+    this.#logins.set(process, login);
+  }
+
+  /** The keeper remembers as well: that holds as long as the connection, whatever became of the row. */
+  noted(connection: Connection, serial: string, role: Role): void {
+    const login = this.#loginOf(connection);
+    login.roles.set(serial, role);
+    this.#logins.set(connection.process, login);
+  }
+
+  /** Throws store_failed: then it is logged in as before. */
+  end(process: string, serial: string): void {
+    const login = this.#logins.get(process);
+    if (login === undefined) return;
+    if (isNamed(process)) this.#store.dropLogins({ process, serial });
+    login.roles.delete(serial);
+    if (login.roles.size === 0) this.#logins.delete(process);
+  }
+
+  /** What was begun is not to be: it ends here in any case, and in the store now or before the next login. */
+  takeBack(process: string, serial: string): void {
+    try {
+      this.end(process, serial);
+    } catch {
+      this.#logins.get(process)?.roles.delete(serial);
+      this.#ended.add(process);
+    }
+  }
+
+  /** The process hung up, or is no more. */
+  endProcess(process: string): void {
+    if (!this.#logins.delete(process) || !isNamed(process)) return;
+    this.#ended.add(process);
+    try {
+      this.#dropEnded();
+    } catch {
+      // The next login tries again, and fails with it.
+    }
+  }
+
+  /** The token is another one now. Throws store_failed. */
+  endToken(serial: string): void {
+    this.#store.dropLogins({ serial });
+    for (const { roles } of this.#logins.values()) roles.delete(serial);
+  }
+
+  /**
+   * The PIN is another one now. Who logged in with the former one stays so, as PKCS#11 has it, but is not restored after
+   * keeper and agent ended; but for the process that made the change. Throws store_failed.
+   */
+  pinChanged(serial: string, role: Role, by: string): void {
+    this.#store.dropLogins({ serial, role, except: by });
+  }
+
+  /**
+   * A process is connected. What it was logged in to it still is, unless it hung up in between: then the connection that the login
+   * was last seen on is another one of this same keeper, and gone. Under a keeper that ended nobody can say that it hung up.
+   */
+  connected({ process, uid, client }: Connection, isOpen: (client: ClientId) => boolean): void {
+    const login = this.#logins.get(process);
+    if (login === undefined) return;
+    const isSameKeeper = login.keeper === this.#keeper;
+    const hungUp = isSameKeeper && login.client !== null && !isOpen(login.client);
+    const isAnother = login.restored && login.uid !== null && login.uid !== uid;
+    if (hungUp || isAnother) return this.endProcess(process);
+    login.restored = false;
+    if (!isSameKeeper) this.#move(process, login, uid, client);
+  }
+
+  /** The connection that the login was last seen on has ended, and this is another one of the same process. */
+  moved({ process, uid, client }: Connection): void {
+    const login = this.#logins.get(process);
+    if (login !== undefined) this.#move(process, login, uid, client);
+  }
+
+  #move(process: string, login: Login, uid: number, client: ClientId): void {
+    const keeper = this.#keeper;
+    Object.assign(login, { uid, keeper, client });
+    if (!isNamed(process)) return;
+    try {
+      this.#store.moveLogins(process, { uid, keeper, client });
+    } catch {
+      // The row names the connection before: at worst the login is forgotten with that.
+    }
+  }
+
+  /** Of those that were seen on a connection of this keeper which is not there any more, nobody comes back. */
+  endGone(isOpen: (client: ClientId) => boolean): void {
+    for (const [process, { keeper, client }] of [...this.#logins])
+      if (keeper === this.#keeper && client !== null && !isOpen(client)) this.endProcess(process);
+  }
+
+  #dropEnded(): void {
+    for (const process of this.#ended) {
+      this.#store.dropLogins({ process });
+      this.#ended.delete(process);
+    }
+  }
+}
