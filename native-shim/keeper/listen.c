@@ -138,12 +138,13 @@ static void admit(int fd, enum kp_kind kind)
            refusal ? refusal : "too many");
 }
 
-void kp_listen_accept(int fd, enum kp_kind kind)
+bool kp_listen_accept(int fd, enum kp_kind kind)
 {
     int peer;
 
     while ((peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
         admit(peer, kind);
+    return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
 }
 
 int kp_notify_open(void)

@@ -2,6 +2,7 @@
 #ifndef SIDEKEY_KEEPER_LISTEN_H
 #define SIDEKEY_KEEPER_LISTEN_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "state.h"
@@ -13,8 +14,9 @@ int kp_listen_open(const char *path, mode_t mode, char *why, size_t size);
 /* The socket that systemd passed under this name, or -1. */
 int kp_listen_inherited(const char *name);
 
-/* Accepts whatever waits. The kernel says who the peer is; the control socket takes root and our own uid alone. */
-void kp_listen_accept(int fd, enum kp_kind kind);
+/* Accepts whatever waits. The kernel says who the peer is; the control socket takes root and our own uid alone. False: there are
+ * no descriptors, so that whoever waits goes on waiting. */
+bool kp_listen_accept(int fd, enum kp_kind kind);
 
 /* sd_notify: a connected socket for the message, or -1 when nobody asked; then the message. */
 int kp_notify_open(void);

@@ -26,7 +26,7 @@ enum { STACK_BYTES = 128 * 1024 };
 #endif
 
 /* Numbers of connections begin above these. */
-enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096 };
+enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096, STARVED_MS = 100 };
 
 struct worker {
     uint8_t in[WIRE_BODY_MAX];
@@ -38,6 +38,8 @@ enum reading { READ_FRAME, READ_PART, READ_HUNGRY, READ_END };
 
 static int epoll_fd = -1, listeners[2] = {-1, -1};
 static atomic_uint waiting; /* workers that sleep */
+static atomic_uint starved; /* listeners that nothing can be accepted from, as bits */
+static atomic_bool starved_before;
 
 /* Fills `into` up to `wanted`. */
 static enum reading receive(int fd, uint8_t *into, size_t *have, size_t wanted)
@@ -185,6 +187,24 @@ static int watch(int fd, uint64_t from, int how)
     return epoll_ctl(epoll_fd, how, fd, &e);
 }
 
+/* Nothing can be accepted: there are no descriptors, here or in the whole system. To look again at once would be to spin. */
+static void starve(uint64_t from)
+{
+    if (!atomic_exchange(&starved_before, true))
+        kp_log("warn", "accept_failed", "\"why\":\"no descriptors\"");
+    atomic_fetch_or(&starved, 1U << from);
+    kp_timer_by(kp_now_ms() + STARVED_MS);
+}
+
+static void watch_starved(void)
+{
+    unsigned which = atomic_exchange(&starved, 0);
+
+    for (uint64_t from = FROM_PKCS11; from <= FROM_CONTROL; from++)
+        if (which & 1U << from)
+            watch(listeners[from - FROM_PKCS11], from, EPOLL_CTL_MOD);
+}
+
 static void on_event(const struct epoll_event *e, struct worker *w)
 {
     uint64_t from = e->data.u64;
@@ -194,6 +214,7 @@ static void on_event(const struct epoll_event *e, struct worker *w)
         drain(kp_timer_fd());
         if (kp_expire(kp_now_ms()))
             kp_stop("nobody was there");
+        watch_starved();
         watch(kp_timer_fd(), from, EPOLL_CTL_MOD);
         break;
     case FROM_HUNGRY:
@@ -203,8 +224,10 @@ static void on_event(const struct epoll_event *e, struct worker *w)
         break;
     case FROM_PKCS11:
     case FROM_CONTROL:
-        kp_listen_accept(listeners[from - FROM_PKCS11], from == FROM_CONTROL ? KP_AGENT : KP_CLIENT);
-        watch(listeners[from - FROM_PKCS11], from, EPOLL_CTL_MOD);
+        if (kp_listen_accept(listeners[from - FROM_PKCS11], from == FROM_CONTROL ? KP_AGENT : KP_CLIENT))
+            watch(listeners[from - FROM_PKCS11], from, EPOLL_CTL_MOD);
+        else
+            starve(from);
         break;
     default:
         on_connection(from, e->events, w);

@@ -75,7 +75,7 @@ static void fit_descriptors(struct kp_options *o)
     kp_ring_limit(limit.rlim_cur > wanted ? (unsigned)(limit.rlim_cur - wanted) : 0);
     if (limit.rlim_cur >= wanted)
         return;
-    o->max_clients = limit.rlim_cur > 128 ? (unsigned)limit.rlim_cur - 64 : 64;
+    o->max_clients = (unsigned)(limit.rlim_cur > 128 ? limit.rlim_cur - 64 : limit.rlim_cur / 2);
     kp_log("warn", "few_descriptors", "\"maxClients\":%u", o->max_clients);
 }
 

@@ -323,6 +323,21 @@ static int run_use(void)
     return expect("round trip", round_trip(session, key, 9), CKR_OK);
 }
 
+/* Logged in with a key until stdin ends, which is used again at the end. */
+static int run_hold(void)
+{
+    CK_SESSION_HANDLE session;
+    CK_OBJECT_HANDLE key;
+    char byte;
+
+    if (!ready_with_key(&session, &key))
+        return 0;
+    printf("started\n");
+    while (read(0, &byte, 1) > 0)
+        ;
+    return expect("round trip", round_trip(session, key, 2), CKR_OK);
+}
+
 /* Another uid: no slot, no token, whatever is tried. */
 static int run_stranger(void)
 {
@@ -356,6 +371,8 @@ static int run(const char *command, int argument)
         return run_make();
     if (!strcmp(command, "use"))
         return run_use();
+    if (!strcmp(command, "hold"))
+        return run_hold();
     if (!strcmp(command, "stranger"))
         return run_stranger();
     return printf("no command %s\n", command), 0;
