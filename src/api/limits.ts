@@ -35,6 +35,8 @@ export const API_LIMITS = {
   batchItems: 10_000,
   batchInFlight: 64,
   randomBytes: 131_072,
+  /** Of a key service, which is asked for so many at a time and is paid. */
+  serviceRandomBytes: 1024,
   eventConnections: 16,
   /** What may wait for a reader of events: more, and it is dropped. */
   eventBacklogBytes: 1024 * 1024,

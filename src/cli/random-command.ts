@@ -23,16 +23,22 @@ const FORMATS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
 export const randomCommand: Command = {
   name: 'random',
   summary: 'random bytes',
-  help: 'From the kernel’s generator, by way of the agent: what a Transit client gets.',
+  help: 'By way of the agent: what a Transit client gets. From the kernel’s generator, that of the token’s key service, or both, XORed.',
   options: {
     format: { type: 'string', choices: ['base64', 'hex', 'raw'], help: 'base64 unless said' },
+    from: {
+      type: 'string',
+      choices: ['platform', 'seal', 'all'],
+      help: 'platform unless said; seal: the key service, up to 1024',
+    },
     ...OUT_OPTION,
     ...TRANSIT_OPTIONS,
   },
   positionals: [{ name: 'BYTES', help: `how many; ${RANDOM_BYTES} unless said, up to ${RANDOM_MAX_BYTES}` }],
-  examples: ['sidekey random 16 --format hex'],
+  examples: ['sidekey random 16 --format hex', 'sidekey random 32 --from all --token demo'],
   async run(invocation) {
-    const fields = { bytes: countBytes(invocation), format: 'base64' };
+    const source = textOption(invocation.values, 'from') ?? 'platform';
+    const fields = { bytes: countBytes(invocation), format: 'base64', source };
     const body = await callTransit(invocation, 'POST', ['random'], fields);
     const bytes = takeField(body, 'random_bytes');
     const format = textOption(invocation.values, 'format') ?? 'base64';

@@ -5,7 +5,7 @@ import { resultOf } from './observed-tokens.ts';
 
 export interface ProviderCall {
   readonly provider: string;
-  readonly call: 'create' | 'open' | 'encrypt' | 'decrypt' | 'health' | ResidentCall;
+  readonly call: 'create' | 'open' | 'encrypt' | 'decrypt' | 'random' | 'health' | ResidentCall;
   readonly result: string;
   readonly seconds: number;
 }
@@ -54,6 +54,13 @@ function observeBare(
   };
 }
 
+function observeRandom(
+  { random }: Provider,
+  timed: (call: ProviderCall['call'], work: () => Promise<Buffer>) => Promise<Buffer>,
+): Provider['random'] {
+  return random === null ? null : (bytes) => timed('random', () => random(bytes));
+}
+
 /** A provider's own faults only: an absent keeper says nothing of it. */
 function isOfProvider(result: string): boolean {
   return result === 'ok' || result.startsWith('provider_');
@@ -91,6 +98,7 @@ export function observeProvider(
   const observed: Provider = {
     ...provider,
     bare: provider.bare === null ? null : observeBare(provider.bare, timed),
+    random: observeRandom(provider, timed),
     resident: provider.resident === null ? null : observeResident(provider.resident, timed),
     createDataKey: (...asked) => timed('create', () => provider.createDataKey(...asked)),
     openDataKey: (...asked) => timed('open', () => provider.openDataKey(...asked)),

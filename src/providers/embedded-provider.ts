@@ -180,6 +180,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
     name,
     kind: 'embedded',
     resident: null,
+    random: null,
     bare: bareKek(keeper, kek),
     async createDataKey(purpose) {
       const mechanism = { type: CKM_AES_KEY_GEN, params: Buffer.alloc(0) };

@@ -36,6 +36,8 @@ export interface KeyService {
   readonly resident?: ResidentKeys;
   /** The KEK as others see it, for envelopes of Tink's; absent: this adapter has none. */
   readonly bare?: BareKek;
+  /** 1 to SERVICE_RANDOM_MAX bytes of the service's own generator; the caller wipes them. Absent: it gives none. */
+  readonly random?: (bytes: number) => Promise<Buffer>;
   /** Calls `changed` soon after something changed at the service, as far as that tells; until close(). Absent: it tells nothing. */
   readonly watch?: (changed: () => void) => void;
   /** Ends pools, timers and sessions within a second. */

@@ -30,6 +30,7 @@ export function createRemoteProvider(
     kind,
     resident: service.resident ?? null,
     bare: service.bare ?? null,
+    random: service.random ?? null,
     async createDataKey(purpose) {
       const { plaintext, wrapped } = await service.generateDataKey(purpose);
       return { cell: await toCell(keeper, plaintext, null), wrapped };

@@ -250,6 +250,8 @@ export interface Provider {
   readonly resident: ResidentKeys | null;
   /** null: this kind has no form that others could read. */
   readonly bare: BareKek | null;
+  /** Bytes of the service's own generator, 1 to 1024 of them; the caller wipes them. null: this kind has none of its own. */
+  readonly random: ((bytes: number) => Promise<Buffer>) | null;
   /** Make a data key that is open in a cell and wrapped by the KEK. */
   createDataKey(purpose: string): Promise<{ cell: CellId; wrapped: Buffer }>;
   /** Open a wrapped data key into a cell with this lease. */

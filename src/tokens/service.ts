@@ -193,6 +193,8 @@ export interface TokenService {
   /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
   /** To be waited for before one of them is found, or (name null) all are listed; null: nothing is. */
   settleNamedKeys(peer: Peer, token: string, name: string | null): Promise<void> | null;
+  /** Bytes of the token's key service (service-random.ts), 1 to 1024. The caller wipes them. */
+  serviceRandom(peer: Peer, token: string, bytes: number): Promise<Buffer>;
   listNamedKeys(peer: Peer, token: string): string[];
   findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
   createNamedKey(peer: Peer, token: string, name: string, wanted: NewNamedKey): Promise<NamedKey>;

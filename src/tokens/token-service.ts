@@ -22,6 +22,7 @@ import { checkPinLength, hashPin } from './pins.ts';
 import type { Attribute, CellSeen, ClientId } from './ports.ts';
 import type { KeySummary, RoutedRequest, TokenService, TokenSummary } from './service.ts';
 import { readSessionNote } from './objects/session-objects.ts';
+import { randomOf } from './service-random.ts';
 import type { TokenRow } from './store-port.ts';
 import { isKey, kindOf, labelOf, type TokenObject } from './objects/token-object.ts';
 
@@ -302,6 +303,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     wipeLease: (peer, id) => wipeLease(domain, peer, id),
     wipeLeases: (peer) => wipeLeases(domain, peer),
     settleNamedKeys: (peer, token, name) => named.settle(peer, token, name),
+    serviceRandom: async (peer, token, bytes) => randomOf(deps.providers, named.token(peer, token), bytes),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
     createNamedKey: audited(domain, (...asked) => changes.create(...asked)),

@@ -278,6 +278,10 @@ export function createTokenDouble(): TokenDouble {
     flushUsage: notUsed,
     close: notUsed,
     tokens: () => LABELS.map((_, slot) => summaryOf(slot)),
+    serviceRandom: async (peer, token, bytes) => {
+      admit(peer, token);
+      return Buffer.alloc(bytes, 0x5a);
+    },
     keys: (token) =>
       [...held.values()]
         .filter(({ named }) => token === undefined || named.token === token)

@@ -28,6 +28,8 @@ export interface AwsBehaviour {
   grantToken: string | null;
   /** By how much this service's clock is ahead. */
   aheadMs: number;
+  /** So many random bytes are missing. */
+  randomShort: number;
 }
 
 function equals(actual: unknown, expected: unknown, what: string): void {
@@ -52,6 +54,7 @@ export class FakeAwsKms {
       allows: true,
       grantToken: null,
       aheadMs: 0,
+      randomShort: 0,
     };
   }
 
@@ -100,6 +103,7 @@ export class FakeAwsKms {
     const answer = this.keys.answer(operation.replace('TrentService.', ''), fields);
     if (answer !== null && 'refused' in answer) throw new Refusal(answer.refused);
     if (answer !== null) return answer;
+    if (operation === 'TrentService.GenerateRandom') return this.#random(fields);
     if (operation === 'TrentService.DescribeKey') return this.#describe(fields);
     if (operation === 'TrentService.GenerateDataKey') return this.#generate(fields);
     if (operation === 'TrentService.Encrypt') return this.#encrypt(fields);
@@ -130,6 +134,13 @@ export class FakeAwsKms {
     this.#findKey(fields);
     const { keyState: KeyState } = this.behaviour;
     return { KeyMetadata: { Arn: this.arn, KeyId: this.keyId, KeyState, KeySpec: 'SYMMETRIC_DEFAULT' } };
+  }
+
+  #random({ NumberOfBytes: bytes, ...others }: Record<string, unknown>): object {
+    for (const name of Object.keys(others)) throw new Refusal('ValidationException', name);
+    if (typeof bytes !== 'number' || !(bytes >= 1 && bytes <= 1024))
+      throw new Refusal('ValidationException', `NumberOfBytes ${String(bytes)}`);
+    return { Plaintext: randomBytes(bytes - this.behaviour.randomShort).toString('base64') };
   }
 
   #context(fields: Record<string, unknown>): Buffer {

@@ -9,6 +9,7 @@ import {
   createPublicKey,
   privateDecrypt,
   publicEncrypt,
+  randomBytes,
   randomUUID,
   verify,
   X509Certificate,
@@ -45,6 +46,8 @@ export interface AzureBehaviour {
   claims: string | null;
   tokenSeconds: number;
   resource: string;
+  /** A managed HSM, which gives random bytes. */
+  isHsm: boolean;
   /** It can still be recovered. */
   deleted: boolean;
   /** By how much this service's clock is ahead. */
@@ -92,6 +95,7 @@ export class FakeAzure {
     claims: null,
     tokenSeconds: 3600,
     resource: 'https://vault.azure.net',
+    isHsm: true,
     deleted: false,
     aheadMs: 0,
   };
@@ -132,6 +136,7 @@ export class FakeAzure {
     if (!allows) refuse(403, 'Forbidden', 'Caller is not authorized to perform action', 'ForbiddenByRbac');
     if (this.behaviour.deleted && url.pathname.startsWith('/keys/kek'))
       refuse(404, 'KeyNotFound', 'A key with (name/id) kek was not found in this key vault.');
+    if (line === 'POST /rng') return this.#random(request);
     if (line === 'GET /keys/kek') return this.#bundle(request);
     if (/^\/keys(\/|$)/.test(url.pathname) && !url.pathname.startsWith('/keys/kek/')) {
       const { body, headers } = request;
@@ -147,6 +152,15 @@ export class FakeAzure {
     if (!enabled)
       refuse(403, 'Forbidden', `Operation ${operation} is not allowed on a disabled key.`, 'KeyDisabled');
     return this.#use(request, operation === 'wrapkey', String(used));
+  }
+
+  #random({ headers, body }: FakeRequest): object {
+    if (!this.behaviour.isHsm) refuse(404, 'NotFound', 'the path was not found');
+    const { count, ...others } = JSON.parse(body.toString());
+    if (headers['content-type'] !== 'application/json' || Object.keys(others).length > 0)
+      refuse(400, 'BadParameter', 'fields');
+    if (!(count >= 1 && count <= 128)) refuse(400, 'BadParameter', 'count');
+    return { value: randomBytes(count).toString('base64url') };
   }
 
   #issue(method: string, claims: string | null): { token: string; seconds: number } {

@@ -15,6 +15,7 @@ import type { FakeReply, FakeRequest } from './fake-service.ts';
 
 export const KEY = 'projects/p-1/locations/europe-west3/keyRings/ring/cryptoKeys/kek';
 export const RING = 'projects/p-1/locations/europe-west3/keyRings/ring';
+const LOCATION = 'projects/p-1/locations/europe-west3';
 export const EMAIL = 'agent@p-1.iam.gserviceaccount.com';
 const AUDIENCE = /^https:\/\/(cloudkms\.googleapis\.com|127\.0\.0\.1|\w+\.services\.invalid)\/$/;
 const SCOPE = 'https://www.googleapis.com/auth/cloudkms';
@@ -145,6 +146,7 @@ export class FakeGcpKms {
       const path = decodeURIComponent(url.pathname.slice('/v1/'.length));
       return this.keys.answer(method, path, url.searchParams, fields);
     }
+    if (line === `POST /v1/${LOCATION}:generateRandomBytes`) return this.#random(body);
     if (!line.startsWith(`POST /v1/${KEY}:`)) throw new Refusal(404, 'NOT_FOUND', `${line} not found.`);
     if (headers['content-type'] !== 'application/json') bad('content type');
     const fields = JSON.parse(body.toString()) as Record<string, unknown>;
@@ -167,6 +169,14 @@ export class FakeGcpKms {
       protectionLevel: 'SOFTWARE',
     };
     return { name: KEY, purpose: 'ENCRYPT_DECRYPT', primary };
+  }
+
+  #random(body: Buffer): object {
+    const { lengthBytes, protectionLevel, ...others } = JSON.parse(body.toString());
+    this.#endOf(others);
+    if (protectionLevel !== 'HSM' || !(lengthBytes >= 8 && lengthBytes <= 1024)) bad('lengthBytes');
+    const data = randomBytes(lengthBytes);
+    return { data: data.toString('base64'), dataCrc32c: this.#crc(data) };
   }
 
   #take(fields: Record<string, unknown>, name: string): Buffer {

@@ -57,6 +57,7 @@ const FIELDS: Readonly<Record<number, readonly number[]>> = {
   [OPERATION.Get]: [TAG.UniqueIdentifier, TAG.KeyFormatType],
   [OPERATION.Sign]: [TAG.UniqueIdentifier, TAG.CryptographicParameters, TAG.Data, TAG.DigestedData],
   [OPERATION.MAC]: [TAG.UniqueIdentifier, TAG.CryptographicParameters, TAG.Data],
+  [OPERATION.RNGRetrieve]: [TAG.DataLength],
   [OPERATION.Encrypt]: CRYPT,
   [OPERATION.Decrypt]: CRYPT,
 };
@@ -149,6 +150,8 @@ export class FakeKmipKeys {
       refuse('InvalidMessage', `fields ${payload.map(({ tag }) => tag.toString(16)).join()}`);
     if (operation === OPERATION.Query)
       return Object.keys(FIELDS).map((each) => enumeration(TAG.Operation, Number(each)));
+    if (operation === OPERATION.RNGRetrieve)
+      return [bytes(TAG.Data, randomBytes(findNumber(payload, TAG.DataLength) ?? 0))];
     if (operation === OPERATION.Locate) return this.#locate(payload);
     if (operation === OPERATION.Create) return this.#create(payload);
     if (operation === OPERATION.CreateKeyPair) return this.#createPair(payload);

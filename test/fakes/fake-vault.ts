@@ -96,6 +96,8 @@ export class FakeVault {
     if (this.behaviour.deleted && url.pathname.endsWith('/kek'))
       throw new Refusal(400, 'encryption key not found');
     if (line === 'GET /v1/transit/keys/kek') return this.#reply({ name: 'kek', ...this.#keyFacts() });
+    const random = /^POST \/v1\/transit\/random\/(\d+)$/.exec(line)?.[1];
+    if (random !== undefined) return this.#random(request, Number(random));
     if (line === 'POST /v1/transit/encrypt/kek') return this.#encrypt(request);
     if (line === 'POST /v1/transit/decrypt/kek') return this.#decrypt(request);
     if (url.pathname.startsWith('/v1/transit/')) return this.#useKey(request);
@@ -201,6 +203,13 @@ export class FakeVault {
     return this.behaviour.ignoresAssociatedData ? Buffer.alloc(0) : data;
   }
 
+  #random(request: FakeRequest, bytes: number): FakeReply {
+    const { format } = this.#fields(request, ['format']);
+    if (format !== 'base64' || !(bytes >= 1 && bytes <= 131_072))
+      throw new Refusal(400, '"bytes" or "format"');
+    return this.#reply({ random_bytes: randomBytes(bytes).toString('base64') });
+  }
+
   #encrypt(request: FakeRequest): FakeReply {
     const fields = this.#fields(request, ['plaintext'], ['associated_data', 'context']);
     const plaintext = this.#bytes(fields['plaintext'], 'plaintext');
@@ -220,7 +229,9 @@ export class FakeVault {
     const ciphertext = fields['ciphertext'] ?? '';
     if (!ciphertext.startsWith('vault:v')) throw new Refusal(400, 'invalid ciphertext: no prefix');
     if (!ciphertext.startsWith('vault:v1:')) throw new Refusal(400, 'invalid ciphertext: version is too new');
-    const blob = this.#bytes(ciphertext.slice(9), 'ciphertext');
+    if (!STRICT_BASE64.test(ciphertext.slice(9)))
+      throw new Refusal(400, 'invalid ciphertext: could not decode base64');
+    const blob = Buffer.from(ciphertext.slice(9), 'base64');
     if (blob.length < 29) throw new Refusal(400, 'invalid ciphertext: too short');
     const decipher = createDecipheriv('aes-256-gcm', this.#key(fields['context']), blob.subarray(0, 12));
     decipher.setAAD(this.#associated(fields)).setAuthTag(blob.subarray(-16));

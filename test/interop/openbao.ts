@@ -197,6 +197,7 @@ export class OpenBao {
       'transit/encrypt/kek': ['update'],
       'transit/decrypt/kek': ['update'],
       'transit/keys/kek': ['read'],
+      'transit/random/*': ['update'],
       ...(resident ? RESIDENT_RULES : {}),
     };
     const text = Object.entries(rules).map(

@@ -21,17 +21,18 @@ interface Expected {
   readonly hmac: number;
   readonly aes: number;
   readonly rotate: number;
+  readonly random: number;
 }
 
 const EXPECTED: Readonly<Record<Service, Expected>> = {
-  'pkcs11-hsm': { ec: OK, pss: OK, pkcs1: OK, ed25519: NO, hmac: OK, aes: OK, rotate: NO },
-  // PyKMIP makes no EC and no HMAC keys, and signs by PKCS #1 alone.
-  kmip: { ec: REFUSED, pss: NO, pkcs1: OK, ed25519: NO, hmac: REFUSED, aes: OK, rotate: NO },
-  vault: { ec: OK, pss: OK, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: OK },
-  'aws-kms': { ec: OK, pss: OK, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: NO },
+  'pkcs11-hsm': { ec: OK, pss: OK, pkcs1: OK, ed25519: NO, hmac: OK, aes: OK, rotate: NO, random: OK },
+  // PyKMIP makes no EC and no HMAC keys, signs by PKCS #1 alone, and has no RNG Retrieve.
+  kmip: { ec: REFUSED, pss: NO, pkcs1: OK, ed25519: NO, hmac: REFUSED, aes: OK, rotate: NO, random: REFUSED },
+  vault: { ec: OK, pss: OK, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: OK, random: OK },
+  'aws-kms': { ec: OK, pss: OK, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: NO, random: OK },
   // A key has one algorithm there: for RSA PKCS #1.
-  'gcp-kms': { ec: OK, pss: NO, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: OK },
-  'azure-key-vault': { ec: OK, pss: OK, pkcs1: OK, ed25519: NO, hmac: NO, aes: NO, rotate: OK },
+  'gcp-kms': { ec: OK, pss: NO, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: OK, random: OK },
+  'azure-key-vault': { ec: OK, pss: OK, pkcs1: OK, ed25519: NO, hmac: NO, aes: NO, rotate: OK, random: OK },
 };
 
 type Answer = Readonly<Record<string, any>>;
@@ -110,6 +111,20 @@ async function ciphers(t: Test, mount: Mount): Promise<void> {
   t.ok(batch.data['batch_results'][1].error);
 }
 
+async function checkRandom(t: Test, instance: Instance, mount: Mount, kind: Service): Promise<void> {
+  const { random } = EXPECTED[kind];
+  for (const source of ['seal', 'all']) {
+    const { status, data } = await mount.ask('POST', `random/${source}/40`);
+    t.equal(status, random, source);
+    if (status === OK) t.equal(Buffer.from(data['random_bytes'], 'base64').length, 40);
+    t.equal(await mount.status('POST', `random/${source}/1025`), NO);
+  }
+  t.equal(await mount.status('POST', 'random/platform/40'), OK, 'the kernel is not asked in vain');
+  const told = instance.sidekey('random', '8', '--from', 'all', '--token', kind, '--format', 'hex');
+  if (random === OK) t.match(told.stdout.trim(), /^[0-9a-f]{16}$/, 'on the command line');
+  else t.not(told.status, 0);
+}
+
 async function checkCounted(t: Test, instance: Instance, kind: string): Promise<void> {
   const { bytes } = await send(instance.api, 'GET', '/metrics', '');
   const metrics = bytes.toString();
@@ -147,6 +162,7 @@ async function uses(t: Test, instance: Instance, kind: Service): Promise<void> {
     t.equal(Object.keys(data['keys']).length, 2, 'two versions');
     t.equal(data['latest_version'], Math.max(...Object.keys(data['keys']).map(Number)));
   }
+  await checkRandom(t, instance, mount, kind);
   await checkCounted(t, instance, kind);
   t.equal(await mount.status('GET', 'export/signing-key/rsa'), NO, 'it does not leave');
   t.equal(await mount.status('POST', 'sign/none', { input: '' }), NO, 'a key that is not there');

@@ -52,7 +52,7 @@ t.test(
     let failure: SidekeyError | null = null;
     let left: number | null = null;
     const provider: Provider = {
-      ...{ name: 'aws', kind: 'aws-kms', bare: null, resident: null },
+      ...{ name: 'aws', kind: 'aws-kms', bare: null, random: null, resident: null },
       credentialSecondsLeft: () => left,
       watch: () => undefined,
       createDataKey: async () => ({ cell: 1n, wrapped: Buffer.alloc(1) }),

@@ -199,6 +199,18 @@ t.test('a no of the first region is final', async (t) => {
   t.equal(replica.seen.length, 0);
 });
 
+t.test('random bytes that are too few are not taken', async (t) => {
+  const { kms, service } = await scene(t);
+  kms.behaviour.randomShort = 1;
+  const random = service.random?.(32);
+  await t.rejects(random ?? Promise.resolve(), {
+    code: 'provider_unreachable',
+    message: /31 random bytes for 32/,
+  });
+  kms.behaviour.randomShort = 0;
+  t.equal((await service.random?.(32))?.length, 32);
+});
+
 t.test('endpoints of regions', async (t) => {
   const of = (region: string, fips = false, endpoint?: string) =>
     endpointOf({ region, 'key-id': 'k', endpoint }, fips).href;

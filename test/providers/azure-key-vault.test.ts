@@ -198,6 +198,13 @@ t.test('what the vault refuses is told with its request id', async (t) => {
   t.match(await service.health(), { ok: false, detail: /is disabled/ });
 });
 
+t.test('a vault that is no managed HSM gives no random bytes', async (t) => {
+  const { azure, service, roundTrip } = await scene(t);
+  azure.behaviour.isHsm = false;
+  await t.rejects(service.random?.(32) ?? Promise.resolve(), { code: 'provider_refused', message: /rng/ });
+  t.ok(await roundTrip());
+});
+
 t.test('challenges', async (t) => {
   const modern =
     'Bearer authorization="https://login.microsoftonline.com/t", resource="https://vault.azure.net"';

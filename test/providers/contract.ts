@@ -16,6 +16,8 @@ export interface ContractScene {
   resume(): Promise<void> | void;
   /** At least and at most, of what its credentials have left once used; absent: they do not end. */
   readonly credentialSeconds?: readonly [number, number];
+  /** The service gives no random bytes, though its kind may. */
+  readonly refusesRandom?: true;
   /** What the adapter was given as its longest wait. */
   readonly overallMs: number;
 }
@@ -116,6 +118,17 @@ const CHECKS: Readonly<Record<string, Check>> = {
     await t.rejects(bare.decrypt(bad), { code: 'encrypted_data_invalid' });
     const { ciphertext: bound } = parseWrappedKey(kindOf(wrapped), wrapped);
     await t.rejects(bare.decrypt(bound), { code: 'encrypted_data_invalid' }, 'a token key is none of its');
+  },
+  'gives random bytes of the service': async (t, { service, refusesRandom }) => {
+    const random = service.random ?? (() => Promise.reject(new Error('every service has a generator')));
+    if (refusesRandom) return void (await t.rejects(random(32), REFUSED));
+    const given = await Promise.all([1, 7, 32, 32, 129, 1024].map((bytes) => random(bytes)));
+    t.strictSame(
+      given.map(({ length }) => length),
+      [1, 7, 32, 32, 129, 1024],
+    );
+    t.notOk(given[2]?.equals(given[3] ?? Buffer.alloc(0)), 'no two are the same');
+    for (const bytes of given.slice(2)) t.notOk(bytes.includes(Buffer.alloc(8)), 'filled to the end');
   },
   'unwraps fifty at once': async (t, { service }, wrapped, key) => {
     const opened = await Promise.all(Array.from({ length: 50 }, () => opens(service, wrapped, key)));

@@ -41,6 +41,7 @@ class FakeProvider implements Provider {
 
   resident: ResidentKeys | null = null;
   readonly bare = null;
+  readonly random = null;
 
   credentialSecondsLeft(): null {
     return null;

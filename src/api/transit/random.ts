@@ -1,4 +1,4 @@
-/** random, from the kernel's generator. The token only says who may ask. */
+/** random, from the kernel's generator or that of the token's key service. */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { integer, text } from './field.ts';
@@ -9,6 +9,8 @@ import { admit, defineTransitRoute, type TransitCall, type TransitRoute } from '
 
 const body = z.object({ bytes: integer, format: z.enum(['', 'base64', 'hex']).nullish(), source: text });
 const DEFAULT_BYTES = 32;
+
+type Take = (call: TransitCall, size: number) => Buffer | Promise<Buffer>;
 
 /** `random/64`, `random/platform` and `random/platform/64` are all in use. */
 function readPath(call: TransitCall): { source?: string; bytes?: number } {
@@ -23,20 +25,43 @@ function readPath(call: TransitCall): { source?: string; bytes?: number } {
   };
 }
 
-/** Other sources of Vault (seal, all) cannot be had, so they are not claimed. */
-function checkSource(source: string): void {
-  if (source !== '' && source !== 'platform')
-    throw new Refusal(400, 'field "source": only platform is supported');
+/** Where the bytes come from, and how many at most. `seal`: the key service of the token; `all`: its bytes and the kernel's, XORed. */
+const SOURCES: Readonly<Record<string, { readonly max: number; readonly take: Take }>> = {
+  platform: { max: API_LIMITS.randomBytes, take: (_call, size) => randomBytes(size) },
+  seal: { max: API_LIMITS.serviceRandomBytes, take: fromService },
+  all: {
+    max: API_LIMITS.serviceRandomBytes,
+    take: async (call, size) => mix(await fromService(call, size), randomBytes(size)),
+  },
+};
+
+function fromService({ tokens, peer, token }: TransitCall, size: number): Promise<Buffer> {
+  return tokens.serviceRandom(peer, token, size);
 }
 
-function random(call: TransitCall, request: z.output<typeof body>): Reply {
+/** Into the first: as good as the better of both. The second is wiped. */
+function mix(bytes: Buffer, others: Buffer): Buffer {
+  for (const [at, other] of others.entries()) bytes[at] = (bytes[at] ?? 0) ^ other;
+  others.fill(0);
+  return bytes;
+}
+
+function reply(bytes: Buffer, format: 'base64' | 'hex'): Reply {
+  const text = bytes.toString(format);
+  bytes.fill(0);
+  return { data: { random_bytes: text } };
+}
+
+function random(call: TransitCall, request: z.output<typeof body>): Reply | Promise<Reply> {
   admit(call);
   const path = readPath(call);
-  checkSource(path.source ?? request.source ?? '');
+  const source = SOURCES[path.source ?? (request.source || 'platform')];
+  if (source === undefined) throw new Refusal(400, 'field "source": expected platform, seal or all');
   const size = path.bytes ?? request.bytes ?? DEFAULT_BYTES;
-  if (size < 1 || size > API_LIMITS.randomBytes)
-    throw new Refusal(400, `field "bytes": expected 1 to ${API_LIMITS.randomBytes}`);
-  return { data: { random_bytes: randomBytes(size).toString(request.format || 'base64') } };
+  if (size < 1 || size > source.max) throw new Refusal(400, `field "bytes": expected 1 to ${source.max}`);
+  const taken = source.take(call, size);
+  const format = request.format || 'base64';
+  return Buffer.isBuffer(taken) ? reply(taken, format) : taken.then((bytes) => reply(bytes, format));
 }
 
 export const RANDOM_ROUTES: readonly TransitRoute[] = ['', '/:first', '/:first/:second'].map((tail) =>

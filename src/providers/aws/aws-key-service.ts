@@ -5,6 +5,7 @@ import { SidekeyError } from '../../errors.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { takeRandom } from '../service-random.ts';
 import { DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { awsBareKek } from './aws-bare-kek.ts';
 import { AwsClient, keyArn } from './aws-client.ts';
@@ -14,6 +15,7 @@ import { AwsResidentKeys } from './aws-resident-keys.ts';
 import { awsSchema, endpointOf, type AwsOptions, type AwsPlace } from './aws-options.ts';
 
 const KIND = 'aws-kms';
+const RANDOM_PIECE_MAX = 1024;
 
 class AwsKey {
   readonly #regions: AwsRegions;
@@ -64,6 +66,17 @@ class AwsKey {
     return { EncryptionContext: context };
   }
 
+  readonly random = (bytes: number): Promise<Buffer> =>
+    takeRandom(
+      { what: this.#regions.what, pieceMax: RANDOM_PIECE_MAX, ask: (piece) => this.#random(piece) },
+      bytes,
+    );
+
+  async #random(NumberOfBytes: number): Promise<Buffer | null> {
+    const { body } = await this.#regions.keyless('GenerateRandom', { NumberOfBytes });
+    return takeSecret(body, ['Plaintext']);
+  }
+
   #take(what: string, body: Buffer): Buffer {
     const plaintext = takeSecret(body, ['Plaintext']);
     if (plaintext?.length === DATA_KEY_BYTES) return plaintext;
@@ -108,6 +121,7 @@ function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyService {
   const kek = new AwsKey(regions, options);
   return {
     bare: kek.bare,
+    random: kek.random,
     resident: new AwsResidentKeys(regions),
     generateDataKey: (purpose) => kek.generate(purpose),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),

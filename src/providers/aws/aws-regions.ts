@@ -81,22 +81,38 @@ export class AwsRegions {
   }
 
   /** In the order of the configuration, those that failed lately last. `keyIn`: null where the key is not. */
-  async anywhere(
+  anywhere(
     operation: string,
     keyIn: (region: AwsRegion) => string | null,
     request: object | RequestOf,
   ): Promise<AwsAnswer> {
+    return this.#inTurn((region) => {
+      const KeyId = keyIn(region);
+      if (KeyId === null) return null;
+      const what = `${this.#provider}, key ${KeyId} in ${region.name}: ${operation}`;
+      const fields = { KeyId, ...this.grants };
+      const asked = typeof request === 'function' ? request(fields) : { ...fields, ...request };
+      return region.client.call(what, operation, asked).then((body) => ({ what, body }));
+    });
+  }
+
+  /** What no key is needed for. */
+  keyless(operation: string, request: object): Promise<AwsAnswer> {
+    return this.#inTurn(({ name, client }) => {
+      const what = `${this.#provider}, ${name}: ${operation}`;
+      return client.call(what, operation, request).then((body) => ({ what, body }));
+    });
+  }
+
+  async #inTurn(ask: (region: AwsRegion) => Promise<AwsAnswer> | null): Promise<AwsAnswer> {
     const now = this.#now();
     const isAvoided = (region: AwsRegion): number => Number((this.#avoidUntil.get(region) ?? 0) > now);
     let fault: unknown = null;
     for (const region of this.all.toSorted((a, b) => isAvoided(a) - isAvoided(b))) {
-      const KeyId = keyIn(region);
-      if (KeyId === null) continue;
-      const what = `${this.#provider}, key ${KeyId} in ${region.name}: ${operation}`;
+      const answer = ask(region);
+      if (answer === null) continue;
       try {
-        const fields = { KeyId, ...this.grants };
-        const asked = typeof request === 'function' ? request(fields) : { ...fields, ...request };
-        return { what, body: await region.client.call(what, operation, asked) };
+        return await answer;
       } catch (error) {
         if (!(error instanceof SidekeyError && error.code === 'provider_unreachable')) throw error;
         this.#avoidUntil.set(region, this.#now() + AVOID_MS);

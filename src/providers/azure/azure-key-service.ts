@@ -11,6 +11,7 @@ import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/j
 import { ServiceCaller } from '../http/service-call.ts';
 import { NO_TLS_FILES } from '../http/tls-files.ts';
 import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { takeRandom } from '../service-random.ts';
 import {
   boundPlaintext,
   DATA_KEY_BYTES,
@@ -24,6 +25,7 @@ import { AzureResidentKeys } from './azure-resident-keys.ts';
 import { AzureTokens } from './azure-tokens.ts';
 
 const KIND = 'azure-key-vault';
+const RANDOM_PIECE_MAX = 128;
 const ALGORITHM = 'RSA-OAEP-256';
 
 class AzureKey {
@@ -91,6 +93,21 @@ class AzureKey {
     if (key?.toLowerCase() === this.#key.toLowerCase() && version !== undefined) return version;
     throw new SidekeyError('provider_refused', `${this.#what}: "${kid}" is no version of it`);
   }
+
+  readonly random = (bytes: number): Promise<Buffer> =>
+    takeRandom({ what: this.#what, pieceMax: RANDOM_PIECE_MAX, ask: (count) => this.#random(count) }, bytes);
+
+  /** Of a managed HSM; a vault knows no such path. */
+  async #random(count: number): Promise<Buffer | null> {
+    const { body } = await this.#client.call(
+      `${this.#what}: rng`,
+      'rng',
+      Buffer.from(JSON.stringify({ count })),
+    );
+    const random = takeSecret(body, ['value']);
+    body.fill(0);
+    return random;
+  }
 }
 
 /** The metadata service is on this host: never through a proxy, and nothing is trusted of its certificate. */
@@ -130,6 +147,7 @@ function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeyService {
   });
   return {
     resident,
+    random: kek.random,
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

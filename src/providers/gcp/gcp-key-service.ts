@@ -9,6 +9,7 @@ import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import type { BareKek } from '../../tokens/ports.ts';
+import { takeRandom } from '../service-random.ts';
 import { bindingOf, DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { GcpClient } from './gcp-client.ts';
 import { checksum, fieldsOf } from './gcp-fields.ts';
@@ -18,6 +19,7 @@ import { GoogleCredentials } from './google-credentials.ts';
 
 const KIND = 'gcp-kms';
 
+const RANDOM_PIECE = { pieceMin: 8, pieceMax: 1024 };
 const NOTHING = Buffer.alloc(0);
 
 function associatedData(data: Buffer): object {
@@ -34,6 +36,15 @@ function checkEncrypted(key: string, body: Buffer): string | null {
   const ciphertext = Buffer.from(textAt(reply, 'ciphertext'), 'base64');
   const isGood = ciphertext.length > 0 && checksum(ciphertext) === textAt(reply, 'ciphertextCrc32c');
   return isGood ? null : 'the ciphertext changed on its way';
+}
+
+/** The bytes stay in the body, for the one who asked. */
+function checkRandom(body: Buffer): string | null {
+  const copy = Buffer.from(body);
+  const data = takeSecret(copy, ['data']);
+  const isGood = data !== null && textAt(parseJson(copy), 'dataCrc32c') === checksum(data);
+  for (const each of [copy, data]) each?.fill(0);
+  return isGood ? null : 'the random bytes changed on their way';
 }
 
 class GcpKey {
@@ -62,6 +73,23 @@ class GcpKey {
     encrypt: async (plaintext) => (await this.#encrypt(plaintext, NOTHING)).ciphertext,
     decrypt: (ciphertext) => this.#decrypt(ciphertext, NOTHING, () => true, 'encrypted_data_invalid'),
   };
+
+  readonly random = (bytes: number): Promise<Buffer> =>
+    takeRandom({ what: this.#what, ...RANDOM_PIECE, ask: (piece) => this.#random(piece) }, bytes);
+
+  /** The service makes them in its HSMs alone. */
+  async #random(lengthBytes: number): Promise<Buffer | null> {
+    const location = this.#key.slice(0, this.#key.indexOf('/keyRings/'));
+    const reply = await this.#client.call({
+      what: `${this.#what}: generateRandomBytes`,
+      path: `${location}:generateRandomBytes`,
+      body: Buffer.from(JSON.stringify({ lengthBytes, protectionLevel: 'HSM' })),
+      check: checkRandom,
+    });
+    const random = takeSecret(reply, ['data']);
+    reply.fill(0);
+    return random;
+  }
 
   async #encrypt(plaintext: Buffer, data: Buffer): Promise<{ name: string; ciphertext: Buffer }> {
     const base64 = encodeBase64(plaintext, 'standard');
@@ -136,6 +164,7 @@ function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
   return {
     resident,
     bare: kek.bare,
+    random: kek.random,
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

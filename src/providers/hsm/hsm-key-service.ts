@@ -3,9 +3,11 @@ import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { DATA_KEY_BYTES } from '../bound-payload.ts';
 import { unwell, type KeyService } from '../key-service.ts';
+import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import { CODE } from './frame.ts';
 import { IV_BYTES } from './mechanism.ts';
 import { createHsmResidentKeys } from './resident-keys.ts';
+import type { ResidentRequest } from './resident-request.ts';
 import { HsmSupervisor, type SupervisorOptions } from './supervisor.ts';
 import { describeKey } from './worker-options.ts';
 import {
@@ -55,6 +57,12 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
     if (!same) refuse('the module does not open what it wrapped');
   }
 
+  function retrieve(bytes: number): Promise<Buffer> {
+    const request: ResidentRequest = { what: 'random', bytes };
+    const fields = (): Buffer[] => [Buffer.from(JSON.stringify(request)), Buffer.alloc(0)];
+    return hsm.use(hsm.deadline(), ({ worker }, ms) => worker.ask(CODE.resident, fields(), ms));
+  }
+
   return {
     async generateDataKey(purpose) {
       const [plaintext, end] = [random(DATA_KEY_BYTES), hsm.deadline()];
@@ -76,6 +84,8 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
         return unwell(error);
       }
     },
+    random: (bytes) =>
+      takeRandom({ what: `provider "${provider}"`, pieceMax: SERVICE_RANDOM_MAX, ask: retrieve }, bytes),
     resident: createHsmResidentKeys({ provider, hsm, random }),
     close: () => hsm.close(),
   };

@@ -36,6 +36,7 @@ export interface NewHsmKey {
 }
 
 export type ResidentRequest =
+  | { readonly what: 'random'; readonly bytes: number }
   | { readonly what: 'list'; readonly prefix: string; readonly max: number }
   | { readonly what: 'public'; readonly key: KeyReference }
   | { readonly what: 'create'; readonly key: NewHsmKey }

@@ -144,12 +144,13 @@ export class ResidentToken {
     if (request.what === 'sign') return this.#sign(request.key, request.mechanism, data);
     if (request.what === 'encrypt') return this.#encrypt(request.key, request.mechanism, data);
     if (request.what === 'decrypt') return this.#decrypt(request.key, request.mechanism, data);
+    if (request.what === 'random') return this.#random(request.bytes);
     if (request.what === 'agree')
       return this.#agree(request.key, Buffer.from(request.point, 'hex'), request.bytes);
     return Buffer.from(JSON.stringify((await this.#manage(request)) ?? null), 'utf8');
   }
 
-  #manage(request: ResidentRequest): Promise<unknown> {
+  #manage(request: Exclude<ResidentRequest, { what: 'random' }>): Promise<unknown> {
     if (request.what === 'list') return this.#list(request.prefix, request.max);
     if (request.what === 'public') return this.#public(request.key);
     if (request.what === 'create') return this.#create(request.key);
@@ -228,6 +229,12 @@ export class ResidentToken {
       for (const shown of find(module, session, named({ ...key, objectClass: CKO_PUBLIC_KEY }), 2))
         module.C_DestroyObject(session, shown);
     return null;
+  }
+
+  #random(bytes: number): Promise<Buffer> {
+    return this.#token.perform(async (module, session) =>
+      Buffer.from(module.C_GenerateRandom(session, Buffer.alloc(bytes))),
+    );
   }
 
   #sign(key: KeyReference, mechanism: WorkerMechanism, data: Buffer): Promise<Buffer> {

@@ -7,10 +7,19 @@ import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { bindKey, DATA_KEY_BYTES, hashContext, takeBoundKey } from '../bound-payload.ts';
 import { unwell, type KeyService } from '../key-service.ts';
+import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
 import { KmipNo, mayRetry } from './fault.ts';
 import { formatVersion } from './message.ts';
-import { decryptCbc, decryptGcm, encryptCbc, encryptGcm, getState, hmacSha256 } from './operations.ts';
+import {
+  decryptCbc,
+  decryptGcm,
+  encryptCbc,
+  encryptGcm,
+  getState,
+  hmacSha256,
+  retrieveRandom,
+} from './operations.ts';
 import { KmipResidentKeys } from './resident-keys.ts';
 import { nameOf, STATE } from './tables.ts';
 import { contextOf, decodeBlob, encodeBlob, MODES, type KmipBlob } from './wrapped-blob.ts';
@@ -114,6 +123,15 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
       client,
       hidden: macKeyId === null ? [keyId] : [keyId, macKeyId],
     }),
+    random: (bytes) =>
+      takeRandom(
+        {
+          what: `provider "${provider}"`,
+          pieceMax: SERVICE_RANDOM_MAX,
+          ask: (piece) => retrieveRandom(client.begin(), piece),
+        },
+        bytes,
+      ),
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);
       try {

@@ -145,6 +145,22 @@ export function hmacSha256(by: KmipCaller, keyId: string, data: Buffer): Promise
   });
 }
 
+/** From 1.2 on. null: the answer holds none. */
+export function retrieveRandom(by: KmipCaller, length: number): Promise<Buffer | null> {
+  return by.call({
+    operation: OPERATION.RNGRetrieve,
+    key: '-',
+    request: (version) => {
+      need(version, 2, 'RNG Retrieve');
+      return [integer(TAG.DataLength, length)];
+    },
+    response: (payload) => {
+      const found = findBytes(payload, TAG.Data);
+      return found === null ? null : Buffer.from(found);
+    },
+  });
+}
+
 /** In 2.x an attribute is named by its tag, and comes under it. */
 function stateRequest({ major }: KmipVersion): TtlvItem {
   if (major >= 2) return enumeration(TAG.AttributeReference, TAG.State);

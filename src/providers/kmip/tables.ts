@@ -55,6 +55,7 @@ export const TAG = {
   UniqueIdentifier: 0x420094,
   VendorIdentification: 0x42009d,
   Data: 0x4200c2,
+  DataLength: 0x4200c4,
   SignatureData: 0x4200c3,
   MACData: 0x4200c6,
   DigitalSignatureAlgorithm: 0x4200ae,
@@ -96,6 +97,7 @@ export const OPERATION = {
   Decrypt: 0x20,
   Sign: 0x21,
   MAC: 0x23,
+  RNGRetrieve: 0x25,
 } as const;
 
 export const RESULT_STATUS = {

@@ -9,6 +9,7 @@ import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport, tlsPaths } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import {
   bindingOf,
   boundPlaintext,
@@ -89,6 +90,25 @@ class VaultKey {
     throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt gave no plaintext`);
   }
 
+  readonly random = (bytes: number): Promise<Buffer> =>
+    takeRandom(
+      { what: this.#what, pieceMax: SERVICE_RANDOM_MAX, ask: (piece) => this.#random(piece) },
+      bytes,
+    );
+
+  async #random(bytes: number): Promise<Buffer | null> {
+    const { body } = await this.#client.call({
+      what: `${this.#what}: random`,
+      method: 'POST',
+      path: `${this.#options.mount}/random/${bytes}`,
+      body: Buffer.from('{"format":"base64"}'),
+      tokens: this.#session,
+    });
+    const random = takeSecret(body, ['data', 'random_bytes']);
+    body.fill(0);
+    return random;
+  }
+
   async health(): Promise<string> {
     const { mount, key } = this.#options;
     const reply = await this.#client.call({
@@ -154,6 +174,7 @@ function createVault(options: VaultOptions, deps: KeyServiceDeps): KeyService {
   const what = `provider "${name}", mount ${options.mount}`;
   return {
     ...(options.derived ? {} : { bare: kek.bare }),
+    random: kek.random,
     resident: new VaultResidentKeys({ what, options, client, tokens: session }),
     async generateDataKey(purpose) {
       const plaintext = random(DATA_KEY_BYTES);

@@ -45,6 +45,8 @@ for (const [newest, withMac] of [
     return {
       service: createService(t, server.options(id, { 'newest-version': newest, ...mac })),
       overallMs: DEADLINE_MS,
+      // It knows no RNG Retrieve.
+      refusesRandom: true,
       // A certificate of some days.
       credentialSeconds: [3600, 100 * 86_400],
       deny: () => server.setState(id, 'deactivated'),
