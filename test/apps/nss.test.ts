@@ -1,8 +1,11 @@
-/** NSS (Firefox's and Chromium's library): modutil, certutil, pk12util, cmsutil, and a TLS server by selfserv. */
+/** NSS (Firefox's and Chromium's library): modutil, certutil, pk12util, cmsutil, TLS by selfserv and tstclnt. */
 import { X509Certificate } from 'node:crypto';
-import { writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import t from 'tap';
+import { createServer, type TLSSocket } from 'node:tls';
+import t, { type Test } from 'tap';
 import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
 import { freePort, handshake, must, openDirectory, run, serve } from './application.ts';
 
@@ -37,7 +40,8 @@ t.test('certutil makes keys whose certificates and requests verify elsewhere', a
     ['nss-rsa', '-m', '1', '-k', 'rsa', '-g', '2048'],
     ['nss-ec', '-m', '2', '-k', 'ec', '-q', 'nistp256'],
   ] as const) {
-    const self = ['-S', '-n', name, '-s', 'CN=localhost', '-8', 'localhost', '-x', '-t', 'C,C,C'];
+    // Two certificates of one subject are one thing to NSS, and it takes the newer one for either name.
+    const self = ['-S', '-n', name, '-s', `CN=${name}`, '-8', 'localhost', '-x', '-t', 'C,C,C'];
     await must(t, 'certutil', [...TOKEN, ...self, ...kind, '-z', noise], { env });
     const { x509 } = await certificate(name);
     t.ok(x509.verify(x509.publicKey), name);
@@ -86,15 +90,66 @@ t.test('pk12util imports a key made elsewhere; cmsutil signs and opens with it',
 });
 
 t.test('selfserv completes TLS handshakes with keys of the token', async (t) => {
-  for (const name of ['nss-rsa', 'nss-ec']) {
+  for (const [name, version, ciphers] of [
+    ['nss-rsa', 'TLSv1.3', ''],
+    ['nss-ec', 'TLSv1.3', ''],
+    ['nss-rsa', 'TLSv1.2', ''],
+    ['nss-ec', 'TLSv1.2', ''],
+    // The key decrypts instead of signing: NSS unwraps the premaster secret in the token.
+    ['nss-rsa', 'TLSv1.2', 'AES128-SHA'],
+  ] as const) {
     const { path, x509 } = await certificate(name);
     const port = await freePort();
     const key = name.endsWith('ec') ? ['-e', `test:${name}`] : ['-n', `test:${name}`];
-    await serve(t, port, 'selfserv', ['-d', db, ...key, '-p', `${port}`, '-f', pins], { env });
+    const suites = ciphers ? ['-c', ':002F'] : [];
+    const args = ['-d', db, ...key, '-p', `${port}`, '-f', pins, ...suites];
+    await serve(t, port, 'selfserv', args, { env });
     const identity = { uri: '', label: name, certificate: path, x509 };
-    const { peer, protocol } = await handshake(port, identity);
-    t.ok(peer.raw.equals(x509.raw), name);
-    t.equal(protocol, 'TLSv1.3');
+    const options = { minVersion: version, maxVersion: version, ...(ciphers ? { ciphers } : {}) };
+    const { peer, protocol } = await handshake(port, identity, options);
+    t.ok(peer.raw.equals(x509.raw), `${name} ${ciphers}`);
+    t.equal(protocol, version);
+  }
+});
+
+/** What a server of Node saw of `tstclnt ARGS`: the client's certificate, once its signature was verified. */
+async function seenByServer(
+  t: Test,
+  version: 'TLSv1.2' | 'TLSv1.3',
+  args: readonly string[],
+): Promise<Buffer | null> {
+  const [key, cert] = [join(dir, 'server.key'), join(dir, 'server.pem')];
+  const self = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=localhost'];
+  await must(t, 'openssl', [...self, '-keyout', key, '-out', cert]);
+  let seen: Buffer | null = null;
+  const ca = await Promise.all(['nss-rsa', 'nss-ec'].map(async (name) => (await certificate(name)).x509));
+  const server = createServer({
+    ...{ key: readFileSync(key), cert: readFileSync(cert), ca: ca.map((each) => each.toString()) },
+    ...{ requestCert: true, rejectUnauthorized: true, minVersion: version, maxVersion: version },
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    seen = socket.getPeerCertificate().raw;
+    socket.end('seen');
+  });
+  server.on('tlsClientError', (_, socket) => socket.destroy());
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  // -o: the server's own certificate is nobody's concern here.
+  const to = ['-h', '127.0.0.1', '-a', 'localhost', '-p', `${port}`, '-o', '-f'];
+  await run('tstclnt', ['-d', db, '-w', pins, '-W', pins, ...to, ...args], { env, input: 'hello\n' });
+  server.close();
+  return seen;
+}
+
+t.test('tstclnt proves itself by a key of the token, and is refused without', async (t) => {
+  for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
+    for (const name of ['nss-rsa', 'nss-ec']) {
+      const { x509 } = await certificate(name);
+      const seen = await seenByServer(t, version, ['-n', `test:${name}`]);
+      t.ok(seen?.equals(x509.raw), `${name} by ${version}`);
+    }
+    t.equal(await seenByServer(t, version, ['-n', 'none']), null, `without by ${version}`);
   }
 });
 
