@@ -70,6 +70,7 @@ static void order(void)
 {
     CK_BYTE out[64];
     CK_ULONG n = sizeof(out);
+    CK_MECHANISM stray = {CKM_SHA256, (void *)8, 0x7ffd0000};
 
     f->C_SignInit(s, &m_hmac, PEER_KEY);
     is(f->C_SignUpdate(s, (CK_BYTE *)"a", 1), CKR_OK, "update");
@@ -89,6 +90,8 @@ static void order(void)
     n = sizeof(out);
     is(f->C_EncryptFinal(s, out, &n), CKR_OK, "as the encryption does");
     is(n, PEER_TAG, "with its tag");
+    is(f->C_DigestInit(s, &stray), CKR_OK, "a parameter where the mechanism has none, as PowerDNS leaves it");
+    is(f->C_DigestInit(s, NULL), CKR_OK, "is not looked at");
     f->C_EncryptInit(s, &m_gcm, PEER_KEY);
     is(f->C_EncryptInit(s, NULL, 0), CKR_OK, "a NULL mechanism cancels");
     is(f->C_EncryptInit(s, NULL, 0), CKR_ARGUMENTS_BAD, "what is there to cancel");
