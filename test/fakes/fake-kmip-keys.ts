@@ -67,7 +67,6 @@ const CURVES: Readonly<Record<number, { name: string; bits: number }>> = {
   [CURVE.P521]: { name: 'P-521', bits: 521 },
   [CURVE.SECP256K1]: { name: 'secp256k1', bits: 256 },
 };
-const TRANSPARENT_EC = 0x15;
 
 interface Held {
   readonly id: string;
@@ -101,6 +100,13 @@ export class FakeKmipKeys {
   #next = 1;
   /** Why everything but the finding of a version is refused; null: nothing is. */
   trouble: keyof typeof tables.RESULT_REASON | null = null;
+
+  /** What becomes of the point of a public key; null: nothing. */
+  pointFault: ((point: Buffer) => Buffer) | null = null;
+  /** What becomes of a signature by RSA; null: nothing. */
+  signFault: ((key: KeyObject, digest: Buffer) => Buffer) | null = null;
+  /** Formats that were asked for by Get, in order; null: none. */
+  readonly formatsAsked: (number | null)[] = [];
 
   constructor(version: KmipVersion) {
     this.#version = version;
@@ -264,17 +270,19 @@ export class FakeKmipKeys {
     return [text(TAG.PrivateKeyUniqueIdentifier, secret.id), text(TAG.PublicKeyUniqueIdentifier, open.id)];
   }
 
-  /** Keys of curves come in a structure that nobody here reads, unless X.509 is asked for. */
+  /** Keys of curves come as their point (as Cosmian KMS gives them), of 1.x in a structure that nobody reads; X.509 where that is asked for. */
   #get({ key, attributes }: Held, payload: Payload): Payload {
     const isPublic = findNumber(attributes, TAG.ObjectType) === OBJECT_TYPE.PublicKey;
     if (!key || !isPublic) return refuse('PermissionDenied', 'what is secret stays here');
-    const isX509 = findNumber(payload, TAG.KeyFormatType) === FORMAT.X509;
+    const asked = findNumber(payload, TAG.KeyFormatType);
+    this.formatsAsked.push(asked);
+    const isX509 = asked === FORMAT.X509;
     const isRsa = key.asymmetricKeyType === 'rsa';
-    const format = isX509 ? FORMAT.X509 : isRsa ? FORMAT.PKCS1 : TRANSPARENT_EC;
+    const format = isX509 ? FORMAT.X509 : isRsa ? FORMAT.PKCS1 : FORMAT.TransparentECPublicKey;
     const type = format === FORMAT.PKCS1 ? 'pkcs1' : 'spki';
     const material =
-      format === TRANSPARENT_EC
-        ? structure(TAG.KeyMaterial)
+      format === FORMAT.TransparentECPublicKey
+        ? structure(TAG.KeyMaterial, ...this.#point(key))
         : bytes(
             TAG.KeyMaterial,
             createPublicKey(key.export({ format: 'pem', type: 'spki' })).export({ format: 'der', type }),
@@ -285,6 +293,14 @@ export class FakeKmipKeys {
       structure(TAG.KeyValue, material),
     );
     return [structure(TAG.PublicKey, block)];
+  }
+
+  #point(key: KeyObject): TtlvItem[] {
+    if (this.#version.major < 2) return [];
+    const { x = '', y = '' } = key.export({ format: 'jwk' });
+    const coordinates = [x, y].map((each) => Buffer.from(each, 'base64url'));
+    const point = Buffer.concat([Buffer.of(4), ...coordinates]);
+    return [bytes(TAG.QString, this.pointFault === null ? point : this.pointFault(point))];
   }
 
   #demand({ attributes }: Held, bit: number): void {
@@ -315,6 +331,7 @@ export class FakeKmipKeys {
       const form = this.#version.major >= 2 ? decodeDer(der, curve.bits) : der;
       return [bytes(TAG.SignatureData, form ?? der)];
     }
+    if (this.signFault !== null) return [bytes(TAG.SignatureData, this.signFault(key, digest))];
     const padding = findNumber(parameters, TAG.PaddingMethod);
     const saltBytes = findNumber(parameters, TAG.SaltLength);
     if (padding === PADDING.PKCS1v15)

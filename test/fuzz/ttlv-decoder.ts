@@ -1,18 +1,19 @@
 /**
- * Fuzz target of what a KMIP server sends: `node test/fuzz/ttlv-decoder.ts [MESSAGES]` decodes so many random and mutated messages and keeps what
- * broke. Whatever the bytes are, the answer is an item that encodes to the same bytes, or a TtlvError; a payload, KmipNo or KmipTrouble.
+ * Fuzz target of what a KMIP server sends: `node test/fuzz/ttlv-decoder.ts [MESSAGES [SECONDS]]` decodes random and mutated messages, so many at least and
+ * for so long at least, and keeps what broke. Whatever the bytes are, the answer is an item that encodes to the same bytes, or a TtlvError; a payload, KmipNo or KmipTrouble.
  */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KmipNo, KmipTrouble } from '../../src/providers/kmip/fault.ts';
 import { decodeResponse } from '../../src/providers/kmip/message.ts';
+import { OPERATION } from '../../src/providers/kmip/tables.ts';
 import { decodeTtlv, encodeTtlv, messageLength, TtlvError } from '../../src/providers/kmip/ttlv.ts';
 
 export const CORPUS = join(import.meta.dirname, 'corpus/ttlv-decoder');
-const OPERATIONS = [0x0b, 0x1e, 0x1f, 0x20, 0x23];
-/** Far more than the longest message takes; a decoder that hangs is as bad as one that crashes. */
-const SLOW_MS = 1000;
+const OPERATIONS = Object.values(OPERATION);
+/** Of the processor. Far more than the longest message takes; a decoder that hangs is as bad as one that crashes. */
+const SLOW_US = 1_000_000;
 
 function expects(work: () => unknown, ...errors: (new (...args: never[]) => Error)[]): void {
   try {
@@ -24,14 +25,15 @@ function expects(work: () => unknown, ...errors: (new (...args: never[]) => Erro
 
 /** Throws when the bytes were answered by anything else. */
 export function decodeHostileMessage(bytes: Buffer): void {
-  const begin = performance.now();
+  const begin = process.cpuUsage();
   expects(() => messageLength(bytes), TtlvError);
   expects(() => {
     const again = encodeTtlv(decodeTtlv(bytes));
     if (!again.equals(bytes)) throw new Error('it encodes to other bytes');
   }, TtlvError);
   for (const operation of OPERATIONS) expects(() => decodeResponse(bytes, operation), KmipNo, KmipTrouble);
-  if (performance.now() - begin > SLOW_MS) throw new Error(`${bytes.length} bytes took too long`);
+  const { user, system } = process.cpuUsage(begin);
+  if (user + system > SLOW_US) throw new Error(`${bytes.length} bytes took too long`);
 }
 
 /** Half of the changes fall on heads (tag, type, length), where they matter most. */
@@ -62,9 +64,12 @@ function keep(bytes: Buffer): void {
   writeFileSync(join(CORPUS, `crash-${name}`), bytes);
 }
 
-export function fuzz(messages: number): void {
+/** Answers how many messages it were. */
+export function fuzz(messages: number, seconds = 0): number {
   const seeds = readSeeds();
-  for (let i = 0; i < messages; i++) {
+  const end = performance.now() + seconds * 1000;
+  let i = 0;
+  for (; i < messages || performance.now() < end; i++) {
     const bytes = mutateMessage(seeds);
     try {
       decodeHostileMessage(bytes);
@@ -73,10 +78,12 @@ export function fuzz(messages: number): void {
       throw error;
     }
   }
+  return i;
 }
 
 if (import.meta.main) {
-  const messages = Number(process.argv[2] ?? 1_000_000);
-  fuzz(messages);
-  console.log(`${messages} messages, nothing found`);
+  const [messages = 1_000_000, seconds = 0] = process.argv.slice(2).map(Number);
+  const begin = performance.now();
+  const done = fuzz(messages, seconds);
+  console.log(`${done} messages in ${Math.round((performance.now() - begin) / 1000)} s, nothing found`);
 }

@@ -1,5 +1,5 @@
 // What PyKMIP does not do of resident keys: digests, salts, curves, decryption by RSA, AES without padding, keys for HMAC; also by KMIP 2.1.
-import { constants, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto';
+import { constants, createHash, createPublicKey, publicEncrypt, randomBytes, verify } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../../src/clock.ts';
@@ -8,6 +8,7 @@ import { KMIP } from '../../../src/providers/kmip/kmip-kind.ts';
 import type { KmipVersion } from '../../../src/providers/kmip/message.ts';
 import { FakeKmip } from '../../fakes/fake-kmip.ts';
 import { FakeKmipKeys } from '../../fakes/fake-kmip-keys.ts';
+import { signDigest } from '../../fakes/sign-digest.ts';
 import { testResidentKeys } from '../resident-contract.ts';
 
 async function scene(t: Test, version: KmipVersion) {
@@ -29,7 +30,7 @@ async function scene(t: Test, version: KmipVersion) {
     await server.close();
   });
   if (!service.resident) throw new Error('no resident keys');
-  return { held, keys: service.resident };
+  return { held, keys: service.resident, service };
 }
 
 for (const [major, minor] of [
@@ -63,4 +64,93 @@ t.test('OAEP takes a label, and destroying takes both halves', async (t) => {
   t.equal(held.size, 2);
   await keys.destroy(key);
   t.equal(held.size, 0);
+});
+
+const PAIR = { sizeBits: 0, uses: ['sign'], ckaId: Buffer.alloc(0) } as const;
+
+for (const spec of ['ec-p256', 'ec-p384', 'ec-p521', 'ec-secp256k1'] as const)
+  t.test(
+    `a public key of ${spec} that comes as its point (Transparent EC) is read without a second call`,
+    async (t) => {
+      const { held, keys } = await scene(t, { major: 2, minor: 1 });
+      const key = await keys.create({ ...PAIR, name: 'point', spec });
+      const shown = createPublicKey({ key: await keys.publicKey(key), format: 'der', type: 'spki' });
+      t.strictSame(held.formatsAsked, [null]);
+      const algorithm = key.signs.find(({ hash, takesMessage }) => hash === 'sha256' && takesMessage);
+      if (!algorithm) throw new Error('it does not sign');
+      const signature = await keys.sign(key, algorithm, Buffer.from('message'), 0);
+      t.ok(verify('sha256', Buffer.from('message'), { key: shown, dsaEncoding: 'ieee-p1363' }, signature));
+    },
+  );
+
+t.test('a point that is none is asked for again as X.509, and never taken', async (t) => {
+  const { held, keys } = await scene(t, { major: 2, minor: 1 });
+  const key = await keys.create({ ...PAIR, name: 'broken', spec: 'ec-p256' });
+  const good = await keys.publicKey(key);
+  const broken: ((point: Buffer) => Buffer)[] = [
+    (point) => point.subarray(1),
+    (point) => Buffer.concat([point.subarray(0, -1), Buffer.of((point.at(-1) ?? 0) ^ 1)]),
+    () => Buffer.alloc(65),
+    () => Buffer.alloc(0),
+  ];
+  for (const fault of broken) {
+    held.formatsAsked.length = 0;
+    held.pointFault = fault;
+    t.ok((await keys.publicKey(key)).equals(good), 'by X.509');
+    t.equal(held.formatsAsked.length, 2);
+  }
+});
+
+t.test('a signature of a digest whose padding is not PKCS #1 v1.5 is refused, not passed on', async (t) => {
+  const { held, keys } = await scene(t, { major: 2, minor: 1 });
+  const key = await keys.create({ ...PAIR, name: 'padding', spec: 'rsa-2048' });
+  const algorithm = key.signs.find((each) => each.scheme === 'rsa-pkcs1' && !each.takesMessage);
+  if (algorithm?.hash !== 'sha256') throw new Error('it signs no digests');
+  const digest = createHash('sha256').update('message').digest();
+  const other = createHash('sha256').update('another').digest();
+  const faults: Record<string, NonNullable<typeof held.signFault>> = {
+    'padded by PSS': (by) => signDigest(by, { scheme: 'rsa-pss', hash: 'sha256', saltBytes: 32 }, digest),
+    'of another digest': (by) => signDigest(by, { scheme: 'rsa-pkcs1', hash: 'sha256' }, other),
+    'by another key': () => Buffer.alloc(256, 1),
+    'too short': () => Buffer.alloc(8),
+  };
+  for (const [what, fault] of Object.entries(faults)) {
+    held.signFault = fault;
+    await t.rejects(
+      keys.sign(key, algorithm, digest, 0),
+      { code: 'provider_refused', message: /does not sign by rsa-pkcs1 as it was asked/ },
+      what,
+    );
+  }
+  held.signFault = null;
+  const shown = createPublicKey({ key: await keys.publicKey(key), format: 'der', type: 'spki' });
+  t.ok(verify('sha256', Buffer.from('message'), shown, await keys.sign(key, algorithm, digest, 0)));
+});
+
+t.test('random bytes are those of RNG Retrieve, which came with 1.2', async (t) => {
+  for (const [major, minor] of [
+    [2, 1],
+    [1, 2],
+  ] as const) {
+    const { service } = await scene(t, { major, minor });
+    const [one, two] = [await service.random?.(32), await service.random?.(1024)];
+    t.strictSame([one?.length, two?.length], [32, 1024]);
+    t.notOk(one?.equals(two?.subarray(0, 32) ?? Buffer.alloc(32)));
+  }
+  const { service } = await scene(t, { major: 1, minor: 1 });
+  await t.rejects(async () => void (await service.random?.(32)), {
+    code: 'provider_refused',
+    message: /RNG Retrieve needs KMIP 1\.2, and the server speaks 1\.1/,
+  });
+});
+
+t.test('a server of 1.0 or 1.1 holds no KEK: it has no Encrypt, and the key is never fetched', async (t) => {
+  for (const minor of [0, 1]) {
+    const { held, service } = await scene(t, { major: 1, minor });
+    await t.rejects(service.generateDataKey('token 1'), {
+      code: 'provider_refused',
+      message: new RegExp(`needs KMIP 1\\.4.*speaks 1\\.${minor}`),
+    });
+    t.strictSame(held.formatsAsked, []);
+  }
 });
