@@ -17,7 +17,8 @@ static const struct sk_mechanism *part_of(const struct sk_mechanism *packed, enu
     return packed;
 }
 
-/* What is no key but bytes for the caller: derived as a session key that may be read, read, and destroyed. */
+/* What is no key but bytes for the caller: derived as a session key that may be read, read, and destroyed. Who is not logged in
+ * may have a base that is public, and makes public keys alone. */
 static CK_RV reveal(struct sk_entry *e, const struct sk_mechanism *packed, CK_OBJECT_HANDLE base, CK_BYTE *bytes,
                     CK_ULONG length)
 {
@@ -27,6 +28,7 @@ static CK_RV reveal(struct sk_entry *e, const struct sk_mechanism *packed, CK_OB
     CK_ATTRIBUTE template[] = {
         {CKA_CLASS, &class, sizeof(class)}, {CKA_KEY_TYPE, &type, sizeof(type)},  {CKA_TOKEN, &no, sizeof(no)},
         {CKA_SENSITIVE, &no, sizeof(no)},   {CKA_EXTRACTABLE, &yes, sizeof(yes)}, {CKA_VALUE_LEN, &length, sizeof(length)},
+        {CKA_PRIVATE, &no, sizeof(no)},
     };
     CK_ATTRIBUTE value = {CKA_VALUE, bytes, length};
     CK_OBJECT_HANDLE made = 0;

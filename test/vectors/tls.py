@@ -143,4 +143,15 @@ for context in (None, b'', b'context'):
     extra = b'' if context is None else len(context).to_bytes(2, 'big') + context
     same(kdf(KDFS[1], made, b'EXPORTER-test', client, server, 40, context), prf('sha256', wanted, b'EXPORTER-test', client + server + extra, 40), 'an exporter, context %s' % context)
 refuses(INCOMPLETE, lambda: s.derive(mechanism(KDFS[0], struct(SHA256, b'l', randoms(client, server), b'')), made, {}), 'an exporter without a length')
+
+# by a public session, whose keys are public: SunPKCS11 asks so on a token without a login
+s('Logout')
+PUBLIC_KEY = {'_2': False}
+base = s.secret(GENERIC, pre, **OPEN, **PUBLIC_KEY)
+version = c.create_string_buffer(2)
+made = s.derive(master(MASTER, *hello, version=c.cast(version, P)), base, {DERIVE: True, 2: False})
+same((s.value(made), version.raw), (wanted, pre[:2]), 'nobody logged in: a master secret and its version')
+handles, ivs = keys(KEYS, made, client, server, 256, 128, 128, {2: False})
+same(([s.value(handle) for handle in handles], ivs), ([block[0:32], block[32:64], block[64:80], block[80:96]], [block[96:112], block[112:128]]), 'a key block')
+refuses(0x101, lambda: s.derive(master(MASTER, *hello), base, {2: True}), 'a private key is for who is logged in')
 done()
