@@ -9,6 +9,10 @@
 
 typedef CK_ULONG CK_SESSION_VALIDATION_FLAGS_TYPE;
 
+/* C_GetInfo of the later lists. */
+CK_RV sk_get_info_3_0(CK_INFO *info);
+CK_RV sk_get_info_3_2(CK_INFO *info);
+
 CK_RV C_EncapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE to, CK_ATTRIBUTE *attributes,
                        CK_ULONG count, CK_BYTE *ciphertext, CK_ULONG *ciphertext_len, CK_OBJECT_HANDLE *out);
 CK_RV C_DecapsulateKey(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE by, CK_ATTRIBUTE *attributes,

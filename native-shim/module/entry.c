@@ -2,6 +2,7 @@
  * The functions of the API that are not cryptography (entry_*.c): each enters, does
  * its one thing, and leaves.
  */
+#include "cryptoki32.h"
 #include "find.h"
 #include "guard.h"
 #include "login.h"
@@ -46,25 +47,31 @@ CK_RV C_Finalize(void *reserved)
     return sk_leave(&e, rv);
 }
 
-static CK_RV fill_info(CK_INFO *info)
+static CK_RV fill_info(CK_INFO *info, CK_VERSION version)
 {
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    *info = (CK_INFO){.cryptokiVersion = {3, 0}, .libraryVersion = {0, 1}};
+    *info = (CK_INFO){.cryptokiVersion = version, .libraryVersion = {0, 1}};
     sk_pad_text(info->manufacturerID, sizeof(info->manufacturerID), "Sidekey");
     sk_pad_text(info->libraryDescription, sizeof(info->libraryDescription), "Sidekey PKCS#11");
     return CKR_OK;
 }
 
-CK_RV C_GetInfo(CK_INFO *info)
+static CK_RV get_info(CK_INFO *info, CK_VERSION version)
 {
     struct sk_entry e;
     CK_RV rv = sk_enter(&e, "C_GetInfo");
 
     if (rv == CKR_OK)
-        rv = fill_info(info);
+        rv = fill_info(info, version);
     return sk_leave(&e, rv);
 }
+
+CK_RV C_GetInfo(CK_INFO *info) { return get_info(info, (CK_VERSION){2, 40}); }
+
+CK_RV sk_get_info_3_0(CK_INFO *info) { return get_info(info, (CK_VERSION){3, 0}); }
+
+CK_RV sk_get_info_3_2(CK_INFO *info) { return get_info(info, (CK_VERSION){3, 2}); }
 
 /* Parallel functions went out of the standard with 2.0: refused even for a session that is not there. */
 

@@ -7,11 +7,10 @@
 
 #define EXPORTED __attribute__((visibility("default")))
 
-/* The functions of 2.40, which are also the first of 3.0. */
+/* The functions of 2.40, which are also the first of 3.0, but for C_GetInfo: each list says its own version (PKCS#11 3.2, 3.1). */
 #define FUNCTIONS_2_40 \
     .C_Initialize = C_Initialize, \
     .C_Finalize = C_Finalize, \
-    .C_GetInfo = C_GetInfo, \
     .C_GetFunctionList = C_GetFunctionList, \
     .C_GetSlotList = C_GetSlotList, \
     .C_GetSlotInfo = C_GetSlotInfo, \
@@ -78,7 +77,7 @@
     .C_CancelFunction = C_CancelFunction, \
     .C_WaitForSlotEvent = C_WaitForSlotEvent,
 
-static CK_FUNCTION_LIST functions_2_40 = {.version = {2, 40}, FUNCTIONS_2_40};
+static CK_FUNCTION_LIST functions_2_40 = {.version = {2, 40}, .C_GetInfo = C_GetInfo, FUNCTIONS_2_40};
 
 /* What 3.0 adds to them, which comes next in 3.2. */
 #define FUNCTIONS_3_0 \
@@ -107,10 +106,13 @@ static CK_FUNCTION_LIST functions_2_40 = {.version = {2, 40}, FUNCTIONS_2_40};
     .C_VerifyMessageNext = C_VerifyMessageNext, \
     .C_MessageVerifyFinal = C_MessageVerifyFinal,
 
-static CK_FUNCTION_LIST_3_0 functions_3_0 = {.base = {.version = {3, 0}, FUNCTIONS_2_40}, FUNCTIONS_3_0};
+static CK_FUNCTION_LIST_3_0 functions_3_0 = {
+    .base = {.version = {3, 0}, .C_GetInfo = sk_get_info_3_0, FUNCTIONS_2_40},
+    FUNCTIONS_3_0
+};
 
 static CK_FUNCTION_LIST_3_2 functions_3_2 = {
-    .base = {.base = {.version = {3, 2}, FUNCTIONS_2_40}, FUNCTIONS_3_0},
+    .base = {.base = {.version = {3, 2}, .C_GetInfo = sk_get_info_3_2, FUNCTIONS_2_40}, FUNCTIONS_3_0},
     .C_EncapsulateKey = C_EncapsulateKey,
     .C_DecapsulateKey = C_DecapsulateKey,
     .C_VerifySignatureInit = C_VerifySignatureInit,

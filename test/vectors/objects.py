@@ -51,7 +51,7 @@ def wrap(by, key):
 
 # what a token says of itself
 profiles = find({CLASS: PROFILE})
-same([number(one, PROFILE_ID) for one in profiles], [1, 2, 3, 4], 'the profiles are found by their class')
+same([number(one, PROFILE_ID) for one in profiles], [1, 2, 3, 4, 6], 'the profiles are found by their class')
 same(find({CLASS: PROFILE, PROFILE_ID: 3}), profiles[2:3], 'and one by its number')
 count = UL(0)
 s.call('GetMechanismList', UL(s.slot), None, c.byref(count))

@@ -24,6 +24,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'objects.py': {},
   'later_openssl.py': {},
   'prime_field.py': LEGACY,
+  'profiles.py': {},
   'secrets.py': LEGACY,
   'tls.py': {},
   'wraps.py': {},

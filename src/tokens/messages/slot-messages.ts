@@ -28,7 +28,7 @@ function countFlags(failures: number, low: number, final: number, locked: number
 
 function tokenFlags(domain: Domain, token: TokenRow): number {
   const F = TOKEN_FLAG;
-  let flags = F.RNG | F.TOKEN_INITIALIZED;
+  let flags = F.RNG | F.RESTORE_KEY_NOT_NEEDED | F.DUAL_CRYPTO_OPERATIONS | F.TOKEN_INITIALIZED;
   const needsLogin = domain.catalogue.needsLogin(token);
   if (needsLogin) flags |= F.LOGIN_REQUIRED;
   // Without a login there is nothing left to set up either: tools refuse tokens that lack this flag.
