@@ -34,6 +34,8 @@ export const API_LIMITS = {
   pathSegmentBytes: 512,
   batchItems: 10_000,
   batchInFlight: 64,
+  /** Items of a batch that go to their key at once, where all use one. */
+  batchTogether: 256,
   randomBytes: 131_072,
   /** Of a key service, which is asked for so many at a time and is paid. */
   serviceRandomBytes: 1024,

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { CKK } from '../tokens/cryptoki.ts';
+import { outcomeOf } from '../tokens/outcome.ts';
 import type {
   Attribute,
   Binding,
@@ -14,12 +15,14 @@ import type {
   ClientId,
   ClientSeen,
   Keeper,
+  KeeperItem,
   KeeperState,
   MadeKey,
   Mechanism,
   MechanismRow,
   NewKey,
   Operation,
+  Outcome,
   Template,
   UsageSeen,
 } from '../tokens/ports.ts';
@@ -423,6 +426,27 @@ export class KeeperClient implements Keeper {
       outputs.push(await this.#step({ ...step, flags: OPERATE.more, data: Buffer.alloc(0) }));
     }
     return outputs.length === 1 ? (outputs[0] ?? Buffer.alloc(0)) : joinAndWipe(outputs);
+  }
+
+  /** Short ones share frames; a long one has its own. */
+  async operateMany(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
+    const frames = this.#attachment?.frames ?? null;
+    const isShort = ({ mechanism, data, signature }: KeeperItem): boolean =>
+      data.length + (signature?.length ?? 0) <= SHORT_MAX &&
+      this.#attachment?.short.has(mechanism.type) === true;
+    if (frames === null || !items.every(isShort)) return this.#operateEach(cell, operation, items);
+    return frames.addMany(
+      items.map(({ mechanism, data, signature = null }) => ({
+        ...{ cell, operation, mechanism, data, signature, number: 0n },
+        ...ALONE,
+      })),
+    );
+  }
+
+  #operateEach(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
+    const each = ({ mechanism, data, signature }: KeeperItem): Promise<Outcome> =>
+      outcomeOf(this.operate(cell, operation, mechanism, data, signature));
+    return Promise.all(items.map(each));
   }
 
   async #step(step: bodies.OperateStep): Promise<Buffer> {

@@ -3,6 +3,7 @@
  * has its own result, and its own deadline however often the keeper leaves it for another frame.
  */
 import { SidekeyError } from '../errors.ts';
+import type { Outcome } from '../tokens/ports.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
 import { LIMITS } from '../wire/tables.ts';
 import { operateBytes, readOutput, writeOperate, type OperateStep } from './bodies.ts';
@@ -17,8 +18,7 @@ interface Item {
   /** Its room in a frame, and in the answer. */
   readonly bytes: number;
   readonly endsAt: number;
-  readonly resolve: (output: Buffer) => void;
-  readonly reject: (error: unknown) => void;
+  readonly settle: (outcome: Outcome) => void;
 }
 
 export class OperationFrames {
@@ -32,8 +32,26 @@ export class OperationFrames {
   /** A single-part operation. Its data are read when the turn ends, and must stay as they are until it is answered. */
   add(step: OperateStep): Promise<Buffer> {
     return new Promise((resolve, reject) => {
+      const settle = (outcome: Outcome): void =>
+        outcome instanceof SidekeyError ? reject(outcome) : resolve(outcome);
+      this.#wait(itemOf(step, performance.now() + LIMITS.deadlineMs, settle));
+    });
+  }
+
+  /** Many, with one promise for all. */
+  addMany(steps: readonly OperateStep[]): Promise<Outcome[]> {
+    if (steps.length === 0) return Promise.resolve([]);
+    return new Promise((resolve) => {
+      const outcomes = new Array<Outcome>(steps.length);
       const endsAt = performance.now() + LIMITS.deadlineMs;
-      this.#wait({ step, bytes: operateBytes(step) + OUTPUT_MORE, endsAt, resolve, reject });
+      let left = steps.length;
+      for (const [index, step] of steps.entries())
+        this.#wait(
+          itemOf(step, endsAt, (outcome) => {
+            outcomes[index] = outcome;
+            if (--left === 0) resolve(outcomes);
+          }),
+        );
     });
   }
 
@@ -58,39 +76,50 @@ export class OperationFrames {
     const leftMs = Math.max(1, first.endsAt - performance.now());
     try {
       if (items.length === 1)
-        first.resolve(
+        first.settle(
           readOutput(await this.#connection.request('cell_operate', writeOperate(first.step).done(), leftMs)),
         );
       else this.#settle(items, await this.#connection.request('cell_operate_many', writeMany(items), leftMs));
     } catch (error) {
-      for (const { reject } of items) reject(error);
+      for (const { settle } of items) settle(asSidekeyError(error));
     }
   }
 
   #settle(items: readonly Item[], reply: Buffer): void {
-    try {
-      const outcomes = readOutcomes(reply, items.length);
-      for (const [index, item] of items.entries()) settle(item, outcomes[index] ?? this.#again(item));
-    } finally {
-      reply.fill(0);
+    const outcomes = readOutcomes(reply, items.length);
+    for (const [index, item] of items.entries()) {
+      const outcome = outcomes[index];
+      if (outcome === undefined) this.#again(item);
+      else item.settle(outcome);
     }
   }
 
-  #again(item: Item): SidekeyError | null {
-    if (item.endsAt <= performance.now())
-      return new SidekeyError('deadline', 'the keeper did not begin an operation in time');
-    this.#wait(item);
-    return null;
+  #again(item: Item): void {
+    if (item.endsAt > performance.now()) this.#wait(item);
+    else item.settle(new SidekeyError('deadline', 'the keeper did not begin an operation in time'));
   }
 }
 
-function settle({ resolve, reject }: Item, outcome: Buffer | SidekeyError | null): void {
-  if (outcome instanceof SidekeyError) reject(outcome);
-  else if (outcome !== null) resolve(outcome);
+function itemOf(step: OperateStep, endsAt: number, settle: Item['settle']): Item {
+  return { step, bytes: operateBytes(step) + OUTPUT_MORE, endsAt, settle };
 }
 
-/** One to `asked` of them: what has none was not begun. */
-export function readOutcomes(reply: Buffer, asked: number): (Buffer | SidekeyError)[] {
+function asSidekeyError(error: unknown): SidekeyError {
+  if (error instanceof SidekeyError) return error;
+  return new SidekeyError('internal', 'an operation failed', { cause: error });
+}
+
+/** One to `asked` of them: what has none was not begun. Outputs are views, each for its owner to wipe. */
+export function readOutcomes(reply: Buffer, asked: number): Outcome[] {
+  try {
+    return readAll(reply, asked);
+  } catch (error) {
+    reply.fill(0);
+    throw error;
+  }
+}
+
+function readAll(reply: Buffer, asked: number): Outcome[] {
   const reader = new WireReader(reply);
   const count = reader.u32();
   if (count === 0 || count > asked)
@@ -100,9 +129,9 @@ export function readOutcomes(reply: Buffer, asked: number): (Buffer | SidekeyErr
   return outcomes;
 }
 
-function readOutcome(reader: WireReader): Buffer | SidekeyError {
+function readOutcome(reader: WireReader): Outcome {
   const status = reader.u32();
-  return status === 0 ? Buffer.from(reader.bytes(LIMITS.bodyMax)) : refusalOf('cell_operate', status);
+  return status === 0 ? reader.bytes(LIMITS.bodyMax) : refusalOf('cell_operate', status);
 }
 
 /** The first goes in any case: an operation that has a frame to itself may fill it. */

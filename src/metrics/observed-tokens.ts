@@ -1,7 +1,7 @@
 /** A TokenService that tells of each operation by name, and of how long a miss of the keeper took. The rest passes through. */
 import { SidekeyError } from '../errors.ts';
 import type { Clock, Operation } from '../tokens/ports.ts';
-import type { RoutedRequest, TokenService } from '../tokens/service.ts';
+import type { NamedKeyItem, RoutedRequest, TokenService } from '../tokens/service.ts';
 import { OPERATE } from '../wire/tables.ts';
 import type { ObserveOperation, PeerKind } from './operation-seen.ts';
 
@@ -15,6 +15,27 @@ interface Told {
   readonly key: string;
   readonly operation: Operation;
   readonly bytes: number;
+}
+
+interface Sum {
+  readonly operation: Operation;
+  readonly result: string;
+  times: number;
+  bytes: number;
+}
+
+/** What many uses come to, by operation and result: mostly one row. */
+function sumsOf(items: readonly NamedKeyItem[], resultAt: (index: number) => string): Sum[] {
+  const sums: Sum[] = [];
+  for (const [index, { use, data }] of items.entries()) {
+    const { operation } = use;
+    const result = resultAt(index);
+    let sum = sums.find((each) => each.operation === operation && each.result === result);
+    if (sum === undefined) sums.push((sum = { operation, result, times: 0, bytes: 0 }));
+    sum.times += 1;
+    sum.bytes += data.length;
+  }
+  return sums;
 }
 
 /** For one door of the agent. `observe` must not throw. */
@@ -47,6 +68,22 @@ export function observeNamedKeys(
     const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
     return told({ uid, token, key, operation, bytes }, () => tokens.operateNamedKey(...asked));
   };
+  const operateNamedKeys: TokenService['operateNamedKeys'] = async (...asked) => {
+    const [{ uid }, token, key, items] = asked;
+    const startedAt = clock.monotonic();
+    const tell = (results: (index: number) => string): void => {
+      const seconds = (clock.monotonic() - startedAt) / 1000;
+      for (const sum of sumsOf(items, results)) observe({ peer, uid, token, key, seconds, ...sum });
+    };
+    try {
+      const outcomes = await tokens.operateNamedKeys(...asked);
+      tell((index) => (Buffer.isBuffer(outcomes[index]) ? 'ok' : resultOf(outcomes[index])));
+      return outcomes;
+    } catch (error) {
+      tell(() => resultOf(error));
+      throw error;
+    }
+  };
   const envelope =
     (operation: 'encrypt' | 'decrypt', work: TokenService['sealEnvelope']): TokenService['sealEnvelope'] =>
     (...asked) => {
@@ -56,6 +93,7 @@ export function observeNamedKeys(
   return {
     ...tokens,
     operateNamedKey,
+    operateNamedKeys,
     sealEnvelope: envelope('encrypt', tokens.sealEnvelope),
     openEnvelope: envelope('decrypt', tokens.openEnvelope),
   };

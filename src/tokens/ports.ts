@@ -4,6 +4,7 @@
  */
 import type { AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
+import type { SidekeyError } from '../errors.ts';
 import type { ResidentKeys } from './resident-port.ts';
 
 /** A cell in the keeper's locked memory. Numbers of the keeper are 64-bit. */
@@ -151,6 +152,16 @@ export interface KeeperState {
  * The keeper as the domain sees it. Every call rejects with a SidekeyError: the keeper's own status, `keeper_absent` while
  * no keeper is attached, or `deadline`. Buffers with secrets that are handed in are wiped by this side once sent.
  */
+/** One of many operations with a cell. */
+export interface KeeperItem {
+  readonly mechanism: Mechanism;
+  readonly data: Buffer;
+  readonly signature?: Buffer | undefined;
+}
+
+/** How one of many operations ended. */
+export type Outcome = Buffer | SidekeyError;
+
 export interface Keeper {
   /** null while no keeper is attached. */
   readonly pid: number | null;
@@ -224,6 +235,8 @@ export interface Keeper {
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer>;
+  /** The same with many, each of which ends by itself: in their order. */
+  operateMany(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]>;
   random(lengthBytes: number): Promise<Buffer>;
   bind(binding: Binding): Promise<void>;
   /** null: every client, every handle of the slot. */

@@ -5,7 +5,7 @@
 import type { Peer } from '../access/peer.ts';
 import type { Certificate } from './objects/certificate.ts';
 import type { KekSummary } from './kek-changes.ts';
-import type { Attribute, ClientId, ClientSeen, Operation, UseEnded } from './ports.ts';
+import type { Attribute, ClientId, ClientSeen, Operation, Outcome, UseEnded } from './ports.ts';
 
 /** A frame that the keeper routed from a module, or its own `resolve`. */
 export interface RoutedRequest {
@@ -141,6 +141,13 @@ export interface NamedKeyUse {
   readonly beside?: 'hmac';
 }
 
+/** One of many uses at once. */
+export interface NamedKeyItem {
+  readonly use: NamedKeyUse;
+  readonly data: Buffer;
+  readonly signature?: Buffer | undefined;
+}
+
 /** A key that stands open under a lease. */
 export interface LeaseSummary {
   readonly id: string;
@@ -240,6 +247,13 @@ export interface TokenService {
   sealEnvelope(peer: Peer, token: string, name: string, aad: Buffer, plaintext: Buffer): Promise<Buffer>;
   /** encrypted_data_invalid for what is none, or not this key's. */
   openEnvelope(peer: Peer, token: string, name: string, aad: Buffer, message: Buffer): Promise<Buffer>;
+  /** Many at once, each of which ends by itself: in their order. Rejects for what is wrong with all. */
+  operateNamedKeys(
+    peer: Peer,
+    token: string,
+    name: string,
+    items: readonly NamedKeyItem[],
+  ): Promise<Outcome[]>;
   operateNamedKey(
     peer: Peer,
     token: string,

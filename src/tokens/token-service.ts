@@ -319,6 +319,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     openEnvelope: (...asked) => envelopes.open(...asked),
     setNamedKeyCertificates: audited(domain, (...asked) => changes.setCertificates(...asked)),
     operateNamedKey: (...asked) => uses.operate(...asked),
+    operateNamedKeys: (...asked) => uses.operateMany(...asked),
     flushUsage: () => flushUsage(domain),
     close: async () => {
       rotation.close();

@@ -3,6 +3,7 @@
  * every parameter as native-shim/wire/params.h lays it out, and refuses what the keeper would refuse.
  */
 import * as crypto from 'node:crypto';
+import { outcomeOf } from '../../src/tokens/outcome.ts';
 import type { Peer } from '../../src/access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../../src/errors.ts';
 import type { Operation } from '../../src/tokens/ports.ts';
@@ -358,6 +359,12 @@ export function createTokenDouble(): TokenDouble {
     makeStreamKey: notUsed,
     openStreamKey: notUsed,
     setNamedKeyCertificates: notUsed,
+    operateNamedKeys: (peer, token, name, items) =>
+      Promise.all(
+        items.map(({ use, data, signature }) =>
+          outcomeOf(double.operateNamedKey(peer, token, name, use, data, signature)),
+        ),
+      ),
     operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
       admit(peer, token);
       check(version === 1, 'key_handle_invalid');

@@ -1,7 +1,9 @@
 // Which requests of the keeper are timed, and under which path: a binding that was missing, and the last part of a resident operation.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
-import { observeMisses } from '../../src/metrics/observed-tokens.ts';
+import type { OperationSeen } from '../../src/metrics/operation-seen.ts';
+import type { Peer } from '../../src/access/peer.ts';
+import { observeMisses, observeNamedKeys } from '../../src/metrics/observed-tokens.ts';
 import type { RoutedRequest, TokenService } from '../../src/tokens/service.ts';
 import { OPERATE } from '../../src/wire/tables.ts';
 
@@ -48,4 +50,19 @@ test('one that fails took its time too', async (t) => {
     code: 'provider_unreachable',
   });
   t.strictSame(seen, [['resident', SERVICE_MS / 1000]]);
+});
+
+test('many uses at once are one observation for each way in which they ended', async (t) => {
+  const seen: OperationSeen[] = [];
+  const outcomes = [Buffer.alloc(1), new SidekeyError('data_invalid', 'bad'), Buffer.alloc(1)];
+  const tokens = { operateNamedKeys: async () => outcomes } as unknown as TokenService;
+  const door = observeNamedKeys(tokens, 'http', (each) => seen.push(each), { monotonic: () => 0 });
+  const use = { operation: 'encrypt', mechanism: { type: 1, params: Buffer.alloc(0) }, version: 1 } as const;
+  const items = [10, 20, 30].map((length) => ({ use, data: Buffer.alloc(length) }));
+  t.equal(await door.operateNamedKeys({ uid: 7 } as Peer, 'main', 'orders', items), outcomes);
+  const common = { peer: 'http', uid: 7, token: 'main', key: 'orders', operation: 'encrypt', seconds: 0 };
+  t.same(seen, [
+    { ...common, result: 'ok', times: 2, bytes: 40 },
+    { ...common, result: 'data_invalid', times: 1, bytes: 20 },
+  ]);
 });

@@ -16,6 +16,7 @@ import {
 import { SidekeyError } from '../../src/errors.ts';
 import { decodeTemplate, encodeAttributes, encodeUlong } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
+import { outcomeOf } from '../../src/tokens/outcome.ts';
 import type {
   Binding,
   CellId,
@@ -23,10 +24,12 @@ import type {
   ClientId,
   ClientSeen,
   Keeper,
+  KeeperItem,
   MadeKey,
   Mechanism,
   MechanismRow,
   NewKey,
+  Outcome,
   Template,
 } from '../../src/tokens/ports.ts';
 import { WireReader } from '../../src/wire/buffer.ts';
@@ -279,6 +282,11 @@ export class FakeKeeper implements Keeper {
     } catch (cause) {
       throw new SidekeyError('encrypted_data_invalid', 'a tag is wrong', { cause });
     }
+  }
+  operateMany(id: CellId, operation: string, items: readonly KeeperItem[]): Promise<Outcome[]> {
+    return Promise.all(
+      items.map(({ mechanism, data }) => outcomeOf(this.operate(id, operation, mechanism, data))),
+    );
   }
   async random(length: number): Promise<Buffer> {
     return randomBytes(length);

@@ -365,3 +365,54 @@ test('a cell that is gone for many at once is opened anew for all of them', asyn
   const sealed = await Promise.all(Array.from({ length: 40 }, encrypt));
   t.equal(sealed.length, 40, 'nobody forgets the cell that another has opened meanwhile');
 });
+
+test('many uses of a key end each by itself, in order; the cell that ended under some is opened once more', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const texts = ['a', 'b', 'c'].map((text) => Buffer.from(text));
+  const encrypted = await rig.service.operateNamedKeys(
+    peer,
+    'alpha',
+    'orders',
+    texts.map((data) => ({ use, data })),
+  );
+  const open = { ...use, operation: 'decrypt' } as const;
+  const [a, b, c] = encrypted.map((data) => ({ use: open, data: data as Buffer }));
+  if (a === undefined || b === undefined || c === undefined) throw new Error('not all were answered');
+  const bad = { use: open, data: Buffer.alloc(20) };
+  const old = { use: { ...open, version: 2 }, data: b.data };
+  const { operateMany } = rig.keeper;
+  let asked = 0;
+  rig.keeper.operateMany = async (cell, operation, items) => {
+    const outcomes = await operateMany.call(rig.keeper, cell, operation, items);
+    if (asked++ === 0) outcomes[0] = new SidekeyError('cell_unknown', 'gone');
+    return outcomes;
+  };
+  const outcomes = await rig.service.operateNamedKeys(peer, 'alpha', 'orders', [c, bad, old, a]);
+  t.same(
+    outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? outcome.toString() : outcome.code)),
+    ['c', 'encrypted_data_invalid', 'key_handle_invalid', 'a'],
+  );
+  t.equal(asked, 2);
+});
+
+test('many uses that the key does not permit are all refused', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'sign', mechanism: { type: GCM, params }, version: 1 } as const;
+  const outcomes = await rig.service.operateNamedKeys(peer, 'alpha', 'orders', [
+    { use, data: Buffer.alloc(1) },
+    { use, data: Buffer.alloc(1) },
+  ]);
+  t.same(
+    outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? 'ok' : outcome.code)),
+    ['mechanism_invalid', 'mechanism_invalid'],
+  );
+});

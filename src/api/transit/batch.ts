@@ -22,32 +22,46 @@ export function batchAnswer<Answer extends z.ZodObject>(answer: Answer) {
   return z.union([answer, z.object({ batch_results: z.array(row) })]);
 }
 
-interface Batch<Item> {
+export interface Batch<Item> {
   readonly batch_input?: readonly Item[] | null | undefined;
   readonly partial_failure_response_code?: number | null | undefined;
 }
 
-interface Referenced {
+export interface Referenced {
   readonly reference?: string | null | undefined;
 }
 
 /** Of a batch in which something failed: its status, unless the request names another, and what a failed row shows beside. */
-interface Failed {
+export interface Failed {
   readonly status: number;
   readonly row: object;
 }
+
+export const FAILED: Failed = { status: 400, row: {} };
 
 /** Does `work` for the body itself, or for each item of its batch. */
 export async function answerItems<Item extends Referenced, Body extends Item & Batch<Item>>(
   body: Body,
   work: (item: Item) => Promise<object>,
-  failed: Failed = { status: 400, row: {} },
+  failed: Failed = FAILED,
 ): Promise<Reply> {
   const items = body.batch_input ?? null;
   if (items === null) return { data: await work(body) };
+  return answerBatch(items, body, failed, (all) =>
+    mapBounded(all, async (item) => rowOf(item, await work(item).catch(faultOfItem), failed)),
+  );
+}
+
+/** `workOnAll` answers a row for each item. */
+export async function answerBatch<Item>(
+  items: readonly Item[],
+  body: Batch<Item>,
+  failed: Failed,
+  workOnAll: (items: readonly Item[]) => Promise<object[]>,
+): Promise<Reply> {
   if (items.length === 0) throw new Refusal(400, 'missing batch input to process');
   const status = partialStatus(body.partial_failure_response_code ?? failed.status);
-  const results = await mapBounded(items, (item) => workOnItem(item, work, failed.row));
+  const results = await workOnAll(items);
   const failures = results.filter((result) => 'error' in result).length;
   if (failures === 0) return { data: { batch_results: results } };
   return { status: failures < results.length ? status : failed.status, data: { batch_results: results } };
@@ -58,20 +72,26 @@ function partialStatus(status: number): number {
   throw new Refusal(400, 'field "partial_failure_response_code": expected a status from 200 to 599');
 }
 
-/** A fault of the item stands in its row; one of the whole (403, 5xx) ends the batch. */
-async function workOnItem<Item extends Referenced>(
-  item: Item,
-  work: (item: Item) => Promise<object>,
-  failedRow: object,
-): Promise<object> {
-  const reference = item.reference ?? '';
-  try {
-    return { ...(await work(item)), reference };
-  } catch (error) {
-    const fault = faultOf(error);
-    if (fault.status !== 400) throw error;
-    return { ...failedRow, error: fault.errors[0] ?? 'request is not valid', reference };
+/** What an item alone is told. */
+export class ItemFault {
+  readonly error: string;
+
+  constructor(error: string) {
+    this.error = error;
   }
+}
+
+/** A fault of the item stands in its row; one of the whole (403, 5xx) is thrown, and ends the batch. */
+export function faultOfItem(error: unknown): ItemFault {
+  const { status, errors } = faultOf(error);
+  if (status !== 400) throw error;
+  return new ItemFault(errors[0] ?? 'request is not valid');
+}
+
+export function rowOf(item: Referenced, result: object, failed: Failed): object {
+  const reference = item.reference ?? '';
+  if (result instanceof ItemFault) return { ...failed.row, error: result.error, reference };
+  return { ...result, reference };
 }
 
 /** Promise.all with a bound on what is under way, so that one batch does not fill the keeper's queue. */

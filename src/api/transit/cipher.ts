@@ -2,8 +2,10 @@
 import { z } from 'zod';
 import type { NamedKey } from '../../tokens/service.ts';
 import { decodeBase64 } from '../base64.ts';
+import type { Reply } from '../route.ts';
 import { answerItems, batchAnswer, batchOf } from './batch.ts';
-import { decryptFrom, encryptTo } from './key-cipher.ts';
+import { answerJobs } from './key-jobs.ts';
+import { decryptFrom, decryptJob, encryptJob, encryptTo, isEnvelope, showPlaintext } from './key-cipher.ts';
 import { integer, text } from './field.ts';
 import { Refusal } from '../fault.ts';
 import { defineTransitRoute, requireKey, type TransitCall, type TransitRoute } from './call.ts';
@@ -14,27 +16,39 @@ const plainItem = z.object({ plaintext: text, key_version: integer, ...terms });
 const cipherItem = z.object({ ciphertext: text, ...terms });
 const rewrapItem = cipherItem.extend({ key_version: integer });
 
+type PlainItem = z.output<typeof plainItem>;
+type CipherItem = z.output<typeof cipherItem>;
+const encryptBody = plainItem.extend(batchOf(plainItem));
+const decryptBody = cipherItem.extend(batchOf(cipherItem));
+
 const cipherAnswer = z.object({ ciphertext: z.string(), key_version: z.int() });
 const plainAnswer = z.object({ plaintext: z.string() });
 
-async function encryptItem(
-  call: TransitCall,
-  key: NamedKey,
-  item: z.output<typeof plainItem>,
-): Promise<object> {
+function encryptionOf(key: NamedKey, item: PlainItem): { version: number; plaintext: Buffer } {
   if (item.plaintext == null) throw new Refusal(400, 'missing plaintext to encrypt');
-  const version = versionToUse(key, item.key_version);
-  const ciphertext = await encryptTo(call, key, version, item, decodeBase64(item.plaintext));
-  return { ciphertext, key_version: version };
+  return { version: versionToUse(key, item.key_version), plaintext: decodeBase64(item.plaintext) };
 }
 
-async function decryptItem(
-  call: TransitCall,
-  key: NamedKey,
-  item: z.output<typeof cipherItem>,
-): Promise<object> {
-  const plaintext = await decryptFrom(call, key, item, item.ciphertext);
-  return { plaintext: plaintext.toString('base64') };
+function encrypt(call: TransitCall, body: z.output<typeof encryptBody>): Promise<Reply> {
+  const key = requireKey(call);
+  if (isEnvelope(key))
+    return answerItems(body, async (item: PlainItem) => {
+      const { version, plaintext } = encryptionOf(key, item);
+      return encryptTo(call, key, version, item, plaintext);
+    });
+  return answerJobs(call, key, body, (item: PlainItem) => {
+    const { version, plaintext } = encryptionOf(key, item);
+    return encryptJob(key, version, item, plaintext);
+  });
+}
+
+function decrypt(call: TransitCall, body: z.output<typeof decryptBody>): Promise<Reply> {
+  const key = requireKey(call);
+  const failed = { status: 400, row: { plaintext: '' } };
+  if (!isEnvelope(key))
+    return answerJobs(call, key, body, (item: CipherItem) => decryptJob(key, item), failed);
+  const work = async (item: CipherItem) => showPlaintext(await decryptFrom(call, key, item));
+  return answerItems(body, work, failed);
 }
 
 /** The plaintext never leaves this process, and is wiped. */
@@ -44,9 +58,9 @@ async function rewrapItemOf(
   item: z.output<typeof rewrapItem>,
 ): Promise<object> {
   const version = versionToUse(key, item.key_version);
-  const plaintext = await decryptFrom(call, key, item, item.ciphertext);
+  const plaintext = await decryptFrom(call, key, item);
   try {
-    return { ciphertext: await encryptTo(call, key, version, item, plaintext), key_version: version };
+    return await encryptTo(call, key, version, item, plaintext);
   } finally {
     plaintext.fill(0);
   }
@@ -57,26 +71,17 @@ export const CIPHER_ROUTES: readonly TransitRoute[] = [
     methods: ['POST', 'PUT'],
     path: '/encrypt/:name',
     summary: 'Encrypt',
-    body: plainItem.extend(batchOf(plainItem)),
+    body: encryptBody,
     answer: batchAnswer(cipherAnswer),
-    handle: (call, body) => {
-      const key = requireKey(call);
-      return answerItems(body, (item) => encryptItem(call, key, item));
-    },
+    handle: encrypt,
   }),
   defineTransitRoute({
     methods: ['POST', 'PUT'],
     path: '/decrypt/:name',
     summary: 'Decrypt',
-    body: cipherItem.extend(batchOf(cipherItem)),
+    body: decryptBody,
     answer: batchAnswer(plainAnswer),
-    handle: (call, body) => {
-      const key = requireKey(call);
-      return answerItems(body, (item) => decryptItem(call, key, item), {
-        status: 400,
-        row: { plaintext: '' },
-      });
-    },
+    handle: decrypt,
   }),
   defineTransitRoute({
     methods: ['POST', 'PUT'],

@@ -39,9 +39,9 @@ async function makeDataKey(call: TransitCall, request: z.output<typeof body>): P
   const version = versionToUse(key, request.key_version);
   const plaintext = randomBytes(bitsOf(call, request.bits) / 8);
   try {
-    const ciphertext = await encryptTo(call, key, version, request, Buffer.from(plaintext));
+    const encrypted = await encryptTo(call, key, version, request, Buffer.from(plaintext));
     const shown = form === 'plaintext' ? { plaintext: plaintext.toString('base64') } : {};
-    return { data: { ciphertext, key_version: version, ...shown } };
+    return { data: { ...encrypted, ...shown } };
   } finally {
     plaintext.fill(0);
   }

@@ -5,19 +5,13 @@
 import { z } from 'zod';
 import type { NamedKey, NamedKeyUse } from '../../tokens/service.ts';
 import { decodeBase64 } from '../base64.ts';
-import { answerItems, batchAnswer, batchOf } from './batch.ts';
+import { answerJobs, type KeyJob } from './key-jobs.ts';
+import { batchAnswer, batchOf } from './batch.ts';
 import { integer, text } from './field.ts';
 import { Refusal } from '../fault.ts';
 import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
 import { plainMechanism } from '../mechanism.ts';
-import {
-  defineTransitRoute,
-  isVerified,
-  operate,
-  requireKey,
-  type TransitCall,
-  type TransitRoute,
-} from './call.ts';
+import { defineTransitRoute, isVerified, requireKey, type TransitCall, type TransitRoute } from './call.ts';
 import { formatVersioned, parseVersioned, versionToUse } from './versioned.ts';
 
 const item = z.object({ input: text, key_version: integer, reference: text });
@@ -29,17 +23,12 @@ function useOf(key: NamedKey, hash: string, version: number): Omit<NamedKeyUse, 
   return { mechanism, version, ...(key.kind === 'generic' ? {} : { beside: 'hmac' }) };
 }
 
-async function makeHmac(
-  call: TransitCall,
-  key: NamedKey,
-  hash: string,
-  { input, key_version }: z.output<typeof item>,
-): Promise<object> {
+function hmacJob(key: NamedKey, hash: string, { input, key_version }: z.output<typeof item>): KeyJob {
   if (input == null) throw new Refusal(400, 'missing input for HMAC');
   const version = versionToUse(key, key_version);
   const use = { ...useOf(key, hash, version), operation: 'sign' } as const;
-  const mac = await operate(call, key, use, decodeBase64(input));
-  return { hmac: formatVersioned(version, mac.toString('base64')) };
+  const finish = (mac: Buffer): object => ({ hmac: formatVersioned(version, mac.toString('base64')) });
+  return { use, data: decodeBase64(input), finish };
 }
 
 /** For verify/:name with `hmac`. */
@@ -57,7 +46,7 @@ export function isHmacValid(
 function handle(call: TransitCall, request: z.output<typeof body>) {
   const key = requireKey(call);
   const hash = call.params['algorithm'] ?? (request.algorithm || DEFAULT_HASH);
-  return answerItems(request, (each) => makeHmac(call, key, hash, each), { status: 200, row: {} });
+  return answerJobs(call, key, request, (each) => hmacJob(key, hash, each), { status: 200, row: {} });
 }
 
 export const HMAC_ROUTES: readonly TransitRoute[] = ['/hmac/:name', '/hmac/:name/:algorithm'].map((path) =>

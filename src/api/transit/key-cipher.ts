@@ -1,6 +1,6 @@
 /** How each kind of key encrypts for Transit. A message of AES-GCM or ChaCha20-Poly1305 is nonce, ciphertext and tag, as Vault writes it. */
-import type { NamedKey } from '../../tokens/service.ts';
-import { decodeBase64 } from '../base64.ts';
+import type { NamedKey, NamedKeyUse } from '../../tokens/service.ts';
+import { decodeBase64, readBase64 } from '../base64.ts';
 import { Refusal } from '../fault.ts';
 import { freshNonce } from '../fresh-nonce.ts';
 import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
@@ -13,6 +13,7 @@ import {
   oaepMechanism,
 } from '../mechanism.ts';
 import { operate, type TransitCall } from './call.ts';
+import type { KeyJob } from './key-jobs.ts';
 import { formatVersioned, parseVersioned } from './versioned.ts';
 
 /** With which version of a key, under which context of a derived one, over which associated data. */
@@ -22,17 +23,18 @@ interface Terms {
   readonly aad: Buffer;
 }
 
-type Direction = (call: TransitCall, key: NamedKey, terms: Terms, input: Buffer) => Promise<Buffer>;
+/** One use of the key itself. `head` stands before the output in a ciphertext. */
+interface CipherUse {
+  readonly use: NamedKeyUse;
+  readonly data: Buffer;
+  readonly head?: Buffer;
+}
+
+type Direction = (key: NamedKey, terms: Terms, input: Buffer) => CipherUse;
 
 const CIPHERS: Readonly<Partial<Record<NamedKey['kind'], { encrypt: Direction; decrypt: Direction }>>> = {
   aes: aead(gcmMechanism),
   chacha20: aead(chachaMechanism),
-  envelope: {
-    encrypt: ({ tokens, peer, token }, { name }, { aad }, plaintext) =>
-      tokens.sealEnvelope(peer, token, name, aad, plaintext),
-    decrypt: ({ tokens, peer, token }, { name }, { aad }, message) =>
-      tokens.openEnvelope(peer, token, name, aad, message),
-  },
   rsa: { encrypt: encryptOaep, decrypt: decryptOaep },
 };
 
@@ -45,17 +47,20 @@ function requireCipher(key: NamedKey): { encrypt: Direction; decrypt: Direction 
 /** The nonce is fresh randomness, never a counter: a restored snapshot must not repeat one. */
 function aead(mechanismOf: typeof gcmMechanism): { encrypt: Direction; decrypt: Direction } {
   return {
-    encrypt: async (call, key, { version, context, aad }, plaintext) => {
-      const nonce = freshNonce();
-      const use = { operation: 'encrypt', mechanism: mechanismOf(nonce, aad), version, context } as const;
-      return Buffer.concat([nonce, await operate(call, key, use, plaintext)]);
+    encrypt: (_key, { version, context, aad }, data) => {
+      const head = freshNonce();
+      return {
+        use: { operation: 'encrypt', mechanism: mechanismOf(head, aad), version, context },
+        data,
+        head,
+      };
     },
-    decrypt: (call, key, { version, context, aad }, message) => {
+    decrypt: (_key, { version, context, aad }, message) => {
       if (message.length < GCM_NONCE_BYTES + GCM_TAG_BYTES)
         throw new Refusal(400, 'invalid ciphertext: unable to decrypt');
       const mechanism = mechanismOf(message.subarray(0, GCM_NONCE_BYTES), aad);
-      const use = { operation: 'decrypt', mechanism, version, context } as const;
-      return operate(call, key, use, message.subarray(GCM_NONCE_BYTES));
+      const data = message.subarray(GCM_NONCE_BYTES);
+      return { use: { operation: 'decrypt', mechanism, version, context }, data };
     },
   };
 }
@@ -65,12 +70,12 @@ function oaepUse<O extends 'encrypt' | 'decrypt'>(key: NamedKey, { version, aad 
   return { operation, mechanism: oaepMechanism(findHash(DEFAULT_HASH)), version };
 }
 
-function encryptOaep(call: TransitCall, key: NamedKey, terms: Terms, plaintext: Buffer): Promise<Buffer> {
-  return operate(call, key, oaepUse(key, terms, 'encrypt'), plaintext);
+function encryptOaep(key: NamedKey, terms: Terms, plaintext: Buffer): CipherUse {
+  return { use: oaepUse(key, terms, 'encrypt'), data: plaintext };
 }
 
-function decryptOaep(call: TransitCall, key: NamedKey, terms: Terms, message: Buffer): Promise<Buffer> {
-  return operate(call, key, oaepUse(key, terms, 'decrypt'), message);
+function decryptOaep(key: NamedKey, terms: Terms, message: Buffer): CipherUse {
+  return { use: oaepUse(key, terms, 'decrypt'), data: message };
 }
 
 /** What an item says beside its text. Null and absent are the same. */
@@ -94,32 +99,74 @@ function termsOf(key: NamedKey, item: ItemTerms, version: number): Terms {
   return { version, context: contextOf(key, item), aad: decodeBase64(item.associated_data ?? '') };
 }
 
-/** The whole text of a ciphertext. */
+/** The key of envelopes is no object: each message is a call of its own. */
+export function isEnvelope({ kind }: NamedKey): boolean {
+  return kind === 'envelope';
+}
+
+export function encryptJob(key: NamedKey, version: number, item: ItemTerms, plaintext: Buffer): KeyJob {
+  const { use, data, head } = requireCipher(key).encrypt(key, termsOf(key, item, version), plaintext);
+  const finish = (output: Buffer): object => {
+    // A nonce is 12 bytes, so that its letters and those of the rest stand side by side.
+    const body = (head?.toString('base64') ?? '') + output.toString('base64');
+    return { ciphertext: formatVersioned(version, body), key_version: version };
+  };
+  return { use, data, finish };
+}
+
+export function decryptJob(key: NamedKey, item: CipherItem): KeyJob {
+  const { version, message } = readCiphertext(key, item);
+  const { use, data } = requireCipher(key).decrypt(key, termsOf(key, item, version), message);
+  return { use, data, finish: showPlaintext };
+}
+
+/** Wipes it. */
+export function showPlaintext(plaintext: Buffer): object {
+  const shown = { plaintext: plaintext.toString('base64') };
+  plaintext.fill(0);
+  return shown;
+}
+
+/** The answer to an encryption: the whole text of the ciphertext, and its version. */
 export async function encryptTo(
   call: TransitCall,
   key: NamedKey,
   version: number,
   item: ItemTerms,
   plaintext: Buffer,
-): Promise<string> {
-  const message = await requireCipher(key).encrypt(call, key, termsOf(key, item, version), plaintext);
-  return formatVersioned(version, message.toString('base64'));
+): Promise<object> {
+  if (isEnvelope(key)) {
+    const { aad } = termsOf(key, item, version);
+    const message = await call.tokens.sealEnvelope(call.peer, call.token, key.name, aad, plaintext);
+    return { ciphertext: formatVersioned(version, message.toString('base64')), key_version: version };
+  }
+  const { use, data, finish } = encryptJob(key, version, item, plaintext);
+  return finish(await operate(call, key, use, data));
 }
 
 function decodeCiphertext(body: string): Buffer {
-  const message = Buffer.from(body, 'base64');
-  if (message.toString('base64') !== body)
-    throw new Refusal(400, 'invalid ciphertext: could not decode base64');
+  const message = readBase64(body);
+  if (message === null) throw new Refusal(400, 'invalid ciphertext: could not decode base64');
   return message;
 }
 
-export function decryptFrom(
-  call: TransitCall,
-  key: NamedKey,
-  item: ItemTerms,
-  ciphertext: string | null | undefined,
-): Promise<Buffer> {
+interface CipherItem extends ItemTerms {
+  readonly ciphertext?: string | null | undefined;
+}
+
+function readCiphertext(key: NamedKey, { ciphertext }: CipherItem): { version: number; message: Buffer } {
   if (ciphertext == null || ciphertext === '') throw new Refusal(400, 'missing ciphertext to decrypt');
   const { version, body } = parseVersioned(key, ciphertext, 'ciphertext');
-  return requireCipher(key).decrypt(call, key, termsOf(key, item, version), decodeCiphertext(body));
+  return { version, message: decodeCiphertext(body) };
+}
+
+/** The plaintext: whoever gets it wipes it. */
+export async function decryptFrom(call: TransitCall, key: NamedKey, item: CipherItem): Promise<Buffer> {
+  if (isEnvelope(key)) {
+    const { version, message } = readCiphertext(key, item);
+    const { aad } = termsOf(key, item, version);
+    return call.tokens.openEnvelope(call.peer, call.token, key.name, aad, message);
+  }
+  const { use, data } = decryptJob(key, item);
+  return operate(call, key, use, data);
 }

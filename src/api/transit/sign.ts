@@ -2,20 +2,14 @@
 import { z } from 'zod';
 import type { NamedKey } from '../../tokens/service.ts';
 import { decodeBase64 } from '../base64.ts';
+import { answerJobs, type KeyJob } from './key-jobs.ts';
 import { answerItems, batchAnswer, batchOf } from './batch.ts';
 import { flag, integer, text, textOrInteger } from './field.ts';
 import { Refusal } from '../fault.ts';
 import { DEFAULT_HASH, findHash } from './hash-algorithm.ts';
 import type { Reply } from '../route.ts';
 import { decodeSignature, encodeSignature, planSignature, type SigningOptions } from './signature-scheme.ts';
-import {
-  defineTransitRoute,
-  isVerified,
-  operate,
-  requireKey,
-  type TransitCall,
-  type TransitRoute,
-} from './call.ts';
+import { defineTransitRoute, isVerified, requireKey, type TransitCall, type TransitRoute } from './call.ts';
 import { isHmacValid } from './hmac.ts';
 import { formatVersioned, parseVersioned, versionToUse } from './versioned.ts';
 
@@ -61,20 +55,15 @@ function decodeInput(input: string | null | undefined): Buffer {
   return decodeBase64(input);
 }
 
-async function signItemWith(
-  call: TransitCall,
-  key: NamedKey,
-  chosen: SigningOptions,
-  item: z.output<typeof signItem>,
-): Promise<object> {
+function signJob(key: NamedKey, chosen: SigningOptions, item: z.output<typeof signItem>): KeyJob {
   const version = versionToUse(key, item.key_version);
   const [plan] = planSignature(key, chosen, decodeInput(item.input));
   if (plan === undefined) throw new Error('a signature without a plan');
-  const raw = await operate(call, key, { operation: 'sign', mechanism: plan.mechanism, version }, plan.data);
-  return {
+  const finish = (raw: Buffer): object => ({
     signature: formatVersioned(version, encodeSignature(key, chosen.marshaling, raw)),
     key_version: version,
-  };
+  });
+  return { use: { operation: 'sign', mechanism: plan.mechanism, version }, data: plan.data, finish };
 }
 
 async function isSignatureValid(
@@ -110,7 +99,7 @@ function sign(call: TransitCall, body: z.output<typeof signBody>): Promise<Reply
   const key = requireKey(call, 'signing key not found');
   const chosen = readOptions(call, body);
   const failed = { status: 200, row: { key_version: 0 } };
-  return answerItems(body, (item) => signItemWith(call, key, chosen, item), failed);
+  return answerJobs(call, key, body, (item) => signJob(key, chosen, item), failed);
 }
 
 function verify(call: TransitCall, body: z.output<typeof verifyBody>): Promise<Reply> {

@@ -4,19 +4,52 @@ import type { Peer } from '../../access/peer.ts';
 import { CKA, CKM } from '../cryptoki.ts';
 import { takeDerived } from './derived-cells.ts';
 import { type Domain } from '../domain.ts';
-import { recordedUse } from '../each-use.ts';
+import { isEachRecorded, recordedUse } from '../each-use.ts';
 import { accessWordOf, demandAccess } from '../key-access.ts';
 import { checkUse, findMechanism, mayBeUsed, USES } from '../key-use.ts';
 import { type KeyVersion } from './family.ts';
 import { exportMaterial } from './export.ts';
 import { isUsedInService, useResident } from '../resident/named.ts';
-import type { CellId } from '../ports.ts';
-import type { NamedKeyUse, StreamKey } from '../service.ts';
+import { outcomeOf } from '../outcome.ts';
+import type { CellId, Outcome } from '../ports.ts';
+import type { NamedKeyItem, NamedKeyUse, StreamKey } from '../service.ts';
 import { checkStreams, makeStreamKey, openStreamKey } from './stream-keys.ts';
 import type { TokenRow } from '../store-port.ts';
 import { has, type TokenObject } from '../objects/token-object.ts';
 import type { NamedKeys } from './named-keys.ts';
 import { hmacNameOf, objectFor } from './versions.ts';
+
+/** Where the items of one kind of use stand; `use` is the first one's. */
+interface SameUse {
+  readonly use: NamedKeyUse;
+  readonly at: number[];
+}
+
+function isSame(a: NamedKeyUse, b: NamedKeyUse): boolean {
+  if (a.operation !== b.operation || a.version !== b.version || a.mechanism.type !== b.mechanism.type)
+    return false;
+  return a.beside === b.beside && (a.context ?? null) === (b.context ?? null);
+}
+
+/** A batch is mostly of one kind: the last one found is asked first. */
+function sameUses(items: readonly NamedKeyItem[]): SameUse[] {
+  const found: SameUse[] = [];
+  let last: SameUse | null = null;
+  for (const [index, { use }] of items.entries()) {
+    if (last === null || !isSame(last.use, use)) last = found.find((each) => isSame(each.use, use)) ?? null;
+    if (last === null) found.push((last = { use, at: [] }));
+    last.at.push(index);
+  }
+  return found;
+}
+
+function isCellUnknown(outcome: Outcome): boolean {
+  return outcome instanceof SidekeyError && outcome.code === 'cell_unknown';
+}
+
+function lost(): SidekeyError {
+  return new SidekeyError('internal', 'an item of a batch was not answered');
+}
 
 export class NamedKeyUses {
   readonly #domain: Domain;
@@ -94,13 +127,79 @@ export class NamedKeyUses {
     const object = objectFor(version ?? this.#keys.version(token, name, use.version), use.operation);
     const each = { peer, token, object, use: use.operation, mechanism: use.mechanism.type };
     const work = (): Promise<Buffer> => {
-      if (use.operation !== 'digest')
-        demandAccess(this.#domain, peer, token, name, accessWordOf(object, use.operation));
-      this.#check(object, use);
+      this.#demand(peer, token, name, object, use);
       if (isUsedInService(object)) return useResident(this.#domain, token, object, use, data, signature);
       return this.#operate(token, object, use, data, signature);
     };
     return recordedUse(this.#domain, each, work, (output) => output.fill(0));
+  }
+
+  /** What holds for a kind of use is found and checked once for all items of that kind. */
+  async operateMany(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    items: readonly NamedKeyItem[],
+  ): Promise<Outcome[]> {
+    const token = this.#keys.token(peer, tokenName);
+    this.#keys.withoutEnvelope(token, name);
+    const outcomes = new Array<Outcome>(items.length);
+    const work = async ({ use, at }: SameUse): Promise<void> => {
+      const same = at.map((index) => items[index]).filter((item) => item !== undefined);
+      const ended = await this.#operateSame({ peer, token, name }, use, same);
+      for (const [i, index] of at.entries()) outcomes[index] = ended[i] ?? lost();
+    };
+    await Promise.all(sameUses(items).map(work));
+    return outcomes;
+  }
+
+  async #operateSame(
+    { peer, token, name }: { peer: Peer; token: TokenRow; name: string },
+    use: NamedKeyUse,
+    items: readonly NamedKeyItem[],
+  ): Promise<Outcome[]> {
+    const each = (): Promise<Outcome[]> =>
+      Promise.all(
+        items.map((item) =>
+          outcomeOf(this.operate(peer, token.name, name, item.use, item.data, item.signature)),
+        ),
+      );
+    if (use.beside !== undefined || use.context != null) return each();
+    try {
+      const object = objectFor(this.#keys.version(token, name, use.version), use.operation);
+      if (isUsedInService(object) || isEachRecorded(this.#domain, token, object)) return await each();
+      this.#demand(peer, token, name, object, use);
+      return await this.#operateCell(token, object, use.operation, items);
+    } catch (error) {
+      if (error instanceof SidekeyError) return items.map(() => error);
+      throw error;
+    }
+  }
+
+  #demand(peer: Peer, token: TokenRow, name: string, object: TokenObject, use: NamedKeyUse): void {
+    if (use.operation !== 'digest')
+      demandAccess(this.#domain, peer, token, name, accessWordOf(object, use.operation));
+    this.#check(object, use);
+  }
+
+  /** Those whose cell ended before they were begun are done once more, as one alone is. */
+  async #operateCell(
+    token: TokenRow,
+    object: TokenObject,
+    operation: NamedKeyUse['operation'],
+    items: readonly NamedKeyItem[],
+  ): Promise<Outcome[]> {
+    const { cells, cache, keeper } = this.#domain;
+    const asked = items.map(({ use: { mechanism }, data, signature }) => ({ mechanism, data, signature }));
+    const cell = await cells.take(token, object);
+    const outcomes = await keeper.operateMany(cell, operation, asked);
+    const ended = outcomes.flatMap((outcome, index) => (isCellUnknown(outcome) ? [index] : []));
+    if (ended.length === 0) return outcomes;
+    cache.cellEnded(cell);
+    const left = ended.map((index) => asked[index]).filter((item) => item !== undefined);
+    const again = await keeper.operateMany(await cells.take(token, object), operation, left);
+    for (const [i, index] of ended.entries()) outcomes[index] = again[i] ?? lost();
+    return outcomes;
   }
 
   async #hmacVersion(peer: Peer, token: TokenRow, name: string, use: NamedKeyUse): Promise<KeyVersion> {

@@ -1,0 +1,25 @@
+/** Base64 is taken exactly where encoding what was decoded gives the same text. */
+import { randomBytes } from 'node:crypto';
+import { test } from 'tap';
+import { readBase64 } from '../../src/api/base64.ts';
+import { makeRandom } from './hot/raw-requests.ts';
+
+function isCanonical(text: string): boolean {
+  return Buffer.from(text, 'base64').toString('base64') === text;
+}
+
+test('texts that were encoded, mutated and made up are judged as by encoding them again', async (t) => {
+  const random = makeRandom(64);
+  const letters = 'AQgwEIMUYckos048Zz9+/=-_ \n\0é€=';
+  let good = 0;
+  for (let i = 0; i < 200_000; i++) {
+    const text = [...randomBytes(random(12)).toString('base64')];
+    for (let changes = random(3); changes > 0; changes--)
+      text.splice(random(text.length + 1), random(2), letters.charAt(random(letters.length)));
+    const whole = text.join('');
+    const read = readBase64(whole);
+    if (isCanonical(whole)) good++;
+    if ((read !== null) !== isCanonical(whole)) t.fail(JSON.stringify(whole));
+  }
+  t.ok(good > 10_000, `${good} were good`);
+});
