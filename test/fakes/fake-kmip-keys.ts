@@ -3,14 +3,10 @@
  * padding, keys for HMAC, and state rules. Strict: fields in the specification's order and no others. Its cryptography is real.
  */
 import {
-  constants,
-  createCipheriv,
-  createDecipheriv,
   createHash,
   createHmac,
   createPublicKey,
   generateKeyPairSync,
-  privateDecrypt,
   randomBytes,
   type KeyObject,
 } from 'node:crypto';
@@ -20,13 +16,14 @@ import type { KmipVersion, Payload } from '../../src/providers/kmip/message.ts';
 import * as tables from '../../src/providers/kmip/tables.ts';
 import { decodeTtlv, encodeTtlv, type TtlvItem } from '../../src/providers/kmip/ttlv.ts';
 import { decodeDer } from '../../src/wire/ecdsa-signature.ts';
+import { aes, checkMask, hashName, No, openWith, refuse } from './fake-kmip-ciphers.ts';
 import type { KmipScript } from './fake-kmip.ts';
 import { signDigest } from './sign-digest.ts';
 
 const { bytes, enumeration, findBytes, findNumber, findStructure, findText, integer, structure, text } =
   message;
 const { TAG, OLD_TAG, OPERATION, STATE, USAGE, OBJECT_TYPE, CRYPTOGRAPHIC_ALGORITHM: ALGORITHM } = tables;
-const { PADDING_METHOD: PADDING, BLOCK_CIPHER_MODE: MODE, HASHING_ALGORITHM: HASHING } = tables;
+const { PADDING_METHOD: PADDING } = tables;
 const { RECOMMENDED_CURVE: CURVE, KEY_FORMAT_TYPE: FORMAT } = tables;
 
 const CRYPT = [
@@ -74,24 +71,6 @@ interface Held {
   readonly key: KeyObject | null;
   readonly secret: Buffer;
   state: number;
-}
-
-class No extends Error {
-  readonly reason: number;
-
-  constructor(reason: number, message: string) {
-    super(message);
-    this.reason = reason;
-  }
-}
-
-function refuse(reason: keyof typeof tables.RESULT_REASON, why: string): never {
-  throw new No(tables.RESULT_REASON[reason], why);
-}
-
-function hashName(number: number | null): string {
-  const name = Object.entries(HASHING).find(([, each]) => each === number)?.[0];
-  return name?.toLowerCase() ?? refuse('InvalidMessage', `hash ${number}`);
 }
 
 export class FakeKmipKeys {
@@ -337,14 +316,8 @@ export class FakeKmipKeys {
     if (padding === PADDING.PKCS1v15)
       return [bytes(TAG.SignatureData, signDigest(key, { scheme: 'rsa-pkcs1', hash }, digest))];
     if (padding !== PADDING.PSS || saltBytes === null) return refuse('InvalidMessage', 'padding or salt');
-    this.#checkMask(parameters, hash);
+    checkMask(parameters, hash);
     return [bytes(TAG.SignatureData, signDigest(key, { scheme: 'rsa-pss', hash, saltBytes }, digest))];
-  }
-
-  #checkMask(parameters: Payload, hash: string): void {
-    const mask = findNumber(parameters, TAG.MaskGeneratorHashingAlgorithm);
-    if (findNumber(parameters, TAG.MaskGenerator) !== 1 || hashName(mask) !== hash)
-      refuse('InvalidMessage', 'mask generator');
   }
 
   #mac(held: Held, parameters: Payload, data: Buffer): Payload {
@@ -359,51 +332,11 @@ export class FakeKmipKeys {
     this.#demand(held, isEncrypt ? USAGE.Encrypt : USAGE.Decrypt);
     try {
       return held.key
-        ? this.#open(held.key, parameters, payload)
-        : this.#aes(isEncrypt, held, parameters, payload);
+        ? openWith(held.key, parameters, payload)
+        : aes(isEncrypt, held.secret, parameters, payload);
     } catch (error) {
       if (error instanceof No) throw error;
       return refuse('CryptographicFailure', 'it does not open');
     }
-  }
-
-  #open(key: KeyObject, parameters: Payload, payload: Payload): Payload {
-    const data = findBytes(payload, TAG.Data) ?? Buffer.alloc(0);
-    if (findNumber(parameters, TAG.PaddingMethod) === PADDING.PKCS1v15)
-      return [bytes(TAG.Data, privateDecrypt({ key, padding: constants.RSA_PKCS1_PADDING }, data))];
-    const oaepHash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
-    this.#checkMask(parameters, oaepHash);
-    const oaepLabel = findBytes(parameters, TAG.PSource);
-    const padding = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash };
-    return [bytes(TAG.Data, privateDecrypt({ key, ...padding, ...(oaepLabel ? { oaepLabel } : {}) }, data))];
-  }
-
-  #aes(isEncrypt: boolean, { secret }: Held, parameters: Payload, payload: Payload): Payload {
-    const data = findBytes(payload, TAG.Data) ?? Buffer.alloc(0);
-    const iv = findBytes(payload, TAG.IVCounterNonce);
-    const mode = findNumber(parameters, TAG.BlockCipherMode);
-    const bits = secret.length * 8;
-    if (mode === MODE.GCM) return this.#gcm(isEncrypt, secret, iv ?? Buffer.alloc(0), parameters, payload);
-    const name = mode === MODE.CBC ? 'cbc' : mode === MODE.ECB ? 'ecb' : refuse('InvalidMessage', 'mode');
-    const padding = findNumber(parameters, TAG.PaddingMethod);
-    if (padding !== PADDING.PKCS5 && padding !== PADDING.None) refuse('InvalidMessage', 'padding');
-    const make = isEncrypt ? createCipheriv : createDecipheriv;
-    const cipher = make(`aes-${bits}-${name}`, secret, iv).setAutoPadding(padding === PADDING.PKCS5);
-    return [bytes(TAG.Data, Buffer.concat([cipher.update(data), cipher.final()]))];
-  }
-
-  #gcm(isEncrypt: boolean, secret: Buffer, iv: Buffer, parameters: Payload, payload: Payload): Payload {
-    const data = findBytes(payload, TAG.Data) ?? Buffer.alloc(0);
-    const aad = findBytes(payload, TAG.AuthenticatedEncryptionAdditionalData) ?? Buffer.alloc(0);
-    const authTagLength = findNumber(parameters, TAG.TagLength) ?? refuse('InvalidMessage', 'tag length');
-    const name = `aes-${secret.length * 8}-gcm` as 'aes-256-gcm';
-    if (isEncrypt) {
-      const cipher = createCipheriv(name, secret, iv, { authTagLength }).setAAD(aad);
-      const body = Buffer.concat([cipher.update(data), cipher.final()]);
-      return [bytes(TAG.Data, body), bytes(TAG.AuthenticatedEncryptionTag, cipher.getAuthTag())];
-    }
-    const tag = findBytes(payload, TAG.AuthenticatedEncryptionTag) ?? Buffer.alloc(0);
-    const decipher = createDecipheriv(name, secret, iv, { authTagLength }).setAAD(aad).setAuthTag(tag);
-    return [bytes(TAG.Data, Buffer.concat([decipher.update(data), decipher.final()]))];
   }
 }
