@@ -106,7 +106,8 @@ const BETWEEN = {
   digest:
     'where the processor has no instructions for SHA-256 a digest is made by the keeper: what is lost is the journey, as much as the hash itself',
   curve: 'OpenSSL itself is not 1.5 times faster here: Sidekey adds nothing to its time',
-  journey: 'the journey there and back: a microsecond',
+  journey:
+    'the journey there and back, a microsecond; and 90 times that OpenSSL takes or frees memory, which is locked and wiped here',
   rsa: 'two processors of a virtual machine may share a core and slow each other, and to be woken costs tens of microseconds; this row swings from run to run',
   threads:
     'two processors are shared by all clients and two workers: what is reached depends on whom the scheduler leaves beside the worker, and swings from run to run',
@@ -159,7 +160,7 @@ const GOALS: readonly Goal[] = [
     text: 'fresh process to its first signature: under 3 ms',
     check: (r) => [value(r, 'Sidekey', 'first', 'p50') / 1e6, value(r, 'Sidekey', 'first', 'p50') < 3e6],
     between:
-      'five answers of the agent (slots twice, login, search, first binding), 0.3 to 1 ms each; SoftHSM2 needs as long',
+      'three answers of the agent (slots, login, search): 0.15 ms of waking each, the time that little used code of Node needs, and at login the disk (0.3 ms); SoftHSM2 needs as long',
   },
   {
     text: 'each connected process costs the keeper under 300 KiB',

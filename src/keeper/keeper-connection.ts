@@ -10,6 +10,7 @@ import { FrameDecoder, encodeFrame, type Frame } from './frame-decoder.ts';
 
 const PENDING_MAX = 4096;
 const READ_BYTES = 65536;
+const JOINED_MAX = 16_384;
 
 interface Pending {
   readonly message: MessageName;
@@ -36,6 +37,14 @@ function otherVersion(body: Buffer): string {
   const theirs = body.length === 4 ? body.readUInt32LE(0) : 1;
   const { versionOldest, version } = LIMITS;
   return `the keeper speaks version ${theirs} of the frame, this agent ${versionOldest} to ${version}: restart the older of the two`;
+}
+
+/** Short frames as one: each piece that a socket is given costs more than to copy it. */
+function joinShort(frames: Buffer[]): Buffer[] {
+  if (frames.length < 2 || frames.reduce((sum, { length }) => sum + length, 0) > JOINED_MAX) return frames;
+  const joined = Buffer.concat(frames);
+  for (const bytes of frames) bytes.fill(0);
+  return [joined];
 }
 
 export class KeeperConnection {
@@ -139,7 +148,7 @@ export class KeeperConnection {
     this.#gatherers = [];
     for (const gather of gatherers) gather();
     this.#willFlush = false;
-    const frames = this.#unsent;
+    const frames = joinShort(this.#unsent);
     this.#unsent = [];
     this.#socket.cork();
     for (const bytes of frames) this.#socket.write(bytes, () => bytes.fill(0));

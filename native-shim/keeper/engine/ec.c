@@ -2,6 +2,7 @@
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <openssl/params.h>
+#include <string.h>
 
 #include "../crypto.h"
 #include "cryptoki.h"
@@ -69,15 +70,34 @@ static bool is_digest_length(size_t length)
     return length == 20 || length == 28 || length == 32 || length == 48 || length == 64;
 }
 
-/* DER to r || s; DSA's is the same. */
+/* The next INTEGER as `size` octets. None of a signature is so long that its length takes more than one. */
+static bool take_integer(struct wire_bytes *der, uint8_t *out, size_t size)
+{
+    const uint8_t *at = der->data + 2;
+    size_t length;
+
+    if (der->length < 2 || der->data[0] != 0x02 || der->data[1] > der->length - 2)
+        return false;
+    length = der->data[1];
+    der->data += 2 + length;
+    der->length -= 2 + length;
+    for (; length && *at == 0; at++)
+        length--;
+    if (length > size)
+        return false;
+    memset(out, 0, size - length);
+    memcpy(out + size - length, at, length);
+    return true;
+}
+
+/* DER to r || s; DSA's is the same. By hand: OpenSSL takes ten blocks of memory for it, a fiftieth of the signature. */
 static bool to_fixed(const uint8_t *der, size_t length, uint8_t *out, size_t order)
 {
-    ECDSA_SIG *sig = d2i_ECDSA_SIG(NULL, &der, (long)length);
-    bool ok = sig && BN_bn2binpad(ECDSA_SIG_get0_r(sig), out, (int)order) == (int)order &&
-              BN_bn2binpad(ECDSA_SIG_get0_s(sig), out + order, (int)order) == (int)order;
+    const size_t head = length > 2 && der[1] == 0x81 ? 3 : 2;
+    struct wire_bytes rest = {der + head, length - head};
 
-    ECDSA_SIG_free(sig);
-    return ok;
+    return length > head && der[0] == 0x30 && take_integer(&rest, out, order) &&
+           take_integer(&rest, out + order, order) && rest.length == 0;
 }
 
 /* r || s to DER; its length, or 0. */
