@@ -91,8 +91,10 @@ export class Instance {
     }
   }
 
-  startAgent(): void {
-    const agent = spawn(SIDEKEY, ['agent', '--config', this.config], { stdio: ['ignore', 'ignore', 'pipe'] });
+  /** By another program, where one is given: unshare, prlimit. */
+  startAgent(by: readonly string[] = []): void {
+    const [program = '', ...args] = [...by, SIDEKEY, 'agent', '--config', this.config];
+    const agent = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
     agent.stderr?.on('data', (chunk: Buffer) => (this.#log += chunk.toString('utf8')));
     agent.unref();
     this.#agent = agent;

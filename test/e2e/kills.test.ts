@@ -1,9 +1,10 @@
 /**
  * Agent, keeper or both are killed while keys are made, changed and destroyed: what was answered CKR_OK holds afterwards, what was
- * not is there whole or not at all, and the audit log verifies. SIDEKEY_KILLS says how often each is killed.
+ * not is there whole or not at all, and the audit log verifies. SIDEKEY_KILLS says how often each is killed, SIDEKEY_SEED (printed) when.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { randomInt } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -12,6 +13,14 @@ import t, { type Test } from 'tap';
 import { compile, MODULE, PIN, startInstance, type Instance } from './instance.ts';
 
 const KILLS = Number(process.env['SIDEKEY_KILLS'] ?? 5);
+const SEED = Number(process.env['SIDEKEY_SEED'] ?? randomInt(2 ** 31));
+
+/** Numbers from 0 to 1 that are the same for the same seed (a linear congruence, Numerical Recipes' constants). */
+function sequence(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+}
+
 const EXPECTED_FILES =
   /^(sidekey\.db(-wal|-shm|\.lock)?|usage\.db(-wal|-shm)?|audit\.log(\.torn-\d+)?|control\.sock|kek)$/;
 
@@ -137,6 +146,8 @@ function killKeeper(sidekey: Instance): void {
 
 for (const [victim, kill] of Object.entries(VICTIMS)) {
   t.test(`${victim} killed ${KILLS} times`, { timeout: 900_000 }, async (t) => {
+    t.comment(`SIDEKEY_SEED=${SEED}`);
+    const random = sequence(SEED);
     const sidekey = await startInstance(t);
     const env = { ...process.env, ...sidekey.environment };
     const child = spawn(compile(t, 'churn.c'), [MODULE, PIN], { env, stdio: ['pipe', 'pipe', 'inherit'] });
@@ -144,7 +155,7 @@ for (const [victim, kill] of Object.entries(VICTIMS)) {
     let output = '';
     child.stdout.on('data', (chunk) => (output += chunk));
     for (let i = 0; i < KILLS; i++) {
-      await sleep(100 + Math.random() * 400);
+      await sleep(100 + random() * 400);
       await kill(sidekey);
     }
     await sleep(200);

@@ -323,14 +323,14 @@ static int run_use(void)
     return expect("round trip", round_trip(session, key, 9), CKR_OK);
 }
 
-/* Logged in with a key until stdin ends, which is used again at the end. */
+/* Logged in, with a token key, until stdin ends, which is used again at the end. */
 static int run_hold(void)
 {
     CK_SESSION_HANDLE session;
     CK_OBJECT_HANDLE key;
     char byte;
 
-    if (!ready_with_key(&session, &key))
+    if (!initialize() || !open_session(&session) || !make_key(session, &yes, &key))
         return 0;
     printf("started\n");
     while (read(0, &byte, 1) > 0)
