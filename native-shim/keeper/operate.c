@@ -76,7 +76,7 @@ static bool needs_leave(const struct kp_request *r, const struct call *c, bool u
 /* kp_lock held. STATUS_ok, a refusal, or KP_LATER when the agent has to be asked. */
 static int by_binding(struct kp_request *r, const struct call *c, bool use, struct grant *g)
 {
-    struct kp_binding *b = kp_binding_find(r->from, c->place.slot, c->handle, kp_now_ms());
+    struct kp_binding *b = kp_binding_find(r->from, c->place.slot, c->handle, kp_tick_ms());
 
     if (!b || !(b->operations & 1u << c->operation))
         return ask(r, c, use ? WIRE_WHY_USE : 0);

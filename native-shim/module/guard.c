@@ -10,8 +10,14 @@ CK_RV sk_enter(struct sk_entry *e, const char *function)
 
 CK_RV sk_enter_session(struct sk_entry *e, const char *function, CK_SESSION_HANDLE session)
 {
-    CK_RV rv = sk_enter(e, function);
+    CK_RV rv;
 
+    *e = (struct sk_entry){.function = function, .handle = session};
+    e->session = sk_process_session(session, &e->state);
+    e->by_session = e->session != NULL;
+    if (e->by_session)
+        return CKR_OK;
+    rv = sk_enter(e, function);
     e->handle = session;
     if (rv != CKR_OK)
         return rv;
@@ -25,7 +31,7 @@ CK_RV sk_leave(struct sk_entry *e, CK_RV rv)
         sk_trace_call(e, rv);
     if (e->session)
         sk_session_return(e->session);
-    if (e->state)
+    if (e->state && !e->by_session)
         sk_process_release(e->state);
     return rv;
 }

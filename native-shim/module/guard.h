@@ -12,6 +12,7 @@ struct sk_entry {
     const char *function;
     struct sk_state *state;
     struct sk_session *session;
+    bool by_session; /* the session holds the state */
     /* for the trace alone */
     CK_SESSION_HANDLE handle;
     CK_MECHANISM_TYPE mechanism;

@@ -235,7 +235,6 @@ static uint64_t shape_of(const struct sk_mechanism *m, const struct wire_params 
 static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
 {
     const size_t room = PACKED_NUMBERS_MAX + p->iv.length + p->aad.length + p->point.length + p->context.length;
-    struct wire_params again;
     struct wire_writer w;
 
     wire_writer_init(&w, out->near, sizeof(out->near));
@@ -251,8 +250,7 @@ static CK_RV pack(const struct wire_params *p, struct sk_mechanism *out)
     out->shape = shape_of(out, p);
     if (out->row->layout == LAYOUT_gcm || out->row->layout == LAYOUT_ccm || out->row->layout == LAYOUT_chacha20_poly1305)
         out->tag_bytes = p->bits / 8;
-    if (w.full || out->length > WIRE_PARAMS_MAX ||
-        !wire_params_read(out->row->layout, (struct wire_bytes){sk_mechanism_params(out), out->length}, &again))
+    if (w.full || out->length > WIRE_PARAMS_MAX || !wire_params_fit(out->row->layout, p))
         return CKR_MECHANISM_PARAM_INVALID;
     return CKR_OK;
 }

@@ -112,7 +112,7 @@ static struct sk_state *new_state(void)
     atomic_store(&s->anew_seen, 0);
     s->trace.fd = -1;
     s->link.trace = &s->trace;
-    s->sessions = sk_sessions_new();
+    s->sessions = sk_sessions_new(s, s == &first);
     s->slots = sk_slots_new();
     s->logins = sk_logins_new();
     s->bindings = sk_bindings_new();
@@ -173,6 +173,7 @@ CK_RV sk_process_close(void)
     sk_slots_end(s);
     sk_logins_end(s);
     sk_link_close(&s->link);
+    sk_sessions_end(s->sessions);
     sk_process_release(s);
     return CKR_OK;
 }
@@ -187,6 +188,12 @@ struct sk_state *sk_process_hold(void)
         return s;
     sk_process_release(s);
     return NULL;
+}
+
+struct sk_session *sk_process_session(CK_SESSION_HANDLE handle, struct sk_state **state)
+{
+    *state = atomic_load_explicit(&gate()->state, memory_order_acquire);
+    return *state == &first ? sk_session_take_near(handle) : NULL;
 }
 
 void sk_process_release(struct sk_state *s)

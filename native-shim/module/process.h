@@ -12,6 +12,7 @@
 
 #include <stdatomic.h>
 
+struct sk_session;
 struct sk_sessions;
 struct sk_slots;
 struct sk_logins;
@@ -38,5 +39,8 @@ CK_RV sk_process_close(void);
 /* The state, for sk_process_release; NULL when there is none. */
 struct sk_state *sk_process_hold(void);
 void sk_process_release(struct sk_state *state);
+
+/* One of the first sessions, which holds the state; for sk_session_return. NULL: there is none of that number among them. */
+struct sk_session *sk_process_session(CK_SESSION_HANDLE handle, struct sk_state **state);
 
 #endif

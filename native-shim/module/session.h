@@ -47,12 +47,22 @@ struct sk_session {
 };
 
 struct sk_sessions;
+struct sk_state;
 
-struct sk_sessions *sk_sessions_new(void);
+/* Each session holds the state from its opening until the last thread has left it. `near`: the first sessions are those that
+ * sk_session_take_near finds, which one state at a time has. */
+struct sk_sessions *sk_sessions_new(struct sk_state *state, bool near);
 void sk_sessions_free(struct sk_sessions *all);
 
 /* 0 when out of memory or of places. */
 CK_SESSION_HANDLE sk_sessions_open(struct sk_sessions *all, CK_SLOT_ID slot, bool read_write);
+
+/* Ends all of them and lets no more be opened. */
+void sk_sessions_end(struct sk_sessions *all);
+
+/* A session of that number, for sk_session_return; NULL when it is none of the near ones, whose memory is never given back: without
+ * a hold of their state, which they hold. */
+struct sk_session *sk_session_take_near(CK_SESSION_HANDLE handle);
 
 /* A session of that number, for sk_session_return; NULL when there is none. */
 struct sk_session *sk_session_take(struct sk_sessions *all, CK_SESSION_HANDLE handle);

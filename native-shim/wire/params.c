@@ -168,6 +168,19 @@ static bool read_field(struct wire_reader *r, const struct field *f, struct wire
     return false;
 }
 
+bool wire_params_fit(enum wire_layout layout, const struct wire_params *p)
+{
+    const struct layout *l = &layouts[layout];
+
+    for (const struct field *f = l->fields; f->kind != END; f++) {
+        const struct wire_bytes *bytes = (const void *)((const uint8_t *)p + f->at);
+
+        if ((f->kind == BYTES || f->kind == WHOLE) && (bytes->length < f->least || bytes->length > f->most))
+            return false;
+    }
+    return !l->check || l->check(p);
+}
+
 bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out)
 {
     const struct layout *l = &layouts[layout];

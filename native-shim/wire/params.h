@@ -70,6 +70,9 @@ struct wire_params {
     uint8_t hedge;             /* sign_context: CKH_ */
 };
 
+/* Whether wire_params_read would take what wire_params_write makes of it. */
+bool wire_params_fit(enum wire_layout layout, const struct wire_params *p);
+
 /* Reads and checks what the layout alone can say. False: refuse with STATUS_mechanism_param_invalid. */
 bool wire_params_read(enum wire_layout layout, struct wire_bytes bytes, struct wire_params *out);
 

@@ -17,7 +17,7 @@ static void round_trip(enum wire_layout layout, const struct wire_params *p)
     wire_params_write(layout, p, &w);
     if (w.full)
         return;
-    if (!wire_params_read(layout, (struct wire_bytes){out, wire_written(&w)}, &again) || again.iv.length != p->iv.length ||
+    if (!wire_params_fit(layout, p) || !wire_params_read(layout, (struct wire_bytes){out, wire_written(&w)}, &again) || again.iv.length != p->iv.length ||
         again.aad.length != p->aad.length || again.bits != p->bits)
         abort();
 }
