@@ -12,6 +12,7 @@ import { refusalOf, type KeeperConnection } from './keeper-connection.ts';
 /** What an output may be longer than its data: the keeper wants so much room before it begins an item. */
 const OUTPUT_MORE = 1024;
 const COUNT_BYTES = 4;
+const LENGTH_BYTES = 4;
 
 interface Item {
   readonly step: OperateStep;
@@ -147,7 +148,7 @@ function endOfFrame(items: readonly Item[], from: number): number {
 
 function writeMany(items: readonly Item[]): Buffer {
   let bytes = COUNT_BYTES;
-  for (const item of items) bytes += item.bytes;
+  for (const { bytes: room } of items) bytes += LENGTH_BYTES + room - OUTPUT_MORE;
   const writer = new WireWriter(bytes).u32(items.length);
   for (const { step } of items) {
     writer.u32(operateBytes(step));

@@ -56,8 +56,12 @@ export class DoorConnection {
   readonly #deps: DoorDeps;
   readonly #peer: Peer | null;
   /** Read, and not answered. */
-  #held: Buffer | null = null;
-  #pieces = 0;
+  #pieces: Buffer[] = [];
+  #heldBytes = 0;
+  /** How often something of it came. */
+  #reads = 0;
+  /** How many bytes the request has that is being read, as far as is known. */
+  #needed = 0;
   #busy: Busy | null = null;
   #isDraining = false;
   #served = 0;
@@ -76,17 +80,18 @@ export class DoorConnection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    if (this.#held === null) this.#since = this.#busy === null ? performance.now() : this.#since;
-    this.#held = this.#held === null ? chunk : Buffer.concat([this.#held, chunk]);
-    this.#pieces += 1;
+    if (this.#pieces.length === 0 && this.#busy === null) this.#since = performance.now();
+    this.#pieces.push(chunk);
+    this.#heldBytes += chunk.length;
     // Of what is pipelined no more is read until its turn comes.
     if (this.#busy !== null || this.#isDraining) this.#socket.pause();
-    else this.#next();
+    else if (++this.#reads > PIECES_MAX) this.handOver();
+    else if (this.#heldBytes >= this.#needed) this.#next();
   };
 
   /** As node:http does, which has no use for a client that half-closes. */
   readonly #onEnd = (): void => {
-    if (this.#busy === null && this.#held !== null) this.#deps.brokeOff(this.#socket);
+    if (this.#busy === null && this.#heldBytes > 0) this.#deps.brokeOff(this.#socket);
     else this.#socket.end();
   };
 
@@ -94,7 +99,7 @@ export class DoorConnection {
 
   readonly #onClose = (): void => {
     this.#deps.left(this);
-    this.#held = null;
+    this.#keep(null);
     // The status that node:http leaves to an answer that nobody waited for.
     if (this.#busy !== null) this.#finish(this.#busy, 200);
   };
@@ -105,15 +110,26 @@ export class DoorConnection {
   };
 
   #next(): void {
-    const held = this.#held;
+    const held = this.#joined();
     if (held === null) return;
     const request = this.#read(held);
     if (request === 'more') return;
     if (request === null) return this.handOver();
-    this.#held = request.to < held.length ? held.subarray(request.to) : null;
-    this.#pieces = 0;
+    this.#keep(request.to < held.length ? held.subarray(request.to) : null);
     this.#since = performance.now();
     this.#serve(request.call, held.subarray(request.from, request.to));
+  }
+
+  #joined(): Buffer | null {
+    if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces, this.#heldBytes)];
+    return this.#pieces[0] ?? null;
+  }
+
+  #keep(left: Buffer | null): void {
+    this.#pieces = left === null ? [] : [left];
+    this.#heldBytes = left?.length ?? 0;
+    this.#needed = 0;
+    this.#reads = 0;
   }
 
   /** null: not for us. */
@@ -121,13 +137,14 @@ export class DoorConnection {
     const { hotHeadBytes, hotBodyBytes } = this.#deps.limits;
     const start = held.toString('latin1', 0, STARTS[0].length);
     const end = held.subarray(0, hotHeadBytes).indexOf(HEAD_END);
-    if (!STARTS.some((each) => start.startsWith(each)) || this.#pieces > PIECES_MAX) return null;
+    if (!STARTS.some((each) => start.startsWith(each))) return null;
     if (end < 0) return held.length < hotHeadBytes ? 'more' : null;
     const head = parseHead(held.toString('latin1', 0, end));
     const call = head === null ? null : this.#deps.hot.find(head.method, head.path);
     if (head === null || call === null || head.bodyBytes > hotBodyBytes) return null;
     const from = end + HEAD_END.length;
-    return held.length < from + head.bodyBytes ? 'more' : { call, from, to: from + head.bodyBytes };
+    this.#needed = from + head.bodyBytes;
+    return held.length < this.#needed ? 'more' : { call, from, to: from + head.bodyBytes };
   }
 
   #serve(call: HotCall, body: Buffer): void {
@@ -186,7 +203,7 @@ export class DoorConnection {
   #leaveAndEnd(): void {
     this.#deps.left(this);
     this.#socket.off('data', this.#onData);
-    this.#held = null;
+    this.#keep(null);
     this.#socket.resume();
     this.#socket.destroySoon();
   }
@@ -200,8 +217,9 @@ export class DoorConnection {
     socket.off('error', this.#onError);
     socket.off('close', this.#onClose);
     socket.off('drain', this.#onDrain);
-    if (this.#held !== null) socket.unshift(this.#held);
-    this.#held = null;
+    const held = this.#joined();
+    if (held !== null) socket.unshift(held);
+    this.#keep(null);
     this.#deps.handOver(socket);
     if (socket.isPaused()) socket.resume();
   }
@@ -214,7 +232,7 @@ export class DoorConnection {
       if (forMs > handlerTimeoutMs) this.#giveUp(this.#busy);
     } else if (this.#isDraining) {
       if (forMs > idleSocketTimeoutMs) this.#socket.destroy();
-    } else if (this.#held !== null || this.#served === 0) {
+    } else if (this.#heldBytes > 0 || this.#served === 0) {
       // A request, or the first byte, that takes its time: node:http's clocks are for that.
       if (forMs > tickMs) this.handOver();
     } else if (forMs > keepAliveTimeoutMs + KEEP_ALIVE_GRACE_MS) this.#socket.destroy();
@@ -223,7 +241,7 @@ export class DoorConnection {
   /** When the API closes: what is answered is finished, and nothing more is waited for. */
   close(): void {
     if (this.#busy !== null || this.#isDraining) return;
-    if (this.#held !== null || this.#served === 0) this.handOver();
+    if (this.#heldBytes > 0 || this.#served === 0) this.handOver();
     else this.#socket.destroy();
   }
 
