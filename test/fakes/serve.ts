@@ -23,6 +23,15 @@ function vault(): FakeServer & { orders: Orders } {
   return { handle: fake.handle, upgrade: events.upgrade, orders };
 }
 
+/** The key is disabled at the service, and enabled again. */
+function revocable<Fake extends FakeServer>(
+  fake: Fake,
+  set: (fake: Fake, isGood: boolean) => void,
+): FakeServer & { orders: Orders } {
+  const orders = { deny: () => set(fake, false), allow: () => set(fake, true) };
+  return { handle: fake.handle, orders };
+}
+
 /** The argument: a file with the service account's public key, or with the KEK itself. */
 function readArgument(): string {
   return readFileSync(process.argv[4] ?? '', 'utf8');
@@ -30,9 +39,18 @@ function readArgument(): string {
 
 const KINDS: Readonly<Record<string, () => FakeServer & { orders?: Orders }>> = {
   vault,
-  'aws-kms': () => new FakeAwsKms(),
-  'gcp-kms': () => new FakeGcpKms(readArgument()),
-  'azure-key-vault': () => new FakeAzure(readArgument()),
+  'aws-kms': () =>
+    revocable(new FakeAwsKms(), ({ behaviour }, isGood) => {
+      behaviour.keyState = isGood ? 'Enabled' : 'Disabled';
+    }),
+  'gcp-kms': () =>
+    revocable(new FakeGcpKms(readArgument()), ({ behaviour }, isGood) => {
+      behaviour.state = isGood ? 'ENABLED' : 'DISABLED';
+    }),
+  'azure-key-vault': () =>
+    revocable(new FakeAzure(readArgument()), ({ behaviour }, isGood) => {
+      behaviour.enabled = isGood;
+    }),
 };
 
 const [kind = '', port = '0'] = process.argv.slice(2);

@@ -14,6 +14,13 @@ export type Service = (typeof SERVICES)[number];
 
 type Options = Readonly<Record<string, unknown>>;
 
+/** Its options, and how its KEK is taken away by the service's own means, and given back. */
+interface Started {
+  readonly options: Options;
+  readonly deny: () => void;
+  readonly allow: () => void;
+}
+
 function secret(t: Test, text: string): string {
   const path = join(temporaryDirectory(t), 'secret');
   writeFileSync(path, text, { mode: 0o600 });
@@ -28,53 +35,76 @@ function makeRsa(): { publicKey: string; privateKey: string } {
   });
 }
 
-async function start(t: Test, kind: string, ...args: string[]): Promise<string> {
+async function start(
+  t: Test,
+  kind: string,
+  args: readonly string[],
+  optionsAt: (url: string) => Options,
+): Promise<Started> {
   const service = new ServiceProcess(t, kind, ...args);
   await service.start();
-  return service.url;
+  const tell = (order: string) => () => service.tell(order);
+  return { options: optionsAt(service.url), deny: tell('deny'), allow: tell('allow') };
 }
 
-const STARTS: Readonly<Record<Service, (t: Test) => Promise<Options>>> = {
+const STARTS: Readonly<Record<Service, (t: Test) => Promise<Started>>> = {
   'pkcs11-hsm': async (t) => {
     const hsm = new SoftHsm(t);
-    hsm.makeKey('kek-1');
+    hsm.writeKey('kek-1');
     const key = { 'token-label': 'kek', 'key-label': 'kek-1', 'pin-file': hsm.pinFile };
-    return { module: SOFTHSM, ...key, environment: hsm.environment };
+    return {
+      options: { module: SOFTHSM, ...key, environment: hsm.environment },
+      deny: () => hsm.deleteKey('kek-1'),
+      allow: () => hsm.writeKey('kek-1'),
+    };
   },
   kmip: async (t) => {
     const server = await PyKmip.start(t);
-    return server.options(await server.makeKey('aes'));
-  },
-  vault: async (t) => {
-    const auth = { method: 'token', 'token-file': secret(t, 'hvs.operator\n') };
-    return { address: await start(t, 'vault'), key: 'kek', auth };
-  },
-  'aws-kms': async (t) => {
-    const identity = 'aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret-of-the-example\n';
-    const place = {
-      region: 'eu-central-1',
-      'key-id': 'alias/sidekey',
-      endpoint: await start(t, 'aws-kms'),
+    const id = await server.makeKey('aes');
+    return {
+      options: server.options(id),
+      deny: () => server.setState(id, 'deactivated'),
+      allow: () => server.setState(id, 'active'),
     };
-    return { ...place, 'credentials-file': secret(t, `[default]\n${identity}`) };
   },
-  'gcp-kms': async (t) => {
+  vault: (t) => {
+    const auth = { method: 'token', 'token-file': secret(t, 'hvs.operator\n') };
+    return start(t, 'vault', [], (address) => ({ address, key: 'kek', auth }));
+  },
+  'aws-kms': (t) => {
+    const identity = 'aws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = secret-of-the-example\n';
+    const place = { region: 'eu-central-1', 'key-id': 'alias/sidekey' };
+    const file = secret(t, `[default]\n${identity}`);
+    return start(t, 'aws-kms', [], (endpoint) => ({ ...place, endpoint, 'credentials-file': file }));
+  },
+  'gcp-kms': (t) => {
     const { publicKey, privateKey } = makeRsa();
     const account = { type: 'service_account', client_email: EMAIL, private_key: privateKey };
     const file = secret(t, JSON.stringify({ ...account, private_key_id: 'k1', project_id: 'p-1' }));
-    const endpoint = await start(t, 'gcp-kms', secret(t, publicKey));
-    return { key: KEY, endpoint, 'credentials-file': file };
+    const options = { key: KEY, 'credentials-file': file };
+    return start(t, 'gcp-kms', [secret(t, publicKey)], (endpoint) => ({ ...options, endpoint }));
   },
-  'azure-key-vault': async (t) => {
-    const vault = await start(t, 'azure-key-vault', secret(t, makeRsa().privateKey));
+  'azure-key-vault': (t) => {
     const login = { 'tenant-id': 'tenant-1', 'client-id': 'client-1' };
     const file = { 'client-secret-file': secret(t, 'client-secret-1\n') };
     const auth = { method: 'client-secret', ...login, ...file };
-    return { vault, key: 'kek', authority: vault, resource: 'https://vault.azure.net', auth };
+    const options = { key: 'kek', resource: 'https://vault.azure.net', auth };
+    const args = [secret(t, makeRsa().privateKey)];
+    return start(t, 'azure-key-vault', args, (vault) => ({ ...options, vault, authority: vault }));
   },
 };
 
+/** One line of YAML below `providers`, named `name`, and the service, started. */
+export async function startRevocable(
+  t: Test,
+  kind: Service,
+  name: string = kind,
+): Promise<Omit<Started, 'options'> & { readonly yaml: string }> {
+  const { options, deny, allow } = await STARTS[kind](t);
+  return { yaml: `  ${name}: ${JSON.stringify({ ...options, kind })}\n`, deny, allow };
+}
+
 /** One line of YAML below `providers`, named as its kind; the service is started. */
 export async function startService(t: Test, kind: Service): Promise<string> {
-  return `  ${kind}: ${JSON.stringify({ ...(await STARTS[kind](t)), kind })}\n`;
+  return (await startRevocable(t, kind)).yaml;
 }

@@ -530,6 +530,8 @@ test('a secret is agreed on in the service, and what is no point of the curve is
   };
   const value = async (handle: number) => rig.keeper.secret((await app.read(handle, CKA.VALUE)).cell);
   t.same(await value(await derive(hidden, 1, NO_PARAMS, point, 32)), secret);
+  const derived = rig.records.filter(({ event }) => event === 'key-derived');
+  t.equal(derived.length, 1, 'and has its line in the audit log, as a key that is generated has');
   t.same(await value(await derive(hidden, 1, NO_PARAMS, point, 16)), secret.subarray(16), 'its end');
   const octets = Buffer.concat([Buffer.of(4, point.length), point]);
   t.same(await value(await derive(hidden, 1, NO_PARAMS, octets, 32)), secret, 'a point in an OCTET STRING');

@@ -14,6 +14,14 @@ function door({ service }: LeasingRig) {
   };
 }
 
+/** null: it succeeds. */
+function codeOf(work: Promise<unknown>): Promise<string | null> {
+  return work.then(
+    () => null,
+    (error: { code: string }) => error.code,
+  );
+}
+
 test('one data key serves its number of messages, and a cold start of many asks for one', async (t) => {
   const rig = await makeLeasingRig();
   rig.first.latencyMs = 40;
@@ -76,6 +84,62 @@ test('a message opens without asking while its data key is open, and asks once w
   await rig.time.advance(40);
   t.ok((await opening).every((text) => text.equals(TEXT)));
   t.equal(rig.first.unwraps.length, 1);
+});
+
+test('ten thousand messages that are opened at once by a cold data key ask the key service once', async (t) => {
+  const rig = await makeLeasingRig();
+  const message = await door(rig).seal();
+  await rig.time.advance(30 * MINUTE);
+  rig.first.unwraps.length = 0;
+  rig.first.latencyMs = 40;
+  const opening = Promise.all(Array.from({ length: 10_000 }, () => door(rig).open(message)));
+  await rig.time.advance(40);
+  t.ok((await opening).every((text) => text.equals(TEXT)));
+  t.equal(rig.first.unwraps.length, 1);
+});
+
+test('thirty-six thousand openings in an hour ask thirteen times at most', async (t) => {
+  const rig = await makeLeasingRig();
+  const message = await door(rig).seal();
+  rig.first.unwraps.length = 0;
+  let operations = 0;
+  for (let second = 0; second < 3600; second++) {
+    for (let i = 0; i < 10; i++, operations++) await door(rig).open(message);
+    await rig.time.advance(1000);
+  }
+  t.ok(operations >= 36_000);
+  t.ok(rig.first.unwraps.length >= 11, 'each lease ends');
+  t.ok(rig.first.unwraps.length <= 13, `${rig.first.unwraps.length} unwraps`);
+});
+
+test('while the service is away a data key goes on for the rest of its lease, whatever offline says, and is back within a second', async (t) => {
+  const rig = await makeLeasingRig({ offlineMs: 20 * MINUTE });
+  const message = await door(rig).seal();
+  const from = rig.time.monotonic();
+  rig.first.is = 'down';
+  let last = from;
+  for (let second = 0; second < 30 * 60; second++) {
+    const code = await codeOf(door(rig).open(message));
+    if (code === null) last = rig.time.monotonic();
+    else t.equal(code, 'provider_unreachable');
+    await rig.time.advance(1000);
+  }
+  t.ok(last - from > 4.9 * MINUTE && last - from <= 5 * MINUTE, `${last - from} ms`);
+  rig.first.is = 'up';
+  await rig.time.advance(1000);
+  t.same(await door(rig).open(message), TEXT);
+});
+
+test('of two services only the configured one wraps and opens messages', async (t) => {
+  const rig = await makeLeasingRig();
+  await rig.service.addKek(ADMIN, 'alpha', 'second', false);
+  const message = await door(rig).seal();
+  const before = rig.second.wraps + rig.second.unwraps.length;
+  await rig.time.advance(30 * MINUTE);
+  rig.first.is = 'down';
+  t.equal(await codeOf(door(rig).open(message)), 'provider_unreachable');
+  t.equal(await codeOf(door(rig).seal()), 'provider_unreachable');
+  t.equal(rig.second.wraps + rig.second.unwraps.length, before);
 });
 
 test('the lease of a data key is bounded, and a revocation wipes it', async (t) => {
