@@ -12,6 +12,8 @@ import { decodeTtlv, encodeTtlv, messageLength, TtlvError } from '../../src/prov
 
 export const CORPUS = join(import.meta.dirname, 'corpus/ttlv-decoder');
 const OPERATIONS = Object.values(OPERATION);
+/** An answer is read in the same way whatever was asked; a few of them find what all do. */
+const ASKED_AT_ONCE = 4;
 /** Of the processor. Far more than the longest message takes; a decoder that hangs is as bad as one that crashes. */
 const SLOW_US = 1_000_000;
 
@@ -24,14 +26,14 @@ function expects(work: () => unknown, ...errors: (new (...args: never[]) => Erro
 }
 
 /** Throws when the bytes were answered by anything else. */
-export function decodeHostileMessage(bytes: Buffer): void {
+export function decodeHostileMessage(bytes: Buffer, operations: readonly number[] = OPERATIONS): void {
   const begin = process.cpuUsage();
   expects(() => messageLength(bytes), TtlvError);
   expects(() => {
     const again = encodeTtlv(decodeTtlv(bytes));
     if (!again.equals(bytes)) throw new Error('it encodes to other bytes');
   }, TtlvError);
-  for (const operation of OPERATIONS) expects(() => decodeResponse(bytes, operation), KmipNo, KmipTrouble);
+  for (const operation of operations) expects(() => decodeResponse(bytes, operation), KmipNo, KmipTrouble);
   const { user, system } = process.cpuUsage(begin);
   if (user + system > SLOW_US) throw new Error(`${bytes.length} bytes took too long`);
 }
@@ -72,7 +74,8 @@ export function fuzz(messages: number, seconds = 0): number {
   for (; i < messages || performance.now() < end; i++) {
     const bytes = mutateMessage(seeds);
     try {
-      decodeHostileMessage(bytes);
+      const first = randomInt(OPERATIONS.length);
+      decodeHostileMessage(bytes, OPERATIONS.slice(first, first + ASKED_AT_ONCE));
     } catch (error) {
       keep(bytes);
       throw error;
