@@ -236,8 +236,18 @@ for (const [name, source] of Object.entries(SOURCES)) {
     if (source.ends) place.kms.behaviour.accessKeyId = 'revoked';
     await t.rejects(roundTrip(), { code: source.change.code });
     source.change.repair(place);
-    t.ok(await roundTrip(), 'and are got anew');
+    t.ok(await inTime(roundTrip), 'and are got anew');
   });
+}
+
+/** The SDK gives a metadata service one second, which a busy machine may need for itself. */
+async function inTime(roundTrip: () => Promise<boolean>): Promise<boolean> {
+  const begin = performance.now();
+  while (performance.now() - begin < 10_000) {
+    if (await roundTrip().catch(() => false)) return true;
+    await sleep(100);
+  }
+  return false;
 }
 
 for (const [name, source] of Object.entries(SOURCES).filter(([, { ends }]) => ends)) {
