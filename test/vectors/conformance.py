@@ -79,7 +79,7 @@ for code, name, call in (
     (INCONSISTENT, 'another class', lambda: s.generate(AES_GEN, {CLASS: PRIVATE, VALUE_LEN: 16})),
     (INCONSISTENT, 'another key type', lambda: s.generate(AES_GEN, {KEY_TYPE: GENERIC, VALUE_LEN: 16})),
     (INCOMPLETE, 'an AES key of no length', lambda: s.generate(AES_GEN, {TOKEN: False})),
-    (PARAM, 'a parameter where there is none', lambda: s.generate(AES_GEN, {VALUE_LEN: 16}, b'xx')),
+    (0, 'a parameter where there is none, which nobody looks at', lambda: s.generate(AES_GEN, {VALUE_LEN: 16}, b'xx')),
     (MECHANISM, 'a digest that makes keys', lambda: s.generate(0x250, {VALUE_LEN: 16})),
     (ARGUMENTS, 'C_GenerateKey by nothing', lambda: s('GenerateKey', None, None, UL(0), c.byref(h))),
     (ARGUMENTS, 'C_GenerateKey into nothing', lambda: s('GenerateKey', mechanism(AES_GEN), *s.template({VALUE_LEN: 16}), None)),
@@ -91,7 +91,8 @@ for code, name, call in (
     (OBJECT, 'C_CopyObject of no object', lambda: copy(9999, {})),
     (OBJECT, 'C_DestroyObject of no object', lambda: s('DestroyObject', UL(9999))),
     (OBJECT, 'C_GetObjectSize of no object', lambda: s('GetObjectSize', UL(9999), c.byref(n))),
-    (PARAM, 'a digest with a parameter', lambda: s('DigestInit', mechanism(0x250, b'x'))),
+    (0, 'a digest with a parameter', lambda: s('DigestInit', mechanism(0x250, b'x'))),
+    (0, 'and its end', lambda: s('DigestInit', None)),
     (ARGUMENTS, 'C_GenerateRandom into nothing', lambda: s('GenerateRandom', None, UL(5))),
     (0, 'a seed of nothing', lambda: s('SeedRandom', None, UL(0))),
 ):
