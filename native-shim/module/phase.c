@@ -25,19 +25,23 @@ CK_RV sk_operation_take(struct sk_session *s, enum wire_operation kind, struct s
     return seen == SK_IDLE ? CKR_OPERATION_NOT_INITIALIZED : CKR_OPERATION_ACTIVE;
 }
 
-/* By a logout or C_DestroyObject after Init, as the agent says it, or as a keeper does that gave the operation up while its
- * connection held. */
-static bool key_went(const struct sk_entry *e, const struct sk_operation *op, CK_RV rv)
+/* A key that went after Init, by a logout or C_DestroyObject, as the agent says it, or as a keeper does that gave the operation up
+ * while its connection held: these functions have no code for a key. One that went with its keeper is the device's. */
+static CK_RV told(const struct sk_entry *e, enum wire_operation kind, const struct sk_operation *op, CK_RV rv)
 {
-    uint64_t epoch;
+    uint64_t epoch, generation;
 
-    return rv == CKR_KEY_HANDLE_INVALID || (rv == CKR_DEVICE_REMOVED && op->key && op->generation &&
-                                            op->generation == sk_link_generation(&e->state->link, &epoch));
+    if (rv != CKR_KEY_HANDLE_INVALID && rv != CKR_DEVICE_REMOVED)
+        return rv;
+    generation = sk_link_generation(&e->state->link, &epoch);
+    if (rv == CKR_KEY_HANDLE_INVALID)
+        return e->session->bound[kind].generation == generation ? CKR_OPERATION_NOT_INITIALIZED : CKR_DEVICE_REMOVED;
+    return op->key && op->generation && op->generation == generation ? CKR_OPERATION_NOT_INITIALIZED : rv;
 }
 
 CK_RV sk_operation_give_back(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, CK_RV rv, bool going)
 {
-    const bool went = key_went(e, op, rv);
+    const CK_RV answer = told(e, kind, op, rv);
     const bool ended = rv == CKR_BUFFER_TOO_SMALL ? false : rv != CKR_OK || !going;
 
     if (ended) {
@@ -45,7 +49,7 @@ CK_RV sk_operation_give_back(struct sk_entry *e, enum wire_operation kind, struc
         sk_operation_clear(op);
     }
     sk_phase_leave(e->session, kind, ended ? SK_IDLE : SK_READY);
-    return went ? CKR_OPERATION_NOT_INITIALIZED : rv; /* these functions have no code for a key */
+    return answer;
 }
 
 /* What may not follow a single-part call that only asked for a length. C_SignFinal may: `pkcs11-tool --test-ec` does it. */
