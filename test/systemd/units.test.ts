@@ -32,11 +32,17 @@ async function copyUnits(t: Test): Promise<string[]> {
   return copies;
 }
 
+/** It reads the units of the machine as well, and says what it thinks of those. */
+function aboutOurs(said: string): string {
+  const lines = said.split('\n').filter((line) => !/^(\/usr)?\/lib\/systemd\/system\//.test(line));
+  return lines.join('\n');
+}
+
 test('systemd-analyze verify finds nothing to say about the units', async (t) => {
   const units = await copyUnits(t);
   t.equal(units.length, 4);
   const { stdout, stderr } = await run('systemd-analyze', ['verify', '--man=no', ...units]);
-  t.equal(stdout + stderr, '');
+  t.equal(aboutOurs(stdout + stderr), '');
 });
 
 test('verify would have complained', async (t) => {
