@@ -113,7 +113,8 @@ export class FakeAzure {
   }
 
   readonly handle = (request: FakeRequest): FakeReply => {
-    const id = { 'x-ms-request-id': randomUUID() };
+    const date = new Date(Date.now() + this.behaviour.aheadMs).toUTCString();
+    const id = { 'x-ms-request-id': randomUUID(), date };
     try {
       return { status: 200, headers: id, body: this.#route(request) };
     } catch (error) {
@@ -219,8 +220,10 @@ export class FakeAzure {
       refuseLogin('invalid_client', 'AADSTS700027: Client assertion contains an invalid signature.');
     const { aud, iss, sub, nbf, exp, jti } = read(claims);
     const now = (Date.now() + this.behaviour.aheadMs) / 1000;
-    const isGood = aud === url.href && iss === 'client-1' && sub === iss && nbf <= now && exp > now && jti;
-    if (!isGood) refuseLogin('invalid_client', 'AADSTS700024: claims');
+    if (aud !== url.href || iss !== 'client-1' || sub !== iss || !jti)
+      refuseLogin('invalid_client', 'AADSTS700021: claims');
+    if (nbf > now || exp <= now)
+      refuseLogin('invalid_client', 'AADSTS700024: Client assertion is not within its valid time range.');
     return 'certificate';
   }
 

@@ -99,7 +99,8 @@ export class FakeGcpKms {
     } catch (error) {
       if (!(error instanceof Refusal)) throw error;
       const { status: code, name: status, message } = error;
-      return { status: code, body: { error: { code, message, status, details: [] } } };
+      const date = new Date(Date.now() + this.behaviour.aheadMs).toUTCString();
+      return { status: code, headers: { date }, body: { error: { code, message, status, details: [] } } };
     }
   };
 

@@ -11,6 +11,8 @@ import type { AzureAuth } from './azure-options.ts';
 const REFRESH_AT = 0.8;
 const REFRESH_JITTER = 0.2;
 const QUOTE_MAX = 300;
+/** A client assertion is not within its valid time range: it is made anew, once. */
+const OUT_OF_TIME = 'AADSTS700024:';
 /** The metadata service says 404 and 410 while it starts. */
 const AGAIN_AT_IMDS = new Set([404, 410]);
 
@@ -21,7 +23,8 @@ function judgeLogin(reply: HttpReply, isImds: boolean): Verdict {
   const said = textAt(parsed, 'error_description').split(/\r?\n/)[0] ?? '';
   const reason = `status ${status}: ${textAt(parsed, 'error')} ${said}`.trim().slice(0, QUOTE_MAX);
   const isAgain = status === 408 || status === 429 || status >= 500 || (isImds && AGAIN_AT_IMDS.has(status));
-  return { is: isAgain ? 'again' : 'refused', reason };
+  if (isAgain) return { is: 'again', reason };
+  return { is: said.startsWith(OUT_OF_TIME) ? 'reauthenticate' : 'refused', reason };
 }
 
 interface Held {

@@ -43,6 +43,9 @@ export interface CallerOptions {
   readonly overallMs: number;
 }
 
+/** Services take what was dated some minutes off. */
+const CLOCK_OFF_MS = 240_000;
+
 /** At least 0, below 1. */
 export function fraction(random: (bytes: number) => Buffer): number {
   return random(4).readUInt32BE() / 2 ** 32;
@@ -106,6 +109,7 @@ export class ServiceCaller {
       const { reply, verdict, restMs } = await this.#try(call, endsAt);
       if (reply && verdict.is === 'ok') return reply;
       const reason = verdict.is === 'ok' ? '' : verdict.reason;
+      if (verdict.is === 'reauthenticate' && isRenewed) this.#demandClock(call.what, reason, reply);
       if (verdict.is === 'refused' || (verdict.is === 'reauthenticate' && isRenewed))
         throw new SidekeyError('provider_refused', `${call.what}: ${reason}`);
       if (verdict.is === 'reauthenticate') {
@@ -121,6 +125,14 @@ export class ServiceCaller {
       }
       await sleep(this.#options.timer, waitMs);
     }
+  }
+
+  /** Credentials that a wrong clock has dated are no no of the service, after which keys would be wiped. */
+  #demandClock(what: string, reason: string, reply: HttpReply | null): void {
+    const behindMs = Date.parse(reply?.headers['date'] ?? '') - this.#options.clock.now();
+    if (Number.isNaN(behindMs) || Math.abs(behindMs) < CLOCK_OFF_MS) return;
+    const off = `this host's clock is ${Math.abs(Math.round(behindMs / 1000))} s ${behindMs > 0 ? 'behind' : 'ahead'}`;
+    throw new SidekeyError('provider_unreachable', `${what}: ${reason}; ${off}`);
   }
 
   /** Full jitter; at least what the service asked for. */

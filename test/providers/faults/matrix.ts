@@ -101,8 +101,8 @@ export const FAULTS = [
     cells: {
       ...every(never('clock')),
       'aws-kms': { ends: 'goes on' },
-      'gcp-kms': { ends: 'refused' },
-      'azure-key-vault': { ends: 'refused' },
+      'gcp-kms': { ends: 'unreachable' },
+      'azure-key-vault': { ends: 'unreachable' },
     },
   },
   { fault: 'has a name that does not resolve', isWaitedFor: true, cells: { ...UNREACHABLE, ...ofNetwork } },
