@@ -5,14 +5,17 @@ const PAD = '=';
 /** The last letter before one and before two pads: those whose unused bits are zero. */
 const LAST = ['', 'AEIMQUYcgkosw048', 'AQgw'] as const;
 
+/** What Node's decoder takes and this alphabet has not: the other alphabet's letters, and those of which it looks at the low byte alone. */
+const FOREIGN = /[-_\u0080-\uffff]/;
+
 /**
- * Whether `bytes`, which Node made of `text`, is all that it says, without encoding it again: what the decoder skips shortens them, the
- * letters of the other alphabet are looked for, and the last letter must have no bits to spare.
+ * Whether `bytes`, which Node made of `text`, is all that it says, without encoding it again: what the decoder skips shortens them, foreign
+ * letters are looked for, and the last letter must have no bits to spare.
  */
 function isWhole(text: string, bytes: Buffer): boolean {
   const pads = text.endsWith(PAD) ? (text.at(-2) === PAD ? 2 : 1) : 0;
   if (text.length % 4 !== 0 || bytes.length !== (text.length / 4) * 3 - pads) return false;
-  if (text.includes('-') || text.includes('_')) return false;
+  if (FOREIGN.test(text)) return false;
   return pads === 0 || LAST[pads].includes(text.charAt(text.length - 1 - pads));
 }
 

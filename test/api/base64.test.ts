@@ -23,3 +23,9 @@ test('texts that were encoded, mutated and made up are judged as by encoding the
   }
   t.ok(good > 10_000, `${good} were good`);
 });
+
+test('a letter of another script is none of the alphabet, whatever its low byte is', (t) => {
+  for (const text of ['\u0141AAA', '\u0141'.repeat(4), 'AA\u0141=', 'A\u012bAA', 'A\u012fAA'])
+    t.equal(readBase64(text), null, encodeURI(text));
+  t.end();
+});
