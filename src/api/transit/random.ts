@@ -55,7 +55,8 @@ function reply(bytes: Buffer, format: 'base64' | 'hex'): Reply {
 function random(call: TransitCall, request: z.output<typeof body>): Reply | Promise<Reply> {
   admit(call);
   const path = readPath(call);
-  const source = SOURCES[path.source ?? (request.source || 'platform')];
+  const name = path.source ?? (request.source || 'platform');
+  const source = Object.hasOwn(SOURCES, name) ? SOURCES[name] : undefined;
   if (source === undefined) throw new Refusal(400, 'field "source": expected platform, seal or all');
   const size = path.bytes ?? request.bytes ?? DEFAULT_BYTES;
   if (size < 1 || size > source.max) throw new Refusal(400, `field "bytes": expected 1 to ${source.max}`);

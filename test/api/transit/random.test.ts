@@ -24,6 +24,8 @@ test('a source that is none, and too many bytes of a service, are refused', asyn
   for (const [path, body] of [
     ['/tpm/32', {}],
     ['', { source: 'tpm' }],
+    ['', { source: 'constructor' }],
+    ['/toString/32', {}],
     ['/seal/1025', {}],
     ['/all/1025', {}],
     ['/seal/0', {}],
