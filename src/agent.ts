@@ -262,10 +262,7 @@ export class Agent {
     this.#log.level = config.log.level;
     await domain.createMissingTokens();
     domain.audit.record('agent-reloaded', { config: config.file });
-    if (domain.keeper.pid === null) return;
-    // Rules may have become narrower: every binding is asked for again, and every answer that was kept.
-    const slots = domain.tokens.tokens().map(({ slot }) => slot);
-    for (const slot of new Set([0, ...slots])) await domain.keeper.unbind(null, slot, null);
+    await domain.tokens.rulesChanged();
   }
 
   async stop(): Promise<void> {

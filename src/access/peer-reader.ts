@@ -31,10 +31,18 @@ function parseCgroup(cgroup: string): string | null {
   return line?.slice('0::'.length) ?? null;
 }
 
-/** The innermost .service or .scope of that path. */
+/** Slices, and what leads out of the agent's own cgroup namespace. */
+const ABOVE_UNIT = /^\.\.$|\.slice$/;
+const UNIT = /^.+\.(service|scope)$/;
+
+/**
+ * The system's unit, by systemd's own rule: the first part of that path that is no slice. What stands below it may be of anybody's
+ * making: users and containers are given the subtree of their unit, and may call a group there as they like.
+ */
 export function parseUnit(cgroup: string): string | null {
-  const parts = parseCgroup(cgroup)?.split('/') ?? [];
-  return parts.findLast((part) => /^[^/]+\.(service|scope)$/.test(part)) ?? null;
+  const [, ...parts] = parseCgroup(cgroup)?.split('/') ?? [];
+  const first = parts.find((part) => !ABOVE_UNIT.test(part)) ?? '';
+  return UNIT.test(first) ? first : null;
 }
 
 /**

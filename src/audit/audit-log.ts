@@ -62,13 +62,15 @@ export class AuditLog implements AuditSink {
   readonly #path: string;
   readonly #clock: Pick<Clock, 'now'>;
   readonly #fd: number;
+  readonly #sync: (fd: number) => void;
   #seq: number;
   #prev: string;
   readonly #disk = new DiskSync(() => syncFile(this.#fd));
 
-  constructor(path: string, clock: Pick<Clock, 'now'>) {
+  constructor(path: string, clock: Pick<Clock, 'now'>, sync: (fd: number) => void = fsyncSync) {
     this.#path = path;
     this.#clock = clock;
+    this.#sync = sync;
     this.#fd = openLog(path);
     const { seq, prev, torn, wholeBytes } = readTail(path, this.#fd);
     this.#seq = seq;
@@ -81,12 +83,11 @@ export class AuditLog implements AuditSink {
     const time = new Date(this.#clock.now()).toISOString();
     const line = formatLine({ seq, time, event, fields, prev: this.#prev });
     try {
-      this.#append(Buffer.from(`${line}\n`, 'utf8'));
-      if (SHARED.has(event)) this.#disk.wrote();
-      else if (!MAY_COME_LATER.has(event)) fsyncSync(this.#fd);
+      this.#append(Buffer.from(`${line}\n`, 'utf8'), !SHARED.has(event) && !MAY_COME_LATER.has(event));
     } catch (cause) {
       throw new SidekeyError('audit_failed', `cannot write ${this.#path}`, { cause });
     }
+    if (SHARED.has(event)) this.#disk.wrote();
     this.#seq = seq;
     this.#prev = sha256(line);
   }
@@ -104,12 +105,13 @@ export class AuditLog implements AuditSink {
     closeSync(this.#fd);
   }
 
-  /** All or nothing: half a line must not stand before the next one. */
-  #append(bytes: Buffer): void {
+  /** All or nothing: neither half a line must stand before the next one, nor one that did not reach the disk and counts for nothing. */
+  #append(bytes: Buffer, isAwaited: boolean): void {
     const { size } = fstatSync(this.#fd);
     try {
       if (writeSync(this.#fd, bytes) !== bytes.length)
         throw new Error('the disk took a part of the line only');
+      if (isAwaited) this.#sync(this.#fd);
     } catch (error) {
       ftruncateSync(this.#fd, size);
       throw error;

@@ -107,7 +107,7 @@ function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
     labels.add(label);
     if (resident !== undefined && raw.providers[provider]?.kind === 'embedded')
       yield [['tokens', i, 'resident'], 'the embedded key store has no keys of its own to show'];
-    if (provider in raw.providers) continue;
+    if (Object.hasOwn(raw.providers, provider)) continue;
     const match = nearestMatch(provider, Object.keys(raw.providers));
     yield [
       ['tokens', i, 'provider'],
@@ -123,7 +123,7 @@ function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
   if (raw.kms !== undefined && kmsBytes > SOCKET_PATH_MAX)
     yield [['kms', 'socket'], `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${kmsBytes}`];
   for (const name of Object.keys(raw.usage.prices)) {
-    if (name in raw.providers) continue;
+    if (Object.hasOwn(raw.providers, name)) continue;
     const match = nearestMatch(name, Object.keys(raw.providers));
     yield [['usage', 'prices', name], `no provider "${name}"${match ? `; did you mean "${match}"?` : ''}`];
   }

@@ -7,6 +7,7 @@ import { readBool } from './objects/attribute-value.ts';
 import type { Client } from './clients.ts';
 import type { Role } from './logins.ts';
 import { CKA } from './cryptoki.ts';
+import { NOT_ADMITTED, recordDenied } from './denials.ts';
 import type { Domain } from './domain.ts';
 import { getFact, isFact } from './objects/facts.ts';
 import type { View } from './objects/objects.ts';
@@ -69,10 +70,7 @@ function demandToken(domain: Domain, client: Client, slot: number): TokenRow {
 
 function recordDenial(domain: Domain, client: Client, slot: number): void {
   const token = domain.catalogue.all().find((row) => row.slot === slot);
-  const denial = `${client.id} ${slot}`;
-  if (token === undefined || domain.denials.has(denial)) return;
-  domain.denials.set(denial, true);
-  domain.audit.token('denied', client.peer, token, { reason: 'not admitted' });
+  if (token !== undefined) recordDenied(domain, client.peer, token, NOT_ADMITTED);
 }
 
 export function getObject(domain: Domain, caller: Caller, handle: number, code?: ErrorCode): TokenObject {

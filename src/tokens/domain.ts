@@ -80,7 +80,7 @@ export interface Domain {
   /** The last check of a PIN that is under way, by token and role: the next one waits for it. */
   readonly pinTurns: Map<string, Promise<void>>;
   readonly createProvider: string;
-  /** Refusals of a client at a slot that are recorded already: one that keeps asking does not fill the log. */
+  /** Refusals that are recorded already (denials.ts). */
   readonly denials: LRUCache<string, true>;
   readonly binds: Set<BindUnderWay>;
   readonly openUses: OpenUses;

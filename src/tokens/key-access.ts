@@ -1,13 +1,11 @@
-/**
- * The access rules at each act with a key. Objects of a session are a program's own: what it may make, it may use. Refusals are
- * recorded once for each process, key and operation, so that one that keeps asking does not fill the log.
- */
+/** The access rules at each act with a key. Objects of a session are a program's own: what it may make, it may use. */
 import type { AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import { readBool, type AttributeMap } from './objects/attribute-value.ts';
 import { checkWritable, type Caller } from './caller.ts';
 import { CKA, CKO } from './cryptoki.ts';
+import { recordDenied } from './denials.ts';
 import type { Domain } from './domain.ts';
 import type { Use } from './key-use.ts';
 import type { TokenRow } from './store-port.ts';
@@ -26,13 +24,6 @@ export function accessWordOf(object: TokenObject, use: Use): AccessOperation {
   return isCode ? 'mac' : WORDS[use];
 }
 
-function recordRefusal(domain: Domain, peer: Peer, token: TokenRow, key: string, operation: string): void {
-  const denial = JSON.stringify([peer.pid, peer.startTime, token.id, key, operation]);
-  if (domain.denials.has(denial)) return;
-  domain.denials.set(denial, true);
-  domain.audit.token('denied', peer, token, { reason: 'access rules', label: key, operation });
-}
-
 /** Throws `code` unless a rule permits it. */
 export function demandAccess(
   domain: Domain,
@@ -43,7 +34,7 @@ export function demandAccess(
   code: ErrorCode = 'action_prohibited',
 ): void {
   if (domain.access.permits(peer, token.name, key, operation)) return;
-  recordRefusal(domain, peer, token, key, operation);
+  recordDenied(domain, peer, token, { reason: 'access rules', label: key, operation });
   throw new SidekeyError(code, `the rules of token ${token.name} do not let this process ${operation}`);
 }
 

@@ -172,6 +172,9 @@ export interface TokenService {
   keeperAttached(boot: bigint): Promise<void>;
   keeperLost(): void;
 
+  /** After it, nothing that was permitted under former rules is: each is asked for again. Rejects with the keeper's fault. */
+  rulesChanged(): Promise<void>;
+
   tokens(): TokenSummary[];
   /** Admin: create a token (sidekey init, or configuration names one that is not in the store). PINs are wiped. */
   createToken(options: {

@@ -115,6 +115,14 @@ async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null)
   domain.tokenKeys.prewarm();
 }
 
+/** They may have become narrower: every binding is asked for again, those that are under way too, and every answer that was kept. */
+async function rulesChanged(domain: Domain): Promise<void> {
+  for (const bind of domain.binds) bind.revoked = true;
+  if (domain.keeper.pid === null) return;
+  const slots = domain.catalogue.all().map(({ slot }) => slot);
+  for (const slot of new Set([0, ...slots])) await domain.keeper.unbind(null, slot, null);
+}
+
 async function closeClient(domain: Domain, id: ClientId): Promise<void> {
   domain.sessionObjects.removeClient(id);
   domain.residentOperations.dropClient(id);
@@ -285,6 +293,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       domain.clients.forgetNumbers();
       domain.residentOperations.clear();
     },
+    rulesChanged: () => rulesChanged(domain),
     tokens: () => domain.catalogue.all().map((token) => summarizeToken(domain, token)),
     createToken: (options) => createToken(domain, options),
     keys: (name) =>

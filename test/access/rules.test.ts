@@ -80,9 +80,15 @@ t.test('a start time is found behind any name', async (t) => {
   t.equal(parseStartTime(''), null);
 });
 
-t.test('a unit is the innermost service or scope', async (t) => {
+t.test("a unit is the system's, whatever groups stand below it", async (t) => {
   t.equal(parseUnit('0::/system.slice/ssh.service\n'), 'ssh.service');
-  t.equal(parseUnit('0::/user.slice/user-1.slice/user@1.service/app.slice/a.scope'), 'a.scope');
+  t.equal(parseUnit('0::/system.slice/system-getty.slice/getty@tty1.service\n'), 'getty@tty1.service');
+  t.equal(parseUnit('0::/init.scope\n'), 'init.scope');
+  t.equal(parseUnit('0::/../../system.slice/ssh.service\n'), 'ssh.service', 'from within a namespace');
+  const session = '0::/user.slice/user-1.slice/user@1.service/app.slice';
+  t.equal(parseUnit(`${session}/backup.service`), 'user@1.service', 'a service of a user');
+  t.equal(parseUnit('0::/system.slice/docker-1.scope/system.slice/backup.service'), 'docker-1.scope');
+  t.equal(parseUnit('0::/lxc.payload.c/system.slice/backup.service'), null, 'of a container');
   t.equal(parseUnit('0::/\n'), null);
   t.equal(parseUnit('1:name=systemd:/system.slice/ssh.service'), null, 'only of the unified hierarchy');
 });

@@ -273,6 +273,7 @@ export function createTokenDouble(): TokenDouble {
     useEnded: notUsed,
     keeperAttached: notUsed,
     keeperLost: notUsed,
+    rulesChanged: notUsed,
     createToken: notUsed,
     sealEnvelope: notUsed,
     openEnvelope: notUsed,

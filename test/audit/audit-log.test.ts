@@ -1,4 +1,4 @@
-import { appendFileSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { appendFileSync, fsyncSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AuditLog } from '../../src/audit/audit-log.ts';
@@ -92,4 +92,20 @@ t.test('lines that share the wait for the disk stand in the chain in their order
   );
   log.close();
   t.equal((await verifyAuditLog(path)).lines, 50);
+});
+
+t.test('a line that does not reach the disk is no line: the next one follows the one before', async (t) => {
+  const path = join(t.testdir(), 'audit.log');
+  let isFull = false;
+  const log = new AuditLog(path, clock, (fd) => {
+    if (isFull) throw new Error('ENOSPC: what was written found no room');
+    fsyncSync(fd);
+  });
+  log.record('denied', { uid: 1 });
+  isFull = true;
+  t.throws(() => log.record('denied', { uid: 2 }), { code: 'audit_failed' });
+  isFull = false;
+  log.record('denied', { uid: 3 });
+  log.close();
+  t.equal((await verifyAuditLog(path)).lines, 2);
 });

@@ -57,6 +57,12 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     /no provider "locl"; did you mean "local"\?/,
   ],
   [
+    'a provider by a name that every object has',
+    'provider: local',
+    'provider: constructor',
+    /no provider "constructor"$/m,
+  ],
+  [
     'two envelopes under one provider',
     '    provider: local\n',
     '    provider: local\n    envelope: { key: a }\n  - label: other\n    provider: local\n    envelope: { key: b }\n',

@@ -1,10 +1,12 @@
 // An act is answered when its line of the audit log is on the disk, not before; when it cannot get there, the act fails.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
-import { CKA, CKO } from '../../src/tokens/cryptoki.ts';
+import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import { createTokenService } from '../../src/tokens/token-service.ts';
+import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
+import { writeTemplate } from '../../src/wire/template.ts';
 import { MemoryKeys } from '../fakes/memory-keys.ts';
-import { makeRig, peerOf, Program, type Rig } from './rig.ts';
+import { makeRig, peerOf, Program, template, type Rig } from './rig.ts';
 
 const DATA = { [CKA.CLASS]: CKO.DATA, [CKA.TOKEN]: true, [CKA.LABEL]: 'kept' };
 
@@ -160,4 +162,29 @@ test('and with keys of a key service: what was made there is destroyed again, no
   t.same(service.listNamedKeys(peer, 'alpha'), ['kept']);
   await service.deleteNamedKey(peer, 'alpha', 'kept');
   t.same(await ids(), []);
+});
+
+test('a shared secret that cannot be recorded is taken back, on both sides', async (t) => {
+  const rig = await makeRig();
+  const log = await withLog(rig);
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const [to, by] = await app.generatePair({ [CKA.PARAMETER_SET]: 2 }, {}, CKM.ML_KEM_KEY_PAIR_GEN);
+  const kept = { [CKA.CLASS]: CKO.SECRET_KEY, [CKA.KEY_TYPE]: CKK.GENERIC_SECRET, [CKA.TOKEN]: true };
+  const exchange = (message: string, place: WireWriter): Promise<Buffer> => {
+    writeTemplate(place, template(kept));
+    return app.send(message, place);
+  };
+  const mechanism = (): WireWriter => app.place().u64(CKM.ML_KEM).bytes(Buffer.alloc(0));
+  const encapsulate = () => exchange('encapsulate_key', mechanism().u64(to).u64(1088));
+  const made = new WireReader(await encapsulate());
+  const [handle] = [made.number(), made.number()];
+  const ciphertext = Buffer.from(made.bytes(1088));
+  log.full = true;
+  await t.rejects(encapsulate(), { code: 'audit_failed' });
+  await t.rejects(exchange('decapsulate_key', mechanism().u64(by).bytes(ciphertext)), {
+    code: 'audit_failed',
+  });
+  log.full = false;
+  t.strictSame(await app.find(kept), [handle]);
 });

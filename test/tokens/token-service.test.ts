@@ -8,6 +8,7 @@ import { encodeAttributes, decodeAttributes, encodeBool } from '../../src/tokens
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
 import { WireReader, WireWriter } from '../../src/wire/buffer.ts';
 import { OBJECTS_PER_CLIENT_MAX } from '../../src/tokens/objects/session-objects.ts';
+import { createTokenService } from '../../src/tokens/token-service.ts';
 import { AES_KEY_WRAP, P256 } from './fake-keeper.ts';
 import { AES_TOKEN, makeRig, peerOf, Program } from './rig.ts';
 
@@ -23,7 +24,10 @@ test('a peer that is not admitted sees no slot, and is recorded', async (t) => {
   await t.rejects(stranger.login(), { code: 'slot_id_invalid' });
   await t.rejects(stranger.send('mechanisms', new WireWriter().u64(0)), { code: 'slot_id_invalid' });
   t.ok(rig.records.some(({ event, fields }) => event === 'denied' && fields['uid'] === 4000));
-  t.throws(() => rig.service.listNamedKeys(peerOf(1, 4000), 'alpha'), { code: 'token_not_recognized' });
+  for (let times = 0; times < 3; times++)
+    t.throws(() => rig.service.listNamedKeys(peerOf(1, 4000), 'alpha'), { code: 'token_not_recognized' });
+  const denials = rig.records.filter(({ event }) => event === 'denied').map(({ fields }) => fields['pid']);
+  t.strictSame(denials, [101, 1], 'each process once, however often it asks');
   await t.rejects(stranger.send('hello', new WireWriter()), { code: 'wire_malformed' });
 });
 
@@ -415,4 +419,23 @@ test('many uses that the key does not permit are all refused', async (t) => {
     outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? 'ok' : outcome.code)),
     ['mechanism_invalid', 'mechanism_invalid'],
   );
+});
+
+test('a key that was being opened while the rules became narrower is not bound by the former ones', async (t) => {
+  const rig = await makeRig();
+  let permitted = true;
+  const access = { ...rig.deps.access, permits: () => permitted };
+  rig.service = createTokenService({ ...rig.deps, access });
+  await rig.service.keeperAttached(1n);
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate(AES_TOKEN);
+  const open = rig.keeper.open.bind(rig.keeper);
+  rig.keeper.open = async (...asked) => {
+    permitted = false;
+    await rig.service.rulesChanged();
+    return open(...asked);
+  };
+  await t.rejects(app.resolve(key, 'encrypt', GCM), { code: 'key_function_not_permitted' });
+  t.equal(rig.keeper.bindings.size, 0);
 });

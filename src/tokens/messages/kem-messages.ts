@@ -4,7 +4,7 @@ import { WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
 import { readUlong } from '../objects/attribute-value.ts';
-import { findCaller, readPlace, type Caller } from '../caller.ts';
+import { actOf, findCaller, readPlace, type Caller } from '../caller.ts';
 import { CKA } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { recordedUse, recordFailedUse, useOf } from '../each-use.ts';
@@ -13,6 +13,7 @@ import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use.ts';
 import type { Make } from '../objects/object-maker.ts';
 import { collect, mergeDemanded } from '../objects/object-template.ts';
 import type { TokenObject } from '../objects/token-object.ts';
+import { recordMade } from '../recorded.ts';
 import type { Handler } from './handler.ts';
 import { findKey, makeFrom } from './key-messages.ts';
 import { replyHandle } from './object-messages.ts';
@@ -70,7 +71,7 @@ export const handleEncapsulateKey: Handler = async (domain, request, reader) => 
   const object = await recordedUse(domain, useOf(caller, to, 'encapsulate', mechanism.type), () =>
     makeFrom(domain, caller, template, { origin: 'derive' }, make),
   );
-  domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: to.uniqueId });
+  recordMade(domain, actOf(caller), 'key-derived', [object], { of: to.uniqueId });
   const writer = new WireWriter(ciphertext.length + 32).u64(object.handle).u64(ciphertext.length);
   return writer.bytes(ciphertext).done();
 };
@@ -98,6 +99,6 @@ export const handleDecapsulateKey: Handler = async (domain, request, reader) => 
   const object = await recordedUse(domain, useOf(caller, by, 'decapsulate', mechanism.type), () =>
     makeFrom(domain, caller, template, { origin: 'derive' }, make),
   );
-  domain.audit.object('key-derived', caller.client.peer, caller.token, object, { of: by.uniqueId });
+  recordMade(domain, actOf(caller), 'key-derived', [object], { of: by.uniqueId });
   return replyHandle(object);
 };

@@ -12,6 +12,7 @@ import { type Domain } from '../domain.ts';
 import { certificateOf } from '../objects/key-certificates.ts';
 import { describeEnvelope } from './envelopes.ts';
 import type { AccessOperation } from '../../access/operations.ts';
+import { NOT_ADMITTED, recordDenied } from '../denials.ts';
 import { demandAccess } from '../key-access.ts';
 import { findFamily, findNames, kindOfKey, sizeBitsOf, type KeyFamily, type KeyVersion } from './family.ts';
 import { WRAPPING_KEY } from './import.ts';
@@ -49,7 +50,7 @@ export class NamedKeys {
   token(peer: Peer, name: string): TokenRow {
     const token = this.#domain.catalogue.byName(name);
     if (token !== null && this.#domain.catalogue.admits(peer, token)) return token;
-    if (token !== null) this.#domain.audit.token('denied', peer, token, { reason: 'not admitted' });
+    if (token !== null) recordDenied(this.#domain, peer, token, NOT_ADMITTED);
     throw new SidekeyError('token_not_recognized', `there is no token ${name} for this process`);
   }
 
