@@ -2,6 +2,7 @@
 
 #include "answers.h"
 #include "clock.h"
+#include "former.h"
 #include "presence.h"
 
 #include <stdlib.h>
@@ -203,7 +204,7 @@ CK_RV sk_call_simple(struct sk_call *c)
     return rv;
 }
 
-CK_RV sk_call_handle(struct sk_call *c, CK_ULONG *handle)
+CK_RV sk_call_number(struct sk_call *c, CK_ULONG *out)
 {
     CK_RV rv = sk_call_run(c);
     uint64_t number = 0;
@@ -214,7 +215,17 @@ CK_RV sk_call_handle(struct sk_call *c, CK_ULONG *handle)
         rv = sk_call_finish(c);
     }
     if (rv == CKR_OK)
-        *handle = number;
+        *out = number;
     sk_call_end(c);
+    return rv;
+}
+
+CK_RV sk_call_handle(struct sk_call *c, CK_ULONG *handle)
+{
+    const struct sk_entry *e = c->entry;
+    CK_RV rv = sk_call_number(c, handle);
+
+    if (rv == CKR_OK)
+        sk_former_told(e, handle, 1);
     return rv;
 }

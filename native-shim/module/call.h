@@ -40,6 +40,9 @@ void sk_call_end(struct sk_call *c);
 CK_RV sk_call_simple(struct sk_call *c);
 
 /* run, one u64 that is not 0, end. */
+CK_RV sk_call_number(struct sk_call *c, CK_ULONG *out);
+
+/* The same, of an object that the process learns of by it. */
 CK_RV sk_call_handle(struct sk_call *c, CK_ULONG *handle);
 
 #endif

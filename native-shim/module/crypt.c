@@ -1,6 +1,7 @@
 #include "crypt.h"
 
 #include "digest.h"
+#include "former.h"
 #include "length.h"
 #include "object.h"
 #include "phase.h"
@@ -91,6 +92,7 @@ static CK_RV bind(struct sk_entry *e, enum wire_operation kind, CK_OBJECT_HANDLE
     struct sk_operation *op = &e->session->operations[kind];
     struct sk_bound *bound = &e->session->bound[kind];
 
+    key = sk_former_check(e, key);
     if (rv == CKR_OK && kind != WIRE_DIGEST && !key)
         rv = CKR_KEY_HANDLE_INVALID;
     if (rv == CKR_OK && sk_digest_is_made_here(kind, op)) {

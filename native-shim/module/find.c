@@ -1,6 +1,7 @@
 #include "find.h"
 
 #include "call.h"
+#include "former.h"
 #include "reply.h"
 #include "template.h"
 
@@ -33,8 +34,10 @@ static CK_RV fetch(struct sk_entry *e, struct sk_find *f)
         f->handles = sk_reply_handles(&c.r, f->after, &f->more, &f->count);
         rv = sk_call_finish(&c);
     }
-    if (rv == CKR_OK && f->count)
+    if (rv == CKR_OK && f->count) {
         f->after = f->handles[f->count - 1];
+        sk_former_told(e, f->handles, f->count);
+    }
     if (rv != CKR_OK)
         f->count = 0;
     sk_call_end(&c);

@@ -1,6 +1,7 @@
 #include "kem.h"
 
 #include "call.h"
+#include "former.h"
 #include "mechanism.h"
 #include "object.h"
 #include "reply.h"
@@ -22,7 +23,7 @@ static CK_RV begin(struct sk_call *c, struct sk_entry *e, enum wire_message type
     sk_call_begin(c, e, type, HEAD_ROOM + packed.length + more);
     sk_call_place(c);
     sk_mechanism_write(&c->w, &packed);
-    wire_write_u64(&c->w, key);
+    wire_write_u64(&c->w, sk_former_check(e, key));
     sk_mechanism_clear(&packed);
     return CKR_OK;
 }
@@ -43,6 +44,7 @@ static CK_RV take_answer(struct sk_call *c, CK_BYTE *ciphertext, CK_ULONG *ciphe
         return ciphertext ? CKR_BUFFER_TOO_SMALL : CKR_OK;
     memcpy(ciphertext, answer.ciphertext.data, answer.ciphertext.length);
     *out = answer.handle;
+    sk_former_told(c->entry, &answer.handle, 1);
     return CKR_OK;
 }
 

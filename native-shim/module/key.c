@@ -1,6 +1,7 @@
 #include "key.h"
 
 #include "call.h"
+#include "former.h"
 #include "kbkdf.h"
 #include "mechanism.h"
 #include "object.h"
@@ -90,6 +91,7 @@ static CK_RV read_pair(struct sk_call *c, CK_OBJECT_HANDLE *public_out, CK_OBJEC
     c->r.bad = c->r.bad || !first || !second;
     rv = sk_call_finish(c);
     if (rv == CKR_OK) {
+        sk_former_told(c->entry, (uint64_t[]){first, second}, 2);
         *public_out = first;
         *private_out = second;
     }
@@ -137,8 +139,8 @@ CK_RV sk_key_wrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE by
     rv = begin(&c, e, WIRE_wrap_key, m, CAN_WRAP, 0);
     if (rv != CKR_OK)
         return rv;
-    wire_write_u64(&c.w, by);
-    wire_write_u64(&c.w, key);
+    wire_write_u64(&c.w, sk_former_check(e, by));
+    wire_write_u64(&c.w, sk_former_check(e, key));
     rv = sk_call_run(&c);
     if (rv == CKR_OK) {
         wrapped = wire_read_bytes(&c.r, WIRE_BODY_MAX);
@@ -167,7 +169,7 @@ CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
     rv = begin(&c, e, WIRE_unwrap_key, m, CAN_UNWRAP, wrapped_len + sk_template_room(attributes, count));
     if (rv != CKR_OK)
         return rv;
-    wire_write_u64(&c.w, by);
+    wire_write_u64(&c.w, sk_former_check(e, by));
     wire_write_bytes(&c.w, wrapped, wrapped_len);
     return make(&c, e, attributes, count, out);
 }
@@ -192,7 +194,10 @@ CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
     rv = sk_mechanism_pack(m, CAN_DERIVE, &packed);
     if (rv != CKR_OK)
         return rv;
-    rv = sk_key_derive_packed(e, &packed, base, attributes, count, out);
+    if (sk_former_check(e, sk_mechanism_other_key(m)) != sk_mechanism_other_key(m))
+        rv = CKR_OBJECT_HANDLE_INVALID;
+    else
+        rv = sk_key_derive_packed(e, &packed, base, attributes, count, out);
     sk_mechanism_clear(&packed);
     return rv;
 }
@@ -205,6 +210,6 @@ CK_RV sk_key_derive_packed(struct sk_entry *e, const struct sk_mechanism *packed
     sk_call_begin(&c, e, WIRE_derive_key, HEAD_ROOM + packed->length + sk_template_room(attributes, count));
     sk_call_place(&c);
     sk_mechanism_write(&c.w, packed);
-    wire_write_u64(&c.w, base);
+    wire_write_u64(&c.w, sk_former_check(e, base));
     return make(&c, e, attributes, count, out);
 }

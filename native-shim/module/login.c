@@ -2,6 +2,7 @@
 
 #include "call.h"
 #include "crypt.h"
+#include "former.h"
 #include "presence.h"
 #include "slot.h"
 
@@ -80,8 +81,10 @@ CK_RV sk_logout(struct sk_entry *e)
     if (sk_presence_of(e->state, e->session->slot).login == SK_LOGIN_NONE)
         return CKR_USER_NOT_LOGGED_IN;
     rv = sk_send_logout(e, e->session->slot, WIRE_DEADLINE_MS);
-    if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN)
+    if (rv == CKR_OK || rv == CKR_USER_NOT_LOGGED_IN) {
         sk_presence_set(e->state, e->session->slot, SK_LOGIN_NONE);
+        sk_former_logout(e->state, e->session->slot);
+    }
     return rv;
 }
 

@@ -275,6 +275,15 @@ CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechan
     return rv;
 }
 
+uint64_t sk_mechanism_other_key(const CK_MECHANISM *from)
+{
+    const struct wire_mechanism *row = from ? wire_mechanism_find(from->mechanism) : NULL;
+    struct wire_params p = {0};
+    union held held;
+
+    return row && row->flags & CAN_DERIVE && read_params(row->layout, from, &held, &p) ? p.key : 0;
+}
+
 bool sk_mechanism_copy(const struct sk_mechanism *from, struct sk_mechanism *out)
 {
     *out = *from;

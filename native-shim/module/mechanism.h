@@ -28,6 +28,9 @@ static inline uint8_t *sk_mechanism_params(const struct sk_mechanism *m)
     return m->far ? m->far : (uint8_t *)(uintptr_t)m->near;
 }
 
+/* The other key that a well-formed parameter of a derivation names; 0: none. */
+uint64_t sk_mechanism_other_key(const CK_MECHANISM *from);
+
 /* The password in a parameter of CKM_PKCS5_PBKD2, which is not packed with it: a view. */
 bool sk_mechanism_password(const CK_MECHANISM *from, struct wire_bytes *out);
 

@@ -1,6 +1,7 @@
 #include "object.h"
 
 #include "call.h"
+#include "former.h"
 #include "reply.h"
 #include "template.h"
 
@@ -47,7 +48,7 @@ static CK_RV begin_change(struct sk_call *c, struct sk_entry *e, enum wire_messa
 
     sk_call_begin(c, e, type, HEAD_ROOM + sk_template_room(attributes, count));
     sk_call_place(c);
-    wire_write_u64(&c->w, object);
+    wire_write_u64(&c->w, sk_former_check(e, object));
     rv = sk_template_write(&c->w, attributes, count, SK_PART_ALL);
     if (rv != CKR_OK)
         sk_call_end(c);
@@ -82,11 +83,15 @@ CK_RV sk_object_set(struct sk_entry *e, CK_OBJECT_HANDLE object, const CK_ATTRIB
 CK_RV sk_object_destroy(struct sk_entry *e, CK_OBJECT_HANDLE object)
 {
     struct sk_call c;
+    CK_RV rv;
 
     sk_call_begin(&c, e, WIRE_destroy, HEAD_ROOM);
     sk_call_place(&c);
-    wire_write_u64(&c.w, object);
-    return sk_call_simple(&c);
+    wire_write_u64(&c.w, sk_former_check(e, object));
+    rv = sk_call_simple(&c);
+    if (rv == CKR_OK)
+        sk_former_gone(e, object);
+    return rv;
 }
 
 CK_RV sk_object_size(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ULONG *bytes)
@@ -97,8 +102,8 @@ CK_RV sk_object_size(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ULONG *byte
         return CKR_ARGUMENTS_BAD;
     sk_call_begin(&c, e, WIRE_object_size, HEAD_ROOM);
     sk_call_place(&c);
-    wire_write_u64(&c.w, object);
-    return sk_call_handle(&c, bytes);
+    wire_write_u64(&c.w, sk_former_check(e, object));
+    return sk_call_number(&c, bytes);
 }
 
 /* At most WIRE_ATTRIBUTES_MAX of them. `found` is what the attributes say, the result whether they could be asked. */
@@ -110,7 +115,7 @@ static CK_RV get_some(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ATTRIBUTE 
 
     sk_call_begin(&c, e, WIRE_get_attributes, HEAD_ROOM + 8 * (size_t)count);
     sk_call_place(&c);
-    wire_write_u64(&c.w, object);
+    wire_write_u64(&c.w, sk_former_check(e, object));
     wire_write_u32(&c.w, count);
     for (uint32_t i = 0; i < count; i++)
         wire_write_u64(&c.w, attributes[i].type);

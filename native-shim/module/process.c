@@ -2,6 +2,7 @@
 
 #include "answers.h"
 #include "binding.h"
+#include "former.h"
 #include "presence.h"
 #include "session.h"
 #include "slot.h"
@@ -97,6 +98,7 @@ static void empty(struct sk_state *s)
     sk_logins_free(s->logins);
     sk_bindings_free(s->bindings);
     sk_answers_free(s->answers);
+    sk_former_free(s->former);
     sk_descriptor_close(&s->trace);
     sk_link_free(&s->link);
     atomic_store(&s->used, false);
@@ -117,7 +119,8 @@ static struct sk_state *new_state(void)
     s->logins = sk_logins_new();
     s->bindings = sk_bindings_new();
     s->answers = sk_answers_new();
-    if (!s->sessions || !s->slots || !s->logins || !s->bindings || !s->answers) {
+    s->former = sk_former_new();
+    if (!s->sessions || !s->slots || !s->logins || !s->bindings || !s->answers || !s->former) {
         empty(s);
         return NULL;
     }

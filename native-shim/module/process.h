@@ -18,6 +18,7 @@ struct sk_slots;
 struct sk_logins;
 struct sk_bindings;
 struct sk_answers;
+struct sk_former;
 
 struct sk_state {
     sk_lifetime inside;
@@ -30,6 +31,7 @@ struct sk_state {
     struct sk_logins *logins;
     struct sk_bindings *bindings;
     struct sk_answers *answers;
+    struct sk_former *former;
     struct sk_descriptor trace; /* fd -1: none */
 };
 

@@ -9,6 +9,7 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
 import { vectorsPresent } from '../vectors/wycheproof.ts';
+import { findAcvpVectors } from './acvp-vectors.ts';
 import { installNpm } from './npm-folder.ts';
 import { installPython } from './python-venv.ts';
 
@@ -51,6 +52,7 @@ function run(t: Test, { socket }: Instance, program: string, ...args: string[]):
   const env = {
     ...process.env,
     ...{ SIDEKEY_SOCKET: socket, MODULE, PIN, VECTORS, LIBCRYPTO: findLibrary(), KATS: findAnswers() },
+    ACVP: findAcvpVectors(),
     PYTHONDONTWRITEBYTECODE: '1',
   };
   const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, program), ...args], {
@@ -83,6 +85,8 @@ t.test(
     run(t, instance, '../vectors/walk.py');
   },
 );
+
+t.test("NIST's ACVP vectors", { timeout: 580_000 }, async (t) => run(t, await start(t), 'pq_acvp.py'));
 
 if (!vectorsPresent) {
   t.comment('../shared/vectors is absent: Wycheproof is not run here (.ci/run demands it)');

@@ -267,7 +267,9 @@ s('InitPIN', PIN, UL(6))
 s('Logout')
 login(1, PIN)
 same(flags(), 0, 'a new PIN unlocks')
-s('DestroyObject', UL(kept))
+refuses(OBJECT, lambda: s('DestroyObject', UL(kept)), 'a handle of the login before')
+for handle in s.find({CLASS: 0, TOKEN: True, PRIVATE_: True}):
+    s('DestroyObject', UL(handle))
 s.call('CloseAllSessions', UL(s.slot))
 s.session.value = opened(6).value
 info = (UL * 4)()

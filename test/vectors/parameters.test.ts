@@ -19,6 +19,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'functions.py': {},
   'kbkdf.py': {},
   'legacy.py': LEGACY,
+  'logouts.py': {},
   'macs.py': {},
   'messages.py': {},
   'objects.py': {},

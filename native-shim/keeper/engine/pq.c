@@ -21,6 +21,7 @@ static const struct prehash {
     bool extendable;
 } prehashes[] = {
     {"SHA2-256", 1, 32, false}, {"SHA2-384", 2, 48, false}, {"SHA2-512", 3, 64, false},  {"SHA2-224", 4, 28, false},
+    {"SHA2-512/224", 5, 28, false}, {"SHA2-512/256", 6, 32, false},
     {"SHA3-224", 7, 28, false}, {"SHA3-256", 8, 32, false}, {"SHA3-384", 9, 48, false},  {"SHA3-512", 10, 64, false},
     {"SHAKE-128", 11, 32, true}, {"SHAKE-256", 12, 64, true},
 };
