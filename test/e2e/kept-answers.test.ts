@@ -211,6 +211,8 @@ t.test('a key that was searched for and stands open needs no agent for its first
   await c('logout');
   t.match(await c('mac', key), /^0x/, 'what was bound ended with the login');
   await c('login', PIN);
+  t.match(await c('mac', key), /^0x/, 'and so did its handle');
+  t.equal(await c('find', 'plain'), key);
   t.equal(await c('mac', key), tags[0]);
 });
 

