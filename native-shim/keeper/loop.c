@@ -17,6 +17,7 @@
 #include "listen.h"
 #include "log.h"
 #include "poll.h"
+#include "registers.h"
 #include "timer.h"
 
 #ifdef SIDEKEY_SANITIZED
@@ -263,6 +264,7 @@ static int next_event(struct worker *w, struct epoll_event *e)
     if (kp_poll_look(&w->poller))
         return atomic_load(&waiting) ? 0 : epoll_wait(epoll_fd, e, 1, 0);
     kp_poll_wipe(&w->poller);
+    kp_registers_wipe();
     atomic_fetch_add(&waiting, 1);
     got = epoll_wait(epoll_fd, e, 1, -1);
     atomic_fetch_sub(&waiting, 1);

@@ -5,6 +5,7 @@ import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { compile, PIN, startInstance, temporaryDirectory, type Instance } from './instance.ts';
+import { transitClient } from './transit-client.ts';
 import { aes256Schedule, countInFile, countInProcess, swapWords } from './memory-search.ts';
 
 const LOGIN = ['--login', '--pin', PIN];
@@ -104,6 +105,41 @@ t.test(
     t.same(countInProcess(agent.pid, needles), none, 'the memory of the agent');
   },
 );
+
+/** In pieces of a vector register. */
+function pieces(bytes: Buffer): Buffer[] {
+  return Array.from({ length: Math.floor(bytes.length / 16) }, (_, i) => bytes.subarray(16 * i, 16 * i + 16));
+}
+
+t.test('no key stands in the registers that a core of a resting keeper has', async (t) => {
+  const sidekey = await startInstance(t);
+  const call = transitClient(sidekey);
+  const dir = temporaryDirectory(t);
+  await call('POST', '/transit/keys/out', { exportable: true });
+  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  writeFileSync(join(dir, 'rsa.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  const imported = sidekey.sidekey('keys', 'import', 'rsa', '--in', join(dir, 'rsa.pem'));
+  t.equal(imported.status, 0, imported.stderr);
+  const { d = '', p = '', q = '' } = privateKey.export({ format: 'jwk' });
+  const numbers = [d, p, q].map((text) => Buffer.from(text, 'base64url').reverse());
+  const uses = [
+    () => call('GET', '/transit/export/encryption-key/out'),
+    () => call('POST', '/transit/encrypt/out', { plaintext: 'AAAA' }),
+    () => call('POST', '/transit/sign/rsa', { input: 'AAAA' }),
+  ];
+  const out = (await call('GET', '/transit/export/encryption-key/out')).data['keys'] as { 1: string };
+  const needles = [Buffer.from(out[1], 'base64'), ...numbers].flatMap(pieces);
+  const { keeper } = sidekey.status();
+  for (const use of [...uses, ...uses]) {
+    for (let times = 0; times < 8; times++) t.equal((await use()).status, 200);
+    const counts = countInFile(gcore(keeper.pid, join(dir, 'keeper')), needles);
+    t.strictSame(
+      counts,
+      needles.map(() => 0),
+      String(use),
+    );
+  }
+});
 
 /** Files of 32 bytes in the store are key-encryption keys. */
 function storeSecrets(sidekey: Instance): Buffer[] {
