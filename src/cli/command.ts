@@ -55,6 +55,8 @@ export interface Command {
   readonly help: string;
   readonly options: Readonly<Record<string, OptionRow>>;
   readonly positionals: readonly PositionalRow[];
+  /** It has keys or PINs in its memory: no core, and nobody of the same uid looks in. */
+  readonly secret?: true;
   /** Whole command lines. */
   readonly examples: readonly string[];
   /** Exit code. A SidekeyError is printed and has its own. */

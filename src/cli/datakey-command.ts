@@ -6,6 +6,7 @@ import { callTransit, KEY, takeField, textField, TRANSIT_OPTIONS } from './trans
 
 export const datakeyCommand: Command = {
   name: 'datakey',
+  secret: true,
   summary: 'make a data key: wrapped, and where asked for in the clear',
   help: 'Prints the data key as KEY has wrapped it; `decrypt` opens it again. With --plaintext the key itself goes into a file that\nmust not be there yet.',
   options: {

@@ -54,6 +54,7 @@ function wrap(publicKey: string, material: Buffer): Buffer {
 
 export const keysImportCommand: Command = {
   name: 'keys import',
+  secret: true,
   summary: 'bring a key from a file into a token',
   help: 'A private key in PEM or DER, a PKCS #12 file with its certificates (which are stored beside the key), or the bytes of a secret\nkey. The key is wrapped for the token here and opened in the keeper. Nothing deletes the file: that is left to you.',
   options: {

@@ -1,6 +1,6 @@
 /**
  * A key as files hold it: PEM or DER (PKCS #8, PKCS #1, SEC 1), PKCS #12, or the bytes of a secret key. node-forge reads PKCS #12, and
- * makes strings and numbers of the key that nobody can wipe: this process ends soon, and dumps no core.
+ * makes strings and numbers of the key that nobody can wipe: this process ends soon, and dumps no core (Command.secret).
  */
 import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import type { asn1 } from 'node-forge';

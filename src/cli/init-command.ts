@@ -144,6 +144,7 @@ const PIN_DANGER =
 
 export const initCommand: Command = {
   name: 'init',
+  secret: true,
   summary: 'make an instance: configuration and an embedded key store',
   help: HELP,
   options: {

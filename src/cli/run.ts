@@ -1,5 +1,6 @@
 /** Finds the command that argv names, reads its options, runs it, and turns a fault into a line on stderr and an exit code. */
 import { parseArgs } from 'node:util';
+import { refuseDumps } from '../access/peer-credentials.ts';
 import { nearestMatch } from '../config/nearest-match.ts';
 import { exitCodeOf, SidekeyError } from '../errors.ts';
 import { helpOf, overviewOf, synopsisOf } from './command-text.ts';
@@ -93,6 +94,7 @@ async function dispatch(argv: readonly string[], around: Surroundings): Promise<
   const { command, rest } = findCommand(argv, commands);
   const end = rest.indexOf('--');
   if (rest.slice(0, end < 0 ? undefined : end).includes('--help')) return (say(helpOf(command)), 0);
+  if (command.secret) refuseDumps();
   return command.run({ ...around, ...parse(command, rest) });
 }
 

@@ -1,10 +1,11 @@
 /** keys import: PEM, PKCS #12 as openssl writes it, secret keys. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createDecipheriv, randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 import t from 'tap';
-import { startInstance, temporaryDirectory } from '../e2e/instance.ts';
+import { ROOT, startInstance, temporaryDirectory } from '../e2e/instance.ts';
 
 const sidekey = await startInstance(t);
 const dir = temporaryDirectory(t);
@@ -86,4 +87,18 @@ t.test('a secret key is the one that it was', async (t) => {
   decipher.setAuthTag(bytes.subarray(-16));
   const plain = Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()]);
   t.equal(plain.toString(), 'signed after it moved');
+});
+
+t.test('while it has a key in its memory it is not dumpable', async (t) => {
+  const nobody = 65_534;
+  const args = ['keys', 'import', 'x', '--secret', 'hmac', '--api', '/nonexistent'];
+  const child = spawn(join(ROOT, 'bin/sidekey'), args, {
+    uid: nobody,
+    gid: nobody,
+    stdio: ['pipe', 'ignore', 'ignore'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ownerOf = () => statSync(`/proc/${child.pid}/mem`).uid;
+  for (let tries = 0; tries < 100 && ownerOf() !== 0; tries++) await setTimeout(50);
+  t.equal(ownerOf(), 0, 'the kernel gives its files to root');
 });

@@ -1,5 +1,7 @@
-import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { setTimeout } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../src/clock.ts';
 import { createLogger } from '../../src/log/logger.ts';
@@ -169,4 +171,17 @@ t.test('no process is left behind', async (t) => {
   await service.close();
   t.notOk(existsSync(`/proc/${worker}`));
   await t.rejects(service.generateDataKey('a'), { code: 'provider_unreachable' });
+});
+
+t.test('the process around a library is not dumpable', async (t) => {
+  const program = fileURLToPath(new URL('../../src/providers/hsm/worker.ts', import.meta.url));
+  const nobody = { uid: 65_534, gid: 65_534 };
+  const child = spawn(process.execPath, [program], {
+    ...nobody,
+    stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
+  });
+  t.teardown(() => child.kill('SIGKILL'));
+  const ownerOf = () => statSync(`/proc/${child.pid}/mem`).uid;
+  for (let tries = 0; tries < 100 && ownerOf() !== 0; tries++) await setTimeout(50);
+  t.equal(ownerOf(), 0, 'the kernel gives its files to root');
 });

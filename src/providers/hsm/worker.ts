@@ -3,6 +3,7 @@
  * standard output, block, or crash. Ends when the agent's end of the socket closes.
  */
 import { Socket } from 'node:net';
+import { refuseDumps } from '../../access/peer-credentials.ts';
 import { CODE, encodeFrame, HsmFrameDecoder, type HsmFrame } from './frame.ts';
 import { mechanismOf } from './mechanism.ts';
 import type { ResidentRequest } from './resident-request.ts';
@@ -10,6 +11,9 @@ import { ResidentToken } from './resident-worker.ts';
 import { HsmFault, toHsmFault, type Meaning } from './return-codes.ts';
 import { HsmToken, type Crypt } from './token.ts';
 import type { WorkerOptions } from './worker-options.ts';
+
+// PIN and data keys are here in the clear. A limit of 0 alone would not keep a core from a program that the kernel pipes it to (core(5)).
+refuseDumps();
 
 const ANSWER: Readonly<Record<Meaning, number>> = {
   refused: CODE.refused,
