@@ -9,6 +9,7 @@ import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
 import { Refusal } from './fault.ts';
 import { joinAndWipe } from './secret-text.ts';
+import { writeJson } from './written.ts';
 
 export type Method = 'GET' | 'LIST' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 
@@ -85,7 +86,7 @@ function parseWith<Body>(schema: z.ZodType<Body>, given: unknown, what: 'field' 
 
 /** Vault's success envelope, as text: the same but for three fields. `requestId` is our own. */
 function wrap(requestId: string, data: object, warnings: readonly string[] | undefined): string {
-  return `${envelopeHead(requestId)}${JSON.stringify(data)}${envelopeTail(warnings)}`;
+  return `${envelopeHead(requestId)}${writeJson(data)}${envelopeTail(warnings)}`;
 }
 
 function envelopeHead(requestId: string): string {

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { integer } from './field.ts';
 import { faultOf, Refusal } from '../fault.ts';
 import { API_LIMITS } from '../limits.ts';
+import { writeJson, Written } from '../written.ts';
 import type { Reply } from '../route.ts';
 
 /** Fields of a request that may be single or a batch. */
@@ -63,8 +64,15 @@ export async function answerBatch<Item>(
   const status = partialStatus(body.partial_failure_response_code ?? failed.status);
   const results = await workOnAll(items);
   const failures = results.filter((result) => 'error' in result).length;
-  if (failures === 0) return { data: { batch_results: results } };
-  return { status: failures < results.length ? status : failed.status, data: { batch_results: results } };
+  const data = showResults(results);
+  if (failures === 0) return { data };
+  return { status: failures < results.length ? status : failed.status, data };
+}
+
+/** Mostly all rows are written already, or none is. */
+function showResults(results: readonly object[]): object {
+  if (!results.some((row) => row instanceof Written)) return { batch_results: results };
+  return new Written(`"batch_results":[${results.map((row) => writeJson(row)).join(',')}]`);
 }
 
 function partialStatus(status: number): number {
@@ -91,6 +99,7 @@ export function faultOfItem(error: unknown): ItemFault {
 export function rowOf(item: Referenced, result: object, failed: Failed): object {
   const reference = item.reference ?? '';
   if (result instanceof ItemFault) return { ...failed.row, error: result.error, reference };
+  if (result instanceof Written) return new Written(`${result.members},"reference":${JSON.stringify(reference)}`);
   return { ...result, reference };
 }
 

@@ -12,6 +12,7 @@ import {
   gcmMechanism,
   oaepMechanism,
 } from '../mechanism.ts';
+import { Written } from '../written.ts';
 import { operate, type TransitCall } from './call.ts';
 import type { KeyJob } from './key-jobs.ts';
 import { formatVersioned, parseVersioned } from './versioned.ts';
@@ -104,12 +105,32 @@ export function isEnvelope({ kind }: NamedKey): boolean {
   return kind === 'envelope';
 }
 
-export function encryptJob(key: NamedKey, version: number, item: ItemTerms, plaintext: Buffer): KeyJob {
+/** What an encryption is answered. */
+interface Sealed {
+  readonly ciphertext: string;
+  readonly key_version: number;
+}
+
+function encryption(
+  key: NamedKey,
+  version: number,
+  item: ItemTerms,
+  plaintext: Buffer,
+): CipherUse & { readonly seal: (output: Buffer) => Sealed } {
   const { use, data, head } = requireCipher(key).encrypt(key, termsOf(key, item, version), plaintext);
-  const finish = (output: Buffer): object => {
+  const seal = (output: Buffer): Sealed => {
     // A nonce is 12 bytes, so that its letters and those of the rest stand side by side.
     const body = (head?.toString('base64') ?? '') + output.toString('base64');
     return { ciphertext: formatVersioned(version, body), key_version: version };
+  };
+  return { use, data, seal };
+}
+
+export function encryptJob(key: NamedKey, version: number, item: ItemTerms, plaintext: Buffer): KeyJob {
+  const { use, data, seal } = encryption(key, version, item, plaintext);
+  const finish = (output: Buffer): object => {
+    const { ciphertext, key_version } = seal(output);
+    return new Written(`"ciphertext":"${ciphertext}","key_version":${key_version}`);
   };
   return { use, data, finish };
 }
@@ -122,7 +143,7 @@ export function decryptJob(key: NamedKey, item: CipherItem): KeyJob {
 
 /** Wipes it. */
 export function showPlaintext(plaintext: Buffer): object {
-  const shown = { plaintext: plaintext.toString('base64') };
+  const shown = new Written(`"plaintext":"${plaintext.toString('base64')}"`);
   plaintext.fill(0);
   return shown;
 }
@@ -134,14 +155,14 @@ export async function encryptTo(
   version: number,
   item: ItemTerms,
   plaintext: Buffer,
-): Promise<object> {
+): Promise<Sealed> {
   if (isEnvelope(key)) {
     const { aad } = termsOf(key, item, version);
     const message = await call.tokens.sealEnvelope(call.peer, call.token, key.name, aad, plaintext);
     return { ciphertext: formatVersioned(version, message.toString('base64')), key_version: version };
   }
-  const { use, data, finish } = encryptJob(key, version, item, plaintext);
-  return finish(await operate(call, key, use, data));
+  const { use, data, seal } = encryption(key, version, item, plaintext);
+  return seal(await operate(call, key, use, data));
 }
 
 function decodeCiphertext(body: string): Buffer {
