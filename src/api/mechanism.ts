@@ -29,16 +29,21 @@ function checkAssociatedData(associatedData: Buffer): void {
   if (associatedData.length > AAD_MAX) throw new Refusal(400, `associated_data is over ${AAD_MAX} bytes`);
 }
 
+/** Two lengths and a number stand beside them. */
+function roomFor(nonce: Buffer, associatedData: Buffer): number {
+  return nonce.length + associatedData.length + 12;
+}
+
 /** Its tag is always of 16 bytes. */
 export function chachaMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
   checkAssociatedData(associatedData);
-  const writer = new WireWriter().bytes(nonce).bytes(associatedData);
+  const writer = new WireWriter(roomFor(nonce, associatedData)).bytes(nonce).bytes(associatedData);
   return { type: CKM.CHACHA20_POLY1305, params: writer.done() };
 }
 
 export function gcmMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
   checkAssociatedData(associatedData);
-  const writer = new WireWriter()
+  const writer = new WireWriter(roomFor(nonce, associatedData))
     .bytes(nonce)
     .bytes(associatedData)
     .u32(GCM_TAG_BYTES * 8);

@@ -389,8 +389,25 @@ export class KeeperClient implements Keeper {
     return this.#tell('cell_drop', new WireWriter().u64(cell));
   }
 
+  operate(
+    cell: CellId,
+    operation: Operation,
+    mechanism: Mechanism,
+    data: Buffer,
+    signature?: Buffer,
+  ): Promise<Buffer> {
+    const frames = this.#attachment?.short.has(mechanism.type) ? this.#attachment.frames : null;
+    if (frames !== null && data.length + (signature?.length ?? 0) <= SHORT_MAX)
+      return frames.add({
+        ...{ cell, operation, mechanism, data, number: 0n },
+        ...ALONE,
+        signature: signature ?? null,
+      });
+    return this.#operateLong(cell, operation, mechanism, data, signature);
+  }
+
   /** Pieces go one after the other: requests of one connection may be answered in any order. */
-  async operate(
+  async #operateLong(
     cell: CellId,
     operation: Operation,
     mechanism: Mechanism,
@@ -399,13 +416,6 @@ export class KeeperClient implements Keeper {
   ): Promise<Buffer> {
     if (data.length > OPERATE_MAX)
       throw new SidekeyError('data_len_range', `${data.length} bytes in one operation`);
-    const frames = this.#attachment?.short.has(mechanism.type) ? this.#attachment.frames : null;
-    if (frames !== null && data.length + (signature?.length ?? 0) <= SHORT_MAX)
-      return frames.add({
-        ...{ cell, operation, mechanism, data, number: 0n },
-        ...ALONE,
-        signature: signature ?? null,
-      });
     const step = { cell, operation, mechanism, number: this.#operations++, signature: null };
     const outputs: Buffer[] = [];
     // A frame has room for so much data and signature together.

@@ -6,9 +6,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
+import { HeadReader } from './head-reader.ts';
 import { JSON_TYPE } from './hot-requests.ts';
 import type { Answered, HotCall, HotRoutes } from './hot-routes.ts';
-import { parseHead } from './request-head.ts';
 
 export interface DoorDeps {
   readonly hot: HotRoutes;
@@ -44,8 +44,6 @@ interface Busy {
   readonly leave: () => void;
 }
 
-const HEAD_END = Buffer.from('\r\n\r\n');
-const STARTS = ['POST /v1/', 'PUT /v1/'] as const;
 /** node:http ends an idle connection so much later than it says, for requests that are on their way. */
 const KEEP_ALIVE_GRACE_MS = 1000;
 /** A request in more pieces is not worth joining. */
@@ -55,6 +53,7 @@ export class DoorConnection {
   readonly #socket: Socket;
   readonly #deps: DoorDeps;
   readonly #peer: Peer | null;
+  readonly #heads: HeadReader;
   /** Read, and not answered. */
   #pieces: Buffer[] = [];
   #heldBytes = 0;
@@ -72,6 +71,7 @@ export class DoorConnection {
     this.#socket = socket;
     this.#deps = deps;
     this.#peer = deps.find(socket);
+    this.#heads = new HeadReader(deps.hot, deps.limits);
     socket.on('data', this.#onData);
     socket.on('end', this.#onEnd);
     socket.on('error', this.#onError);
@@ -99,6 +99,7 @@ export class DoorConnection {
 
   readonly #onClose = (): void => {
     this.#deps.left(this);
+    this.#heads.forget();
     this.#keep(null);
     // The status that node:http leaves to an answer that nobody waited for.
     if (this.#busy !== null) this.#finish(this.#busy, 200);
@@ -134,17 +135,11 @@ export class DoorConnection {
 
   /** null: not for us. */
   #read(held: Buffer): Request | 'more' | null {
-    const { hotHeadBytes, hotBodyBytes } = this.#deps.limits;
-    const start = held.toString('latin1', 0, STARTS[0].length);
-    const end = held.subarray(0, hotHeadBytes).indexOf(HEAD_END);
-    if (!STARTS.some((each) => start.startsWith(each))) return null;
-    if (end < 0) return held.length < hotHeadBytes ? 'more' : null;
-    const head = parseHead(held.toString('latin1', 0, end));
-    const call = head === null ? null : this.#deps.hot.find(head.method, head.path);
-    if (head === null || call === null || head.bodyBytes > hotBodyBytes) return null;
-    const from = end + HEAD_END.length;
-    this.#needed = from + head.bodyBytes;
-    return held.length < this.#needed ? 'more' : { call, from, to: from + head.bodyBytes };
+    const head = this.#heads.read(held);
+    if (head === null || head === 'more') return head;
+    const { call, length: from, bodyBytes } = head;
+    this.#needed = from + bodyBytes;
+    return held.length < this.#needed ? 'more' : { call, from, to: this.#needed };
   }
 
   #serve(call: HotCall, body: Buffer): void {
@@ -220,6 +215,7 @@ export class DoorConnection {
     const held = this.#joined();
     if (held !== null) socket.unshift(held);
     this.#keep(null);
+    this.#heads.forget();
     this.#deps.handOver(socket);
     if (socket.isPaused()) socket.resume();
   }

@@ -99,7 +99,8 @@ export function faultOfItem(error: unknown): ItemFault {
 export function rowOf(item: Referenced, result: object, failed: Failed): object {
   const reference = item.reference ?? '';
   if (result instanceof ItemFault) return { ...failed.row, error: result.error, reference };
-  if (result instanceof Written) return new Written(`${result.members},"reference":${JSON.stringify(reference)}`);
+  if (result instanceof Written)
+    return new Written(`${result.members},"reference":${JSON.stringify(reference)}`);
   return { ...result, reference };
 }
 
