@@ -48,9 +48,13 @@ const NAMES = Object.keys(CONDITIONS) as ConditionName[];
 
 /** The first condition that does not hold; null: all hold. A rule without a condition matches nobody. */
 function failedCondition(rule: AccessRule, peer: Peer): ConditionName | null {
-  const names = NAMES.filter((name) => rule[name] !== undefined);
-  if (names.length === 0) return 'any';
-  return names.find((name) => !CONDITIONS[name](rule, peer)) ?? null;
+  let isBound = false;
+  for (const name of NAMES) {
+    if (rule[name] === undefined) continue;
+    isBound = true;
+    if (!CONDITIONS[name](rule, peer)) return name;
+  }
+  return isBound ? null : 'any';
 }
 
 export function matchesRule(rule: AccessRule, peer: Peer): boolean {

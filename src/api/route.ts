@@ -48,7 +48,14 @@ export interface Route extends RouteSchemas {
   readonly path: string;
   readonly body: z.ZodType;
   readonly handle: (call: Call, body: unknown) => Reply | Promise<Reply>;
+  /**
+   * The same for a body in its plainest form, which is read before this returns. null: it is not in it, or something is wrong with it,
+   * and nothing was done: `handle` is for that.
+   */
+  readonly handlePlain?: HandlePlain;
 }
+
+export type HandlePlain = (call: Call, body: Buffer) => Promise<Reply> | null;
 
 /** Makes a row whose handler gets a body that the schema has passed. Fields that the schema does not name are dropped. */
 export function defineRoute<Body>(
@@ -56,6 +63,7 @@ export function defineRoute<Body>(
     methods: readonly Method[];
     path: string;
     body: z.ZodType<Body>;
+    handlePlain?: HandlePlain;
     /** Throws for who may not ask at all: before anything of the request is looked at. */
     guard?: (call: Call) => void;
     handle: (call: Call, body: Body) => Reply | Promise<Reply>;

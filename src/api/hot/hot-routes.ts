@@ -87,7 +87,9 @@ export class HotRoutes {
     const id = randomUUID();
     try {
       if (peer === null) throw new Refusal(403, 'permission denied');
-      const reply = call.hot.route.handle({ peer, params: call.params, query: {} }, parseJson(body));
+      const { route } = call.hot;
+      const asked = { peer, params: call.params, query: {} };
+      const reply = route.handlePlain?.(asked, body) ?? route.handle(asked, parseJson(body));
       return answeredBy(id, reply instanceof Promise ? await inTime(reply) : reply);
     } catch (error) {
       return this.refuse(call, peer, error, id);

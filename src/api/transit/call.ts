@@ -3,7 +3,15 @@ import type { z } from 'zod';
 import { SidekeyError } from '../../errors.ts';
 import type { NamedKey, NamedKeyUse, TokenService } from '../../tokens/service.ts';
 import { Refusal } from '../fault.ts';
-import { defineRoute, type Call, type Method, type Reply, type Route, type RouteSchemas } from '../route.ts';
+import {
+  defineRoute,
+  type Call,
+  type HandlePlain,
+  type Method,
+  type Reply,
+  type Route,
+  type RouteSchemas,
+} from '../route.ts';
 
 export interface TransitDeps {
   readonly tokens: TokenService;
@@ -29,19 +37,37 @@ export function defineTransitRoute<Body>(
     path: string;
     body: z.ZodType<Body>;
     handle: (call: TransitCall, body: Body) => Reply | Promise<Reply>;
+    handlePlain?: (call: TransitCall, body: Buffer) => Promise<Reply> | null;
   },
 ): TransitRoute {
-  const { path, handle } = row;
+  const { path, handle, handlePlain, ...rest } = row;
   return (deps) =>
     defineRoute({
-      ...row,
+      ...rest,
       path: `/v1/:mount${path}`,
       handle: (call, parsed) => {
-        const transit = { ...call, tokens: deps.tokens, token: mountedToken(deps, call) };
+        const transit = mounted(deps, call);
         const settling = settle(transit, path);
         return settling === null ? handle(transit, parsed) : settling.then(() => handle(transit, parsed));
       },
+      ...(handlePlain === undefined ? {} : { handlePlain: plainly(deps, path, handlePlain) }),
     });
+}
+
+function mounted(deps: TransitDeps, call: Call): TransitCall {
+  return { ...call, tokens: deps.tokens, token: mountedToken(deps, call) };
+}
+
+/** The body is not kept for what must be waited for. */
+function plainly(
+  deps: TransitDeps,
+  path: string,
+  handle: (call: TransitCall, body: Buffer) => Promise<Reply> | null,
+): HandlePlain {
+  return (call, body) => {
+    const transit = mounted(deps, call);
+    return settle(transit, path) === null ? handle(transit, body) : null;
+  };
 }
 
 /** Keys of a key service are known when its list is there. */

@@ -9,6 +9,7 @@ import { decryptFrom, decryptJob, encryptJob, encryptTo, isEnvelope, showPlainte
 import { integer, text } from './field.ts';
 import { Refusal } from '../fault.ts';
 import { defineTransitRoute, requireKey, type TransitCall, type TransitRoute } from './call.ts';
+import { decryptPlain, encryptPlain, UNDECRYPTED } from './plain-cipher.ts';
 import { versionToUse } from './versioned.ts';
 
 const terms = { associated_data: text, context: text, nonce: text, reference: text };
@@ -44,11 +45,10 @@ function encrypt(call: TransitCall, body: z.output<typeof encryptBody>): Promise
 
 function decrypt(call: TransitCall, body: z.output<typeof decryptBody>): Promise<Reply> {
   const key = requireKey(call);
-  const failed = { status: 400, row: { plaintext: '' } };
   if (!isEnvelope(key))
-    return answerJobs(call, key, body, (item: CipherItem) => decryptJob(key, item), failed);
+    return answerJobs(call, key, body, (item: CipherItem) => decryptJob(key, item), UNDECRYPTED);
   const work = async (item: CipherItem) => showPlaintext(await decryptFrom(call, key, item));
-  return answerItems(body, work, failed);
+  return answerItems(body, work, UNDECRYPTED);
 }
 
 /** The plaintext never leaves this process, and is wiped. */
@@ -74,6 +74,7 @@ export const CIPHER_ROUTES: readonly TransitRoute[] = [
     body: encryptBody,
     answer: batchAnswer(cipherAnswer),
     handle: encrypt,
+    handlePlain: encryptPlain,
   }),
   defineTransitRoute({
     methods: ['POST', 'PUT'],
@@ -82,6 +83,7 @@ export const CIPHER_ROUTES: readonly TransitRoute[] = [
     body: decryptBody,
     answer: batchAnswer(plainAnswer),
     handle: decrypt,
+    handlePlain: decryptPlain,
   }),
   defineTransitRoute({
     methods: ['POST', 'PUT'],

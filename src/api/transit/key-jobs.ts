@@ -38,6 +38,23 @@ export async function answerJobs<Item extends Referenced, Body extends Item & Ba
   return { data: finish(await operate(call, key, use, data)) };
 }
 
+/** The same for jobs that are prepared: not more than go to a key at once. */
+export async function answerPrepared(
+  call: TransitCall,
+  key: NamedKey,
+  jobs: readonly KeyJob[],
+  isBatch: boolean,
+  failed: Failed,
+): Promise<Reply> {
+  const [first] = jobs;
+  if (!isBatch && first !== undefined)
+    return { data: first.finish(await operate(call, key, first.use, first.data)) };
+  return answerBatch(jobs, {}, failed, async () => {
+    const results = await workOnSome(call, key, jobs);
+    return results.map((result) => rowOf({}, result, failed));
+  });
+}
+
 /** So many at once that the keeper is busy, and a long batch does not fill its queue. */
 async function workOnAll<Item extends Referenced>(
   call: TransitCall,
