@@ -31,6 +31,8 @@ interface CipherUse {
   readonly head?: Buffer;
 }
 
+const NO_DATA = Buffer.alloc(0);
+
 type Direction = (key: NamedKey, terms: Terms, input: Buffer) => CipherUse;
 
 const CIPHERS: Readonly<Partial<Record<NamedKey['kind'], { encrypt: Direction; decrypt: Direction }>>> = {
@@ -97,7 +99,11 @@ function termsOf(key: NamedKey, item: ItemTerms, version: number): Terms {
   // Nonces of the caller's choice are for convergent keys, of which there are none.
   if (item.nonce != null && item.nonce !== '')
     throw new Refusal(400, 'provided nonce not allowed for this key');
-  return { version, context: contextOf(key, item), aad: decodeBase64(item.associated_data ?? '') };
+  return {
+    version,
+    context: contextOf(key, item),
+    aad: item.associated_data == null ? NO_DATA : decodeBase64(item.associated_data),
+  };
 }
 
 /** The key of envelopes is no object: each message is a call of its own. */

@@ -6,10 +6,36 @@ import { base64, startApi, type Answer } from '../api-under-test.ts';
 const CALLS: readonly (readonly [path: string, body: unknown])[] = [
   ['encrypt/orders', { plaintext: base64('hello') }],
   ['encrypt/orders', { batch_input: [{ plaintext: base64('a'), reference: 'é' }, { plaintext: '*' }] }],
+  ['encrypt/orders', { plaintext: '' }],
+  ['encrypt/orders', { plaintext: 'aGVsbG9=' }],
+  ['encrypt/orders', '{"plaintext": "aGVsbG8="}'],
+  ['encrypt/orders', '{"plaintext":"aGVs\\u0062G8="}'],
+  ['encrypt/orders', '{"plaintext":"aGVsbG8="} '],
+  ['encrypt/orders', '{"plaintext":"aGVsbG8="}}'],
+  ['encrypt/orders', '{"plaintext":"aGVsbG8="'],
+  ['encrypt/orders', { batch_input: [{ plaintext: base64('a') }, { plaintext: base64('bc') }] }],
+  ['encrypt/orders', { batch_input: [{ plaintext: base64('a') }, { plaintext: '*' }] }],
+  ['encrypt/orders', '{"batch_input": [{"plaintext": "aGVsbG8="}, {"plaintext": "aGVsbG8="}]}'],
+  ['encrypt/orders', '{"batch_input":[{"plaintext":"aGVsbG8="},]}'],
+  ['encrypt/orders', '{"batch_input":[{"plaintext":"aGVsbG8="}'],
+  ['encrypt/orders', { batch_input: [] }],
+  ['encrypt/orders', { batch_input: Array.from({ length: 257 }, () => ({ plaintext: 'AAAA' })) }],
+  ['encrypt/orders', { ciphertext: base64('hello') }],
   ['encrypt/orders', { plaintext: 7 }],
   ['encrypt/orders', '{'],
   ['encrypt/nobody', { plaintext: base64('hello') }],
   ['decrypt/orders', { ciphertext: 'vault:v1:AAAA' }],
+  ['decrypt/orders', { ciphertext: 'vault:v7:AAAA' }],
+  ['decrypt/orders', { ciphertext: '' }],
+  ['decrypt/orders', { ciphertext: `vault:v1:${base64('x'.repeat(40))}` }],
+  [
+    'decrypt/orders',
+    {
+      batch_input: [{ ciphertext: `vault:v1:${base64('x'.repeat(40))}` }, { ciphertext: 'vault:v1:AAAA' }],
+    },
+  ],
+  ['encrypt/mac', { plaintext: base64('hello') }],
+  ['encrypt/each', { plaintext: base64('hello') }],
   ['hmac/orders', {}],
   ['sign/orders', { input: base64('x') }],
   ['verify/orders', { input: base64('x') }],
@@ -30,6 +56,8 @@ test.test('both ways answer and count alike', async (t) => {
   const metrics = new Metrics();
   const { request } = await startApi(t, { metrics });
   await request('POST', '/v1/transit/keys/orders');
+  await request('POST', '/v1/transit/keys/mac', { type: 'hmac', key_size: 32 });
+  await request('POST', '/v1/transit/keys/each', { derived: true });
   for (const [path, body] of CALLS) {
     const plain = await request('POST', `/v1/transit/${path}`, body);
     const before = await metrics.text();

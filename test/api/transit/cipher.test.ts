@@ -28,6 +28,43 @@ test('a plaintext comes back from its ciphertext, which is nonce, ciphertext and
   t.strictSame([opened.status, opened.data], [200, { plaintext: base64('hello') }]);
 });
 
+test('what a batch in the plainest form encrypted comes back in order, one by one or in a batch', async (t) => {
+  const { request } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  const texts = Array.from({ length: 100 }, (_, i) => base64(Buffer.alloc(i * 7, i)));
+  const batch_input = texts.map((plaintext) => ({ plaintext }));
+  const sealed = await request('POST', '/v1/transit/encrypt/k', { batch_input });
+  const rows = sealed.data['batch_results'] as {
+    ciphertext: string;
+    key_version: number;
+    reference: string;
+  }[];
+  t.same(
+    rows.map((row) => ({ ...row, ciphertext: row.ciphertext.slice(0, 9) })),
+    texts.map(() => ({ ciphertext: 'vault:v1:', key_version: 1, reference: '' })),
+  );
+  const asked = rows.map(({ ciphertext }) => ({ ciphertext }));
+  const opened = await request('POST', '/v1/transit/decrypt/k', { batch_input: asked });
+  t.same(
+    opened.data['batch_results'],
+    texts.map((plaintext) => ({ plaintext, reference: '' })),
+  );
+  for (const at of [0, 1, 99]) {
+    const one = await request('POST', '/v1/transit/decrypt/k', asked[at]);
+    t.strictSame(one.data, { plaintext: texts[at] });
+  }
+  const broken = asked.map((each, i) =>
+    i === 50 ? { ciphertext: `${each.ciphertext.slice(0, -8)}AAAAAAA=` } : each,
+  );
+  const partly = await request('POST', '/v1/transit/decrypt/k', { batch_input: broken });
+  t.equal(partly.status, 400);
+  const shown = partly.data['batch_results'] as { plaintext: string; error?: string }[];
+  t.same(
+    shown.flatMap(({ error }, i) => (error === undefined ? [] : [i])),
+    [50],
+  );
+});
+
 test('no two messages have the same nonce', async (t) => {
   const { request } = await startApi(t);
   await request('POST', '/v1/transit/keys/k');
