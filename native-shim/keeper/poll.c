@@ -14,6 +14,7 @@ enum {
     TURN = 8,              /* requests of one ring before the next one's turn */
     ROUNDS = 64,           /* between looks at the clock */
     EAGER = 32,            /* of these without a pause: the next request is about to come */
+    COPIED_LEAST = RING_SUBJECT_BYTES + RING_LINE_BYTES, /* a line is copied whole */
     MECHANISM_AT = 35      /* in the body of operate: flags, operation, number, place, handle */
 };
 
@@ -82,7 +83,7 @@ static void run(struct kp_poller *p, struct kp_conn *conn, unsigned slot, const 
     kp_handle_slot(conn, slot + 1, h, body, p->out, &dirty);
     if (slow)
         kp_poll_return(p);
-    mark(&p->dirty_in, length < RING_LINE_BYTES ? RING_LINE_BYTES : length); /* a line is copied whole */
+    mark(&p->dirty_in, length < COPIED_LEAST ? COPIED_LEAST : length);
     mark(&p->dirty_out, dirty);
 }
 
@@ -91,22 +92,22 @@ static bool may_come_by_ring(uint16_t type)
     return type == WIRE_operate || type == WIRE_bind_check || type == WIRE_random;
 }
 
-/* How many requests it has served. */
-static unsigned serve(struct kp_poller *p, struct kp_conn *conn)
+/* How many requests it has served. `later` is that of kp_ring_take. */
+static unsigned serve(struct kp_poller *p, struct kp_conn *conn, size_t later)
 {
     struct kp_ring *ring = atomic_load_explicit(&conn->ring, memory_order_relaxed);
-    uint8_t head[WIRE_HEADER_BYTES] = {0};
-    struct wire_header h;
+    struct wire_header h = {0};
     unsigned served = 0;
     int slot, length;
 
     while (served < TURN && !atomic_load_explicit(&ring->dead, memory_order_relaxed) &&
-           (slot = kp_ring_take(ring, head, p->in, &length)) >= 0) {
+           (slot = kp_ring_take(ring, later, &h.type, p->in, &length)) >= 0) {
         served++;
-        if (length < 0 || wire_read_header(head, &h) != 0 || h.length != (uint32_t)length || !may_come_by_ring(h.type)) {
+        if (length < 0 || !may_come_by_ring(h.type)) {
             kp_conn_close(conn);
             break;
         }
+        h.length = (uint32_t)length;
         run(p, conn, (unsigned)slot, &h, h.length);
     }
     return served;
@@ -191,7 +192,7 @@ void kp_poll_bell(struct kp_poller *p, struct kp_conn *conn)
         return;
     if (!atomic_load(&ring->owned) && own(p, conn))
         return;
-    if (serve(p, conn) == TURN)
+    if (serve(p, conn, 0) == TURN)
         kp_ring_ring(ring); /* more may be there: behind what else has happened */
     if (!atomic_load(&ring->owned) && !atomic_load(&ring->dead))
         offer(p, conn);
@@ -227,11 +228,13 @@ static void tidy(struct kp_poller *p)
 
 bool kp_poll_look(struct kp_poller *p)
 {
+    size_t later = 0;
+
     for (unsigned round = 0; round < ROUNDS && p->count; round++) {
         bool busy = false;
 
         for (unsigned i = 0; i < p->count; i++)
-            if (serve(p, p->rings[i].conn)) {
+            if (serve(p, p->rings[i].conn, later)) {
                 p->rings[i].idle_since = 0;
                 busy = true;
             }
@@ -240,6 +243,7 @@ bool kp_poll_look(struct kp_poller *p)
             if (round >= EAGER)
                 relax();
         }
+        later = busy ? 0 : ring_pause();
     }
     adopt(p);
     if (p->count)

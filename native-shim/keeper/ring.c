@@ -1,5 +1,6 @@
 #include "ring.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -10,6 +11,8 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+enum { TYPE_AT = 4 /* in a header: behind the length */ };
 
 static atomic_uint rings, rings_max = UINT_MAX;
 
@@ -76,7 +79,7 @@ void kp_ring_close(struct kp_ring *ring)
 void kp_ring_set_polled(struct kp_ring *ring, bool polled) { atomic_store(&ring->region->polled, polled); }
 void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch) { atomic_store(&ring->region->epoch, epoch); }
 
-static uint64_t mark_of(const struct kp_ring *ring, unsigned slot)
+static uint64_t mark_of(const struct kp_ring *ring, size_t slot)
 {
     return atomic_load_explicit(&ring->region->request[slot].mark, memory_order_acquire);
 }
@@ -95,20 +98,43 @@ bool kp_ring_has_work(struct kp_ring *ring)
     return false;
 }
 
+/* The subject of what was copied behind its place, if it was left out; and notes it, if it was not. */
+static size_t recall_subject(struct kp_subject *s, uint16_t *type, uint8_t *body, size_t length)
+{
+    if (*type == (WIRE_operate | RING_AGAIN)) {
+        *type = WIRE_operate;
+        memcpy(body, s->bytes, RING_SUBJECT_BYTES);
+        return RING_SUBJECT_BYTES;
+    }
+    if (ring_has_subject(*type, body, length)) {
+        memcpy(s->bytes, body, RING_SUBJECT_BYTES);
+        s->known = true;
+    }
+    return 0;
+}
+
 /* The length of the body, or -1. */
-static int copy_out(const struct kp_ring *ring, unsigned slot, size_t all, uint8_t *head, uint8_t *body)
+static int copy_out(struct kp_ring *ring, unsigned slot, size_t all, uint16_t *type, uint8_t *body)
 {
     const size_t in_line = RING_LINE_BYTES - RING_HEADER_BYTES;
     const uint8_t *line = ring->region->request[slot].head;
+    struct kp_subject *subject = &ring->subjects[slot];
     size_t length = all - RING_HEADER_BYTES;
+    uint8_t *at = body;
 
     if (all < RING_HEADER_BYTES || all > RING_FRAME_BYTES)
         return -1;
-    memcpy(head, line, RING_HEADER_BYTES);
-    memcpy(body, line + RING_HEADER_BYTES, in_line);
+    memcpy(type, line, sizeof(*type));
+    *type = le16toh(*type);
+    if (*type & RING_AGAIN) {
+        if (!subject->known || length > RING_BODY_MAX - RING_SUBJECT_BYTES)
+            return -1;
+        at += RING_SUBJECT_BYTES;
+    }
+    memcpy(at, line + RING_HEADER_BYTES, in_line);
     if (length > in_line)
-        memcpy(body + in_line, ring->region->rest[slot], length - in_line);
-    return (int)length;
+        memcpy(at + in_line, ring->region->rest[slot], length - in_line);
+    return (int)(length + recall_subject(subject, type, body, length));
 }
 
 /* What does not stand in the line sets out while the slot is taken. The length is the client's word: no more than the slot
@@ -123,9 +149,9 @@ static void expect(const struct kp_ring *ring, unsigned slot, size_t all)
 
 /* Of two workers that see the same request one takes it; who comes later finds that it was seen. The mark is the client's: what
  * is read last counts. */
-static bool take(struct kp_ring *ring, unsigned slot, size_t *length)
+static bool take(struct kp_ring *ring, unsigned slot, size_t later, size_t *length)
 {
-    uint64_t mark = mark_of(ring, slot);
+    uint64_t mark = mark_of(ring, slot + later);
 
     if (!is_new(ring, slot, mark) || atomic_load_explicit(&ring->held[slot], memory_order_relaxed))
         return false;
@@ -142,7 +168,7 @@ static bool take(struct kp_ring *ring, unsigned slot, size_t *length)
     return false;
 }
 
-int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length)
+int kp_ring_take(struct kp_ring *ring, size_t later, uint16_t *type, uint8_t *body, int *length)
 {
     unsigned first = atomic_load_explicit(&ring->next, memory_order_relaxed);
     size_t all;
@@ -150,11 +176,11 @@ int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         unsigned slot = (first + i) % RING_SLOTS;
 
-        if (!take(ring, slot, &all))
+        if (!take(ring, slot, later, &all))
             continue;
         if (slot != first)
             atomic_store_explicit(&ring->next, slot, memory_order_relaxed);
-        *length = copy_out(ring, slot, all, head, body);
+        *length = copy_out(ring, slot, all, type, body);
         return (int)slot;
     }
     return -1;
@@ -177,7 +203,7 @@ static void write_reply(struct kp_ring *ring, unsigned slot, const uint8_t *fram
 
     if (body > in_line)
         memcpy(ring->region->rest[slot], at + in_line, body - in_line);
-    memcpy(line->head, frame, RING_HEADER_BYTES);
+    memcpy(line->head, frame + TYPE_AT, RING_HEADER_BYTES);
     memcpy(line->head + RING_HEADER_BYTES, at, body < in_line ? body : in_line);
     atomic_store(&line->mark, ring_mark(turn, RING_HEADER_BYTES + body));
 }

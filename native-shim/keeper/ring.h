@@ -21,6 +21,10 @@ struct kp_ring {
     atomic_bool owned;            /* some worker polls it: see poll.h */
     _Atomic unsigned woke;        /* so many answers in a row had to wake a sleeper */
     _Atomic unsigned next;        /* slot to look at first: the one that was served last */
+    struct kp_subject {
+        bool known;
+        uint8_t bytes[RING_SUBJECT_BYTES];
+    } subjects[RING_SLOTS]; /* of who holds the slot */
 };
 
 /* How many regions there may be: each costs a descriptor. Before the first client. */
@@ -40,10 +44,10 @@ void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch);
 /* Whether a slot has a request that nobody has taken. */
 bool kp_ring_has_work(struct kp_ring *ring);
 
-/* Takes the next slot that is ready and copies its frame out, once: the header (RING_HEADER_BYTES) to `head`, the body to
- * `body` (RING_FRAME_BYTES of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote a length that is
- * none. The slot is the caller's until it is answered. */
-int kp_ring_take(struct kp_ring *ring, uint8_t *head, uint8_t *body, int *length);
+/* Takes the next slot that is ready and copies its frame out, once: its type, and its body to `body` (RING_FRAME_BYTES and a
+ * subject of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote what is no frame.
+ * The slot is the caller's until it is answered. `later` is ring_pause's zero, for who has just looked in vain, or 0. */
+int kp_ring_take(struct kp_ring *ring, size_t later, uint16_t *type, uint8_t *body, int *length);
 
 /* Marks a request that was taken and will take long: nobody needs to be woken for it. */
 void kp_ring_running(struct kp_ring *ring, unsigned slot);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 enum {
-    HEAD_BYTES = 2 + 8 + 17 + 8 + 8 + 4 + 4 + 4, /* of operate with BEGIN, without what it carries */
+    HEAD_BYTES = RING_SUBJECT_BYTES + 4 + 4 + 4, /* of operate with BEGIN, without what it carries */
     ANSWER_LONGER = 64,                          /* than its request: a tag, a block */
     PIECE_MIN = 256,
     PIECE_UNIT = 64
@@ -72,7 +72,6 @@ static void write_place(const struct flow *f, struct wire_writer *w)
     wire_write_u8(w, s->read_write);
     wire_write_u64(w, f->op->key);
     wire_write_u64(w, f->op->mechanism.row->type);
-    wire_write_u32(w, (uint32_t)f->op->mechanism.length);
 }
 
 static void put(struct sk_turn *t, const void *bytes, size_t length)
@@ -93,28 +92,39 @@ static void put_signature(const struct flow *f, struct piece *p)
         sk_ring_put(&p->turn, &absent, sizeof(absent));
 }
 
+/* Flags, operation and number, and of what begins its subject and parameter. The keeper has no use for the number of what ends at
+ * once, and without it the next one has the same subject. */
+static void put_head(const struct flow *f, struct piece *p)
+{
+    const bool whole = p->flags == (WIRE_BEGIN | WIRE_FINAL);
+    uint8_t head[RING_SUBJECT_BYTES];
+    struct wire_writer w;
+
+    wire_writer_init(&w, head, sizeof(head));
+    wire_write_u8(&w, p->flags);
+    wire_write_u8(&w, (uint8_t)f->kind);
+    wire_write_u64(&w, whole ? 0 : f->op->number);
+    if (p->flags & WIRE_BEGIN)
+        write_place(f, &w);
+    if (whole)
+        sk_ring_put_subject(&p->turn, head);
+    else
+        sk_ring_put(&p->turn, head, wire_written(&w));
+    if (p->flags & WIRE_BEGIN)
+        put(&p->turn, sk_mechanism_params(&f->op->mechanism), f->op->mechanism.length);
+}
+
 /* The next piece, straight into the slot. */
 static void write_piece(struct flow *f, struct piece *p)
 {
-    uint8_t head[HEAD_BYTES];
-    struct wire_writer w;
-
     p->in = f->in.length < f->most ? f->in.length : f->most;
     p->flags = f->final && p->in == f->in.length ? WIRE_FINAL : 0;
     if (!f->op->number) {
         f->op->number = sk_session_number(f->e->session, f->kind);
         p->flags |= WIRE_BEGIN;
     }
-    wire_writer_init(&w, head, sizeof(head));
-    wire_write_u8(&w, p->flags);
-    wire_write_u8(&w, (uint8_t)f->kind);
-    wire_write_u64(&w, f->op->number);
-    if (p->flags & WIRE_BEGIN)
-        write_place(f, &w);
-    p->turn.at = 0;
-    sk_ring_put(&p->turn, head, wire_written(&w));
-    if (p->flags & WIRE_BEGIN)
-        sk_ring_put(&p->turn, sk_mechanism_params(&f->op->mechanism), f->op->mechanism.length);
+    sk_ring_begin(&p->turn);
+    put_head(f, p);
     put(&p->turn, f->in.data, p->in);
     put_signature(f, p);
     f->in.data = f->in.data ? f->in.data + p->in : NULL;

@@ -137,6 +137,12 @@ static int hold(struct sk_link *l, uint64_t home, bool waits, struct sk_ring **o
     return -1;
 }
 
+void sk_ring_begin(struct sk_turn *t)
+{
+    t->at = 0;
+    t->again = false;
+}
+
 static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *t)
 {
     struct sk_ring *r;
@@ -147,7 +153,7 @@ static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *
     t->ring = r;
     t->slot = (unsigned)slot;
     t->region = atomic_load_explicit(&r->region, memory_order_relaxed);
-    t->at = 0;
+    sk_ring_begin(t);
     t->posted = false;
     t->deadline = 0;
     return true;
@@ -217,6 +223,7 @@ void sk_ring_revive(struct sk_ring *r)
     atomic_store(&r->retired, false);
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         r->slots[i].turn = 0;
+        r->slots[i].has_subject = false;
         atomic_store(&r->slots[i].holder, SK_HOLDER_NONE);
     }
 }
@@ -243,18 +250,38 @@ void sk_ring_put(struct sk_turn *t, const void *bytes, size_t length)
     t->at += length;
 }
 
+void sk_ring_put_subject(struct sk_turn *t, const uint8_t *subject)
+{
+    const struct sk_ring_slot *slot = &t->ring->slots[t->slot];
+
+    t->again = slot->has_subject && memcmp(slot->subject, subject, RING_SUBJECT_BYTES) == 0;
+    if (!t->again)
+        sk_ring_put(t, subject, RING_SUBJECT_BYTES);
+}
+
+static void note_subject(const struct sk_turn *t, uint16_t type)
+{
+    struct sk_ring_slot *slot = &t->ring->slots[t->slot];
+
+    if (t->again || !ring_has_subject(type, t->head + RING_HEADER_BYTES, t->at))
+        return;
+    memcpy(slot->subject, t->head + RING_HEADER_BYTES, RING_SUBJECT_BYTES);
+    slot->has_subject = true;
+}
+
 /* The line is written at once and its mark last, with a full fence before the look at `polled`: the keeper does these the other
  * way round. */
 void sk_ring_post(struct sk_turn *t, uint16_t type)
 {
     struct ring_line *line = &t->region->request[t->slot];
-    const uint32_t head[2] = {htole32((uint32_t)t->at), htole32(type)};
+    const uint32_t head = htole32(t->again ? type | (uint32_t)RING_AGAIN : type);
 
     t->number = ++t->ring->slots[t->slot].turn;
     t->type = type;
     t->posted = true;
     t->epoch = atomic_load_explicit(&t->region->epoch, memory_order_relaxed);
-    memcpy(t->head, head, sizeof(head));
+    note_subject(t, type);
+    memcpy(t->head, &head, sizeof(head));
     memcpy(line->head, t->head, RING_HEADER_BYTES + (t->at < IN_LINE ? t->at : IN_LINE)); /* the rest is this stack's */
     atomic_store(&line->mark, ring_mark(t->number, RING_HEADER_BYTES + t->at));
     if (!atomic_load(&t->region->polled))

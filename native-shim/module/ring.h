@@ -30,6 +30,8 @@ struct sk_ring {
     struct sk_ring_slot {
         _Alignas(64) _Atomic uint32_t holder; /* enum sk_holder */
         uint32_t turn;                        /* of the last request: whose slot it is counts on */
+        bool has_subject;
+        uint8_t subject[RING_SUBJECT_BYTES]; /* as the keeper notes it with this slot */
     } slots[RING_SLOTS];
 };
 
@@ -52,6 +54,7 @@ struct sk_turn {
     unsigned slot;
     uint32_t number;     /* its turn of the slot, once posted */
     bool posted;         /* and not answered */
+    bool again;          /* its subject was left out */
     uint16_t type;
     size_t at;           /* what was put into, or taken of, the body */
     size_t length;       /* of the reply's body */
@@ -83,6 +86,12 @@ bool sk_ring_enter(struct sk_link *l, uint64_t home, struct sk_turn *t);
 
 /* The same without waiting for a slot. */
 bool sk_ring_enter_now(struct sk_link *l, uint64_t home, struct sk_turn *t);
+
+/* Begins the next request of this turn. */
+void sk_ring_begin(struct sk_turn *t);
+
+/* The first RING_SUBJECT_BYTES of an operation in one part; they need not travel if the request before had the same. */
+void sk_ring_put_subject(struct sk_turn *t, const uint8_t *subject);
 
 /* Appends to the body of the next request, RING_BODY_MAX in all. */
 void sk_ring_put(struct sk_turn *t, const void *bytes, size_t length);

@@ -19,7 +19,7 @@ enum {
     NAP_SPIN_US = 400,  /* after a nap: an answer that is due is worth more patience */
     DUE_MAX_US = 1000000,
     PROBE_EVERY = 64,
-    EAGER = 1000,
+    EAGER = 80,
     NAP_FIRST_NS = 50000,
     NAPS = 4
 };
@@ -32,10 +32,13 @@ static void sleep_on(_Atomic uint64_t *mark, uint32_t value, int64_t us)
     syscall(SYS_futex, mark, FUTEX_WAIT, value, &t, NULL, 0);
 }
 
-static bool is_done(const struct sk_turn *t)
+/* `later`: see ring_pause. */
+static bool is_done_now(const struct sk_turn *t, size_t later)
 {
-    return ring_turn(atomic_load_explicit(&t->region->reply[t->slot].mark, memory_order_acquire)) == t->number;
+    return ring_turn(atomic_load_explicit(&t->region->reply[t->slot + later].mark, memory_order_acquire)) == t->number;
 }
+
+static bool is_done(const struct sk_turn *t) { return is_done_now(t, 0); }
 
 static inline void relax(void)
 {
@@ -58,7 +61,7 @@ static int64_t now_us(void)
 static bool look(const struct sk_turn *t)
 {
     for (unsigned i = 0; i < EAGER; i++)
-        if (is_done(t))
+        if (is_done_now(t, ring_pause()))
             return true;
     return false;
 }
@@ -173,17 +176,17 @@ static enum sk_io read_reply(struct sk_turn *t)
 {
     const struct ring_line *line = &t->region->reply[t->slot];
     size_t all = ring_length(atomic_load_explicit(&line->mark, memory_order_relaxed));
-    uint32_t head[2];
+    uint32_t head;
 
     t->posted = false;
     t->at = 0;
     memcpy(t->head, line->head, sizeof(t->head));
-    memcpy(head, t->head, sizeof(head));
-    t->length = le32toh(head[0]);
-    t->status = (uint16_t)(le32toh(head[1]) >> 16);
-    if ((uint16_t)le32toh(head[1]) != (t->type | WIRE_REPLY) || t->length > RING_BODY_MAX ||
-        all != RING_HEADER_BYTES + t->length)
+    memcpy(&head, t->head, sizeof(head));
+    head = le32toh(head);
+    if ((uint16_t)head != (t->type | WIRE_REPLY) || all < RING_HEADER_BYTES || all > RING_FRAME_BYTES)
         return SK_IO_BROKEN;
+    t->length = all - RING_HEADER_BYTES;
+    t->status = (uint16_t)(head >> 16);
     return SK_IO_OK;
 }
 

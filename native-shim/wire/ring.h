@@ -5,7 +5,8 @@
  *
  * What a request costs is the journeys of cache lines between two processors. So the lines that a side looks at all the time
  * have one writer, who writes them once; they carry the beginning of the frame, which is all of many; the rest of request and
- * reply share one place; and who holds a slot each side notes in memory of its own.
+ * reply share one place; and who holds a slot each side notes in memory of its own, as it does what seldom changes from one request
+ * of a slot to the next, so that a short one fits into its line.
  */
 #ifndef SIDEKEY_WIRE_RING_H
 #define SIDEKEY_WIRE_RING_H
@@ -14,13 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "limits.h"
+#include "frame.h"
 
 enum {
-    RING_VERSION = 2,
+    RING_VERSION = 3,
     RING_SLOTS = 16,
-    RING_HEADER_BYTES = 8,     /* of a frame here: the first ones of the header, length, type and status */
+    RING_HEADER_BYTES = 4,     /* of a frame here: of the header type and status, the length is the mark's */
     RING_LINE_BYTES = 56,      /* of a frame that stand in its line */
+    RING_SUBJECT_BYTES = 43,   /* of operate in one part: what stands before its parameter */
+    RING_AGAIN = 0x4000,       /* in the type: the body's subject is the one before in this slot, and left out */
     RING_DATA_MAX = 16384,     /* application data in one frame that travels by the ring */
     RING_REST_BYTES = 16384 + 512,
     RING_FRAME_BYTES = RING_LINE_BYTES + RING_REST_BYTES, /* one frame: header, parameters and RING_DATA_MAX of data */
@@ -37,6 +40,25 @@ struct ring_line {
 static inline uint64_t ring_mark(uint32_t turn, size_t length) { return turn | (uint64_t)length << 32; }
 static inline uint32_t ring_turn(uint64_t mark) { return (uint32_t)mark; }
 static inline size_t ring_length(uint64_t mark) { return (size_t)(mark >> 32); }
+
+/* Whether a request has a subject that both sides note with its slot: flags, operation, number, place, handle and mechanism. */
+static inline bool ring_has_subject(uint16_t type, const uint8_t *body, size_t length)
+{
+    return type == WIRE_operate && length >= RING_SUBJECT_BYTES && body[0] == (WIRE_BEGIN | WIRE_FINAL);
+}
+
+/* Zero, after some fifty cycles: added to the address of a line, it keeps looks at it apart. Looks that follow at once upon one
+ * another take the line away from who is writing it, so that each request and each reply makes its journey twice. */
+static inline size_t ring_pause(void)
+{
+    size_t zero = 0;
+
+    for (unsigned i = 0; i < 16; i++) {
+        zero *= zero;
+        __asm__ __volatile__("" : "+r"(zero));
+    }
+    return zero;
+}
 
 struct ring_region {
     _Atomic uint32_t version;

@@ -24,7 +24,7 @@ from keeper_client import *  # noqa: E402,F403
 
 load_tables(os.path.join(here, '../../native-shim/wire'))
 # wire/ring.h: where the region's parts lie, and how a frame is divided between its line and the rest
-SLOTS, LINE, HEAD, REST = 16, 56, 8, 16384 + 512
+VERSION, SLOTS, LINE, HEAD, REST, SUBJECT, AGAIN = 3, 16, 56, 4, 16384 + 512, 43, 0x4000
 POLLED, EPOCH, WAITING, RUNNING, REQUESTS, REPLIES, RESTS = 64, 128, 192, 256, 320, 320 + 16 * 64, 4096
 SIZE = RESTS + SLOTS * REST
 SECRET, AES, VALUE_LEN, GCM, SHA256, ENCRYPT, DIGEST = 4, 0x1F, 0x161, 0x1087, 0x250, 1, 5
@@ -46,7 +46,7 @@ class Client(Connection):
         super().__init__(path)
         reply = self.call('hello', u32(2) + bs(b'ring'))
         self.number = Reader(reply['body'][4:]).u64()
-        self.send('ring', u32(2))
+        self.send('ring', u32(VERSION))
         data, control, _, _ = self.sock.recvmsg(36, socket.CMSG_SPACE(8))
         fds = array.array('i')
         for level, type, content in control:
@@ -74,7 +74,10 @@ class Client(Connection):
         os.write(self.bell, u64(1))
 
     def request(self, slot, name, body):
-        self.post(slot, struct.pack('<IHH', len(body), MESSAGES[name], 0) + body)
+        self.post(slot, head(MESSAGES[name]) + body)
+
+    def again(self, slot, body):
+        self.post(slot, head(MESSAGES['operate'] | AGAIN) + body[SUBJECT:])
 
     def running(self, slot):
         return struct.unpack_from('<I', self.map, RUNNING + 4 * slot)[0] == self.turns[slot]
@@ -86,8 +89,7 @@ class Client(Connection):
                 raise TimeoutError
         at, rest, all = REPLIES + 64 * slot + 8, RESTS + slot * REST, self.mark(REPLIES, slot)[1]
         frame = self.map[at:at + min(all, LINE)] + self.map[rest:rest + max(0, all - LINE)]
-        length, type, status = struct.unpack('<IHH', frame[:HEAD])
-        assert all == HEAD + length
+        type, status = struct.unpack('<HH', frame[:HEAD])
         return {'status': STATUSES[status], 'body': frame[HEAD:]}
 
     def ask(self, name, body, slot=0):
@@ -99,6 +101,10 @@ class Client(Connection):
             return self.sock.recv(1) == b''
         except ConnectionError:
             return True
+
+
+def head(type):
+    return struct.pack('<HH', type, 0)
 
 
 def output(reply):
@@ -115,8 +121,8 @@ def gcm(data):
 
 def regions(k):
     c = Client(k.pkcs11)
-    ok(struct.unpack('<IHHQQQI', c.reply)[0] == 4 and c.reply[32:] == u32(2), 'a ring is given, with its version')
-    ok(os.fstat(c.memfd).st_size == SIZE and c.words[0] == 2 and c.words[1] == SLOTS, 'of the size that both know')
+    ok(struct.unpack('<IHHQQQI', c.reply)[0] == 4 and c.reply[32:] == u32(VERSION), 'a ring is given, with its version')
+    ok(os.fstat(c.memfd).st_size == SIZE and c.words[0] == VERSION and c.words[1] == SLOTS, 'of the size that both know')
     ok(fcntl.fcntl(c.memfd, F_GET_SEALS) == SEALS, 'which is sealed')
     try:
         os.ftruncate(c.memfd, 0)
@@ -124,7 +130,7 @@ def regions(k):
     except OSError:
         shrunk = False
     ok(not shrunk, 'so that neither can shrink it')
-    ok(c.call('ring', u32(2))['status'] == 'ring_absent', 'there is one for each connection')
+    ok(c.call('ring', u32(VERSION))['status'] == 'ring_absent', 'there is one for each connection')
     ok(len(output(c.ask('random', u32(100)))) == 100, 'random bytes come by it')
     for size in 0, 1, 1000, 16384:
         data = os.urandom(size)
@@ -133,20 +139,45 @@ def regions(k):
         c.request(slot, 'operate', digest(bytes([slot])))
     ok(all(output(c.wait(slot)) == hashlib.sha256(bytes([slot])).digest() for slot in range(SLOTS)), 'all slots at once')
     ok(c.ask('random', u32(16385))['status'] == 'arguments_bad', 'no more than a slot holds')
-    for size in 40, 41, 44, 45, 46, 100:
+    for size in 40, 47, 48, 49, 50, 100:
         ok(len(output(c.ask('random', u32(size)))) == size, 'a reply of %d bytes, in its line and after it' % size)
     ok(c.call('random', u32(60000))['status'] == 'ok', 'the socket goes on beside it')
     return c
 
 
+def repeats(k):
+    c, data = Client(k.pkcs11), os.urandom(300)
+    c.ask('operate', digest(b'first'), slot=2)
+    for size in 0, 1, 300:
+        c.again(2, digest(data[:size]))
+        ok(output(c.wait(2)) == hashlib.sha256(data[:size]).digest(), 'a request with the subject of the one before, and %d bytes' % size)
+    c.ask('random', u32(4), slot=2)
+    c.again(2, digest(b'same'))
+    ok(output(c.wait(2)) == hashlib.sha256(b'same').digest(), 'what has no subject leaves it as it is')
+    c.map[REQUESTS + 64 * 2 + 8:REQUESTS + 64 * 2 + 64] = bytes(56)
+    c.again(2, digest(b'kept'))
+    ok(output(c.wait(2)) == hashlib.sha256(b'kept').digest(), 'it is the keeper\'s, not what stands in the region')
+    c.request(2, 'operate', operate(BEGIN | FINAL, DIGEST, mechanism=0xdead)[:SUBJECT])
+    ok(c.wait(2)['status'] == 'wire_malformed', 'a subject and nothing behind it')
+    c.again(2, digest(b'x'))
+    ok(c.wait(2)['status'] == 'mechanism_invalid', 'which is the subject of the next all the same')
+    c.sock.close()
+
+
 def broken(k):
-    head = lambda length, type: struct.pack('<IHH', length, type, 0)
-    rows = [(head(0, MESSAGES['find']), None, 'what is not for a ring'), (head(0, 0x7777), None, 'an unknown message'),
-            (head(0, MESSAGES['random'] | 0x8000), None, 'a reply'), (head(4, MESSAGES['random']) + u32(4), 7, 'a frame shorter than its header'),
-            (head(4, MESSAGES['random']) + u32(4), LINE + REST + 1, 'a frame longer than its slot'),
-            (head(4, MESSAGES['random']) + u32(4), 11, 'a length that is not the body\'s'), (head(0xffffffff, MESSAGES['random']), None, 'an absurd length')]
-    for frame, length, name in rows:
+    random_4 = head(MESSAGES['random']) + u32(4)
+    again = head(MESSAGES['operate'] | AGAIN)
+    rows = [(None, head(MESSAGES['find']), None, 'what is not for a ring'), (None, head(0x7777), None, 'an unknown message'),
+            (None, head(MESSAGES['random'] | 0x8000), None, 'a reply'), (None, random_4, 3, 'a frame shorter than its header'),
+            (None, random_4, LINE + REST + 1, 'a frame longer than its slot'), (None, random_4, 0xffffffff, 'an absurd length'),
+            (None, again + digest(b'')[SUBJECT:], None, 'the subject of a request that there was not'),
+            (digest(b''), head(MESSAGES['random'] | AGAIN) + u32(4), None, 'a subject for what has none'),
+            (digest(b''), head(MESSAGES['operate'] | AGAIN | 0x2000) + digest(b'')[SUBJECT:], None, 'an unknown bit'),
+            (digest(b''), again, LINE + REST, 'more than a slot, with its subject')]
+    for before, frame, length, name in rows:
         c = Client(k.pkcs11)
+        if before:
+            assert c.ask('operate', before, slot=3)['status'] == 'ok'
         c.post(3, frame, length)
         ok(c.closed(), '%s ends the connection' % name)
         c.sock.close()
@@ -190,7 +221,7 @@ def scribble(path, seed, seconds):
             slot, what = rng.randrange(SLOTS), rng.randrange(8)
             if what < 3:
                 body = digest(bytes(rng.randrange(16000)))
-                frame = struct.pack('<IHH', len(body), MESSAGES['operate'], 0) + body
+                frame = head(MESSAGES['operate']) + body if rng.randrange(3) else head(MESSAGES['operate'] | AGAIN) + body[SUBJECT:]
                 c.post(slot, frame, None if rng.randrange(50) else rng.randrange(1 << 32))
             elif what == 3:
                 line = rng.choice((REQUESTS, REPLIES))
@@ -241,6 +272,8 @@ def hostile(k, agent):
         data = os.urandom(random.randrange(3000))
         wrong += output(c.ask('operate', digest(data), slot=done % SLOTS)) != hashlib.sha256(data).digest()
         wrong += output(c.ask('operate', gcm(b'the same' * 100), slot=done % SLOTS)) != expected
+        c.again(done % SLOTS, gcm(b'the same' * 100))
+        wrong += output(c.wait(done % SLOTS)) != expected
         done += 1
     ends = [os.waitpid(pid, 0)[1] for pid in children]
     print('# %d operations beside two that scribble' % done)
@@ -285,6 +318,7 @@ atexit.register(lambda: k.process.kill())
 agent = Connection(k.control)
 agent.call('attach', u32(2) + bs(b'test'))
 kept = regions(k)
+repeats(k)
 broken(k)
 misses(k, agent)
 busy = hostile(k, agent)
