@@ -2,7 +2,16 @@
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
 type Method =
-  'list' | 'publicKey' | 'create' | 'rotate' | 'destroy' | 'sign' | 'encrypt' | 'decrypt' | 'agree';
+  | 'list'
+  | 'publicKey'
+  | 'create'
+  | 'rotate'
+  | 'destroy'
+  | 'sign'
+  | 'verify'
+  | 'encrypt'
+  | 'decrypt'
+  | 'agree';
 
 /** As the metrics name them, apart from the calls for data keys. */
 const CALLS = {
@@ -12,6 +21,7 @@ const CALLS = {
   rotate: 'resident-rotate',
   destroy: 'resident-destroy',
   sign: 'resident-sign',
+  verify: 'resident-verify',
   encrypt: 'resident-encrypt',
   decrypt: 'resident-decrypt',
   agree: 'resident-agree',
@@ -24,9 +34,15 @@ type Timed = <T>(call: ResidentCall, work: () => Promise<T>) => Promise<T>;
 export function observeResident(keys: ResidentKeys, timed: Timed): ResidentKeys {
   const rotate = keys.rotate?.bind(keys);
   const agree = keys.agree?.bind(keys);
+  const verify = keys.verify?.bind(keys);
+  const verifies = keys.verifies?.bind(keys);
   return {
     ...(rotate === undefined ? {} : { rotate: (key) => timed(CALLS.rotate, () => rotate(key)) }),
     ...(agree === undefined ? {} : { agree: (...asked) => timed(CALLS.agree, () => agree(...asked)) }),
+    ...(verify === undefined ? {} : { verify: (...asked) => timed(CALLS.verify, () => verify(...asked)) }),
+    ...(verifies === undefined
+      ? {}
+      : { verifies: (...asked) => timed(CALLS.publicKey, () => verifies(...asked)) }),
     creates: keys.creates,
     keepsIds: keys.keepsIds,
     list: (...asked) => timed(CALLS.list, () => keys.list(...asked)),

@@ -19,6 +19,19 @@ export function unwell(error: unknown): Health {
 }
 
 /**
+ * Data keys that the service gives out only wrapped by a public key of the keeper's, so that nobody between the two sees them. `info`: that key's
+ * SubjectPublicKeyInfo (RSA); `carried` is RSA-OAEP by it, with SHA-256 and without a label. Rejections as KeyService's.
+ */
+export interface CarriedKeys {
+  /** Whether new data keys are to be made so. */
+  readonly makes: boolean;
+  /** Whether this blob was. */
+  owns(wrapped: Buffer): boolean;
+  generate(purpose: string, info: Buffer): Promise<{ carried: Buffer; wrapped: Buffer }>;
+  open(wrapped: Buffer, purpose: string, info: Buffer): Promise<Buffer>;
+}
+
+/**
  * Holder of one KEK. Rejections are SidekeyErrors: provider_unreachable (nobody answered, or only with faults of the service's
  * own: others may be tried, `offline` applies) or provider_refused (it said no). Messages name provider, key and the service's request id,
  * never key bytes.
@@ -32,6 +45,8 @@ export interface KeyService {
   health(): Promise<Health>;
   /** Seconds that the credentials in use have left, without asking anybody; null: none are held, or they do not end. Absent: it cannot say. */
   readonly credentialSecondsLeft?: () => number | null;
+  /** Absent: data keys come as generateDataKey and unwrapDataKey give them. */
+  readonly carried?: CarriedKeys;
   /** The keys of the same service that never leave it; absent: this adapter has none. */
   readonly resident?: ResidentKeys;
   /** The KEK as others see it, for envelopes of Tink's; absent: this adapter has none. */

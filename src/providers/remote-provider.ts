@@ -1,9 +1,10 @@
 /**
  * A Provider of a remote key service: a data key comes as bytes, goes into a cell of the keeper, and is wiped here, whatever
- * happens on the way.
+ * happens on the way; or it comes wrapped, and only the keeper opens it.
  */
 import type { CellId, Keeper, NewKey, Provider } from '../tokens/ports.ts';
 import type { KeyService } from './key-service.ts';
+import { TransportKey } from './transport-key.ts';
 
 const CKO_SECRET_KEY = 4;
 const CKK_AES = 0x1f;
@@ -25,6 +26,8 @@ export function createRemoteProvider(
   service: KeyService,
   keeper: Keeper,
 ): Provider {
+  const { carried } = service;
+  const transport = new TransportKey(keeper, name);
   return {
     name,
     kind,
@@ -32,10 +35,21 @@ export function createRemoteProvider(
     bare: service.bare ?? null,
     random: service.random ?? null,
     async createDataKey(purpose) {
+      if (carried?.makes === true) {
+        let wrapped: Buffer = Buffer.alloc(0);
+        const cell = await transport.carry(null, async (info) => {
+          const made = await carried.generate(purpose, info);
+          wrapped = made.wrapped;
+          return made.carried;
+        });
+        return { cell, wrapped };
+      }
       const { plaintext, wrapped } = await service.generateDataKey(purpose);
       return { cell: await toCell(keeper, plaintext, null), wrapped };
     },
     async openDataKey(wrapped, purpose, leaseMs) {
+      if (carried?.owns(wrapped) === true)
+        return transport.carry(leaseMs, (info) => carried.open(wrapped, purpose, info));
       return toCell(keeper, await service.unwrapDataKey(wrapped, purpose), leaseMs);
     },
     async health() {

@@ -134,6 +134,16 @@ export interface ResidentKeys {
   destroy(key: ResidentKey): Promise<string>;
   /** `algorithm` is one of key.signs. ecdsa gives r and s side by side, each of the curve's length. `saltBytes`: rsa-pss. */
   sign(key: ResidentKey, algorithm: SignAlgorithm, input: Buffer, saltBytes: number): Promise<Buffer>;
+  /** After publicKey was refused: whether the service checks the signatures of such a pair itself (`verify`). Absent: it does not. */
+  verifies?(key: ResidentKey): Promise<boolean>;
+  /** Whether it is a signature of the same input. Asked where there is no public key to do it with. */
+  verify?(
+    key: ResidentKey,
+    algorithm: SignAlgorithm,
+    input: Buffer,
+    signature: Buffer,
+    saltBytes: number,
+  ): Promise<boolean>;
   /** `algorithm` is one of key.ciphers with `encrypts`. */
   encrypt(
     key: ResidentKey,

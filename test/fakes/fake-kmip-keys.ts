@@ -2,75 +2,41 @@
  * What PyKMIP does not do of a KMIP server, as a script for FakeKmip: links, digests, salts, elliptic curves, decryption by RSA, AES without
  * padding, keys for HMAC, and state rules. Strict: fields in the specification's order and no others. Its cryptography is real.
  */
-import {
-  createHash,
-  createHmac,
-  createPublicKey,
-  generateKeyPairSync,
-  randomBytes,
-  type KeyObject,
-} from 'node:crypto';
-import { decodeAttributes, encodeFilter } from '../../src/providers/kmip/attributes.ts';
+import { createHmac, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
+import { decodeAttributes, encodeFilter, nameAttribute } from '../../src/providers/kmip/attributes.ts';
 import * as message from '../../src/providers/kmip/message.ts';
 import type { KmipVersion, Payload } from '../../src/providers/kmip/message.ts';
 import * as tables from '../../src/providers/kmip/tables.ts';
 import { decodeTtlv, encodeTtlv, type TtlvItem } from '../../src/providers/kmip/ttlv.ts';
-import { decodeDer } from '../../src/wire/ecdsa-signature.ts';
-import { aes, checkMask, hashName, No, openWith, refuse } from './fake-kmip-ciphers.ts';
+import { aes, hashName, No, openWith, refuse } from './fake-kmip-ciphers.ts';
+import { FIELDS } from './fake-kmip-fields.ts';
+import {
+  CURVES,
+  demandUsage,
+  getPublic,
+  getWrapped,
+  readRegistered,
+  type Getting,
+  type Held,
+} from './fake-kmip-objects.ts';
+import { signWith, verifyWith } from './fake-kmip-signs.ts';
 import type { KmipScript } from './fake-kmip.ts';
-import { signDigest } from './sign-digest.ts';
 
 const { bytes, enumeration, findBytes, findNumber, findStructure, findText, integer, structure, text } =
   message;
 const { TAG, OLD_TAG, OPERATION, STATE, USAGE, OBJECT_TYPE, CRYPTOGRAPHIC_ALGORITHM: ALGORITHM } = tables;
-const { PADDING_METHOD: PADDING } = tables;
-const { RECOMMENDED_CURVE: CURVE, KEY_FORMAT_TYPE: FORMAT } = tables;
+const { LINK_TYPE: LINK } = tables;
 
-const CRYPT = [
-  TAG.UniqueIdentifier,
-  TAG.CryptographicParameters,
-  TAG.Data,
-  TAG.IVCounterNonce,
-  TAG.AuthenticatedEncryptionAdditionalData,
-  TAG.AuthenticatedEncryptionTag,
-];
-/** Every field that an operation may have here, in order. */
-const FIELDS: Readonly<Record<number, readonly number[]>> = {
-  [OPERATION.Query]: [TAG.QueryFunction],
-  [OPERATION.Locate]: [TAG.MaximumItems, TAG.Attribute, TAG.Attributes],
-  [OPERATION.GetAttributes]: [TAG.UniqueIdentifier, TAG.AttributeName, TAG.AttributeReference],
-  [OPERATION.Create]: [TAG.ObjectType, OLD_TAG.TemplateAttribute, TAG.Attributes],
-  [OPERATION.CreateKeyPair]: [
-    OLD_TAG.CommonTemplateAttribute,
-    TAG.CommonAttributes,
-    OLD_TAG.PrivateKeyTemplateAttribute,
-    TAG.PrivateKeyAttributes,
-    OLD_TAG.PublicKeyTemplateAttribute,
-    TAG.PublicKeyAttributes,
-  ],
-  [OPERATION.Activate]: [TAG.UniqueIdentifier],
-  [OPERATION.Revoke]: [TAG.UniqueIdentifier, TAG.RevocationReason],
-  [OPERATION.Destroy]: [TAG.UniqueIdentifier],
-  [OPERATION.Get]: [TAG.UniqueIdentifier, TAG.KeyFormatType],
-  [OPERATION.Sign]: [TAG.UniqueIdentifier, TAG.CryptographicParameters, TAG.Data, TAG.DigestedData],
-  [OPERATION.MAC]: [TAG.UniqueIdentifier, TAG.CryptographicParameters, TAG.Data],
-  [OPERATION.RNGRetrieve]: [TAG.DataLength],
-  [OPERATION.Encrypt]: CRYPT,
-  [OPERATION.Decrypt]: CRYPT,
-};
-const CURVES: Readonly<Record<number, { name: string; bits: number }>> = {
-  [CURVE.P256]: { name: 'P-256', bits: 256 },
-  [CURVE.P384]: { name: 'P-384', bits: 384 },
-  [CURVE.P521]: { name: 'P-521', bits: 521 },
-  [CURVE.SECP256K1]: { name: 'secp256k1', bits: 256 },
-};
+function linkTo(type: number, id: string): TtlvItem {
+  return structure(TAG.Link, enumeration(TAG.LinkType, type), text(TAG.LinkedObjectIdentifier, id));
+}
 
-interface Held {
-  readonly id: string;
-  readonly attributes: TtlvItem[];
-  readonly key: KeyObject | null;
-  readonly secret: Buffer;
-  state: number;
+function linkedTo({ attributes }: Held, type: number): string {
+  const links = attributes.map((each) =>
+    each.tag === TAG.Link && each.type === 'structure' ? each.value : [],
+  );
+  const link = links.find((parts) => findNumber(parts, TAG.LinkType) === type) ?? [];
+  return findText(link, TAG.LinkedObjectIdentifier) ?? '';
 }
 
 export class FakeKmipKeys {
@@ -84,6 +50,12 @@ export class FakeKmipKeys {
   pointFault: ((point: Buffer) => Buffer) | null = null;
   /** What becomes of a signature by RSA; null: nothing. */
   signFault: ((key: KeyObject, digest: Buffer) => Buffer) | null = null;
+  /** How a wrapped Get goes wrong; null: it does not. */
+  wrapFault: Getting['wrapFault'] = null;
+  /** Whether public keys are kept. */
+  hidesPublic = false;
+  /** Operations in the order in which they came. */
+  readonly asked: number[] = [];
   /** Formats that were asked for by Get, in order; null: none. */
   readonly formatsAsked: (number | null)[] = [];
 
@@ -128,6 +100,7 @@ export class FakeKmipKeys {
 
   #do(operation: number, payload: Payload): Payload {
     if (operation === OPERATION.DiscoverVersions) return [message.encodeVersion(this.#version)];
+    this.asked.push(operation);
     if (this.trouble !== null) refuse(this.trouble, 'as ordered');
     const order = FIELDS[operation] ?? refuse('OperationNotSupported', `${operation}`);
     const places = payload.map(({ tag }) => order.indexOf(tag));
@@ -140,8 +113,11 @@ export class FakeKmipKeys {
     if (operation === OPERATION.Locate) return this.#locate(payload);
     if (operation === OPERATION.Create) return this.#create(payload);
     if (operation === OPERATION.CreateKeyPair) return this.#createPair(payload);
+    if (operation === OPERATION.Register) return this.#register(payload);
+    if (operation === OPERATION.RekeyKeyPair) return this.#rekeyPair(payload);
     const id = findText(payload, TAG.UniqueIdentifier) ?? '';
-    const held = this.#held.get(id) ?? refuse('ObjectNotFound', id);
+    const held = this.#find(id);
+    if (operation === OPERATION.Rekey) return [text(TAG.UniqueIdentifier, this.#rekey(held))];
     return [text(TAG.UniqueIdentifier, id), ...this.#use(operation, held, payload)];
   }
 
@@ -165,8 +141,9 @@ export class FakeKmipKeys {
     if (held.state !== STATE.Active) refuse('WrongKeyLifecycleState', 'not active');
     const data = findBytes(payload, TAG.Data);
     const parameters = findStructure(payload, TAG.CryptographicParameters);
-    if (operation === OPERATION.Sign)
-      return this.#sign(held, parameters, data, findBytes(payload, TAG.DigestedData));
+    const isRecent = this.#version.major >= 2;
+    if (operation === OPERATION.Sign) return signWith(held, payload, isRecent, this.signFault);
+    if (operation === OPERATION.SignatureVerify) return verifyWith(held, payload, isRecent);
     const isHmac = operation === OPERATION.MAC && findNumber(parameters, TAG.BlockCipherMode) === null;
     if (isHmac) hashName(findNumber(parameters, TAG.HashingAlgorithm));
     if (operation === OPERATION.MAC) return this.#mac(held, parameters, data ?? Buffer.alloc(0));
@@ -239,89 +216,123 @@ export class FakeKmipKeys {
     const half = (old: number, recent: number) => [...common, ...this.#given(payload, old, recent)];
     const shown = half(OLD_TAG.PublicKeyTemplateAttribute, TAG.PublicKeyAttributes);
     const open = this.#hold(OBJECT_TYPE.PublicKey, shown, publicKey, Buffer.alloc(0));
-    const link = structure(
-      TAG.Link,
-      enumeration(TAG.LinkType, tables.LINK_TYPE.PublicKeyLink),
-      text(TAG.LinkedObjectIdentifier, open.id),
-    );
+    const link = linkTo(LINK.PublicKeyLink, open.id);
     const kept = [...half(OLD_TAG.PrivateKeyTemplateAttribute, TAG.PrivateKeyAttributes), link];
     const secret = this.#hold(OBJECT_TYPE.PrivateKey, kept, privateKey, Buffer.alloc(0));
     return [text(TAG.PrivateKeyUniqueIdentifier, secret.id), text(TAG.PublicKeyUniqueIdentifier, open.id)];
   }
 
-  /** Keys of curves come as their point (as Cosmian KMS gives them), of 1.x in a structure that nobody reads; X.509 where that is asked for. */
-  #get({ key, attributes }: Held, payload: Payload): Payload {
-    const isPublic = findNumber(attributes, TAG.ObjectType) === OBJECT_TYPE.PublicKey;
-    if (!key || !isPublic) return refuse('PermissionDenied', 'what is secret stays here');
+  #find(id: string): Held {
+    return this.#held.get(id) ?? refuse('ObjectNotFound', id);
+  }
+
+  /** An AES key as an administrator makes one. */
+  addActive(name: string): string {
+    const attributes = [
+      nameAttribute(name),
+      enumeration(TAG.CryptographicAlgorithm, ALGORITHM.AES),
+      integer(TAG.CryptographicLength, 256),
+      integer(TAG.CryptographicUsageMask, USAGE.Encrypt | USAGE.Decrypt),
+    ];
+    const held = this.#hold(OBJECT_TYPE.SymmetricKey, attributes, null, randomBytes(32));
+    held.state = STATE.Active;
+    return held.id;
+  }
+
+  remove(id: string): void {
+    this.#held.delete(id);
+  }
+
+  link(from: string, type: keyof typeof LINK, to: string): void {
+    const { attributes } = this.#find(from);
+    const isOther = (each: TtlvItem): boolean =>
+      each.type !== 'structure' || findNumber(each.value, TAG.LinkType) !== LINK[type];
+    attributes.splice(0, attributes.length, ...attributes.filter(isOther), linkTo(LINK[type], to));
+  }
+
+  unname(id: string): void {
+    const { attributes } = this.#find(id);
+    attributes.splice(0, attributes.length, ...attributes.filter(({ tag }) => tag !== TAG.Name));
+  }
+
+  /** The bytes of a symmetric key, for a test to look for. */
+  secretOf(id: string): Buffer {
+    return this.#find(id).secret;
+  }
+
+  /** Unique identifiers of what has a Name that begins so. */
+  idsNamed(start: string): string[] {
+    const isNamed = ({ attributes }: Held): boolean =>
+      attributes.some(
+        (each) =>
+          each.tag === TAG.Name &&
+          each.type === 'structure' &&
+          findText(each.value, TAG.NameValue)?.startsWith(start) === true,
+      );
+    return [...this.#held.values()].filter(isNamed).map(({ id }) => id);
+  }
+
+  #get(held: Held, payload: Payload): Payload {
+    const { pointFault, wrapFault } = this;
+    const isRecent = this.#version.major >= 2;
+    const getting: Getting = { isRecent, pointFault, wrapFault, find: (id) => this.#find(id) };
+    const specification = findStructure(payload, TAG.KeyWrappingSpecification);
+    const type = findNumber(held.attributes, TAG.ObjectType);
+    if (type === OBJECT_TYPE.SymmetricKey && specification.length > 0)
+      return getWrapped(held, specification, getting);
+    if (!held.key || type !== OBJECT_TYPE.PublicKey || this.hidesPublic)
+      return refuse('PermissionDenied', 'what is secret stays here');
     const asked = findNumber(payload, TAG.KeyFormatType);
     this.formatsAsked.push(asked);
-    const isX509 = asked === FORMAT.X509;
-    const isRsa = key.asymmetricKeyType === 'rsa';
-    const format = isX509 ? FORMAT.X509 : isRsa ? FORMAT.PKCS1 : FORMAT.TransparentECPublicKey;
-    const type = format === FORMAT.PKCS1 ? 'pkcs1' : 'spki';
-    const material =
-      format === FORMAT.TransparentECPublicKey
-        ? structure(TAG.KeyMaterial, ...this.#point(key))
-        : bytes(
-            TAG.KeyMaterial,
-            createPublicKey(key.export({ format: 'pem', type: 'spki' })).export({ format: 'der', type }),
-          );
-    const block = structure(
-      TAG.KeyBlock,
-      enumeration(TAG.KeyFormatType, format),
-      structure(TAG.KeyValue, material),
+    return getPublic(held.key, asked, getting);
+  }
+
+  #register(payload: Payload): Payload {
+    const given = this.#given(payload, OLD_TAG.TemplateAttribute, TAG.Attributes);
+    const type = findNumber(payload, TAG.ObjectType) ?? 0;
+    const { said, key, secret } = readRegistered(type, payload);
+    if (findNumber(given, TAG.CryptographicUsageMask) === null) refuse('InvalidMessage', 'no usage mask');
+    return [text(TAG.UniqueIdentifier, this.#hold(type, [...given, ...said], key, secret).id)];
+  }
+
+  /** The name goes to the replacement, and both tell of each other (KMIP 1.4, 4.4). Either stays what it was otherwise. */
+  #replace(old: Held, key: KeyObject | null, secret: Buffer, links: readonly TtlvItem[]): string {
+    const moved = old.attributes.filter(({ tag }) => tag === TAG.Name);
+    for (const name of moved) old.attributes.splice(old.attributes.indexOf(name), 1);
+    const dropped: number[] = [TAG.Name, TAG.Link, TAG.InitialDate, TAG.ObjectType];
+    const same = old.attributes.filter(({ tag }) => !dropped.includes(tag));
+    const type = findNumber(old.attributes, TAG.ObjectType) ?? 0;
+    const made = this.#hold(
+      type,
+      [...moved, ...same, linkTo(LINK.ReplacedObjectLink, old.id), ...links],
+      key,
+      secret,
     );
-    return [structure(TAG.PublicKey, block)];
+    old.attributes.push(linkTo(LINK.ReplacementObjectLink, made.id));
+    return made.id;
   }
 
-  #point(key: KeyObject): TtlvItem[] {
-    if (this.#version.major < 2) return [];
-    const { x = '', y = '' } = key.export({ format: 'jwk' });
-    const coordinates = [x, y].map((each) => Buffer.from(each, 'base64url'));
-    const point = Buffer.concat([Buffer.of(4), ...coordinates]);
-    return [bytes(TAG.QString, this.pointFault === null ? point : this.pointFault(point))];
+  #rekey(old: Held): string {
+    if (old.key !== null || old.state !== STATE.Active)
+      refuse('WrongKeyLifecycleState', 'not to be replaced');
+    return this.#replace(old, null, randomBytes(old.secret.length), []);
   }
 
-  #demand({ attributes }: Held, bit: number): void {
-    const usage = findNumber(attributes, TAG.CryptographicUsageMask) ?? 0;
-    if ((usage & bit) === 0) refuse('PermissionDenied', `usage ${usage}`);
-  }
-
-  #sign(held: Held, parameters: Payload, data: Buffer | null, given: Buffer | null): Payload {
-    this.#demand(held, USAGE.Sign);
-    const hash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
-    const isNamed = findNumber(parameters, TAG.DigitalSignatureAlgorithm) !== null;
-    if (findNumber(parameters, TAG.PaddingMethod) === PADDING.PKCS1v15 && !isNamed)
-      refuse('InvalidMessage', 'as Cosmian KMS: signed by PSS unless the algorithm is named');
-    if ((data === null) === (given === null)) refuse('InvalidMessage', 'data or digest');
-    const digest =
-      given ??
-      createHash(hash)
-        .update(data ?? '')
-        .digest();
-    if (digest.length !== createHash(hash).digest().length) refuse('InvalidMessage', 'digest');
-    const { key } = held;
-    if (!key) return refuse('PermissionDenied', 'no private key');
-    const domain = findStructure(held.attributes, TAG.CryptographicDomainParameters);
-    const curve = CURVES[findNumber(domain, TAG.RecommendedCurve) ?? 0];
-    if (curve) {
-      const der = signDigest(key, { scheme: 'ecdsa', hash }, digest);
-      // Both forms are found among servers.
-      const form = this.#version.major >= 2 ? decodeDer(der, curve.bits) : der;
-      return [bytes(TAG.SignatureData, form ?? der)];
-    }
-    if (this.signFault !== null) return [bytes(TAG.SignatureData, this.signFault(key, digest))];
-    const padding = findNumber(parameters, TAG.PaddingMethod);
-    const saltBytes = findNumber(parameters, TAG.SaltLength);
-    if (padding === PADDING.PKCS1v15)
-      return [bytes(TAG.SignatureData, signDigest(key, { scheme: 'rsa-pkcs1', hash }, digest))];
-    if (padding !== PADDING.PSS || saltBytes === null) return refuse('InvalidMessage', 'padding or salt');
-    checkMask(parameters, hash);
-    return [bytes(TAG.SignatureData, signDigest(key, { scheme: 'rsa-pss', hash, saltBytes }, digest))];
+  #rekeyPair(payload: Payload): Payload {
+    const old = this.#find(findText(payload, TAG.PrivateKeyUniqueIdentifier) ?? '');
+    const shown = this.#find(linkedTo(old, LINK.PublicKeyLink));
+    const { asymmetricKeyType, asymmetricKeyDetails } = old.key ?? refuse('InvalidMessage', 'no private key');
+    const { privateKey, publicKey } =
+      asymmetricKeyType === 'rsa'
+        ? generateKeyPairSync('rsa', { modulusLength: asymmetricKeyDetails?.modulusLength ?? 0 })
+        : generateKeyPairSync('ec', { namedCurve: asymmetricKeyDetails?.namedCurve ?? '' });
+    const open = this.#replace(shown, publicKey, Buffer.alloc(0), []);
+    const secret = this.#replace(old, privateKey, Buffer.alloc(0), [linkTo(LINK.PublicKeyLink, open)]);
+    return [text(TAG.PrivateKeyUniqueIdentifier, secret), text(TAG.PublicKeyUniqueIdentifier, open)];
   }
 
   #mac(held: Held, parameters: Payload, data: Buffer): Payload {
-    this.#demand(held, USAGE.MACGenerate);
+    demandUsage(held, USAGE.MACGenerate);
     if (findNumber(parameters, TAG.CryptographicAlgorithm) !== ALGORITHM.HMACSHA256)
       refuse('InvalidMessage', 'algorithm');
     return [bytes(TAG.MACData, createHmac('sha256', held.secret).update(data).digest())];
@@ -329,7 +340,7 @@ export class FakeKmipKeys {
 
   #crypt(operation: number, held: Held, parameters: Payload, payload: Payload): Payload {
     const isEncrypt = operation === OPERATION.Encrypt;
-    this.#demand(held, isEncrypt ? USAGE.Encrypt : USAGE.Decrypt);
+    demandUsage(held, isEncrypt ? USAGE.Encrypt : USAGE.Decrypt);
     try {
       return held.key
         ? openWith(held.key, parameters, payload)

@@ -45,6 +45,9 @@ export interface KeyDescription {
   readonly createdAt: number | null;
   /** Of a private key. */
   readonly publicKeyId: string | null;
+  /** After a Re-key: what stands in its place, and what it took the place of. */
+  readonly replacementId: string | null;
+  readonly replacedId: string | null;
   /** By which it was asked. */
   readonly version: KmipVersion;
 }
@@ -93,9 +96,9 @@ export function locate(by: KmipCaller, attributes: Payload, max: number): Promis
   });
 }
 
-function publicKeyIdOf(attributes: Payload): string | null {
+function linkedId(attributes: Payload, type: number): string | null {
   const links = findAll(attributes, TAG.Link).map((link) => (link.type === 'structure' ? link.value : []));
-  const link = links.find((parts) => findNumber(parts, TAG.LinkType) === LINK_TYPE.PublicKeyLink);
+  const link = links.find((parts) => findNumber(parts, TAG.LinkType) === type);
   return link === undefined ? null : findText(link, TAG.LinkedObjectIdentifier);
 }
 
@@ -113,7 +116,9 @@ function describe(attributes: Payload, version: KmipVersion): KeyDescription {
     state: findNumber(attributes, TAG.State),
     curve: findNumber(findStructure(attributes, TAG.CryptographicDomainParameters), TAG.RecommendedCurve),
     createdAt: date?.type === 'dateTime' ? Number(date.value) * 1000 : null,
-    publicKeyId: publicKeyIdOf(attributes),
+    publicKeyId: linkedId(attributes, LINK_TYPE.PublicKeyLink),
+    replacementId: linkedId(attributes, LINK_TYPE.ReplacementObjectLink),
+    replacedId: linkedId(attributes, LINK_TYPE.ReplacedObjectLink),
     version,
   };
 }
@@ -175,6 +180,34 @@ export function createKeyPair(
     key: name,
     once: true,
     request: (version) => pairTemplates(version, attributes),
+    response: (payload) => ({
+      privateKeyId: demandText(payload, TAG.PrivateKeyUniqueIdentifier),
+      publicKeyId: demandText(payload, TAG.PublicKeyUniqueIdentifier),
+    }),
+  });
+}
+
+/** The key that takes the place of another, and its name (KMIP 1.4, 4.4; 2.1, 6.1.46). */
+export function rekey(by: KmipCaller, id: string): Promise<string> {
+  return by.call({
+    operation: OPERATION.Rekey,
+    key: id,
+    once: true,
+    request: () => [text(TAG.UniqueIdentifier, id)],
+    response: (payload) => demandText(payload, TAG.UniqueIdentifier),
+  });
+}
+
+/** The same of a pair, by its private key (KMIP 1.4, 4.5; 2.1, 6.1.47). */
+export function rekeyPair(
+  by: KmipCaller,
+  id: string,
+): Promise<{ privateKeyId: string; publicKeyId: string }> {
+  return by.call({
+    operation: OPERATION.RekeyKeyPair,
+    key: id,
+    once: true,
+    request: () => [text(TAG.PrivateKeyUniqueIdentifier, id)],
     response: (payload) => ({
       privateKeyId: demandText(payload, TAG.PrivateKeyUniqueIdentifier),
       publicKeyId: demandText(payload, TAG.PublicKeyUniqueIdentifier),

@@ -1,13 +1,15 @@
 /**
  * A KMIP server as holder of a KEK. By AES-GCM with associated data, which servers have from KMIP 1.4 on; before that by AES-CBC and an HMAC with a
- * second key of the server over IV and ciphertext, checked before anything is decrypted. CBC alone is no wrap: it can be changed unseen. Key wrapping by
- * Register and Get is not used: it leaves objects behind when a reply is lost, and servers store a wrapped object without unwrapping it.
+ * second key of the server over IV and ciphertext, checked before anything is decrypted. CBC alone is no wrap: it can be changed unseen. Or data keys stay
+ * objects of the server: carried-keys.ts.
  */
 import { timingSafeEqual } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { SidekeyError } from '../../errors.ts';
 import { bindKey, DATA_KEY_BYTES, hashContext, takeBoundKey } from '../bound-payload.ts';
 import { unwell, type KeyService } from '../key-service.ts';
 import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
+import { KmipCarriedKeys } from './carried-keys.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
 import { KmipNo, mayRetry } from './fault.ts';
 import { formatVersion } from './message.ts';
@@ -24,12 +26,16 @@ import { KmipResidentKeys } from './resident-keys.ts';
 import { nameOf, STATE } from './tables.ts';
 import { contextOf, decodeBlob, encodeBlob, MODES, type KmipBlob } from './wrapped-blob.ts';
 
+const CLOSE_MS = 700;
+
 export interface KmipServiceOptions {
   readonly provider: string;
   readonly client: KmipClient;
   readonly keyId: string;
   /** An HMAC-SHA256 key; with it, AES-CBC is used instead of GCM. */
   readonly macKeyId: string | null;
+  /** Whether new data keys are objects of the server, which it gives out wrapped. */
+  readonly atServer: boolean;
   readonly random: (bytes: number) => Buffer;
 }
 
@@ -39,6 +45,7 @@ function macInput(context: Buffer, iv: Buffer, body: Buffer): Buffer {
 
 export function createKmipKeyService(options: KmipServiceOptions): KeyService {
   const { provider, client, keyId, macKeyId, random } = options;
+  const carried = new KmipCarriedKeys({ provider, client, keyId, makes: options.atServer, random });
 
   const refuse = (key: string, what: string): never => {
     throw new SidekeyError('provider_refused', `provider "${provider}" (key ${key}): ${what}`);
@@ -74,6 +81,7 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
 
   function decrypt(by: KmipCaller, blob: KmipBlob, context: Buffer): Promise<Buffer> {
     const { mode, keyId: key, iv, body, tag } = blob;
+    if (mode.id === MODES.atServer.id) return refuse(key, 'this data key is given out wrapped alone');
     if (mode.id !== MODES.gcm.id) return openCbc(by, blob, context);
     return decryptGcm(by, { keyId: key, iv, aad: context }, body, tag);
   }
@@ -118,6 +126,7 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
   }
 
   return {
+    carried,
     resident: new KmipResidentKeys({
       provider,
       client,
@@ -152,6 +161,7 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
       }
     },
     async close() {
+      await Promise.race([carried.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
       client.close();
     },
   };

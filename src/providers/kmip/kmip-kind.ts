@@ -27,6 +27,7 @@ const schema = z
     'key-file': path,
     'key-id': keyId,
     'mac-key-id': keyId.optional(),
+    'data-keys': z.enum(['encrypted', 'at-server']).default('encrypted'),
     // Encrypt came with 1.2.
     'newest-version': z.enum(['2.1', '2.0', '1.4', '1.3', '1.2']).default('2.1'),
     connections: z.int().min(1).max(64).default(4),
@@ -62,7 +63,10 @@ export const KMIP = defineKind('kmip', schema, (options, deps) => {
     random,
   });
   const macKeyId = options['mac-key-id'] ?? null;
-  const service = createKmipKeyService({ provider, client, keyId: options['key-id'], macKeyId, random });
+  const atServer = options['data-keys'] === 'at-server';
+  const service = createKmipKeyService({
+    ...{ provider, client, keyId: options['key-id'], macKeyId, atServer, random },
+  });
   const credentialSecondsLeft = (): number | null => {
     const end = certificateEnd(files);
     return end === null ? null : Math.max(0, Math.round((end - clock.now()) / 1000));

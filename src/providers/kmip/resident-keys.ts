@@ -2,33 +2,33 @@
  * Keys that stay in a KMIP server: its private keys and its symmetric ones, by name, while they are Active. What the server can do it says itself
  * (Query), and what a key may do the key (Cryptographic Usage Mask).
  */
-import { createPublicKey, publicDecrypt, verify, constants, type KeyObject } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import type {
   CipherAlgorithm,
   CipherParameters,
-  KeySpec,
   NewResidentKey,
   ResidentKey,
   ResidentKeys,
   SignAlgorithm,
 } from '../../tokens/resident-port.ts';
-import { decodeDer, scalarBytes } from '../../wire/ecdsa-signature.ts';
 import { nameAttribute } from './attributes.ts';
+import { isDataKeyName } from './carried-keys.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
 import { KmipNo } from './fault.ts';
 import * as keys from './key-operations.ts';
-import type { KeyDescription, ServerDescription } from './key-operations.ts';
+import { Lineage } from './key-lineage.ts';
+import type { ServerDescription } from './key-operations.ts';
 import { enumeration, integer, structure } from './message.ts';
-import { decryptWith, encryptWith, mac, sign } from './resident-operations.ts';
+import { readPublicKey } from './public-key.ts';
+import { decryptWith, encryptWith } from './resident-operations.ts';
+import { KmipSigning } from './resident-signing.ts';
 import { ciphersOf, CREATABLE, findSpec, signsOf, specRow } from './resident-tables.ts';
-import { KEY_FORMAT_TYPE, OBJECT_TYPE, RESULT_REASON, STATE, TAG, USAGE } from './tables.ts';
+import { OBJECT_TYPE, OPERATION, RESULT_REASON, STATE, TAG, USAGE } from './tables.ts';
 import type { TtlvItem } from './ttlv.ts';
 
 /** Locate knows no prefixes: so many keys of a kind are looked through. */
 const LOCATE_MAX = 4000;
 const DESCRIBED_AT_ONCE = 8;
-const VERIFIERS_MAX = 1000;
 
 /** Answers to a Decrypt whose cause may be the ciphertext. */
 const MAY_BE_DATA: readonly number[] = [
@@ -55,25 +55,6 @@ const publicName = (name: string): string => `${name}.public`;
 
 const usageAttribute = (usage: number): TtlvItem => integer(TAG.CryptographicUsageMask, usage);
 
-const CURVES: Readonly<Partial<Record<KeySpec, string>>> = {
-  ...{ 'ec-p256': 'P-256', 'ec-p384': 'P-384', 'ec-p521': 'P-521', 'ec-secp256k1': 'secp256k1' },
-};
-
-/** SubjectPublicKeyInfo of an uncompressed point; null: it is none, or not on the curve. */
-function toInfo({ spec, sizeBits }: ResidentKey, point: Buffer): Buffer | null {
-  const bytes = scalarBytes(sizeBits);
-  if (point.length !== 1 + 2 * bytes) return null;
-  const [x, y] = [point.subarray(1, 1 + bytes), point.subarray(1 + bytes)].map((of) =>
-    of.toString('base64url'),
-  );
-  try {
-    const key = { kty: 'EC', crv: CURVES[spec] ?? '', x: x ?? '', y: y ?? '' };
-    return createPublicKey({ key, format: 'jwk' }).export({ format: 'der', type: 'spki' });
-  } catch {
-    return null;
-  }
-}
-
 export interface ResidentOptions {
   readonly provider: string;
   readonly client: KmipClient;
@@ -85,11 +66,13 @@ export class KmipResidentKeys implements ResidentKeys {
   readonly creates = CREATABLE;
   readonly keepsIds = false;
   readonly #options: ResidentOptions;
-  /** By the key's id: what its signatures are checked with. */
-  readonly #verifiers = new Map<string, KeyObject>();
+  readonly #signing: KmipSigning;
 
   constructor(options: ResidentOptions) {
     this.#options = options;
+    const publicKey = (key: ResidentKey): Promise<Buffer> => this.publicKey(key);
+    const publicKeyId = (by: KmipCaller, key: ResidentKey): Promise<string> => this.#publicKeyId(by, key);
+    this.#signing = new KmipSigning({ ...options, publicKey, publicKeyId });
   }
 
   #refuse(key: string, what: string): never {
@@ -100,10 +83,11 @@ export class KmipResidentKeys implements ResidentKeys {
     const by = this.#options.client.begin();
     const server = await keys.queryServer(by);
     const ids = await this.#locateActive(by);
+    const lineage = new Lineage(by);
     const found: ResidentKey[] = [];
     for (let at = 0; at < ids.length; at += DESCRIBED_AT_ONCE) {
       const some = ids.slice(at, at + DESCRIBED_AT_ONCE);
-      const described = await Promise.all(some.map((id) => this.#describe(by, id, prefix, server)));
+      const described = await Promise.all(some.map((id) => this.#describe(lineage, id, prefix, server)));
       found.push(...described.filter((key) => key !== null));
       if (found.length > max) this.#refuse('-', `more than ${max} keys: a narrower prefix is needed`);
     }
@@ -121,28 +105,25 @@ export class KmipResidentKeys implements ResidentKeys {
     return located.filter((id) => !this.#options.hidden.includes(id));
   }
 
-  /** null: it is not among these words, or not active any more. */
+  /** null: it is not among these words, or not active any more. A key that was replaced has the name of what replaced it, and a version. */
   async #describe(
-    by: KmipCaller,
+    lineage: Lineage,
     id: string,
     prefix: string,
     server: ServerDescription,
   ): Promise<ResidentKey | null> {
-    let described: KeyDescription;
-    try {
-      described = await keys.describeKey(by, id);
-    } catch (error) {
-      if (isRefusal(error)) return null;
-      throw error;
-    }
-    const name = described.names.find((each) => each.startsWith(prefix));
+    const described = await lineage.describe(id);
+    if (described === null || described.state !== STATE.Active) return null;
+    const names = await lineage.namesOf(described);
+    const name = names.find((each) => each.startsWith(prefix));
     const spec = findSpec(described);
-    if (name === undefined || spec === null || described.state !== STATE.Active) return null;
+    if (name === undefined || spec === null || names.some(isDataKeyName)) return null;
+    const hasVersions = described.replacementId !== null || described.replacedId !== null;
     return {
       id,
       name,
-      version: null,
-      isPrimary: true,
+      version: hasVersions ? id : null,
+      isPrimary: described.names.length > 0,
       spec,
       sizeBits: described.sizeBits ?? 0,
       signs: signsOf(described, server),
@@ -154,25 +135,12 @@ export class KmipResidentKeys implements ResidentKeys {
 
   async publicKey(key: ResidentKey): Promise<Buffer> {
     const by = this.#options.client.begin();
-    const id = await this.#publicKeyId(by, key);
-    const { X509, PKCS1, TransparentECPublicKey } = KEY_FORMAT_TYPE;
-    let { format, material } = await keys.getPublicKey(by, id, null);
-    const point = format === TransparentECPublicKey && material !== null ? toInfo(key, material) : null;
-    if (point !== null) return point;
-    if (format !== X509 && format !== PKCS1) ({ format, material } = await keys.getPublicKey(by, id, X509));
-    if (material === null || (format !== X509 && format !== PKCS1))
-      this.#refuse(id, 'the public key comes in no format that is known here');
-    try {
-      const type = format === X509 ? 'spki' : 'pkcs1';
-      const object = createPublicKey({ key: material, format: 'der', type });
-      return object.export({ format: 'der', type: 'spki' });
-    } catch (cause) {
-      throw new SidekeyError(
-        'provider_refused',
-        `provider "${this.#options.provider}" (key ${id}): the public key is not what it says`,
-        { cause },
-      );
-    }
+    return readPublicKey(by, this.#options.provider, await this.#publicKeyId(by, key), key);
+  }
+
+  async verifies(): Promise<boolean> {
+    const { operations } = await keys.queryServer(this.#options.client.begin());
+    return operations.has(OPERATION.SignatureVerify);
   }
 
   /** By the private key's link; where the server keeps none, by name. */
@@ -189,12 +157,13 @@ export class KmipResidentKeys implements ResidentKeys {
 
   async create(wanted: NewResidentKey): Promise<ResidentKey> {
     const by = this.#options.client.begin();
+    if (isDataKeyName(wanted.name)) this.#refuse(wanted.name, 'such names are those of data keys');
     const taken = await keys.locate(by, [nameAttribute(wanted.name)], 1);
     if (taken.length > 0) this.#refuse(wanted.name, 'the name is taken');
     const ids = await this.#make(by, wanted);
     try {
       for (const id of ids) await this.#activate(by, id);
-      const key = await this.#describe(by, ids[0], wanted.name, await keys.queryServer(by));
+      const key = await this.#describe(new Lineage(by), ids[0], wanted.name, await keys.queryServer(by));
       return key ?? this.#refuse(ids[0], 'the server made something else');
     } catch (error) {
       // It would never be seen, and its name would be taken.
@@ -246,14 +215,50 @@ export class KmipResidentKeys implements ResidentKeys {
     }
   }
 
+  /**
+   * By Re-key, or Re-key Key Pair: the replacement takes the name. A server may deactivate what it replaced (KMIP 2.1, 4.57), which is then not
+   * shown any more.
+   */
+  async rotate(key: ResidentKey): Promise<ResidentKey> {
+    const by = this.#options.client.begin();
+    const server = await keys.queryServer(by);
+    const isPair = specRow(key.spec).objectType === OBJECT_TYPE.PrivateKey;
+    const operation = isPair ? 'RekeyKeyPair' : 'Rekey';
+    if (!server.operations.has(OPERATION[operation])) this.#refuse(key.id, `the server has no ${operation}`);
+    const [id, ...halves] = await this.#replace(by, key, isPair);
+    for (const each of [id, ...halves]) await this.#activateOnce(by, each);
+    const made = await this.#describe(new Lineage(by), id, key.name, server);
+    return made ?? this.#refuse(id, 'the replacement did not get the name, or is another kind of key');
+  }
+
+  async #replace(by: KmipCaller, key: ResidentKey, isPair: boolean): Promise<[string, ...string[]]> {
+    if (!isPair) return [await keys.rekey(by, key.id)];
+    const { privateKeyId, publicKeyId } = await keys.rekeyPair(by, key.id);
+    return [privateKeyId, publicKeyId];
+  }
+
+  /** Servers give a replacement the dates of the former key: it may be active already. */
+  async #activateOnce(by: KmipCaller, id: string): Promise<void> {
+    const { state } = await keys.describeKey(by, id);
+    if (state === STATE.PreActive) await this.#activate(by, id);
+  }
+
+  /** What has the name takes those with it that it replaced: nothing would show them any more. */
   async destroy(key: ResidentKey): Promise<string> {
     const by = this.#options.client.begin();
+    const lineage = new Lineage(by);
+    const described = key.isPrimary ? await lineage.describe(key.id) : null;
+    const former = described === null ? [] : await lineage.formerOf(described);
+    for (const id of [...former.toReversed(), key.id]) await this.#endWhole(by, { ...key, id });
+    return former.length === 0 ? 'destroyed' : `destroyed, with ${former.length} that it had replaced`;
+  }
+
+  async #endWhole(by: KmipCaller, key: ResidentKey): Promise<void> {
     const isPair = specRow(key.spec).objectType === OBJECT_TYPE.PrivateKey;
     const publicId = isPair ? await this.#publicKeyId(by, key).catch(() => null) : null;
     await this.#end(by, key.id);
-    this.#verifiers.delete(key.id);
+    this.#signing.forget(key.id);
     if (publicId !== null) await this.#end(by, publicId).catch(() => undefined);
-    return 'destroyed';
   }
 
   async #end(by: KmipCaller, id: string): Promise<void> {
@@ -266,59 +271,18 @@ export class KmipResidentKeys implements ResidentKeys {
     }
   }
 
-  async sign(key: ResidentKey, algorithm: SignAlgorithm, input: Buffer, saltBytes: number): Promise<Buffer> {
-    const by = this.#options.client.begin();
-    if (algorithm.scheme === 'hmac' || algorithm.scheme === 'aes-cmac')
-      return mac(by, key.id, algorithm, input);
-    const signature = await sign(by, key.id, algorithm, input, saltBytes);
-    if (algorithm.scheme === 'ecdsa') return this.#rawEcdsa(key, signature);
-    if (algorithm.takesMessage) await this.#check(key, algorithm, input, saltBytes, signature);
-    else if (algorithm.scheme === 'rsa-pkcs1') await this.#checkPadding(key, input, signature);
-    return signature;
+  sign(key: ResidentKey, algorithm: SignAlgorithm, input: Buffer, saltBytes: number): Promise<Buffer> {
+    return this.#signing.sign(key, algorithm, input, saltBytes);
   }
 
-  /** KMIP does not say how: servers give DER, or r and s side by side. */
-  #rawEcdsa(key: ResidentKey, signature: Buffer): Buffer {
-    const raw = decodeDer(signature, key.sizeBits);
-    if (raw !== null) return raw;
-    if (signature.length === 2 * scalarBytes(key.sizeBits)) return signature;
-    return this.#refuse(key.id, 'the server gave no ECDSA signature');
-  }
-
-  async #verifier(key: ResidentKey): Promise<KeyObject> {
-    const known = this.#verifiers.get(key.id);
-    const object = known ?? createPublicKey({ key: await this.publicKey(key), format: 'der', type: 'spki' });
-    if (this.#verifiers.size >= VERIFIERS_MAX) this.#verifiers.clear();
-    this.#verifiers.set(key.id, object);
-    return object;
-  }
-
-  /** Of a digest: the padding is PKCS #1's, and the digest at its end. */
-  async #checkPadding(key: ResidentKey, digest: Buffer, signature: Buffer): Promise<void> {
-    try {
-      const how = { key: await this.#verifier(key), padding: constants.RSA_PKCS1_PADDING };
-      if (publicDecrypt(how, signature).subarray(-digest.length).equals(digest)) return;
-    } catch (error) {
-      if (error instanceof SidekeyError) throw error;
-    }
-    this.#refuse(key.id, 'the server does not sign by rsa-pkcs1 as it was asked');
-  }
-
-  /** Servers ignore what they do not know of the parameters (PyKMIP always salts with the most that there is room for). */
-  async #check(
+  verify(
     key: ResidentKey,
-    { scheme, hash }: SignAlgorithm,
-    message: Buffer,
-    saltLength: number,
+    algorithm: SignAlgorithm,
+    input: Buffer,
     signature: Buffer,
-  ): Promise<void> {
-    const object = await this.#verifier(key);
-    const options =
-      scheme === 'rsa-pss'
-        ? { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength }
-        : { padding: constants.RSA_PKCS1_PADDING };
-    if (!verify(hash, message, { key: object, ...options }, signature))
-      this.#refuse(key.id, `the server does not sign by ${scheme} as it was asked`);
+    saltBytes: number,
+  ): Promise<boolean> {
+    return this.#signing.verify(key, algorithm, input, signature, saltBytes);
   }
 
   encrypt(

@@ -1,10 +1,10 @@
 /** What a KMIP server does with a key that stays there: sign, make a code, encrypt, decrypt (KMIP 1.4, 4.29 to 4.32, 4.34). */
 import type { CipherAlgorithm, CipherParameters, SignAlgorithm } from '../../tokens/resident-port.ts';
 import type { KmipCaller } from './client.ts';
-import { bytes, findBytes, isAtLeast, text, type KmipVersion, type Payload } from './message.ts';
+import { bytes, findBytes, findNumber, isAtLeast, text, type KmipVersion, type Payload } from './message.ts';
 import { takeBytes } from './operations.ts';
 import { cipherParameters, signParameters } from './resident-tables.ts';
-import { OPERATION, TAG } from './tables.ts';
+import { OPERATION, TAG, VALIDITY_INDICATOR } from './tables.ts';
 import type { TtlvItem } from './ttlv.ts';
 
 /** Salt lengths came with 1.4. */
@@ -29,6 +29,28 @@ export function sign(
       bytes(algorithm.takesMessage === true ? TAG.Data : TAG.DigestedData, input),
     ],
     response: (payload) => takeBytes(payload, TAG.SignatureData, 'signature'),
+  });
+}
+
+/** Whether the server says that it is a signature by the private half of the public key `id`. */
+export function verifySignature(
+  by: KmipCaller,
+  id: string,
+  algorithm: SignAlgorithm,
+  input: Buffer,
+  signature: Buffer,
+  saltBytes: number,
+): Promise<boolean> {
+  return by.call({
+    operation: OPERATION.SignatureVerify,
+    key: id,
+    request: (version) => [
+      text(TAG.UniqueIdentifier, id),
+      signParameters(algorithm, saltOf(version, algorithm, saltBytes)),
+      bytes(algorithm.takesMessage === true ? TAG.Data : TAG.DigestedData, input),
+      bytes(TAG.SignatureData, signature),
+    ],
+    response: (payload) => findNumber(payload, TAG.ValidityIndicator) === VALIDITY_INDICATOR.Valid,
   });
 }
 

@@ -12,6 +12,7 @@ export const TAG = {
   CryptographicLength: 0x42002a,
   CryptographicParameters: 0x42002b,
   CryptographicUsageMask: 0x42002c,
+  EncryptionKeyInformation: 0x420036,
   HashingAlgorithm: 0x420038,
   InitialDate: 0x420039,
   IVCounterNonce: 0x42003d,
@@ -19,6 +20,8 @@ export const TAG = {
   KeyFormatType: 0x420042,
   KeyMaterial: 0x420043,
   KeyValue: 0x420045,
+  KeyWrappingData: 0x420046,
+  KeyWrappingSpecification: 0x420047,
   Link: 0x42004a,
   LinkType: 0x42004b,
   LinkedObjectIdentifier: 0x42004c,
@@ -30,6 +33,7 @@ export const TAG = {
   ObjectType: 0x420057,
   Operation: 0x42005c,
   PaddingMethod: 0x42005f,
+  PrivateKey: 0x420064,
   PrivateKeyUniqueIdentifier: 0x420066,
   ProtocolVersion: 0x420069,
   ProtocolVersionMajor: 0x42006a,
@@ -52,8 +56,12 @@ export const TAG = {
   RevocationReason: 0x420081,
   RevocationReasonCode: 0x420082,
   State: 0x42008d,
+  SymmetricKey: 0x42008f,
   UniqueIdentifier: 0x420094,
+  ValidityIndicator: 0x42009b,
   VendorIdentification: 0x42009d,
+  WrappingMethod: 0x42009e,
+  EncodingOption: 0x4200a3,
   Data: 0x4200c2,
   DataLength: 0x4200c4,
   SignatureData: 0x4200c3,
@@ -85,6 +93,8 @@ export const OLD_TAG = {
 export const OPERATION = {
   Create: 0x01,
   CreateKeyPair: 0x02,
+  Register: 0x03,
+  Rekey: 0x04,
   Locate: 0x08,
   Get: 0x0a,
   GetAttributes: 0x0b,
@@ -92,10 +102,12 @@ export const OPERATION = {
   Revoke: 0x13,
   Destroy: 0x14,
   Query: 0x18,
+  RekeyKeyPair: 0x1d,
   DiscoverVersions: 0x1e,
   Encrypt: 0x1f,
   Decrypt: 0x20,
   Sign: 0x21,
+  SignatureVerify: 0x22,
   MAC: 0x23,
   RNGRetrieve: 0x25,
 } as const;
@@ -137,7 +149,7 @@ export const STATE = {
 } as const;
 
 export const OBJECT_TYPE = { SymmetricKey: 2, PublicKey: 3, PrivateKey: 4 } as const;
-export const BLOCK_CIPHER_MODE = { CBC: 1, ECB: 2, CMAC: 7, GCM: 9 } as const;
+export const BLOCK_CIPHER_MODE = { CBC: 1, ECB: 2, CMAC: 7, GCM: 9, NISTKeyWrap: 0x0d } as const;
 export const PADDING_METHOD = { None: 1, OAEP: 2, PKCS5: 3, PKCS1v15: 8, PSS: 0x0a } as const;
 export const CRYPTOGRAPHIC_ALGORITHM = {
   AES: 3,
@@ -159,8 +171,15 @@ export const DIGITAL_SIGNATURE_ALGORITHM = {
   SHA512withRSAEncryption: 7,
 } as const;
 export const RECOMMENDED_CURVE = { P256: 7, P384: 0x0a, P521: 0x0d, SECP256K1: 0x19 } as const;
-export const KEY_FORMAT_TYPE = { PKCS1: 3, X509: 5, TransparentECPublicKey: 0x15 } as const;
-export const LINK_TYPE = { PublicKeyLink: 0x102 } as const;
+export const KEY_FORMAT_TYPE = { Raw: 1, PKCS1: 3, PKCS8: 4, X509: 5, TransparentECPublicKey: 0x15 } as const;
+export const LINK_TYPE = {
+  PublicKeyLink: 0x102,
+  ReplacementObjectLink: 0x106,
+  ReplacedObjectLink: 0x107,
+} as const;
+export const WRAPPING_METHOD = { Encrypt: 1 } as const;
+export const ENCODING_OPTION = { NoEncoding: 1 } as const;
+export const VALIDITY_INDICATOR = { Valid: 1, Invalid: 2 } as const;
 export const QUERY_FUNCTION = { QueryOperations: 1, QueryServerInformation: 3 } as const;
 export const REVOCATION_REASON_CODE = { CessationofOperation: 6 } as const;
 
@@ -170,6 +189,7 @@ export const USAGE = {
   Verify: 0x2,
   Encrypt: 0x4,
   Decrypt: 0x8,
+  WrapKey: 0x10,
   MACGenerate: 0x80,
   MACVerify: 0x100,
 } as const;

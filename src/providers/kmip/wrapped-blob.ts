@@ -3,12 +3,13 @@
  *
  *     "SKKMIP" | u8 version 1 | u8 mode | u8 length + key id | IV | tag or MAC | body
  *
- * The context (everything before the IV, and the purpose) is authenticated with the body, whose plaintext is the key and the hash of the context.
+ * The context (everything before the IV, and the purpose) is authenticated with the body, whose plaintext is the key and the hash of the context. Of a
+ * data key that is an object of the server's (carried-keys.ts) the body is that object's name, and the context stands in its own.
  */
 import { SidekeyError } from '../../errors.ts';
 
 export interface Mode {
-  readonly name: 'aes-gcm' | 'aes-cbc-hmac';
+  readonly name: 'aes-gcm' | 'aes-cbc-hmac' | 'at-server';
   /** In the blob's header: never to be changed. */
   readonly id: number;
   readonly ivBytes: number;
@@ -18,6 +19,8 @@ export interface Mode {
 export const MODES = {
   gcm: { name: 'aes-gcm', id: 1, ivBytes: 12, tagBytes: 16 },
   cbcHmac: { name: 'aes-cbc-hmac', id: 2, ivBytes: 16, tagBytes: 32 },
+  /** The body is the unique identifier of the data key. */
+  atServer: { name: 'at-server', id: 3, ivBytes: 0, tagBytes: 0 },
 } as const satisfies Record<string, Mode>;
 
 const MAGIC = Buffer.from('SKKMIP\x01', 'latin1');
@@ -43,6 +46,11 @@ export function contextOf(mode: Mode, keyId: string, purpose: string): Buffer {
 
 export function encodeBlob({ mode, keyId, iv, tag, body }: KmipBlob): Buffer {
   return Buffer.concat([encodeHeader(mode, keyId), iv, tag, body]);
+}
+
+/** Whether the blob names a data key of the server's, and holds none. */
+export function isAtServer(bytes: Buffer): boolean {
+  return bytes.subarray(0, MAGIC.length).equals(MAGIC) && bytes[MAGIC.length] === MODES.atServer.id;
 }
 
 export function decodeBlob(bytes: Buffer, provider: string): KmipBlob {

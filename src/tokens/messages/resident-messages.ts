@@ -10,7 +10,7 @@ import { demandUse } from '../key-access.ts';
 import { checkUse } from '../key-use.ts';
 import { RunningOperation, type Asked } from '../resident/operations.ts';
 import type { Plan } from '../resident/plans.ts';
-import { compareCode, planUse } from '../resident/use.ts';
+import { planUse, runUse } from '../resident/use.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { RoutedRequest } from '../service.ts';
 import { keyTypeOf, type TokenObject } from '../objects/token-object.ts';
@@ -83,7 +83,7 @@ async function finish(
   signature: Buffer | null,
 ): Promise<Buffer> {
   const { asked } = running;
-  const { caller, object, plan } = await permit(domain, request, asked);
+  const { caller, object, key, plan } = await permit(domain, request, asked);
   const { client, token } = caller;
   const source = domain.resident.service(token);
   if (source === null)
@@ -91,9 +91,9 @@ async function finish(
   const data = running.take();
   const each = { peer: client.peer, token, object, use: asked.use, mechanism: asked.mechanism.type };
   const work = async (): Promise<Buffer> => {
-    const output = await plan.run(source.service, data);
+    const output = await runUse(source.service, key, plan, { operation: asked.use, input: data, signature });
     domain.residentOperations.count(request.client, client.peer.uid, asked, running.bytes);
-    return asked.use === 'verify' ? compareCode(output, signature) : output;
+    return output;
   };
   return recordedUse(domain, each, work, (output) => output.fill(0)).finally(() => data.fill(0));
 }

@@ -4,6 +4,7 @@
  */
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
+import { RESIDENT_FROM } from '../../wire/tables.ts';
 import { CKO } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { DEFAULT_POLICY, isNameable, type KeyFamily, type KeyVersion } from '../named-keys/family.ts';
@@ -23,9 +24,13 @@ const NUMBER = /^\d{1,9}$/;
 
 export type Shown = TokenObject & { readonly resident: ResidentKey };
 
-/** Whether it stands for what the service holds: the private or the secret key, not the public half. */
+/** Whether its uses are the service's: those of a private or a secret key, and of a public half that the service keeps to itself. */
 export function isUsedInService(object: TokenObject): object is Shown {
-  return object.resident !== undefined && classOf(object) !== CKO.PUBLIC_KEY;
+  return object.resident !== undefined && object.handle >= RESIDENT_FROM;
+}
+
+function isPublicHalf(object: TokenObject): boolean {
+  return classOf(object) === CKO.PUBLIC_KEY;
 }
 
 function numberOf({ version, createdAt }: ResidentKey): number {
@@ -40,7 +45,8 @@ function isAmbiguous(mains: readonly Shown[]): boolean {
 }
 
 function namedMains(domain: Domain, token: TokenRow): Shown[] {
-  return domain.resident.objects(token).filter(isUsedInService).filter(isNameable);
+  const mains = domain.resident.objects(token).filter((object) => !isPublicHalf(object));
+  return mains.filter(isUsedInService).filter(isNameable);
 }
 
 function nameOf({ resident }: Shown, { prefix }: ResidentOptions): string {
@@ -51,7 +57,7 @@ function nameOf({ resident }: Shown, { prefix }: ResidentOptions): string {
 function versionsOf(domain: Domain, token: TokenRow, mains: readonly Shown[]): Map<number, KeyVersion> {
   const objects = domain.resident.objects(token);
   const publicHalf = ({ resident }: Shown): TokenObject | null =>
-    objects.find((each) => each.resident?.id === resident.id && !isUsedInService(each)) ?? null;
+    objects.find((each) => each.resident?.id === resident.id && isPublicHalf(each)) ?? null;
   const ordered = [...mains].sort(
     ({ resident: a }, { resident: b }) =>
       numberOf(a) - numberOf(b) || Number(a.isPrimary) - Number(b.isPrimary) || (a.id < b.id ? -1 : 1),
@@ -99,7 +105,8 @@ export function useResident(
     throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
   if (operation !== 'encrypt' && operation !== 'decrypt' && operation !== 'sign' && operation !== 'verify')
     throw new SidekeyError('function_not_supported', 'no key of a service does this');
-  return useAtOnce(source.service, planUse(key, operation, mechanism), operation, data, signature ?? null);
+  const plan = planUse(key, operation, mechanism);
+  return useAtOnce(source.service, key, plan, operation, data, signature ?? null);
 }
 
 function specOf(kind: NewNamedKeyKind) {

@@ -34,9 +34,11 @@ function digestOf(...parts: readonly string[]): Buffer {
 }
 
 /** The same after every restart: programs keep handles, and nothing is written down. */
-function handleOf(token: TokenRow, key: ResidentKey, objectClass: number): number {
-  const first = objectClass === CKO.PUBLIC_KEY ? FIRST_PUBLIC_HANDLE : RESIDENT_FROM;
-  return first + digestOf('handle', token.serial, key.id).readUIntBE(0, HANDLE_BYTES);
+function handleOf(token: TokenRow, key: ResidentKey, objectClass: number, isKept: boolean): number {
+  const isPublic = objectClass === CKO.PUBLIC_KEY;
+  const first = isPublic && !isKept ? FIRST_PUBLIC_HANDLE : RESIDENT_FROM;
+  const kind = isPublic && isKept ? 'public handle' : 'handle';
+  return first + digestOf(kind, token.serial, key.id).readUIntBE(0, HANDLE_BYTES);
 }
 
 function labelOf({ name, version, isPrimary }: ResidentKey, { prefix }: ObjectOptions): string {
@@ -84,14 +86,15 @@ function hidden(key: ResidentKey, { destroy }: ObjectOptions): [number, Value][]
   ];
 }
 
-/** A public object is a view of its private one, and goes with it. */
-function open(key: ResidentKey): [number, Value][] {
+/** A public object is a view of its private one, and goes with it. `isKept`: the service does not give it out, and verifies with it. */
+function open(key: ResidentKey, isKept: boolean): [number, Value][] {
+  const encrypts = key.ciphers.length > 0 && !isKept;
   return [
     [CKA.PRIVATE, false],
     [CKA.DESTROYABLE, false],
     [CKA.VERIFY, key.signs.length > 0],
-    [CKA.ENCRYPT, key.ciphers.length > 0],
-    [CKA.WRAP, key.ciphers.length > 0],
+    [CKA.ENCRYPT, encrypts],
+    [CKA.WRAP, encrypts],
     [CKA.DERIVE, false],
   ];
 }
@@ -102,6 +105,7 @@ function build(
   row: SpecRow,
   objectClass: number,
   given: readonly [number, Value][],
+  isKept = false,
 ): TokenObject {
   const kind = kindOfClass(objectClass) ?? 'data';
   const values = new Map(given.map(([type, value]) => [type, encode(value)]));
@@ -112,10 +116,11 @@ function build(
   }
   const uniqueId = values.get(CKA.UNIQUE_ID)?.toString() ?? '';
   const rest = { blob: null, createdAt: key.createdAt ?? 0, session: null, resident: key };
-  return { handle: handleOf(token, key, objectClass), tokenId: token.id, uniqueId, attributes, ...rest };
+  const handle = handleOf(token, key, objectClass, isKept);
+  return { handle, tokenId: token.id, uniqueId, attributes, ...rest };
 }
 
-/** `info`: SubjectPublicKeyInfo of a pair, else null. provider_refused when it is not of the key's spec. */
+/** `info`: SubjectPublicKeyInfo of a pair; null: it is none, or the service keeps it. provider_refused when it is not of the key's spec. */
 export function objectsOf(
   token: TokenRow,
   key: ResidentKey,
@@ -124,7 +129,7 @@ export function objectsOf(
 ): TokenObject[] {
   const row = rowOf(key.spec);
   const base = (objectClass: number): [number, Value][] => shared(key, row, objectClass, options);
-  if (!isPair(row) || info === null) {
+  if (!isPair(row)) {
     const uses: [number, Value][] = [
       [CKA.VALUE_LEN, key.sizeBits / 8],
       [CKA.VERIFY, key.signs.length > 0],
@@ -134,11 +139,18 @@ export function objectsOf(
     const given = [...base(CKO.SECRET_KEY), ...hidden(key, options), ...uses];
     return [build(token, key, row, CKO.SECRET_KEY, given)];
   }
-  const components = publicComponentsOf(row, info).map(({ type, value }): [number, Value] => [type, value]);
+  const isKept = info === null;
+  const components = isKept ? [] : publicComponentsOf(row, info);
+  const known = components.map(({ type, value }): [number, Value] => [type, value]);
   const size: [number, Value][] = row.keyType === CKK.RSA ? [[CKA.MODULUS_BITS, key.sizeBits]] : [];
-  const shown: [number, Value][] = [...components, ...size, [CKA.PUBLIC_KEY_INFO, info]];
+  const shown: [number, Value][] = [
+    ...known,
+    ...size,
+    ...(isKept ? [] : [[CKA.PUBLIC_KEY_INFO, info] as [number, Value]]),
+  ];
+  const publicGiven = [...base(CKO.PUBLIC_KEY), ...open(key, isKept), ...shown];
   return [
-    build(token, key, row, CKO.PUBLIC_KEY, [...base(CKO.PUBLIC_KEY), ...open(key), ...shown]),
+    build(token, key, row, CKO.PUBLIC_KEY, publicGiven, isKept),
     build(token, key, row, CKO.PRIVATE_KEY, [...base(CKO.PRIVATE_KEY), ...hidden(key, options), ...shown]),
   ];
 }

@@ -35,11 +35,33 @@ export interface Plan {
   readonly size: number;
   /** `data`: what was gathered, or the digest. */
   readonly run: (service: ResidentKeys, data: Buffer) => Promise<Buffer>;
+  /** Of signing: whether the service takes this for the signature of the same data. */
+  readonly verify?: (service: ResidentKeys, data: Buffer, signature: Buffer) => Promise<boolean>;
 }
 
 interface Prepared {
   readonly algorithm: SignAlgorithm;
   readonly input: Buffer;
+}
+
+/** `prepare`: what becomes of the data before the service sees them, and by which algorithm. */
+function signing(
+  key: ResidentKey,
+  saltBytes: number,
+  prepare: (data: Buffer) => Prepared,
+): Required<Pick<Plan, 'run' | 'verify'>> {
+  return {
+    run: async (service, data) => {
+      const { algorithm, input } = prepare(data);
+      return service.sign(key, algorithm, input, saltBytes);
+    },
+    verify: async (service, data, signature) => {
+      const { algorithm, input } = prepare(data);
+      if (service.verify === undefined)
+        throw new SidekeyError('key_function_not_permitted', 'the service checks no signatures');
+      return service.verify(key, algorithm, input, signature, saltBytes);
+    },
+  };
 }
 
 const PKCS1_PADDING_BYTES = 11;
@@ -163,11 +185,11 @@ function planPss(key: ResidentKey, row: SignMechanism, mechanism: Mechanism): Pl
     maxBytes: whole === null ? bytes : mostOf(whole),
     rule: OUTPUT.fixed,
     size: bytesOf(key),
-    run: (service, data) => {
+    ...signing(key, saltBytes, (data) => {
       if (whole === null && data.length !== bytes)
         refuse('data_len_range', `a digest of ${hash} has ${bytes} bytes`);
-      return service.sign(key, algorithm, data, saltBytes);
-    },
+      return { algorithm, input: data };
+    }),
   };
 }
 
@@ -181,17 +203,14 @@ function planPrepared(
   if (whole !== null)
     return {
       ...{ hash: null, maxBytes: mostOf(whole), rule: OUTPUT.fixed, size },
-      run: (service, data) => service.sign(key, whole, data, 0),
+      ...signing(key, 0, (data) => ({ algorithm: whole, input: data })),
     };
   return {
     hash: row.hash,
     maxBytes: LIMITS.componentMax,
     rule: OUTPUT.fixed,
     size,
-    run: (service, data) => {
-      const { algorithm, input } = prepare(data);
-      return service.sign(key, algorithm, input, 0);
-    },
+    ...signing(key, 0, prepare),
   };
 }
 
@@ -245,6 +264,7 @@ function planMessage(key: ResidentKey, row: SignMechanism, mechanism: Mechanism,
     maxBytes: mostOf(algorithm),
     rule: OUTPUT.fixed,
     size,
+    ...signing(key, 0, (data) => ({ algorithm, input: data })),
     run: async (service, data) => (await service.sign(key, algorithm, data, 0)).subarray(0, size),
   };
 }

@@ -167,12 +167,17 @@ export class ResidentObjects {
     }
   }
 
-  async #publicKey(service: ResidentKeys, { provider }: TokenRow, key: ResidentKey): Promise<Buffer> {
+  /** null: the service keeps it, and verifies with it. */
+  async #publicKey(service: ResidentKeys, { provider }: TokenRow, key: ResidentKey): Promise<Buffer | null> {
     const name = `${provider} ${key.id}`;
     const known = this.#publicKeys.get(name);
     if (known !== undefined) return known;
-    const info = await service.publicKey(key);
-    this.#publicKeys.set(name, info);
+    const info = await service.publicKey(key).catch(async (error: unknown) => {
+      const isRefusal = error instanceof SidekeyError && error.code === 'provider_refused';
+      if (isRefusal && (await service.verifies?.(key)) === true) return null;
+      throw error;
+    });
+    if (info !== null) this.#publicKeys.set(name, info);
     return info;
   }
 

@@ -4,6 +4,7 @@ import { SidekeyError } from '../../errors.ts';
 import type { Mechanism } from '../ports.ts';
 import type { ResidentKey, ResidentKeys } from '../resident-port.ts';
 import { planCipher, planSign, type Plan } from './plans.ts';
+import { isPair, rowOf } from './specs.ts';
 
 export type ResidentOperation = 'encrypt' | 'decrypt' | 'sign' | 'verify';
 
@@ -11,7 +12,6 @@ const PLANS: Readonly<Record<ResidentOperation, (key: ResidentKey, mechanism: Me
   encrypt: (key, mechanism) => planCipher(key, mechanism, true),
   decrypt: (key, mechanism) => planCipher(key, mechanism, false),
   sign: planSign,
-  // Public halves are verified with elsewhere: here it is the code of a secret key, made again and compared.
   verify: planSign,
 };
 
@@ -19,13 +19,47 @@ export function planUse(key: ResidentKey, operation: ResidentOperation, mechanis
   return PLANS[operation](key, mechanism);
 }
 
-/** Of 'verify': signature_invalid or signature_len_range, else nothing. */
-export function compareCode(mine: Buffer, signature: Buffer | null): Buffer {
+export interface UseInput {
+  readonly operation: ResidentOperation;
+  readonly input: Buffer;
+  /** Of 'verify'. */
+  readonly signature: Buffer | null;
+}
+
+/** signature_invalid or signature_len_range, else nothing. */
+function compareCode(mine: Buffer, signature: Buffer | null): Buffer {
   if (signature === null || signature.length !== mine.length)
     throw new SidekeyError('signature_len_range', `a code of this key has ${mine.length} bytes`);
   if (!timingSafeEqual(mine, signature))
     throw new SidekeyError('signature_invalid', 'this is not the code of these data');
   return Buffer.alloc(0);
+}
+
+/** The code of a secret key is made again and compared. Of a pair the service is asked: whose public half is known is verified with elsewhere. */
+async function checkSignature(
+  service: ResidentKeys,
+  key: ResidentKey,
+  plan: Plan,
+  input: Buffer,
+  signature: Buffer | null,
+): Promise<Buffer> {
+  if (!isPair(rowOf(key.spec)) || plan.verify === undefined)
+    return compareCode(await plan.run(service, input), signature);
+  if (signature === null || signature.length !== plan.size)
+    throw new SidekeyError('signature_len_range', `a signature of this key has ${plan.size} bytes`);
+  if (await plan.verify(service, input, signature)) return Buffer.alloc(0);
+  throw new SidekeyError('signature_invalid', 'this is not the signature of these data');
+}
+
+/** `input`: what was gathered, or the digest. */
+export function runUse(
+  service: ResidentKeys,
+  key: ResidentKey,
+  plan: Plan,
+  { operation, input, signature }: UseInput,
+): Promise<Buffer> {
+  if (operation === 'verify') return checkSignature(service, key, plan, input, signature);
+  return plan.run(service, input);
 }
 
 export function tooLong({ maxBytes }: Plan): SidekeyError {
@@ -38,6 +72,7 @@ export function tooLong({ maxBytes }: Plan): SidekeyError {
 /** All of it at once. The data stay the caller's. */
 export async function useAtOnce(
   service: ResidentKeys,
+  key: ResidentKey,
   plan: Plan,
   operation: ResidentOperation,
   data: Buffer,
@@ -45,6 +80,5 @@ export async function useAtOnce(
 ): Promise<Buffer> {
   if (plan.hash === null && data.length > plan.maxBytes) throw tooLong(plan);
   const input = plan.hash === null ? data : createHash(plan.hash).update(data).digest();
-  const output = await plan.run(service, input);
-  return operation === 'verify' ? compareCode(output, signature) : output;
+  return runUse(service, key, plan, { operation, input, signature });
 }

@@ -180,7 +180,14 @@ t.test('a data key that could not be wrapped is wiped', async (t) => {
   };
   const [by, provider] = [new Script(no(RESULT_REASON.PermissionDenied)).client(), 'vault of keys'];
   const client = { begin: () => by, close: () => undefined } as unknown as KmipClient;
-  const service = createKmipKeyService({ provider, client, keyId: 'kek-7', macKeyId: null, random });
+  const service = createKmipKeyService({
+    provider,
+    client,
+    keyId: 'kek-7',
+    macKeyId: null,
+    atServer: false,
+    random,
+  });
   await t.rejects(service.generateDataKey('a'), REFUSED);
   t.strictSame(keys, [Buffer.alloc(32)]);
 });

@@ -6,6 +6,7 @@ import { SYSTEM_CLOCK } from '../../../src/clock.ts';
 import { createLogger } from '../../../src/log/logger.ts';
 import { KMIP } from '../../../src/providers/kmip/kmip-kind.ts';
 import type { KmipVersion } from '../../../src/providers/kmip/message.ts';
+import { OPERATION } from '../../../src/providers/kmip/tables.ts';
 import { FakeKmip } from '../../fakes/fake-kmip.ts';
 import { FakeKmipKeys } from '../../fakes/fake-kmip-keys.ts';
 import { signDigest } from '../../fakes/sign-digest.ts';
@@ -154,3 +155,131 @@ t.test('a server of 1.0 or 1.1 holds no KEK: it has no Encrypt, and the key is n
     t.strictSame(held.formatsAsked, []);
   }
 });
+
+t.test(
+  'a replaced key keeps its name with its identifier as version, and goes with the one that replaced it',
+  async (t) => {
+    for (const [major, minor] of [
+      [1, 4],
+      [2, 1],
+    ] as const) {
+      const { held, keys } = await scene(t, { major, minor });
+      const rest = { sizeBits: 256, ckaId: Buffer.alloc(0) };
+      const first = await keys.create({ ...rest, name: 'turn/aes', spec: 'aes-256', uses: ['decrypt'] });
+      const other = await keys.create({ ...rest, name: 'other', spec: 'aes-256', uses: ['decrypt'] });
+      t.equal(first.version, null);
+      const gcm = first.ciphers.find(({ scheme }) => scheme === 'aes-gcm');
+      if (!gcm || !keys.rotate) throw new Error('no AES-GCM, or no rotation');
+      const parameters = { iv: randomBytes(12), aad: Buffer.alloc(0), tagBits: 128, label: Buffer.alloc(0) };
+      const sealed = await keys.encrypt(first, gcm, parameters, Buffer.from('before'));
+      const second = await keys.rotate(first);
+      const third = await keys.rotate(second);
+      const listed = await keys.list('turn/', 10);
+      t.strictSame(
+        listed.map(({ id, name, version, isPrimary }) => [id, name, version, isPrimary]),
+        [
+          [first.id, 'turn/aes', first.id, false],
+          [second.id, 'turn/aes', second.id, false],
+          [third.id, 'turn/aes', third.id, true],
+        ],
+      );
+      const [former, , newest] = listed;
+      if (!former || !newest) throw new Error('nothing is listed');
+      t.equal((await keys.decrypt(former, gcm, parameters, sealed)).toString(), 'before');
+      await t.rejects(keys.decrypt(newest, gcm, parameters, sealed), { code: 'encrypted_data_invalid' });
+      held.setState(second.id, 'Deactivated');
+      t.strictSame(
+        (await keys.list('turn/', 10)).map(({ id }) => id),
+        [first.id, third.id],
+        'over one that is not active',
+      );
+      await t.rejects(keys.create({ ...rest, name: 'turn/aes', spec: 'aes-256', uses: ['decrypt'] }), {
+        code: 'provider_refused',
+      });
+      t.equal(await keys.destroy(newest), 'destroyed, with 2 that it had replaced');
+      t.strictSame(
+        (await keys.list('', 10)).map(({ id }) => id),
+        [other.id],
+      );
+      t.equal(held.size, 1);
+    }
+  },
+);
+
+t.test(
+  'a pair is replaced as a whole, its public half too, and one version is destroyed alone',
+  async (t) => {
+    const { held, keys } = await scene(t, { major: 2, minor: 1 });
+    const first = await keys.create({ ...PAIR, name: 'pair', spec: 'ec-p256' });
+    if (!keys.rotate) throw new Error('no rotation');
+    const second = await keys.rotate(first);
+    t.ok(held.asked.includes(OPERATION.RekeyKeyPair));
+    t.notOk((await keys.publicKey(second)).equals(await keys.publicKey(first)));
+    t.equal(held.idsNamed('pair.public').length, 1);
+    const former = (await keys.list('pair', 10)).find(({ id }) => id === first.id);
+    if (!former) throw new Error('the former key is not listed');
+    t.equal(await keys.destroy(former), 'destroyed');
+    t.strictSame(
+      (await keys.list('pair', 10)).map(({ id }) => id),
+      [second.id],
+    );
+    t.equal(held.size, 2);
+  },
+);
+
+t.test('links that lead in a circle, or nowhere, end', async (t) => {
+  const { held, keys } = await scene(t, { major: 2, minor: 1 });
+  const rest = { sizeBits: 256, ckaId: Buffer.alloc(0), uses: ['decrypt'] } as const;
+  const [one, two] = [
+    await keys.create({ ...rest, name: 'one', spec: 'aes-256' }),
+    await keys.create({ ...rest, name: 'two', spec: 'aes-256' }),
+  ];
+  held.link(one.id, 'ReplacementObjectLink', two.id);
+  held.link(two.id, 'ReplacementObjectLink', one.id);
+  held.link(two.id, 'ReplacedObjectLink', two.id);
+  held.unname(one.id);
+  held.unname(two.id);
+  t.strictSame(await keys.list('', 10), []);
+  held.link(one.id, 'ReplacementObjectLink', 'gone');
+  t.strictSame(await keys.list('', 10), []);
+});
+
+t.test(
+  'a public key that the server keeps: it verifies by itself, by every way in which it signs',
+  async (t) => {
+    for (const [major, minor] of [
+      [1, 4],
+      [2, 1],
+    ] as const) {
+      const { held, keys } = await scene(t, { major, minor });
+      held.hidesPublic = true;
+      for (const spec of ['rsa-2048', 'ec-p256'] as const) {
+        const key = await keys.create({ ...PAIR, name: `kept-${spec}`, spec });
+        await t.rejects(keys.publicKey(key), { code: 'provider_refused' });
+        if (!keys.verify) throw new Error('it verifies nothing');
+        t.equal(await keys.verifies?.(key), true);
+        const algorithms = key.signs.filter(({ takesMessage }) => takesMessage === true);
+        t.ok(algorithms.length >= 5);
+        for (const algorithm of algorithms) {
+          const [message, salt] = [Buffer.from('message'), 20];
+          const signature = await keys.sign(key, algorithm, message, salt);
+          const what = `${spec} by ${algorithm.scheme} ${algorithm.hash ?? ''}`;
+          t.equal(await keys.verify(key, algorithm, message, signature, salt), true, what);
+          t.equal(await keys.verify(key, algorithm, Buffer.from('another'), signature, salt), false);
+          const bad = Buffer.from(signature);
+          bad[9] = (bad[9] ?? 0) ^ 1;
+          t.equal(await keys.verify(key, algorithm, message, bad, salt), false);
+          t.equal(await keys.verify(key, algorithm, message, signature.subarray(1), salt), false);
+        }
+      }
+      const key = await keys.create({ ...PAIR, name: 'kept', spec: 'rsa-2048' });
+      const pss = key.signs.find((each) => each.scheme === 'rsa-pss' && each.takesMessage);
+      if (!pss) throw new Error('no PSS');
+      held.signFault = (by, digest) => signDigest(by, { scheme: 'rsa-pkcs1', hash: 'sha256' }, digest);
+      await t.rejects(keys.sign(key, pss, Buffer.from('message'), 32), {
+        code: 'provider_refused',
+        message: /does not sign by rsa-pss as it was asked/,
+      });
+    }
+  },
+);
