@@ -2,8 +2,13 @@
  * What PyKMIP does not do of a KMIP server, as a script for FakeKmip: links, digests, salts, elliptic curves, decryption by RSA, AES without
  * padding, keys for HMAC, and state rules. Strict: fields in the specification's order and no others. Its cryptography is real.
  */
-import { createHmac, generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto';
-import { decodeAttributes, encodeFilter, nameAttribute } from '../../src/providers/kmip/attributes.ts';
+import { createHmac, generateKeyPairSync, randomBytes, randomUUID, type KeyObject } from 'node:crypto';
+import {
+  ATTRIBUTE_NAMES,
+  decodeAttributes,
+  encodeFilter,
+  nameAttribute,
+} from '../../src/providers/kmip/attributes.ts';
 import * as message from '../../src/providers/kmip/message.ts';
 import type { KmipVersion, Payload } from '../../src/providers/kmip/message.ts';
 import * as tables from '../../src/providers/kmip/tables.ts';
@@ -27,6 +32,10 @@ const { bytes, enumeration, findBytes, findNumber, findStructure, findText, inte
 const { TAG, OLD_TAG, OPERATION, STATE, USAGE, OBJECT_TYPE, CRYPTOGRAPHIC_ALGORITHM: ALGORITHM } = tables;
 const { LINK_TYPE: LINK } = tables;
 
+function tagNamed(name: string): number | undefined {
+  return Object.entries(ATTRIBUTE_NAMES).find(([each]) => each === name)?.[1];
+}
+
 function linkTo(type: number, id: string): TtlvItem {
   return structure(TAG.Link, enumeration(TAG.LinkType, type), text(TAG.LinkedObjectIdentifier, id));
 }
@@ -42,7 +51,6 @@ function linkedTo({ attributes }: Held, type: number): string {
 export class FakeKmipKeys {
   readonly #version: KmipVersion;
   readonly #held = new Map<string, Held>();
-  #next = 1;
   /** Why everything but the finding of a version is refused; null: nothing is. */
   trouble: keyof typeof tables.RESULT_REASON | null = null;
 
@@ -122,7 +130,7 @@ export class FakeKmipKeys {
   }
 
   #use(operation: number, held: Held, payload: Payload): Payload {
-    if (operation === OPERATION.GetAttributes) return this.#attributes(held);
+    if (operation === OPERATION.GetAttributes) return this.#attributes(held, payload);
     if (operation === OPERATION.Get) return this.#get(held, payload);
     if (operation === OPERATION.Activate) {
       if (held.state !== STATE.PreActive) refuse('WrongKeyLifecycleState', 'not pre-active');
@@ -165,8 +173,11 @@ export class FakeKmipKeys {
     return [...attributes, enumeration(TAG.State, state)];
   }
 
-  #attributes(held: Held): Payload {
-    return encodeFilter(this.#version, this.#described(held));
+  /** Those that were asked for, and no others. */
+  #attributes(held: Held, payload: Payload): Payload {
+    const isAsked = ({ tag }: TtlvItem): boolean =>
+      payload.some(({ value }) => value === tag || (typeof value === 'string' && tagNamed(value) === tag));
+    return encodeFilter(this.#version, this.#described(held).filter(isAsked));
   }
 
   #hold(type: number, given: readonly TtlvItem[], key: KeyObject | null, secret: Buffer): Held {
@@ -180,7 +191,7 @@ export class FakeKmipKeys {
       value: BigInt(Math.floor(Date.now() / 1000)),
     };
     const attributes = [enumeration(TAG.ObjectType, type), ...given, now];
-    const held = { id: `id-${this.#next++}`, attributes, key, secret, state: STATE.PreActive };
+    const held = { id: randomUUID(), attributes, key, secret, state: STATE.PreActive };
     this.#held.set(held.id, held);
     return held;
   }

@@ -9,8 +9,10 @@ import {
   generateKeyPairSync,
   privateDecrypt,
   privateEncrypt,
+  publicDecrypt,
   randomBytes,
   sign,
+  verify,
   type KeyObject,
 } from 'node:crypto';
 import { SidekeyError } from '../../src/errors.ts';
@@ -79,6 +81,8 @@ export class MemoryKeys implements ResidentKeys {
     'generic',
   ];
   keepsIds = false;
+  /** Public halves are not given out: the service verifies. */
+  hidesPublic = false;
   /** Thrown by every call while it is set. */
   fault: SidekeyError | null = null;
   readonly calls: string[] = [];
@@ -103,7 +107,8 @@ export class MemoryKeys implements ResidentKeys {
   async publicKey(key: ResidentKey): Promise<Buffer> {
     this.#enter('publicKey');
     const { material } = this.#find(key);
-    if (Buffer.isBuffer(material)) throw new SidekeyError('provider_refused', 'no pair');
+    if (Buffer.isBuffer(material) || this.hidesPublic)
+      throw new SidekeyError('provider_refused', 'no public key');
     return createPublicKey(material).export({ format: 'der', type: 'spki' });
   }
 
@@ -163,6 +168,29 @@ export class MemoryKeys implements ResidentKeys {
     const how = { scheme, hash: hash ?? 'sha256', saltBytes } as const;
     if (scheme === 'rsa-pss') return signDigest(material, { ...how, scheme }, input);
     return decodeDer(signDigest(material, { ...how, scheme: 'ecdsa' }, input), key.sizeBits) ?? input;
+  }
+
+  async verifies(): Promise<boolean> {
+    return this.hidesPublic;
+  }
+
+  async verify(
+    key: ResidentKey,
+    { scheme }: SignAlgorithm,
+    input: Buffer,
+    signature: Buffer,
+  ): Promise<boolean> {
+    this.#enter('verify');
+    const { material } = this.#find(key);
+    if (Buffer.isBuffer(material)) throw new SidekeyError('provider_refused', 'no pair');
+    if (scheme === 'eddsa') return verify(null, input, createPublicKey(material), signature);
+    if (scheme !== 'rsa-pkcs1') throw new SidekeyError('provider_refused', `no ${scheme}`);
+    const how = { key: createPublicKey(material), padding: constants.RSA_PKCS1_PADDING };
+    try {
+      return publicDecrypt(how, signature).equals(input);
+    } catch {
+      return false;
+    }
   }
 
   async agree(key: ResidentKey, other: Buffer): Promise<Buffer> {

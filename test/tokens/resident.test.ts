@@ -130,6 +130,52 @@ test('a pair of the service is a private and a public object of one short CKA_ID
   t.equal(await only(again, CKO.PRIVATE_KEY, 'sign'), hidden, 'the handle outlives the agent');
 });
 
+test('a public half that the service keeps is an object that verifies there, and does nothing else', async (t) => {
+  const { keys, app, rig } = await scene();
+  keys.hidesPublic = true;
+  await keys.create(key('app-rsa', 'rsa-2048', 'sign', 'decrypt'));
+  await keys.create(key('app-ed', 'ed25519', 'sign'));
+  const service = new Service(app);
+  for (const [label, mechanism] of [
+    ['rsa', SHA256_RSA_PKCS],
+    ['ed', 0x1057],
+  ] as const) {
+    const hidden = await only(app, CKO.PRIVATE_KEY, label);
+    const shown = await only(app, CKO.PUBLIC_KEY, label);
+    t.ok(shown >= RESIDENT_FROM && shown !== hidden, 'its handle sends operations to the service');
+    const { values } = await app.read(shown, CKA.VERIFY, CKA.ENCRYPT, CKA.WRAP, CKA.PRIVATE);
+    t.same(
+      values.map((value) => value?.[0]),
+      [1, 0, 0, 0],
+    );
+    const signature = await service.run('sign', hidden, mechanism, [MESSAGE]);
+    const parts = [MESSAGE.subarray(0, 3), MESSAGE.subarray(3)];
+    const before = keys.calls.filter((call) => call === 'verify').length;
+    t.same(await service.run('verify', shown, mechanism, parts, { signature }), NO_PARAMS);
+    t.equal(keys.calls.filter((call) => call === 'verify').length, before + 1);
+    const bad = Buffer.from(signature);
+    bad[5] = (bad[5] ?? 0) ^ 1;
+    await t.rejects(service.run('verify', shown, mechanism, [MESSAGE], { signature: bad }), {
+      code: 'signature_invalid',
+    });
+    await t.rejects(service.run('verify', shown, mechanism, [Buffer.from('other')], { signature }), {
+      code: 'signature_invalid',
+    });
+    const short = signature.subarray(1);
+    await t.rejects(service.run('verify', shown, mechanism, [MESSAGE], { signature: short }), {
+      code: 'signature_len_range',
+    });
+    await t.rejects(service.check('sign', shown, mechanism), { code: 'key_function_not_permitted' });
+    await t.rejects(service.check('verify', hidden, mechanism), { code: 'key_function_not_permitted' });
+  }
+  const rsa = await only(app, CKO.PUBLIC_KEY, 'rsa');
+  const oaep = new WireWriter().u64(0x250).u64(2).bytes(NO_PARAMS).done();
+  await t.rejects(service.check('encrypt', rsa, OAEP, oaep), { code: 'key_function_not_permitted' });
+  const shownBefore = await only(app, CKO.PUBLIC_KEY, 'ed');
+  await rig.restart();
+  t.equal(await only(await Program.start(rig, 2n), CKO.PUBLIC_KEY, 'ed'), shownBefore);
+});
+
 test('signing in one part and in three is one request to the service, with the digest', async (t) => {
   const { keys, app } = await scene();
   await keys.create(key('app-ec', 'ec-p256', 'sign'));

@@ -1,4 +1,5 @@
 /** The operations of a KMIP server that a holder of a KEK needs, with their payloads (KMIP 1.4, 4; 2.1, 6). The order of fields is the specification's. */
+import { decodeAttributes, encodeReferences } from './attributes.ts';
 import { KmipNo, KmipTrouble } from './fault.ts';
 import type { KmipCaller } from './client.ts';
 import {
@@ -6,7 +7,6 @@ import {
   enumeration,
   findBytes,
   findNumber,
-  findStructure,
   integer,
   isAtLeast,
   formatVersion,
@@ -161,12 +161,6 @@ export function retrieveRandom(by: KmipCaller, length: number): Promise<Buffer |
   });
 }
 
-/** In 2.x an attribute is named by its tag, and comes under it. */
-function stateRequest({ major }: KmipVersion): TtlvItem {
-  if (major >= 2) return enumeration(TAG.AttributeReference, TAG.State);
-  return text(TAG.AttributeName, 'State');
-}
-
 export function getState(by: KmipCaller, keyId: string): Promise<{ state: number; version: KmipVersion }> {
   let version: KmipVersion = { major: 1, minor: 0 };
   return by.call({
@@ -174,11 +168,10 @@ export function getState(by: KmipCaller, keyId: string): Promise<{ state: number
     key: keyId,
     request: (agreed) => {
       version = agreed;
-      return [text(TAG.UniqueIdentifier, keyId), stateRequest(agreed)];
+      return [text(TAG.UniqueIdentifier, keyId), ...encodeReferences(agreed, ['State'])];
     },
     response: (payload) => {
-      const new2x = findNumber(findStructure(payload, TAG.Attributes), TAG.State);
-      const state = new2x ?? findNumber(findStructure(payload, TAG.Attribute), TAG.AttributeValue);
+      const state = findNumber(decodeAttributes(payload), TAG.State);
       if (state === null) throw new KmipTrouble('the answer has no state');
       return { state, version };
     },
