@@ -71,6 +71,11 @@ export function verifyWith(held: Held, payload: Payload, isRecent: boolean): Pay
   const { key } = held;
   if (!key || data === null) return refuse('InvalidMessage', 'no public key, or no data');
   if (padding === PADDING.PSS) checkMask(parameters, hash);
+  // As Cosmian KMS: what is not in the form that it gives is a failure, no answer.
+  const isForm = isRecent
+    ? signature.length * 4 === (curve?.bits ?? 0) + ((curve?.bits ?? 0) % 8)
+    : signature[0] === 0x30;
+  if (curve && !isForm) refuse(isRecent ? 'CodecError' : 'CryptographicFailure', 'no signature');
   const how = curve
     ? { dsaEncoding: isRecent ? ('ieee-p1363' as const) : ('der' as const) }
     : padding === PADDING.PSS

@@ -17,6 +17,9 @@ const PAUSE_MAX_MS = 1000;
 const FIRST_HEADER: KmipVersion = { major: 1, minor: 1 };
 const OLDEST: KmipVersion = { major: 1, minor: 0 };
 
+/** A fault of the server's own may be its way to say what it thinks of the data. */
+const JUDGES: readonly number[] = [OPERATION.Decrypt, OPERATION.SignatureVerify];
+
 export interface KmipPort {
   /** `end` is on the monotonic clock; `tryMs` bounds one attempt to connect. */
   use<T>(end: number, tryMs: number, work: (connection: KmipConnection) => Promise<T>): Promise<T>;
@@ -156,7 +159,7 @@ export class KmipClient {
   #isWorthRetry<T>(error: unknown, { operation, once }: Call<T>, attempt: number): boolean {
     if (isOtherVersion(error) && attempt === 1) return true;
     if (once) return false;
-    if (error instanceof KmipNo) return mayRetry(error.reason, operation === OPERATION.Decrypt);
+    if (error instanceof KmipNo) return mayRetry(error.reason, JUDGES.includes(operation));
     return error instanceof KmipTrouble && !error.refused;
   }
 
@@ -169,8 +172,7 @@ export class KmipClient {
     const what = `provider "${this.#options.provider}" (key ${key}), ${nameOf(OPERATION, operation)}`;
     if (error instanceof SidekeyError) return error;
     if (!(error instanceof KmipNo || error instanceof KmipTrouble)) return error;
-    const own =
-      error instanceof KmipNo ? mayRetry(error.reason, operation === OPERATION.Decrypt) : !error.refused;
+    const own = error instanceof KmipNo ? mayRetry(error.reason, JUDGES.includes(operation)) : !error.refused;
     const code = own ? 'provider_unreachable' : 'provider_refused';
     return new SidekeyError(code, `${what}: ${error.message}`, { cause: error });
   }

@@ -41,8 +41,8 @@ const WORTH_A_RETRY: readonly number[] = [
 
 /**
  * A Decrypt that failed stays failed: servers say General Failure (PyKMIP) or an internal error for a bad tag, and whoever tampers must not make
- * us ask again.
+ * us ask again. A signature likewise.
  */
-export function mayRetry(reason: number, isDecrypt: boolean): boolean {
-  return isDecrypt ? reason === RESULT_REASON.ServerLimitExceeded : WORTH_A_RETRY.includes(reason);
+export function mayRetry(reason: number, judgesData: boolean): boolean {
+  return judgesData ? reason === RESULT_REASON.ServerLimitExceeded : WORTH_A_RETRY.includes(reason);
 }

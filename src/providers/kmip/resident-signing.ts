@@ -7,9 +7,20 @@ import { SidekeyError } from '../../errors.ts';
 import type { ResidentKey, SignAlgorithm } from '../../tokens/resident-port.ts';
 import { decodeDer, encodeDer, scalarBytes } from '../../wire/ecdsa-signature.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
+import { KmipNo } from './fault.ts';
+import { describeKey } from './key-operations.ts';
 import { mac, sign, verifySignature } from './resident-operations.ts';
+import { RESULT_REASON, STATE } from './tables.ts';
 
 const VERIFIERS_MAX = 1000;
+
+/** Answers to a Signature Verify whose cause may be the signature. */
+const MAY_BE_DATA: readonly number[] = [
+  RESULT_REASON.CryptographicFailure,
+  RESULT_REASON.GeneralFailure,
+  RESULT_REASON.InternalServerError,
+  RESULT_REASON.CodecError,
+];
 
 export interface SigningOptions {
   readonly provider: string;
@@ -67,9 +78,17 @@ export class KmipSigning {
     const id = await this.#options.publicKeyId(by, key);
     const forms = algorithm.scheme === 'ecdsa' ? [encodeDer(signature), signature] : [signature];
     for (const form of forms) {
-      const isValid = await verifySignature(by, id, algorithm, input, form, saltBytes);
-      if (isValid) return true;
+      const verifying = verifySignature(by, id, algorithm, input, form, saltBytes);
+      if (await verifying.catch((error: unknown) => this.#unlessBad(by, id, error))) return true;
     }
+    return false;
+  }
+
+  /** Servers say of a form that they do not know, and of numbers that are none of the curve's, that they failed. */
+  async #unlessBad(by: KmipCaller, id: string, error: unknown): Promise<false> {
+    const cause: unknown = error instanceof SidekeyError ? error.cause : null;
+    const isAboutData = cause instanceof KmipNo && MAY_BE_DATA.includes(cause.reason);
+    if (!isAboutData || (await describeKey(by, id)).state !== STATE.Active) throw error;
     return false;
   }
 
