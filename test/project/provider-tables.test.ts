@@ -21,6 +21,9 @@ const WORDS: Readonly<Record<string, RegExp>> = {
   'pkcs11-tool': /pkcs11-tool makes, uses and destroys/,
   fake: /testResidentKeys\(t, `a KMIP server of/,
   events: /t\.test\(/,
+  'as processes': /the data key comes wrapped: no process but the keeper ever has it/,
+  kept: /a public key that the server keeps: it verifies by itself/,
+  replaced: /a replaced key keeps its name/,
   KEK: /the KEK is (no resident key|none)/,
   doubles: /of two keys of one name and id none is/,
   versions: /each (enabled )?version/,
@@ -39,6 +42,7 @@ const ROWS_OF_KEKS: Readonly<Record<string, string>> = {
   credentialSecondsLeft: 'how long the credentials last',
   bare: 'envelopes',
   watch: 'events',
+  carried: 'data keys that come wrapped',
   random: 'random bytes',
 };
 const ROWS_OF_RESIDENT: Readonly<Record<string, string>> = {
@@ -51,6 +55,8 @@ const ROWS_OF_RESIDENT: Readonly<Record<string, string>> = {
   encrypt: 'encrypt and decrypt with a secret key',
   decrypt: 'decrypt with a private key',
   agree: 'derive by ECDH',
+  verifies: 'verify where the public key is kept',
+  verify: 'verify where the public key is kept',
 };
 /** No capabilities: what an adapter is made of. */
 const APART = ['resident', 'close', 'creates', 'keepsIds'];
