@@ -1,4 +1,4 @@
-/** sys/health and sys/seal-status: for any local process, as in Vault. */
+/** sys/health, sys/seal-status and sys/leader: for any local process, as in Vault. `vault status` asks for the last two. */
 import { defineRoute, noBody, type Call, type Reply, type Route } from './route.ts';
 import { Refusal } from './fault.ts';
 
@@ -50,6 +50,13 @@ function answerSealStatus(deps: SysDeps): Reply {
   return { plain: { type: 'sidekey', initialized, sealed, ...shares, ...rest } };
 }
 
+/** There is one agent on a host, and none stands by. */
+const LEADER = {
+  ...{ ha_enabled: false, is_self: false, active_time: '0001-01-01T00:00:00Z' },
+  ...{ leader_address: '', leader_cluster_address: '', performance_standby: false },
+  ...{ performance_standby_last_remote_wal: 0 },
+};
+
 export function sysRoutes(deps: SysDeps): Route[] {
   return [
     defineRoute({
@@ -67,6 +74,14 @@ export function sysRoutes(deps: SysDeps): Route[] {
       form: 'plain',
       body: noBody,
       handle: () => answerSealStatus(deps),
+    }),
+    defineRoute({
+      methods: ['GET'],
+      path: '/v1/sys/leader',
+      summary: 'That there is no cluster',
+      form: 'plain',
+      body: noBody,
+      handle: () => ({ plain: LEADER }),
     }),
   ];
 }

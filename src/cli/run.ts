@@ -23,11 +23,12 @@ function findCommand(
 function whyNoCommand(argv: readonly string[], commands: readonly Command[]): string {
   const [first = '', second] = argv;
   const names = commands.map(({ name }) => name);
+  const groups = names.flatMap((name) => (name.includes(' ') ? [name.replace(/ .*/, '')] : []));
   const group = names.filter((name) => name.startsWith(`${first} `));
   const match = nearestMatch(argv.slice(0, 2).join(' '), group.length > 0 ? group : names);
   if (group.length > 0 && (second === undefined || match === null))
     return `"${first}" is followed by what it shall do: ${group.join(', ')}`;
-  const near = match ?? nearestMatch(first, names);
+  const near = match ?? nearestMatch(first, names) ?? nearestMatch(first, groups);
   const given = group.length > 0 ? `${first} ${second}` : first;
   return `no command "${given}"${near ? `; did you mean "${near}"?` : ''}`;
 }

@@ -214,6 +214,8 @@ test('health and seal-status say what the agent says, to any local process', asy
   t.equal((await request('HEAD', '/v1/sys/health')).status, 501);
   const status = await request('GET', '/v1/sys/seal-status');
   t.match([status.status, status.body], [200, { initialized: false, sealed: true, type: 'sidekey' }]);
+  const leader = await request('GET', '/v1/sys/leader');
+  t.match([leader.status, leader.body], [200, { ha_enabled: false, is_self: false, leader_address: '' }]);
 });
 
 test('the agent tells of itself to its owner and to root alone', async (t) => {

@@ -42,6 +42,7 @@ for (const [args, status, said] of [
   [['stauts'], 2, /usage: no command "stauts"; did you mean "status"\?/],
   [['audit'], 2, /audit tail, audit verify/],
   [['status', '--jsn'], 2, /usage: status: no option --jsn; did you mean --json\?/],
+  [['key'], 2, /no command "key"; did you mean "keys"\?/],
   [['audit', 'verfy'], 2, /no command "audit verfy"; did you mean "audit verify"\?/],
   [['status', 'extra'], 2, /usage: sidekey status/],
   [['status', '--wait', '10'], 1, /config_unreadable/],

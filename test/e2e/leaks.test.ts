@@ -47,6 +47,8 @@ const UPGRADE = [
 ].join('\r\n');
 const BODY = '{"plaintext":"aGk="}';
 const ENCRYPT = `POST /v1/transit/encrypt/app HTTP/1.1\r\nHost: x\r\nContent-Length: ${BODY.length}\r\n\r\n${BODY}`;
+// This one is answered before node:http.
+const PLAIN = ENCRYPT.replace('Host: x', 'Host: x\r\nContent-Type: application/json');
 const PREFACE = Buffer.concat([
   Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'),
   Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]),
@@ -59,6 +61,9 @@ const HABITS = [
   ['api.sock', ENCRYPT.slice(0, -4)],
   ['api.sock', ENCRYPT],
   ['api.sock', ENCRYPT + ENCRYPT],
+  ['api.sock', PLAIN.slice(0, -4)],
+  ['api.sock', PLAIN],
+  ['api.sock', PLAIN + PLAIN + ENCRYPT],
   ['api.sock', UPGRADE],
   ['api.sock', '\0\xff nothing of HTTP \r\n\r\n'],
   ['kms.sock', ''],

