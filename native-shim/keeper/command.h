@@ -13,7 +13,6 @@ struct kp_new_key {
 };
 
 void kp_read_new_key(struct wire_reader *r, struct kp_new_key *n);
-void kp_read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params);
 
 /* A reference on the key of a cell, and one use of its lease; `seals`: and one random nonce. */
 int kp_take_key(uint64_t id, bool seals, struct kp_key **out);

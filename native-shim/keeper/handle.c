@@ -209,3 +209,9 @@ void kp_read_place(struct wire_reader *r, struct kp_place *out)
     out->session = wire_read_u64(r);
     out->read_write = wire_read_u8(r);
 }
+
+void kp_read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params)
+{
+    *type = wire_read_u64(r);
+    *params = wire_read_bytes(r, WIRE_PARAMS_MAX);
+}

@@ -51,6 +51,7 @@ struct kp_place {
     uint8_t read_write;
 };
 void kp_read_place(struct wire_reader *r, struct kp_place *out);
+void kp_read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params);
 
 /* Handlers by file: module.c, operate.c, operate_many.c, route.c, agent.c, command.c. */
 kp_handler kp_on_hello, kp_on_ring, kp_on_random, kp_on_bind_check, kp_on_operate, kp_on_route, kp_on_agent_reply;

@@ -24,12 +24,6 @@ struct grant {
     bool context_login;
 };
 
-static void read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params)
-{
-    *type = wire_read_u64(r);
-    *params = wire_read_bytes(r, WIRE_PARAMS_MAX);
-}
-
 static bool read_call(struct wire_reader *r, struct call *c)
 {
     c->flags = wire_read_u8(r);
@@ -38,7 +32,7 @@ static bool read_call(struct wire_reader *r, struct call *c)
     if (c->flags & WIRE_BEGIN) {
         kp_read_place(r, &c->place);
         c->handle = wire_read_u64(r);
-        read_mechanism(r, &c->mechanism, &c->params);
+        kp_read_mechanism(r, &c->mechanism, &c->params);
     }
     c->data = wire_read_bytes(r, WIRE_DATA_MAX);
     c->signature = wire_read_bytes(r, WIRE_SIGNATURE_MAX);
@@ -309,7 +303,7 @@ int kp_on_bind_check(struct kp_request *r)
     kp_read_place(&r->body, &c.place);
     c.operation = wire_read_u8(&r->body);
     c.handle = wire_read_u64(&r->body);
-    read_mechanism(&r->body, &c.mechanism, &c.params);
+    kp_read_mechanism(&r->body, &c.mechanism, &c.params);
     if (!wire_reader_done(&r->body) || c.operation == 0 || c.operation >= WIRE_OPERATIONS)
         return STATUS_wire_malformed;
     kp_lock();
