@@ -104,6 +104,11 @@ function readCall(
   return { tokens: deps.tokens, peer: peerOf(request), token, name, aad: decodeBase64(associated_data) };
 }
 
+/** In the middle of its stream: nobody hears the answer, and it is no fault of ours. */
+function hungUp({ raw }: FastifyRequest): boolean {
+  return raw.destroyed && !raw.complete;
+}
+
 const DIRECTIONS = { encrypt: beginEncryption, decrypt: beginDecryption } as const;
 
 /** In a context of its own: here a body is a stream, and has no bound but the time of a request. */
@@ -129,7 +134,7 @@ export function registerStreams(
       return reply.type('application/octet-stream').send(output);
     } catch (error) {
       ended();
-      throw error;
+      throw hungUp(request) ? new Refusal(400, 'the client hung up') : error;
     }
   };
   app.register(async (scope) => {

@@ -1,7 +1,10 @@
 /** Streams through the real socket: round trips, memory, and everything that can be done to a stream on its way. */
 import * as crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import { connect } from 'node:net';
+import { setTimeout } from 'node:timers/promises';
 import { test } from 'tap';
 import { startInstance, type Instance } from './instance.ts';
 import { transitClient } from './transit-client.ts';
@@ -161,4 +164,21 @@ test('a stream three times as long takes no more memory', async (t) => {
   const first = await run(120);
   const growth = (await run(360)) - first;
   t.ok(growth < 64 * 1024, `grew by ${growth} KiB`);
+});
+
+test('who hangs up in a stream is no fault of the agent, and leaves its place to others', async (t) => {
+  const { instance } = await setUp(t);
+  const head =
+    'PUT /v1/sidekey/stream/decrypt/backup HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nhalf';
+  for (let times = 0; times < 40; times++) {
+    const socket = connect(instance.api);
+    await once(socket, 'connect');
+    socket.write(head);
+    await setTimeout(5);
+    socket.destroy();
+  }
+  const { status } = await stream(instance, 'encrypt/backup', [Buffer.from('still served')]);
+  t.equal(status, 200, 'there are places for 32');
+  t.match(instance.log, 'the client hung up');
+  t.notMatch(instance.log, '"level":"error"');
 });
