@@ -1,9 +1,13 @@
-/** NIST's answers for the mechanisms that are older than the post-quantum ones, as the package cryptography-vectors has them, on a token with the legacy ones. */
+/**
+ * Published answers for the mechanisms that are older than the post-quantum ones, on a token with the legacy ones: NIST's CAVP, as the package
+ * cryptography-vectors has it, and the files of Wycheproof that ../shared/vectors lacks. Two minutes on a quiet machine.
+ */
 import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
+import { findWycheproof } from './go-vectors.ts';
 import { installPython } from './python-venv.ts';
 
 const KNOWN_ANSWERS = 'cryptography-vectors==50.0.2';
@@ -15,17 +19,29 @@ function findAnswers(): string {
   return folder;
 }
 
-t.test("NIST's CAVP, through the module", { timeout: 500_000 }, async (t) => {
+async function run(t: Test, program: string, folder: Record<string, string>, least: number): Promise<void> {
   const edit = (yaml: string) => yaml.replace(/^( *)- label: .*$/m, '$&\n$1  legacy: true');
   const { socket } = await startInstance(t, { edit });
-  const env = { ...process.env, SIDEKEY_SOCKET: socket, MODULE, PIN, VECTORS: findAnswers() };
-  const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, 'nist_cavp.py')], {
-    env: { ...env, PYTHONDONTWRITEBYTECODE: '1' },
-    encoding: 'utf8',
-    timeout: 480_000,
-  });
+  const env = {
+    ...process.env,
+    SIDEKEY_SOCKET: socket,
+    MODULE,
+    PIN,
+    ...folder,
+    PYTHONDONTWRITEBYTECODE: '1',
+  };
+  const options = { env, encoding: 'utf8', timeout: 480_000 } as const;
+  const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, program)], options);
   const points = stdout.split('\n').filter((line) => /^(not )?ok /.test(line));
-  t.ok(points.length > 100, `${points.length} mechanisms, curves and hashes`);
+  t.ok(points.length >= least, `${points.length} points`);
   for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
   t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
-});
+}
+
+t.test("NIST's CAVP, through the module", { timeout: 500_000 }, (t) =>
+  run(t, 'nist_cavp.py', { VECTORS: findAnswers() }, 156),
+);
+
+t.test('the rest of Wycheproof, through the module', { timeout: 500_000 }, (t) =>
+  run(t, 'wycheproof_more.py', { WYCHEPROOF: findWycheproof() }, 56),
+);

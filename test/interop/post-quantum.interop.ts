@@ -9,7 +9,7 @@ import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
 import { vectorsPresent } from '../vectors/wycheproof.ts';
-import { findAcvpVectors } from './acvp-vectors.ts';
+import { findAcvpVectors } from './go-vectors.ts';
 import { installNpm } from './npm-folder.ts';
 import { installPython } from './python-venv.ts';
 
