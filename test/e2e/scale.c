@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -24,7 +25,7 @@ enum { SMALL_STACK = 4 * 1024 * 1024 }; /* ThreadSanitizer keeps a megabyte of i
 enum { SMALL_STACK = 64 * 1024 };
 #endif
 
-enum { THREADS = 64, MAKERS = 16, AFTER_EXIT = 100, GROWTH_KIB = 1024, BLOCK = 16 };
+enum { THREADS = 64, MAKERS = 16, AFTER_EXIT = 100, GROWTH_KIB = 1024, BLOCK = 16, LIMIT_STACK = 30 * 1024 * 1024 };
 
 static CK_FUNCTION_LIST_PTR p11;
 static const char *path, *pin;
@@ -236,34 +237,44 @@ static void *work(void *arg)
     return NULL;
 }
 
-/* Create, use, find and destroy by many threads, on stacks of 64 KiB. */
-static void work_by_threads(void)
+/* Create, use, find and destroy by many threads, on stacks of 64 KiB or of what the process's limit says. */
+static void work_by_threads(bool is_small)
 {
     pthread_t threads[THREADS];
-    pthread_attr_t small;
+    pthread_attr_t stack;
 
     load();
     MUST(p11->C_Initialize(NULL), CKR_OK);
     log_in();
-    pthread_attr_init(&small);
-    check(pthread_attr_setstacksize(&small, SMALL_STACK) == 0, "stack", 1, 0);
+    pthread_attr_init(&stack);
+    check(!is_small || pthread_attr_setstacksize(&stack, SMALL_STACK) == 0, "stack", 1, 0);
     for (long i = 0; i < THREADS; i++)
-        check(pthread_create(&threads[i], &small, work, (void *)(intptr_t)i) == 0, "pthread_create", 1, 0);
+        check(pthread_create(&threads[i], &stack, work, (void *)(intptr_t)i) == 0, "pthread_create", 1, 0);
     for (long i = 0; i < THREADS; i++)
         pthread_join(threads[i], NULL);
     MUST(p11->C_Finalize(NULL), CKR_OK);
 }
 
+/* glibc gives each thread as much stack as the limit says. */
+static void run_stacks(void)
+{
+    struct rlimit limit = {0};
+
+    check(getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur == LIMIT_STACK, "RLIMIT_STACK", (long)limit.rlim_cur, LIMIT_STACK);
+    work_by_threads(false);
+    printf("done %d threads on stacks of 30 MiB, %ld keys each\n", THREADS, count);
+}
+
 static void run_threads(void)
 {
-    work_by_threads();
+    work_by_threads(true);
     printf("done %d threads, %ld keys each\n", THREADS, count);
 }
 
 static void run_seconds(void)
 {
     until = time(NULL) + count;
-    work_by_threads();
+    work_by_threads(true);
     printf("done %d threads, %ld seconds\n", THREADS, count);
 }
 
@@ -516,7 +527,8 @@ static const struct {
     void (*run)(void);
 } commands[] = {{"initialize", run_initialize}, {"load", run_load}, {"sessions", run_sessions}, {"threads", run_threads},
                 {"fork", run_fork},             {"close", run_close}, {"exec", run_exec},         {"processes", run_processes},
-                {"objects", run_objects},       {"seconds", run_seconds},   {"exit", run_exit}};
+                {"objects", run_objects},       {"seconds", run_seconds},   {"exit", run_exit},
+                {"stacks", run_stacks}};
 
 int main(int argc, char **argv)
 {

@@ -16,6 +16,7 @@ const RUNS = {
   load: ['dlopen, a use and dlclose again and again', 100, 10_000],
   sessions: ['sessions of one process', 500, 10_000],
   threads: ['keys that each of 64 threads with stacks of 64 KiB makes, uses, finds and destroys', 3, 300],
+  stacks: ['keys that each of 64 threads makes and uses under a stack limit of 30 MiB', 3, 300],
   seconds: ['seconds in which these threads go on', 2, 600],
   fork: ['forks in the middle of an operation', 3, 300],
   close: ['times a host closes every descriptor', 3, 300],
@@ -25,6 +26,9 @@ const RUNS = {
   objects: ['objects in a token', 100, 100_000],
 } as const;
 
+/** What of it the shell says to the program that it becomes. */
+const LIMITS: Readonly<Record<string, string>> = { stacks: 'ulimit -s 30720' };
+
 const program = compile(t, 'scale.c');
 for (const [command, [what, small, full]] of Object.entries(RUNS)) {
   const count = FULL ? full : small;
@@ -33,7 +37,9 @@ for (const [command, [what, small, full]] of Object.entries(RUNS)) {
     const sidekey = await startInstance(t);
     const env = { ...process.env, ...sidekey.environment };
     const begin = performance.now();
-    const { status, stdout, stderr } = spawnSync(program, [MODULE, PIN, command, String(count)], {
+    const limited = `${LIMITS[command] ?? ':'} && exec "$0" "$@"`;
+    const words = ['-c', limited, program, MODULE, PIN, command, String(count)];
+    const { status, stdout, stderr } = spawnSync('sh', words, {
       env,
       encoding: 'utf8',
       timeout: FULL ? 3_500_000 : 100_000,
