@@ -6,7 +6,8 @@ import { spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
+import { MODULE, PIN, startInstance, temporaryDirectory } from '../e2e/instance.ts';
+import { keeperMechanisms, unusedBy } from '../vectors/sources.ts';
 import { findWycheproof } from './go-vectors.ts';
 import { installPython } from './python-venv.ts';
 
@@ -22,8 +23,10 @@ function findAnswers(): string {
 async function run(t: Test, program: string, folder: Record<string, string>, least: number): Promise<void> {
   const edit = (yaml: string) => yaml.replace(/^( *)- label: .*$/m, '$&\n$1  legacy: true');
   const { socket } = await startInstance(t, { edit });
+  const trace = join(temporaryDirectory(t), 'trace');
   const env = {
     ...process.env,
+    SIDEKEY_TRACE: trace,
     SIDEKEY_SOCKET: socket,
     MODULE,
     PIN,
@@ -36,6 +39,7 @@ async function run(t: Test, program: string, folder: Record<string, string>, lea
   t.ok(points.length >= least, `${points.length} points`);
   for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
   t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
+  t.same(unusedBy(`test/interop/${program}`, trace, keeperMechanisms()), []);
 }
 
 t.test("NIST's CAVP, through the module", { timeout: 500_000 }, (t) =>

@@ -8,6 +8,7 @@ import { chmodSync, copyFileSync, globSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
 import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
+import { keeperMechanisms, unusedBy } from '../vectors/sources.ts';
 import { vectorsPresent } from '../vectors/wycheproof.ts';
 import { findAcvpVectors } from './go-vectors.ts';
 import { installNpm } from './npm-folder.ts';
@@ -49,8 +50,10 @@ function findAnswers(): string {
 }
 
 function run(t: Test, { socket }: Instance, program: string, ...args: string[]): void {
+  const trace = join(temporaryDirectory(t), 'trace');
   const env = {
     ...process.env,
+    SIDEKEY_TRACE: trace,
     ...{ SIDEKEY_SOCKET: socket, MODULE, PIN, VECTORS, LIBCRYPTO: findLibrary(), KATS: findAnswers() },
     ACVP: findAcvpVectors(),
     PYTHONDONTWRITEBYTECODE: '1',
@@ -65,6 +68,7 @@ function run(t: Test, { socket }: Instance, program: string, ...args: string[]):
   t.ok(points.length >= 4, `${program} ran`);
   for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
   t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
+  t.same(unusedBy(`test/interop/${program}`, trace, keeperMechanisms()), []);
 }
 
 t.test('keys, encapsulation, signatures', { timeout: 580_000 }, async (t) => {

@@ -1,8 +1,9 @@
 /** docs/mechanisms.md is what the keeper says of its own table (UPDATE_DOCS=1 writes it). */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t from 'tap';
+import { SOURCES, sourceOf } from '../vectors/sources.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const PAGE = join(ROOT, 'docs/mechanisms.md');
@@ -51,6 +52,10 @@ A token with "legacy: true" in its configuration offers all of them, one with "f
 other all but those that are legacy. What needs a later OpenSSL than 3.0 is offered where the libcrypto of the keeper's
 process has it: the keeper looks at its start, and is the same program with either. Debian 12 has 3.0.
 
+The last column says whose answers a mechanism gives, through the module, or what stands beside it where nobody published any;
+test/vectors/sources.ts has the test of each. CAVP, ACVP and the larger part of Wycheproof are run by "npm run test:interop", which
+fetches them.
+
 Bounds and forms:
 
 - AES-GCM takes an initial value of 1 to 128 bytes (OpenSSL's bound) and at most 16 KiB of associated data; a message to
@@ -97,9 +102,9 @@ function render(rows: readonly Row[]): string {
   const lines = rows.map(({ type, name, flags, min, max, standing, openssl }) => {
     const needs = openssl === '' ? '' : `OpenSSL ${openssl}`;
     const operations = Object.keys(OPERATIONS).filter((operation) => flags & (OPERATIONS[operation] ?? 0));
-    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} | ${STANDINGS[standing] ?? ''} | ${needs} |\n`;
+    return `| ${name} | 0x${type.toString(16)} | ${operations.join(', ')} | ${max === 0 ? '' : `${min} to ${max}`} | ${STANDINGS[standing] ?? ''} | ${needs} | ${sourceOf(name)?.against ?? ''} |\n`;
   });
-  return `${HEAD}| mechanism | number | operations | key size | standing | needs |\n| --- | --- | --- | --- | --- | --- |\n${lines.join('')}`;
+  return `${HEAD}| mechanism | number | operations | key size | standing | needs | held against |\n| --- | --- | --- | --- | --- | --- | --- |\n${lines.join('')}`;
 }
 
 t.test('docs/mechanisms.md is what the keeper implements', (t) => {
@@ -108,5 +113,22 @@ t.test('docs/mechanisms.md is what the keeper implements', (t) => {
   t.ok(rows.length > 40);
   if (process.env['UPDATE_DOCS']) writeFileSync(PAGE, render(rows));
   t.equal(readFileSync(PAGE, 'utf8'), render(rows));
+  t.end();
+});
+
+t.test('every mechanism has something it is held against, by a test that is there', (t) => {
+  const keeper = join(ROOT, 'native-shim/build/sidekey-keeper');
+  const rows = JSON.parse(execFileSync(keeper, ['--mechanisms'], { encoding: 'utf8' })) as Row[];
+  t.same(
+    rows.filter(({ name }) => sourceOf(name) === undefined).map(({ name }) => name),
+    [],
+  );
+  for (const source of SOURCES) {
+    t.ok(existsSync(join(ROOT, source.test)), source.test);
+    t.ok(
+      rows.some(({ name }) => sourceOf(name) === source),
+      `${source.mechanism} is the first for some mechanism`,
+    );
+  }
   t.end();
 });

@@ -172,6 +172,7 @@ for number, (name, pad) in SSL_MACS.items():
 # RFC 1321, A.5; RFC 2202, 2
 s('DigestInit', mechanism(0x210))
 same(s.give('Digest', b'abc', UL(3)), h('900150983cd24fb0d6963f7d28e17f72'), 'MD5: RFC 1321')
+same(s.value(s.derive(mechanism(0x390), s.secret(GENERIC, b'abc'), {})), h('900150983cd24fb0d6963f7d28e17f72'), 'MD5_KEY_DERIVATION: RFC 1321')
 for key_type in (GENERIC, 0x27):
     key = s.secret(key_type, b'Jefe\0\0\0\0')
     text = b'what do ya want for nothing?'
@@ -207,7 +208,13 @@ same(len(s.value(public, MODULUS)), 256, 'a pair by X9.31')
 for rv, bits, exponent in ((SIZE, 1024, b'\1\0\1'), (SIZE, 2304 + 8, b'\1\0\1'), (VALUE_INVALID, 2048, b'\3'), (VALUE_INVALID, 2048, b'\xff\xff')):
     refuses(rv, lambda: s.pair(0xa, {BITS: bits, EXPONENT: exponent}, {}), 'X9.31: %d bits, an exponent of %s' % (bits, exponent.hex()))
 
-# X9.31 signatures, which OpenSSL verifies and makes
+# MD5 with RSA: what RFC 8017, 9.2 puts into the signature
+code = s.run('Sign', mechanism(5), private, b'message')
+inside = h('3020300c06082a864886f70d020505000410') + hashlib.md5(b'message').digest()
+same(pow(int.from_bytes(code, 'big'), 65537, int.from_bytes(s.value(public, MODULUS), 'big')).to_bytes(256, 'big'), b'\0\1' + b'\xff' * (253 - len(inside)) + b'\0' + inside, 'MD5_RSA_PKCS')
+s.verify(mechanism(5), public, b'message', code)
+
+# X9.31 signatures, which OpenSSL verifies and makes; NIST's answers: test/interop/nist_cavp.py
 def openssl(*arguments):
     return subprocess.run(('openssl', 'pkeyutl') + arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=False)
 

@@ -2,7 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
+import { MODULE, PIN, startInstance, temporaryDirectory } from '../e2e/instance.ts';
+import { keeperMechanisms, unusedBy } from './sources.ts';
+import { vectorsPresent } from './wycheproof.ts';
 
 const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
 
@@ -34,8 +36,10 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
 for (const [program, options] of Object.entries(PROGRAMS))
   t.test(program, { timeout: 120_000 }, async (t) => {
     const { socket } = await startInstance(t, options);
+    const trace = join(temporaryDirectory(t), 'trace');
     const env = {
       ...process.env,
+      SIDEKEY_TRACE: trace,
       SIDEKEY_SOCKET: socket,
       MODULE,
       PIN,
@@ -51,4 +55,10 @@ for (const [program, options] of Object.entries(PROGRAMS))
     t.ok(points.length > 10, 'it ran');
     for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
     t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
+    if (vectorsPresent)
+      t.same(
+        unusedBy(`test/vectors/${program}`, trace, keeperMechanisms()),
+        [],
+        'docs/mechanisms.md tells the truth of it',
+      );
   });

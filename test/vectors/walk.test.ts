@@ -2,7 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import { MODULE, PIN, startInstance } from '../e2e/instance.ts';
+import { MODULE, PIN, startInstance, temporaryDirectory } from '../e2e/instance.ts';
+import { keeperMechanisms, unusedBy } from './sources.ts';
 
 // Tap's bound is one for the whole file. Each walk takes some 20 seconds.
 t.setTimeout(500_000);
@@ -20,7 +21,15 @@ const TOKENS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = {
 for (const [name, options] of Object.entries(TOKENS))
   t.test(name, { timeout: 160_000 }, async (t) => {
     const { socket } = await startInstance(t, options);
-    const env = { ...process.env, SIDEKEY_SOCKET: socket, MODULE, PIN, PYTHONDONTWRITEBYTECODE: '1' };
+    const trace = join(temporaryDirectory(t), 'trace');
+    const env = {
+      ...process.env,
+      SIDEKEY_TRACE: trace,
+      SIDEKEY_SOCKET: socket,
+      MODULE,
+      PIN,
+      PYTHONDONTWRITEBYTECODE: '1',
+    };
     const { stdout, stderr, status } = spawnSync('python3', [join(import.meta.dirname, 'walk.py')], {
       env,
       encoding: 'utf8',
@@ -35,4 +44,5 @@ for (const [name, options] of Object.entries(TOKENS))
       'all hold',
     );
     t.equal(status, 0, `${stdout.replace(/^(ok|#).*\n/gm, '')}${stderr}`);
+    if (name.startsWith('legacy')) t.same(unusedBy('test/vectors/walk.py', trace, keeperMechanisms()), []);
   });
