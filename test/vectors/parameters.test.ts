@@ -20,6 +20,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'des.py': LEGACY,
   'functions.py': {},
   'kbkdf.py': {},
+  'known.py': LEGACY,
   'legacy.py': LEGACY,
   'logouts.py': {},
   'macs.py': {},
@@ -52,7 +53,7 @@ for (const [program, options] of Object.entries(PROGRAMS))
       timeout: 110_000,
     });
     const points = stdout.split('\n').filter((line) => /^(not )?ok /.test(line));
-    t.ok(points.length > 10, 'it ran');
+    t.ok(points.length > 1, 'it ran');
     for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
     t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
     if (vectorsPresent)

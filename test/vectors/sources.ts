@@ -4,7 +4,8 @@
  * (mechanisms.test.ts holds the table whole, `usedBy` each run).
  */
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { KEEPER } from '../e2e/instance.ts';
 
 interface Source {
@@ -24,7 +25,7 @@ export const SOURCES: readonly Source[] = [
   {
     mechanism: /^CKM_RSA_PKCS_KEY_PAIR_GEN$/,
     against: 'no answer: a pair is chance; OpenSSL verifies by it',
-    test: `${VECTORS}/wraps.py`,
+    test: `${VECTORS}/derivations.py`,
   },
   {
     mechanism: /^CKM_RSA_X9_31_KEY_PAIR_GEN$/,
@@ -201,8 +202,17 @@ export function keeperMechanisms(): string[] {
   return rows.map(({ name }) => name);
 }
 
-export function sourceOf(mechanism: string): Source | undefined {
-  return SOURCES.find((source) => source.mechanism.test(mechanism));
+const KNOWN = join(import.meta.dirname, 'known');
+
+/** The mechanisms whose answers are a file of known/, which known.py runs: nothing else has to name them. */
+const known = readdirSync(KNOWN).map((file) => {
+  const entry = JSON.parse(readFileSync(join(KNOWN, file), 'utf8')) as { mechanism: string; against: string };
+  return { mechanism: entry.mechanism, against: entry.against, test: `${VECTORS}/known.py` };
+});
+
+export function sourceOf(mechanism: string): Pick<Source, 'against' | 'test'> | undefined {
+  const answers = known.find((entry) => entry.mechanism === mechanism);
+  return answers ?? SOURCES.find((source) => source.mechanism.test(mechanism));
 }
 
 /** The mechanisms of these that the table gives to this test, and that a trace of the module does not show in use: none, if it tells the truth. */

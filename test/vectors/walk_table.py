@@ -2,6 +2,7 @@
 import hashlib
 
 from cryptoki import *
+from known import known
 from walk_keys import *
 
 DATA = bytes(range(48))
@@ -195,3 +196,10 @@ for first, kind in ((0x1d, ML_DSA), (0x2e, SLH_DSA)):
 for first, one, kind in ((0x23, 0x1f, ML_DSA), (0x36, 0x34, SLH_DSA)):
     rows(range(first, first + 10), SIGNATURE, kind, changes=True)
     rows(one, SIGNATURE, kind, parameter=made(0, b'', 0x250), data=bytes(32), changes=True)
+
+# What has its published answers in known/ is walked by the first of them.
+HALVES = {'Encrypt': CIPHER, 'Sign': SIGNATURE, 'Digest': ('Digest',)}
+for entry in known():
+    answer = entry['answers'][0]
+    rows(int(entry['number'], 16), HALVES[answer['operation']], int(entry['keyType'], 16) if 'keyType' in entry else None,
+         parameter=h(answer['parameter']) if 'parameter' in answer else None, data=h(answer['data']))

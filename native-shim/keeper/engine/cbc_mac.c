@@ -1,5 +1,5 @@
 /*
- * CKM_AES_MAC, CKM_DES3_MAC and their general forms (PKCS#11 3.1, 6.13.6; FIPS 113): CBC with an initial value of zeros over data
+ * CKM_AES_MAC, CKM_DES_MAC, CKM_DES3_MAC and their general forms (PKCS#11 3.1, 6.13.6; FIPS 113): CBC with an initial value of zeros over data
  * that are filled with zeros, of which the last block is cut, to half unless the parameter says. Safe only where all
  * messages have one length; of nothing there is no last block.
  */
@@ -17,15 +17,17 @@ static int cbc_mac_begin(struct kp_op *op, const struct wire_params *p)
     static const uint8_t zeros[BLOCK_MAX];
     const size_t block = wire_block_bytes(op->mechanism);
     const EVP_CIPHER *cipher = kp_cipher(op->mechanism->algorithm, op->key->secret.length);
+    uint8_t room[KP_CIPHER_KEY_ROOM];
+    bool ok;
 
     op->tag = op->mechanism->layout == LAYOUT_mac_length ? p->bits : (uint32_t)block / 2;
     if (op->tag > block)
         return STATUS_mechanism_param_invalid;
     op->cipher = EVP_CIPHER_CTX_new();
-    if (!op->cipher || EVP_EncryptInit_ex2(op->cipher, cipher, op->key->secret.data, zeros, NULL) != 1 ||
-        EVP_CIPHER_CTX_set_padding(op->cipher, 0) != 1)
-        return STATUS_memory;
-    return STATUS_ok;
+    ok = op->cipher && EVP_EncryptInit_ex2(op->cipher, cipher, kp_key_for_cipher(op->key, room), zeros, NULL) == 1 &&
+         EVP_CIPHER_CTX_set_padding(op->cipher, 0) == 1;
+    wire_wipe(room, sizeof(room));
+    return ok ? STATUS_ok : STATUS_memory;
 }
 
 /* Enciphers and forgets. */
