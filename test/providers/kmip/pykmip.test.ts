@@ -1,6 +1,6 @@
 // Against PyKMIP's server: by GCM with associated data (1.4, 2.0), and by CBC with the server's HMAC (1.2).
 import { execFileSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -74,6 +74,23 @@ t.test('PyKMIP, and what only one server is needed for', async (t) => {
       message: /key 999.*ItemNotFound|PermissionDenied/,
     });
   });
+
+  t.test(
+    'a public key is registered, by which the server does not wrap: data keys at it are refused',
+    async (t) => {
+      for (const newest of ['2.0', '1.4']) {
+        const more = { 'data-keys': 'at-server', 'newest-version': newest };
+        const service = createService(t, server.options(id, more));
+        const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+        const info = publicKey.export({ format: 'der', type: 'spki' });
+        await t.rejects(async () => service.carried?.generate('a', info), {
+          code: 'provider_refused',
+          message: /Get: /,
+        });
+        await service.close();
+      }
+    },
+  );
 
   t.test('before 1.4 there is no GCM, and without mac-key-id nothing else', async (t) => {
     const service = createService(t, server.options(id, { 'newest-version': '1.2' }));

@@ -73,6 +73,12 @@ for (const newest of ['2.0', '1.4', '1.2'])
       if (!algorithm?.takesMessage) throw new Error('no algorithm that takes messages');
       const signature = await resident.sign(made, algorithm, message, 0);
       t.ok(verify(hash, message, { key: object, padding: constants.RSA_PKCS1_PADDING }, signature));
+      // Signature Verify: what a public key that the server keeps would verify with.
+      t.equal(await resident.verify?.(made, algorithm, message, signature, 0), true);
+      t.equal(await resident.verify?.(made, algorithm, Buffer.from('another'), signature, 0), false);
+      const bad = Buffer.from(signature);
+      bad[9] = (bad[9] ?? 0) ^ 1;
+      t.equal(await resident.verify?.(made, algorithm, message, bad, 0), false);
     }
     t.ok(
       made.signs.every(({ scheme }) => scheme === 'rsa-pkcs1'),
@@ -80,6 +86,10 @@ for (const newest of ['2.0', '1.4', '1.2'])
     );
     t.strictSame(made.ciphers, []);
     await t.rejects(resident.create(wanted(name, {})), { code: 'provider_refused', message: /taken/ });
+    await t.rejects(async () => resident.rotate?.(made), {
+      code: 'provider_refused',
+      message: /the server has no RekeyKeyPair/,
+    });
     t.equal(await resident.destroy(made), 'destroyed');
     t.strictSame(await resident.list('pair-', 10), []);
     await t.rejects(resident.publicKey(made), { code: 'provider_refused' }, 'and its public half is gone');
