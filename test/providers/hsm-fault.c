@@ -1,6 +1,7 @@
 /*
  * A PKCS#11 module with faults: SoftHSM2 behind it, and in front of some functions a file that says how they fail. FAULT_FILE names it; its first
- * word is read at each call: crash, hang, slow, absent, device-error, session-invalid, general-error. No file: no fault.
+ * word is read at each call: crash, hang, slow, absent, device-error, session-invalid, general-error. No file: no fault. FAULT_SESSIONS names a file
+ * that says how many sessions are open.
  */
 #include <dlfcn.h>
 #include <p11-kit/pkcs11.h>
@@ -79,14 +80,40 @@ static CK_RV get_slot_list(CK_BBOOL present, CK_SLOT_ID_PTR list, CK_ULONG_PTR c
     return CKR_OK;
 }
 
+static void count_sessions(int more)
+{
+    static int sessions;
+    const char *path = getenv("FAULT_SESSIONS");
+    FILE *file = path ? fopen(path, "w") : NULL;
+
+    sessions += more;
+    if (!file)
+        return;
+    fprintf(file, "%d\n", sessions);
+    fclose(file);
+}
+
 static CK_RV open_session(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR data, CK_NOTIFY notify, CK_SESSION_HANDLE_PTR out)
 {
     char fault[32];
+    CK_RV rv;
 
     read_fault(fault);
     if (strcmp(fault, "absent") == 0)
         return CKR_TOKEN_NOT_PRESENT;
-    return behind->C_OpenSession(slot, flags, data, notify, out);
+    rv = behind->C_OpenSession(slot, flags, data, notify, out);
+    if (rv == CKR_OK)
+        count_sessions(1);
+    return rv;
+}
+
+static CK_RV close_session(CK_SESSION_HANDLE session)
+{
+    CK_RV rv = behind->C_CloseSession(session);
+
+    if (rv == CKR_OK)
+        count_sessions(-1);
+    return rv;
 }
 
 static CK_RV get_token_info(CK_SLOT_ID slot, CK_TOKEN_INFO_PTR info)
@@ -151,6 +178,7 @@ CK_RV C_GetFunctionList(CK_FUNCTION_LIST_PTR_PTR list)
     front.C_GetSlotList = get_slot_list;
     front.C_GetTokenInfo = get_token_info;
     front.C_OpenSession = open_session;
+    front.C_CloseSession = close_session;
     front.C_UnwrapKey = unwrap_key;
     front.C_Login = login;
     front.C_GetFunctionList = C_GetFunctionList;

@@ -185,3 +185,16 @@ t.test('the process around a library is not dumpable', async (t) => {
   for (let tries = 0; tries < 100 && ownerOf() !== 0; tries++) await setTimeout(50);
   t.equal(ownerOf(), 0, 'the kernel gives its files to root');
 });
+
+t.test('a key that is gone costs no sessions', async (t) => {
+  const { hsm, service } = scene(t, { sessions: 2 });
+  const { wrapped, plaintext } = await service.generateDataKey('token 1');
+  plaintext.fill(0);
+  hsm.deleteKey('kek-1');
+  for (let i = 0; i < 10; i++)
+    await t.rejects(service.unwrapDataKey(wrapped, 'token 1'), { code: 'provider_refused' });
+  t.equal(Number(readFileSync(hsm.sessionCount, 'utf8')), 0, 'the session that saw it go was closed as well');
+  hsm.writeKey('kek-1');
+  (await service.unwrapDataKey(wrapped, 'token 1')).fill(0);
+  t.ok(Number(readFileSync(hsm.sessionCount, 'utf8')) <= 2);
+});

@@ -22,6 +22,7 @@ export class SoftHsm {
   readonly pinFile: string;
   readonly faultFile: string;
   readonly loginLog: string;
+  readonly sessionCount: string;
   readonly #kek = randomBytes(32);
 
   constructor(t: Test) {
@@ -32,8 +33,14 @@ export class SoftHsm {
     this.pinFile = join(this.dir, 'pin');
     this.faultFile = join(this.dir, 'fault');
     this.loginLog = join(this.dir, 'logins');
+    this.sessionCount = join(this.dir, 'sessions');
     writeFileSync(this.pinFile, `${HSM_PIN}\n`, { mode: 0o600 });
-    this.environment = { SOFTHSM2_CONF: conf, FAULT_FILE: this.faultFile, FAULT_LOGINS: this.loginLog };
+    const faults = {
+      FAULT_FILE: this.faultFile,
+      FAULT_LOGINS: this.loginLog,
+      FAULT_SESSIONS: this.sessionCount,
+    };
+    this.environment = { SOFTHSM2_CONF: conf, ...faults };
     this.#run(
       'softhsm2-util',
       '--init-token',

@@ -69,3 +69,21 @@ t.test('a policy that forbids is a refusal, a sealed server is unreachable', asy
   vault.behaviour.sealed = true;
   await t.rejects(keys.list('', 10), { code: 'provider_unreachable' });
 });
+
+t.test('a name that means another path is refused, and the server is not asked', async (t) => {
+  const { server, keys } = await scene(t);
+  for (const name of [
+    '.',
+    '..',
+    '../../sys/seal',
+    '..\\..\\sys',
+    'a/b',
+    'k?list=true',
+    'k#',
+    '%2e%2e',
+    '-k',
+    'k.',
+  ])
+    await t.rejects(keys.create({ name, ...PAIR }), { code: 'provider_refused' }, name);
+  t.same(server.seen, []);
+});

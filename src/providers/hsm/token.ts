@@ -147,10 +147,23 @@ export class HsmToken {
 
   #openSession(): Session {
     const handle = this.#module.C_OpenSession(this.#slot, CKF_SERIAL_SESSION | CKF_RW_SESSION);
-    this.#login(handle);
-    const key = this.#findKey(handle);
-    this.#open++;
-    return { handle, key };
+    try {
+      this.#login(handle);
+      const key = this.#findKey(handle);
+      this.#open++;
+      return { handle, key };
+    } catch (error) {
+      this.#close(handle);
+      throw error;
+    }
+  }
+
+  #close(handle: Buffer): void {
+    try {
+      this.#module.C_CloseSession(handle);
+    } catch {
+      // It is gone already.
+    }
   }
 
   #findKey(session: Buffer): Buffer {
@@ -224,11 +237,7 @@ export class HsmToken {
 
   /** The number of open sessions stays: a failure to open leaves the stale one in its place, to be replaced by its next user. */
   #replace(stale: Session): Session {
-    try {
-      this.#module.C_CloseSession(stale.handle);
-    } catch {
-      // It is gone already, which is why we are here.
-    }
+    this.#close(stale.handle);
     stale.key = null;
     const fresh = this.#openSession();
     this.#open--;

@@ -29,13 +29,19 @@ export interface HttpOptions {
   readonly 'try-timeout': number;
 }
 
+const LOOPBACK: readonly string[] = ['127.0.0.1', '[::1]', 'localhost'];
+
 /** A secret travels there: in the clear on this host only. */
 export const serviceUrl = z
   .url({ protocol: /^https?$/ })
   .refine(
-    (text) => text.startsWith('https:') || /^http:\/\/(127\.0\.0\.1|\[::1\]|localhost)(:|\/|$)/.test(text),
+    (text) => text.startsWith('https:') || LOOPBACK.includes(URL.parse(text)?.hostname ?? ''),
     'https, or http on loopback',
-  );
+  )
+  .refine((text) => {
+    const { username = '', password = '' } = URL.parse(text) ?? {};
+    return username === '' && password === '';
+  }, 'no user and no password: credentials have keys of their own');
 
 export function tlsPaths(options: HttpOptions, resolvePath: (path: string) => string): TlsPaths {
   const at = (path: string | undefined) => (path === undefined ? null : resolvePath(path));

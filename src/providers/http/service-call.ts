@@ -81,6 +81,13 @@ export function describeFault(error: unknown): string {
   return code === '' || text.includes(code) ? text : `${text} (${code})`;
 }
 
+/** Who points elsewhere (a standby, a portal before the network) has not said no; credentials follow nobody to another place. */
+function judgeRedirect({ status, headers }: HttpReply, { href }: URL): Verdict | null {
+  if (status < 300 || status > 399) return null;
+  const to = URL.parse(headers['location'] ?? '', href)?.origin ?? 'another place';
+  return { is: 'again', reason: `status ${status}: it points to ${to}, and no redirect is followed` };
+}
+
 interface Tried {
   readonly reply: HttpReply | null;
   readonly verdict: Verdict;
@@ -164,7 +171,7 @@ export class ServiceCaller {
       const restMs = this.#restMs(request.url);
       if (restMs > 0) return { reply: null, verdict: { is: 'again', reason: askedToWait(restMs) }, restMs };
       const reply = await whileOpen(http.send(request, aborter.signal), aborter.signal);
-      const verdict = call.judge(reply);
+      const verdict = judgeRedirect(reply, request.url) ?? call.judge(reply);
       this.#noteRest(request.url, reply, verdict);
       return { reply, verdict, restMs: this.#restMs(request.url) };
     } catch (error) {

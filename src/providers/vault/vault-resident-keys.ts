@@ -56,6 +56,8 @@ const TYPES: readonly TypeRow[] = [
   { type: 'hmac', spec: 'generic', sizeBits: null, signs: ofAll('hmac') },
 ];
 
+/** The server's own rule; no name that means another path than that of a key. */
+const KEY_NAME = /^\w(([\w.-]+)?\w)?$/;
 const HMAC_BYTES_DEFAULT = 32;
 const AT_ONCE = 8;
 /** Before the 32 bytes of an Ed25519 key in a SubjectPublicKeyInfo (RFC 8410, 4). */
@@ -150,7 +152,7 @@ export class VaultResidentKeys implements ResidentKeys {
     const reply = await this.#call('GET', 'keys?list=true', undefined, true);
     const listed = reply.status === 404 ? [] : jsonAt(parseJson(reply.body), 'data', 'keys');
     const names = (Array.isArray(listed) ? listed.map(String) : []).filter(
-      (name) => name.startsWith(prefix) && name !== this.#options.key,
+      (name) => name.startsWith(prefix) && name !== this.#options.key && KEY_NAME.test(name),
     );
     if (names.length > max) this.#refuse(`more than ${max} keys: a narrower prefix is needed`);
     const keys: ResidentKey[] = [];
@@ -185,7 +187,7 @@ export class VaultResidentKeys implements ResidentKeys {
   /** Transit takes the creation of a key that exists for done: the name is looked up before. */
   async create({ name, spec, sizeBits }: NewResidentKey): Promise<ResidentKey> {
     const row = TYPES.find((each) => each.spec === spec);
-    if (row === undefined || name.includes('/')) this.#refuse(`no ${spec} key can be named ${name}`);
+    if (row === undefined || !KEY_NAME.test(name)) this.#refuse(`no ${spec} key can be named ${name}`);
     if ((await this.#read(name)) !== null) this.#refuse(`there is a key ${name} already`);
     const size = row.spec === 'generic' ? { key_size: sizeBits / 8 } : {};
     await this.#post(`keys/${name}`, { type: row.type, ...size });

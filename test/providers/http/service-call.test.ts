@@ -159,3 +159,18 @@ t.test('Retry-After is seconds or a date', async (t) => {
   t.equal(read('soon'), null);
   t.equal(read(), null);
 });
+
+t.test('who points elsewhere has not said no, and is not followed', async (t) => {
+  const standby = { status: 307, headers: { location: 'https://active.example:8200/v1/transit?secret=1' } };
+  const { run, renewed } = scene([standby, 200]);
+  t.equal((await run()).status, 200, 'another try may meet another node');
+  const portal = scene(Array(5).fill(standby));
+  const error = await portal.run().catch((reason: unknown) => reason);
+  t.match(error, {
+    code: 'provider_unreachable',
+    message: /status 307: it points to https:\/\/active\.example:8200, /,
+  });
+  t.notMatch(String(error), 'secret');
+  t.same([renewed, portal.renewed], [[], []]);
+  await t.rejects(scene(Array(5).fill({ status: 302, headers: {} })).run(), { code: 'provider_unreachable' });
+});
