@@ -5,24 +5,31 @@ import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../src/clock.ts';
 import { createLogger } from '../../src/log/logger.ts';
 import { PKCS11_HSM } from '../../src/providers/hsm/hsm-kind.ts';
+import type { KeyService } from '../../src/providers/key-service.ts';
 import type { ResidentKeys } from '../../src/tokens/resident-port.ts';
 import { testResidentKeys } from './resident-contract.ts';
 import { compileFaultModule, SoftHsm } from './softhsm.ts';
 
 const module = compileFaultModule(t);
 
-function scene(t: Test): { hsm: SoftHsm; keys: ResidentKeys } {
-  const hsm = new SoftHsm(t);
-  hsm.makeKey('kek-1');
+function open(t: Test, hsm: SoftHsm, more: Record<string, unknown> = {}): KeyService {
   const options = {
     ...{ kind: 'pkcs11-hsm', module, 'token-label': 'kek', 'key-label': 'kek-1' },
     ...{ 'pin-file': hsm.pinFile, environment: hsm.environment, timeout: '8s', 'try-timeout': '4s' },
+    ...more,
   };
   const service = PKCS11_HSM.create(PKCS11_HSM.schema.parse(options), {
     ...{ name: 'hsm', log: createLogger('silent'), clock: SYSTEM_CLOCK, random: randomBytes },
     resolvePath: (path) => path,
   });
   t.teardown(() => service.close());
+  return service;
+}
+
+function scene(t: Test): { hsm: SoftHsm; keys: ResidentKeys } {
+  const hsm = new SoftHsm(t);
+  hsm.makeKey('kek-1');
+  const service = open(t, hsm);
   if (!service.resident) throw new Error('no resident keys');
   return { hsm, keys: service.resident };
 }
@@ -61,4 +68,20 @@ t.test('a library that crashes or loses its device meanwhile is started again', 
   await t.rejects(sign(), { code: 'provider_unreachable' });
   hsm.mend();
   t.equal((await sign()).length, 64);
+});
+
+t.test('a token that wraps no key by a mechanism of ours serves its own keys all the same', async (t) => {
+  const hsm = new SoftHsm(t);
+  hsm.makeKey('kek-1');
+  const service = open(t, hsm, { mechanism: 'aes-key-wrap-kwp' }); // SoftHSM2 has none
+  const refused = {
+    code: 'provider_refused',
+    message: /do not both offer any of: aes-key-wrap-kwp; without it/,
+  };
+  await t.rejects(service.generateDataKey('token 1'), refused);
+  t.match(await service.health(), { ok: false, detail: refused.message }, 'and says so');
+  const { resident } = service;
+  const wanted = { name: 'k', spec: 'ec-p256', sizeBits: 256, uses: ['sign'], ckaId: Buffer.of(7) } as const;
+  const key = await resident?.create(wanted);
+  t.equal(key && (await resident?.sign(key, key.signs[0]!, randomBytes(32), 0))?.length, 64); // it was made to sign
 });

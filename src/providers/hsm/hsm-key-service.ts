@@ -5,7 +5,7 @@ import { DATA_KEY_BYTES } from '../bound-payload.ts';
 import { unwell, type KeyService } from '../key-service.ts';
 import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import { CODE } from './frame.ts';
-import { IV_BYTES } from './mechanism.ts';
+import { IV_BYTES, MECHANISM_NAMES } from './mechanism.ts';
 import { createHsmResidentKeys } from './resident-keys.ts';
 import type { ResidentRequest } from './resident-request.ts';
 import { HsmSupervisor, type SupervisorOptions } from './supervisor.ts';
@@ -28,6 +28,9 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
     throw new SidekeyError('provider_refused', `provider "${provider}" (${key}): ${what}`);
   };
 
+  const wanted = options.worker.mechanism ?? MECHANISM_NAMES.join(', ');
+  const noMechanism = `module and key do not both offer any of: ${wanted}; without it no token is kept under this key`;
+
   async function unwrap({ mechanism, iv, body }: WrappedBlob, purpose: string, end: number): Promise<Buffer> {
     const context = contextOf(mechanism, purpose);
     const fields = [Buffer.from([mechanism.id]), iv, context, body];
@@ -37,6 +40,7 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
 
   function wrap(plaintext: Buffer, purpose: string, end: number): Promise<WrappedBlob> {
     return hsm.use(end, async ({ worker, mechanism }, ms) => {
+      if (mechanism === null) return refuse(noMechanism);
       const context = contextOf(mechanism, purpose);
       const iv = random(mechanism.how === 'encrypt' ? IV_BYTES : 0);
       const payload = toPayload(mechanism, plaintext, context);
@@ -78,7 +82,10 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
     unwrapDataKey: async (wrapped, purpose) => unwrap(decodeBlob(wrapped, provider), purpose, hsm.deadline()),
     async health() {
       try {
-        const detail = await hsm.use(hsm.deadline(), ({ worker }, ms) => worker.ask(CODE.health, [], ms));
+        const detail = await hsm.use(hsm.deadline(), async ({ worker, mechanism }, ms) => {
+          const found = await worker.ask(CODE.health, [], ms);
+          return mechanism === null ? refuse(noMechanism) : found;
+        });
         return { ok: true, detail: detail.toString('utf8') };
       } catch (error) {
         return unwell(error);

@@ -12,6 +12,9 @@ export interface WrapMechanism {
 
 export const IV_BYTES = 12;
 
+/** Where a mechanism's id would stand. */
+export const NO_MECHANISM = 0;
+
 export const WRAP_MECHANISMS = [
   { name: 'aes-gcm', id: 1, ckm: 0x1087, how: 'encrypt' },
   { name: 'aes-key-wrap-kwp', id: 3, ckm: 0x210b, how: 'wrap' },

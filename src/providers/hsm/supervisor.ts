@@ -7,7 +7,7 @@ import { SidekeyError } from '../../errors.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../tokens/ports.ts';
 import { CODE } from './frame.ts';
-import { mechanismOf, type WrapMechanism } from './mechanism.ts';
+import { mechanismOf, NO_MECHANISM, type WrapMechanism } from './mechanism.ts';
 import type { PinSource } from './pin.ts';
 import { WorkerLost, WorkerProcess, WorkerRefusal } from './worker-process.ts';
 import type { WorkerOptions } from './worker-options.ts';
@@ -33,7 +33,8 @@ export interface SupervisorOptions {
 
 interface Running {
   readonly worker: WorkerProcess;
-  readonly mechanism: WrapMechanism;
+  /** null: module and key offer none. */
+  readonly mechanism: WrapMechanism | null;
 }
 
 type Work<T> = (running: Running, timeoutMs: number) => Promise<T>;
@@ -105,10 +106,10 @@ export class HsmSupervisor {
     this.#failures++;
     try {
       const fields = [Buffer.from(JSON.stringify(options), 'utf8'), secret];
-      const [id = 0] = await worker.ask(CODE.configure, fields, tryMs);
-      const mechanism = mechanismOf(id);
+      const [id = NO_MECHANISM] = await worker.ask(CODE.configure, fields, tryMs);
+      const mechanism = id === NO_MECHANISM ? null : mechanismOf(id);
       this.#failures = 0;
-      log.info({ provider, worker: worker.pid, mechanism: mechanism.name }, 'the HSM is open');
+      log.info({ provider, worker: worker.pid, mechanism: mechanism?.name ?? 'none' }, 'the HSM is open');
       return { worker, mechanism };
     } catch (error) {
       if (error instanceof WorkerRefusal && error.to === 'pin') pin.refuse(secret);

@@ -54,8 +54,8 @@ export class HsmToken {
     this.#pin = pin;
   }
 
-  /** Loads the library, logs in, finds the key. Gives the mechanism for new data keys. */
-  start(): WrapMechanism {
+  /** Loads the library, logs in, finds the key. Gives the mechanism for new data keys; null: the token has none, and serves resident keys alone. */
+  start(): WrapMechanism | null {
     this.#module.load(this.#options.module);
     this.#module.C_Initialize({ flags: CKF_OS_LOCKING_OK });
     this.#slot = this.#findSlot();
@@ -183,7 +183,7 @@ export class HsmToken {
     return found[0];
   }
 
-  #chooseMechanism({ handle, key }: Session): WrapMechanism {
+  #chooseMechanism({ handle, key }: Session): WrapMechanism | null {
     if (!key) throw new HsmFault('refused', 'no key');
     const listed = new Set(this.#module.C_GetMechanismList(this.#slot));
     const types = [CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP];
@@ -196,15 +196,7 @@ export class HsmToken {
     const permits = { encrypt: may[0] && may[1], wrap: may[2] && may[3] };
     const fits = (row: WrapMechanism) => listed.has(row.ckm) && permits[row.how];
     const wanted = this.#options.mechanism;
-    const chosen = (WRAP_MECHANISMS as readonly WrapMechanism[]).find(
-      (row) => fits(row) && (wanted === null || row.name === wanted),
-    );
-    if (chosen) return chosen;
-    const what = wanted ?? WRAP_MECHANISMS.map(({ name }) => name).join(', ');
-    throw new HsmFault(
-      'refused',
-      `module and ${describeKey(this.#options.key)} do not both offer any of: ${what}`,
-    );
+    return WRAP_MECHANISMS.find((row) => fits(row) && (wanted === null || row.name === wanted)) ?? null;
   }
 
   async #take(): Promise<Session> {

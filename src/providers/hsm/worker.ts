@@ -5,7 +5,7 @@
 import { Socket } from 'node:net';
 import { refuseDumps } from '../../access/peer-credentials.ts';
 import { CODE, encodeFrame, HsmFrameDecoder, type HsmFrame } from './frame.ts';
-import { mechanismOf } from './mechanism.ts';
+import { mechanismOf, NO_MECHANISM } from './mechanism.ts';
 import type { ResidentRequest } from './resident-request.ts';
 import { ResidentToken } from './resident-worker.ts';
 import { HsmFault, toHsmFault, type Meaning } from './return-codes.ts';
@@ -31,7 +31,7 @@ function configure([options, pin]: readonly Buffer[]): Buffer {
   const parsed = JSON.parse(options.toString('utf8')) as WorkerOptions;
   token = new HsmToken(parsed, pin?.length ? pin : null);
   resident = new ResidentToken(token, parsed.key);
-  return Buffer.from([token.start().id]);
+  return Buffer.from([token.start()?.id ?? NO_MECHANISM]);
 }
 
 function toCrypt([mechanism, iv, aad, data]: readonly Buffer[]): Crypt {
