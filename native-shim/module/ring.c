@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLOT_WAIT_MS = 1000, IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
+enum { SLOT_WAIT_MS = 1000, LOOK_MIN_NS = 1000000, LOOK_EACH_NS = 250000, LOOK_MAX_NS = 8000000, IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
 
 /* Shared: the keeper is another process. */
 static void wake(_Atomic uint64_t *mark, int how_many) { syscall(SYS_futex, mark, FUTEX_WAKE, how_many, NULL, NULL, 0); }
@@ -100,18 +100,29 @@ static int claim_any(struct sk_ring *r, uint64_t home)
     return -1;
 }
 
+/* A while that grows with those who wait, since each that wakes takes the processor from who works. */
+static void wait_for_slot(const struct sk_ring *r)
+{
+    const long all = LOOK_EACH_NS * (long)atomic_load_explicit(&r->queued, memory_order_relaxed);
+    const long least = all < LOOK_MIN_NS ? LOOK_MIN_NS : all;
+    const struct timespec pause = {.tv_nsec = least < LOOK_MAX_NS ? least : LOOK_MAX_NS};
+
+    nanosleep(&pause, NULL);
+}
+
 /* More threads than slots: they look again after a while rather than take the slower socket. Nobody wakes them: a slot that is
  * given back is mostly taken again by the same thread before another could run. */
 static int claim_later(struct sk_ring *r, uint64_t home)
 {
-    const struct timespec pause = {.tv_nsec = 1000000};
     int64_t until = sk_now_ms() + SLOT_WAIT_MS;
     int slot = -1;
 
+    atomic_fetch_add_explicit(&r->queued, 1, memory_order_relaxed);
     while (slot < 0 && !atomic_load(&r->dead) && sk_now_ms() < until) {
-        nanosleep(&pause, NULL);
+        wait_for_slot(r);
         slot = claim_any(r, home);
     }
+    atomic_fetch_sub_explicit(&r->queued, 1, memory_order_relaxed);
     return slot;
 }
 

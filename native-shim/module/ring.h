@@ -27,6 +27,7 @@ struct sk_ring {
     struct sk_descriptor bell, socket; /* the socket is the connection's: to see that it hung up */
     bool bell_is_ours;                 /* when it died, the host had not closed our descriptors */
     _Atomic uint64_t generation;
+    atomic_uint queued; /* threads that wait for a slot */
     struct sk_ring_slot {
         _Alignas(64) _Atomic uint32_t holder; /* enum sk_holder */
         uint32_t turn;                        /* of the last request: whose slot it is counts on */
@@ -43,6 +44,7 @@ struct sk_pace {
     atomic_uint budget_us[SK_PACES], due_us[SK_PACES];
     atomic_uint skipped;
     atomic_bool spinning;     /* one thread, for a short answer: the others nap */
+    atomic_uint napping;      /* of those */
     atomic_uint waiting_long; /* threads: only the first spins, the others' answers need the processors */
     atomic_bool alone; /* one processor: never */
 };

@@ -20,7 +20,8 @@ enum {
     DUE_MAX_US = 1000000,
     PROBE_EVERY = 64,
     EAGER = 80,
-    NAP_FIRST_NS = 50000,
+    NAP_FIRST_NS = 100000,
+    NAP_MAX_NS = 2000000,
     NAPS = 4
 };
 
@@ -81,17 +82,21 @@ static bool spin(const struct sk_turn *t, unsigned budget_us)
 }
 
 /* Leaves the processor to who answers and to threads that get answers. By the clock: to wake so many would cost the keeper more
- * than to answer them, and to yield would only hand the processor around among those who wait. */
-static bool give_way(const struct sk_turn *t)
+ * than to answer them, and to yield would only hand the processor around among those who wait. The more of them there are, the longer
+ * each naps: who wakes takes the processor from a thread that gets answers, or from the worker. */
+static bool give_way(const struct sk_turn *t, struct sk_pace *pace)
 {
-    struct timespec pause = {.tv_nsec = NAP_FIRST_NS};
+    long ns = NAP_FIRST_NS * (long)(atomic_fetch_add_explicit(&pace->napping, 1, memory_order_relaxed) + 1);
+    bool found = false;
 
-    for (unsigned i = 0; i < NAPS; i++, pause.tv_nsec *= 2) {
+    for (unsigned i = 0; i < NAPS && !found; i++, ns *= 2) {
+        const struct timespec pause = {.tv_nsec = ns < NAP_MAX_NS ? ns : NAP_MAX_NS};
+
         nanosleep(&pause, NULL);
-        if (is_done(t))
-            return true;
+        found = is_done(t);
     }
-    return false;
+    atomic_fetch_sub_explicit(&pace->napping, 1, memory_order_relaxed);
+    return found;
 }
 
 /* On the reply's turn, unless it is there. */
@@ -146,7 +151,7 @@ static bool wait_awake(const struct sk_turn *t, struct sk_pace *pace, enum sk_pa
     if (look(t))
         return true;
     if (atomic_exchange_explicit(&pace->spinning, true, memory_order_relaxed))
-        return give_way(t);
+        return give_way(t, pace);
     found = spin_by(t, pace, which);
     atomic_store_explicit(&pace->spinning, false, memory_order_relaxed);
     return found;
@@ -232,5 +237,6 @@ void sk_pace_init(struct sk_pace *pace)
     }
     atomic_init(&pace->waiting_long, 0);
     atomic_init(&pace->spinning, false);
+    atomic_init(&pace->napping, 0);
     atomic_init(&pace->alone, sched_getaffinity(0, sizeof(usable), &usable) == 0 && CPU_COUNT(&usable) == 1);
 }
