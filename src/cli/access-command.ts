@@ -42,7 +42,11 @@ export const accessExplainCommand: Command = {
     );
     const token = textOption(values, 'token');
     if (token !== undefined) query.set('token', token);
-    const decision = await askAgent<AccessExplained>(apiSocket(invocation), `/v1/sidekey/access?${query}`);
+    const decision = await askAgent<AccessExplained>(
+      apiSocket(invocation),
+      `/v1/sidekey/access?${query}`,
+      `there is no process ${query.get('pid')}, or no token of that name`,
+    );
     if (values['json']) invocation.say(JSON.stringify(decision, null, 2));
     else sayDecision(decision, invocation.say);
     return decision.allowed ? 0 : 1;

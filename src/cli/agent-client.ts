@@ -62,11 +62,15 @@ export async function callAgent(socketPath: string, question: Question): Promise
 }
 
 /** A JSON answer of /v1/sidekey. Rejects with not_running when nobody answers, or not to us. */
-export async function askAgent<T>(socketPath: string, path: string): Promise<T> {
+export async function askAgent<T>(
+  socketPath: string,
+  path: string,
+  absent = `the agent knows no ${path}`,
+): Promise<T> {
   const answer = await ask(socketPath, { method: 'GET', path });
   if (answer.status === 403)
     throw new SidekeyError('not_running', `the agent at ${socketPath} answers its owner and root only`);
-  if (answer.status === 404) throw new SidekeyError('object_handle_invalid', `the agent knows no ${path}`);
+  if (answer.status === 404) throw new SidekeyError('object_handle_invalid', absent);
   if (answer.status !== 200) throw refusalOf(answer);
   return JSON.parse(answer.body.toString('utf8')) as T;
 }

@@ -57,13 +57,21 @@ export function argumentsOf({ options, positionals }: Command): [name: string, h
   ];
 }
 
+/** A longer name has its help on the next line. */
+const COLUMN_MAX = 28;
+
+function argumentLine([name, help]: readonly [string, string], width: number): string {
+  if (name.length <= width) return `${name.padEnd(width)}  ${help}`;
+  return `${name}\n  ${' '.repeat(width)}  ${help}`;
+}
+
 export function helpOf(command: Command): string {
   const rows = argumentsOf(command);
-  const width = Math.max(0, ...rows.map(([name]) => name.length));
+  const width = Math.min(COLUMN_MAX, Math.max(0, ...rows.map(([name]) => name.length)));
   const parts = [
     `Usage: sidekey ${command.name} ${synopsisOf(command)}`.trimEnd(),
     command.help,
-    rows.map(([name, help]) => `  ${name.padEnd(width)}  ${help}`).join('\n'),
+    rows.map((row) => `  ${argumentLine(row, width)}`).join('\n'),
     ['For example:', ...command.examples.map((line) => `  ${line}`)].join('\n'),
     EXIT_CODES_LINE,
   ];

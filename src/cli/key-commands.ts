@@ -15,7 +15,7 @@ const HMAC_BYTES_MAX = 512;
 export const keysCreateCommand: Command = {
   name: 'keys create',
   summary: 'make a key',
-  help: 'The key is there for PKCS#11 programs too: its CKA_LABEL is KEY. A key that is there already stays as it is, and the answer says so.',
+  help: 'The key is there for PKCS#11 programs too: its CKA_LABEL is KEY. A key that is there already stays as it is, and the answer says so; one of another --type is a failure.',
   options: {
     type: { type: 'string', choices: TYPES, help: 'aes256-gcm96 unless said' },
     bytes: { type: 'string', value: 'N', help: 'of a key of type hmac: 32 to 512, 32 unless said' },
@@ -37,8 +37,11 @@ export const keysCreateCommand: Command = {
     };
     const answer: unknown = parseJson(await callTransit(invocation, 'POST', ['keys', key], fields));
     const warnings = jsonAt(answer, 'warnings');
+    const made = textAt(answer, 'data', 'type');
+    if (values['type'] !== undefined && made !== fields.type)
+      throw new SidekeyError('request_refused', `key ${key} is there already, of type ${made}`);
     if (values['json']) say(JSON.stringify(jsonAt(answer, 'data')));
-    else say(`${key}: ${textAt(answer, 'data', 'type')}`);
+    else say(`${key}: ${made}`);
     if (Array.isArray(warnings)) for (const warning of warnings) invocation.warn(`sidekey: ${warning}`);
     return 0;
   },

@@ -33,8 +33,13 @@ function whyNoCommand(argv: readonly string[], commands: readonly Command[]): st
   return `no command "${given}"${near ? `; did you mean "${near}"?` : ''}`;
 }
 
-function checkCount({ positionals }: Command, count: number): boolean {
-  return count >= positionals.filter(({ required }) => required).length && count <= positionals.length;
+function checkCount(command: Command, given: readonly string[]): void {
+  const { name, positionals } = command;
+  const missing = positionals[given.length];
+  const over = given[positionals.length];
+  const takes = `sidekey ${name} ${synopsisOf(command)}`;
+  if (missing?.required) throw new Error(`${missing.name} is missing: ${takes}`);
+  if (over !== undefined) throw new Error(`"${over}" is one too many: ${takes}`);
 }
 
 function checkChoices(command: Command, { values, positionals }: Pick<Invocation, 'values' | 'positionals'>) {
@@ -72,8 +77,7 @@ function parse(command: Command, args: string[]): Pick<Invocation, 'values' | 'p
       strict: true,
     });
     const parsed = { values: values as Invocation['values'], positionals };
-    if (!checkCount(command, positionals.length))
-      throw new Error(`usage: sidekey ${command.name} ${synopsisOf(command)}`);
+    checkCount(command, positionals);
     checkChoices(command, parsed);
     return parsed;
   } catch (cause) {

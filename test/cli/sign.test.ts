@@ -56,6 +56,18 @@ t.test('Ed25519, PKCS #1 and HMAC', async (t) => {
   t.match(must(t, sidekey, ['keys', 'export-public', 'ed25519']).toString(), /^-----BEGIN PUBLIC KEY/);
 });
 
+t.test('a key that is there already stays, and is not taken for one of another type', async (t) => {
+  must(t, sidekey, ['keys', 'create', 'once']);
+  const again = run(sidekey, ['keys', 'create', 'once']);
+  t.match([again.status, again.stderr], [0, /already existed/]);
+  const other = run(sidekey, ['keys', 'create', 'once', '--type', 'ed25519']);
+  t.match([other.status, other.stderr], [1, /key once is there already, of type aes256-gcm96/]);
+  t.match(
+    must(t, sidekey, ['keys', 'create', 'once', '--type', 'aes256-gcm96']).toString(),
+    'once: aes256-gcm96',
+  );
+});
+
 t.test('a key is rotated, and destroyed when that is meant', async (t) => {
   must(t, sidekey, ['keys', 'create', 'turning', '--derived']);
   const old = must(t, sidekey, ['encrypt', 'turning', '--context', 'a'], 'old');

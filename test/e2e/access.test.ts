@@ -88,6 +88,8 @@ t.test('an HTTP client is refused with 403, or knows of no such key', async (t) 
   );
   t.equal(explained.status, 1, explained.stderr);
   t.match(explained.stdout, /^refused +no rule permits it[^]*tokens\[0\]\.allow\[1\] +not its executable/);
+  const nobody = sidekey.sidekey('access', 'explain', '--pid', '4194305', '--key', 'k', '--op', 'sign');
+  t.match([nobody.status, nobody.stderr], [1, /there is no process 4194305/]);
   const audit = sidekey.sidekey('audit', 'tail').stdout;
   t.match(audit, /denied/);
 });
