@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { createAccessPolicy, type RulePolicy } from './access/rules.ts';
 import { completePeer, readProcess } from './access/peer-reader.ts';
 import { lockFile } from './access/peer-credentials.ts';
@@ -13,6 +12,7 @@ import type { Config, TokenConfig } from './config/config.ts';
 import { checkReload } from './config/reload.ts';
 import { SidekeyError } from './errors.ts';
 import type { KmsServer } from './kms/kms-server.ts';
+import { Asked } from './keeper/asked.ts';
 import { KeeperClient } from './keeper/keeper-client.ts';
 import { KeeperLink } from './keeper/keeper-link.ts';
 import { startKeeper } from './keeper/keeper-process.ts';
@@ -31,11 +31,21 @@ import { createTokenService } from './tokens/token-service.ts';
 
 const USAGE_FLUSH_MS = 60_000;
 /**
- * Loading the HTTP server and gRPC holds the event loop for as long as all the rest of a start. Programs whose requests the
- * keeper has parked are answered before: when it was attached, or was not for this long, and this much later.
+ * Loading the HTTP server and gRPC holds the event loop for as long as all the rest of a start. Programs are answered before: those
+ * whose requests the keeper has parked, once it was attached, or was not for this long, and those that lost their bindings when it
+ * was, who come a little later where the processors are busy. And between its parts.
  */
 const KEEPER_FIRST_MS = 250;
-const PARKED_FIRST_MS = 40;
+const PROGRAMS_FIRST = { quietMs: 40, mostMs: 500 };
+const BETWEEN_PARTS = { quietMs: 5, mostMs: 100 };
+/** What listeners.ts loads, in parts of some ten milliseconds. */
+const LISTENER_PARTS: readonly (() => Promise<unknown>)[] = [
+  () => import('node:http'),
+  () => import('ws'),
+  () => import('fastify'),
+  () => import('./api/route.ts'),
+  () => import('./api/server.ts'),
+];
 
 export interface AgentOptions {
   readonly config: Config;
@@ -74,6 +84,7 @@ function createProviders(
 export class Domain {
   readonly ownUid = ownUid();
   readonly keeper: KeeperClient;
+  readonly asked = new Asked();
   readonly tokens: TokenService;
   readonly audit: AuditSink;
   readonly #access: RulePolicy;
@@ -99,7 +110,7 @@ export class Domain {
       createTokens: () => this.#config.createTokens,
     });
     this.tokens = this.#createTokens(new SqliteStore(config.store.path));
-    this.keeper.serve(this.observation.misses(this.tokens));
+    this.keeper.serve(this.asked.watch(this.observation.misses(this.tokens)));
   }
 
   get config(): Config {
@@ -232,10 +243,22 @@ export class Agent {
     prepareControlFolder(config);
     this.#domain.watchProviders();
     this.#link.start();
+    // Whoever is answered meanwhile waits for the disk as well.
+    const recorded = audit.durable();
+    recorded.catch(() => undefined);
     await this.#link.waitAttached(KEEPER_FIRST_MS).catch(() => undefined);
-    await sleep(PARKED_FIRST_MS);
+    await recorded;
+    await this.#domain.asked.quiet(PROGRAMS_FIRST.quietMs, PROGRAMS_FIRST.mostMs);
+    await this.#loadListeners();
     await this.#listen(config);
     this.#usage = setInterval(() => void this.#flushUsage(), USAGE_FLUSH_MS);
+  }
+
+  async #loadListeners(): Promise<void> {
+    for (const load of LISTENER_PARTS) {
+      await load();
+      await this.#domain.asked.quiet(BETWEEN_PARTS.quietMs, BETWEEN_PARTS.mostMs);
+    }
   }
 
   async #listen({ sockets, kms }: Config): Promise<void> {

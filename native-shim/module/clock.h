@@ -26,6 +26,15 @@ static inline int sk_ms_left(int64_t deadline)
     return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
 }
 
+/* Below `bound`, and no secret: processes that do the same at the same time shall not do it in step. */
+static inline uint32_t sk_chance(uint32_t bound)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint32_t)(((uint64_t)((uint32_t)t.tv_nsec * 2654435761u) * bound) >> 32);
+}
+
 /* A condition variable whose waits are measured by CLOCK_MONOTONIC. */
 static inline void sk_cond_init(pthread_cond_t *c)
 {

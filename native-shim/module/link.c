@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BACKOFF_FIRST_MS = 1, BACKOFF_MAX_MS = 100, FIRST_PATIENCE_MS = 1000, TRIES_MAX = 4 };
+enum { PAUSE_PART = 16, PAUSE_MAX_MS = 100, FIRST_PATIENCE_MS = 1000, TRIES_MAX = 4 };
 
 struct sk_waiter {
     struct sk_waiter *next;
@@ -122,11 +122,19 @@ static int64_t patience(const struct sk_link *l, const struct sk_exchange *x)
     return sk_earlier(until, x->deadline);
 }
 
+/* A part of the time that there was no keeper: who waits long for one may well come a little later, and who waits for the usual
+ * restart does not. By chance, since all processes of the host have lost it at the same moment. */
+static int64_t pause_ms(const struct sk_link *l)
+{
+    int64_t since = l->was_good ? l->lost_at : l->refused_at, most = (sk_now_ms() - since) / PAUSE_PART;
+
+    most = sk_earlier(most, PAUSE_MAX_MS);
+    return most < 2 ? 1 : most / 2 + (int64_t)sk_chance((uint32_t)(most / 2 + 1));
+}
+
 /* Under the lock. On ok, l->now is there. */
 static enum wire_status connected(struct sk_link *l, const struct sk_exchange *x)
 {
-    int64_t backoff = BACKOFF_FIRST_MS;
-
     for (;;) {
         enum wire_status status;
         int64_t until;
@@ -153,8 +161,7 @@ static enum wire_status connected(struct sk_link *l, const struct sk_exchange *x
         until = patience(l, x);
         if (status == STATUS_wire_version || status == STATUS_memory || sk_now_ms() >= until)
             return status;
-        sk_cond_wait(&l->turn, &l->lock, sk_earlier(sk_now_ms() + backoff, until));
-        backoff = sk_earlier(backoff * 2, BACKOFF_MAX_MS);
+        sk_cond_wait(&l->turn, &l->lock, sk_earlier(sk_now_ms() + pause_ms(l), until));
     }
 }
 

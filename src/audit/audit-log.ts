@@ -25,6 +25,7 @@ const MAY_COME_LATER: ReadonlySet<string> = new Set(['key-used']);
 
 /** On the disk when durable() resolves, for which their answers wait. Every other line is there when record() returns. */
 const SHARED: ReadonlySet<string> = new Set([
+  'agent-started',
   'each-use-ended',
   ...['login', 'login-for-key', 'logout'],
   ...['object-created', 'object-copied', 'object-changed', 'object-destroyed'],

@@ -10,8 +10,7 @@ import { createLogger } from '../log/logger.ts';
 import { createKeyService, isEmbedded } from '../providers/create-provider.ts';
 import { readKek } from '../providers/embedded-provider.ts';
 import type { KeyService } from '../providers/key-service.ts';
-import type { AgentStatus } from '../status.ts';
-import { askAgent } from './agent-client.ts';
+import { checkModuleVersions, checkPidNamespaces, checkRings, fetchStatus } from './doctor-processes.ts';
 import { cureOf } from './provider-cures.ts';
 
 export interface Finding {
@@ -31,10 +30,6 @@ const MODULES = [
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
-}
-
-function fetchStatus(config: Config): Promise<AgentStatus | null> {
-  return askAgent<AgentStatus>(config.sockets.api, '/v1/sidekey/status').catch(() => null);
 }
 
 /** Bytes, or null without a limit. */
@@ -180,42 +175,6 @@ async function checkKeeper(config: Config): Promise<Finding[]> {
   }
 }
 
-async function checkRings(config: Config): Promise<Finding[]> {
-  const name = 'shared memory';
-  const status = await fetchStatus(config);
-  if (!status?.keeper) return [];
-  const cure = 'sidekey explain ring_absent; restart the process once the cause is gone';
-  const without = status.withoutRing.map(({ pid, program, why }): Finding => {
-    const detail = `pid ${pid} (${program}) goes by its socket, more slowly: ${why}`;
-    return { name, verdict: 'warn', detail, cure };
-  });
-  const detail = 'every connected process has its ring';
-  return without.length > 0 ? without : [{ name, verdict: 'ok', detail }];
-}
-
-/** Processes that loaded the module before Sidekey was upgraded. */
-async function checkModuleVersions(config: Config): Promise<Finding[]> {
-  const name = 'module versions';
-  const status = await fetchStatus(config);
-  if (!status?.keeper) return [];
-  const say =
-    (verdict: Finding['verdict'], what: string) =>
-    ({ pid, program, wire }: AgentStatus['refused'][number]): Finding => {
-      const cure = `restart process ${pid}, so that it loads the installed module`;
-      const detail = `pid ${pid} (${program}) ${what} version ${wire} of the frame`;
-      return { name, verdict, detail, cure };
-    };
-  const found = [
-    ...status.refused
-      .filter(({ pid }) => existsSync(`/proc/${pid}`))
-      .map(say('bad', 'was turned away: it speaks')),
-    ...status.outdated.map(say('warn', 'works, until the next upgrade: it speaks')),
-  ];
-  return found.length > 0
-    ? found
-    : [{ name, verdict: 'ok', detail: 'every connected process is up to date' }];
-}
-
 /** Root looks after instances of others: whose an instance is, the folder of its store says. */
 function ownerOf({ store }: Pick<Config, 'store'>): number {
   const own = process.geteuid?.() ?? 0;
@@ -282,6 +241,7 @@ export const CHECKS: readonly Check[] = [
   checkSockets,
   checkRings,
   checkModuleVersions,
+  checkPidNamespaces,
   checkModule,
   checkStore,
   checkProviders,

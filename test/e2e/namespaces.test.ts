@@ -74,6 +74,7 @@ t.test('a program in a pid namespace below the service is the process that it is
   const sidekey = await startInstance(t, allowed);
   const held = await hold(t, sidekey, CONTAINER);
   await killBoth(sidekey, []);
+  t.match(sidekey.sidekey('doctor').stdout, /^ok +pid namespaces: every connected process is visible/m);
   t.equal(await finish(held), 0, `it is still logged in when both were killed: ${held.output}`);
 });
 
@@ -81,7 +82,8 @@ t.test('a program in a pid namespace below the service is the process that it is
 const SIDECAR = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc'];
 
 t.test('a service in a pid namespace of its own knows programs of the host by their uid alone', async (t) => {
-  const sidekey = initInstance(t, allowed);
+  const edit = (yaml: string): string => yaml.replace('{uid: 0}', '{uid: 0}\n      - {executable: /opt/app}');
+  const sidekey = initInstance(t, { ...allowed, edit });
   await start(t, sidekey, SIDECAR);
   const held = await hold(t, sidekey, []);
   const { processes } = sidekey.status() as unknown as { processes: { pid: number; uid: number }[] };
@@ -90,6 +92,10 @@ t.test('a service in a pid namespace of its own knows programs of the host by th
     [[0, 0]],
     'it has no pid there',
   );
+  const doctor = sidekey.sidekey('doctor').stdout;
+  t.match(doctor, /^warn  pid namespaces: 1 connected \(program, uid 0\) appear as pid 0/m);
+  t.match(doctor, /shareProcessNamespace: true/);
+  t.match(doctor, /executable, unit or cgroup \(1 of the rules here\) never match/);
   const other = await hold(t, sidekey, []);
   t.equal(await finish(held), 0, held.output);
   t.equal(await finish(other), 0, `the next one with pid 0 logs in and out for itself: ${other.output}`);

@@ -17,13 +17,13 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { THREADS_MAX = 64, SIZE = 1000 };
+enum { THREADS_MAX = 64, SIZE = 1000, PAUSE_US = 100000, PAUSES_MAX = 4096 };
 
 static CK_FUNCTION_LIST_PTR p11;
 static const char *pin;
 static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
 static atomic_int stop;
-static atomic_long done_count, failed_count, longest_us;
+static atomic_long done_count, failed_count, longest_us, pauses;
 
 static int expect(const char *what, CK_RV got, CK_RV wanted)
 {
@@ -143,6 +143,8 @@ static void *work(void *argument)
             printf("round trip: 0x%lx\n", rv);
         done_count++;
         took = (long)(now_us() - start);
+        if (took > PAUSE_US && pauses++ < PAUSES_MAX)
+            printf("pause_at_us %lu us %ld\n", (unsigned long)start, took);
         for (long seen = longest_us; took > seen && !atomic_compare_exchange_weak(&longest_us, &seen, took);)
             ;
     }

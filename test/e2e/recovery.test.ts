@@ -10,6 +10,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { compile, MODULE, PIN, startInstance, type Instance } from './instance.ts';
+import { PauseTrace, serves } from './pauses.ts';
 
 const KILLS = Number(process.env['SIDEKEY_KILLS'] ?? 10);
 const PAUSE_MAX_MS = Number(process.env['SIDEKEY_PAUSE_MS'] ?? 9000);
@@ -19,6 +20,7 @@ const RESTART_MAX_MS = 9000;
 interface Load {
   readonly child: ChildProcessWithoutNullStreams;
   readonly output: () => string;
+  readonly trace: PauseTrace;
 }
 
 async function startLoad(t: Test, sidekey: Instance): Promise<Load> {
@@ -28,14 +30,15 @@ async function startLoad(t: Test, sidekey: Instance): Promise<Load> {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk));
   t.teardown(() => child.kill('SIGKILL'));
   while (!output.includes('started')) await sleep(20);
-  return { child, output: () => output };
+  return { child, output: () => output, trace: new PauseTrace(sidekey) };
 }
 
-async function endLoad(t: Test, { child, output }: Load, maxMs: number): Promise<void> {
+async function endLoad(t: Test, { child, output, trace }: Load, maxMs: number): Promise<void> {
   child.stdin.end();
   await once(child, 'exit');
   const figures = /operations (\d+) failed (\d+) longest_us (\d+)/.exec(output());
-  t.equal(figures?.[2], '0', output());
+  t.equal(figures?.[2], '0', output().replaceAll(/^pause_at.*\n/gm, ''));
+  trace.tell(t, output());
   const longestMs = Math.round(Number(figures?.[3]) / 1000);
   t.comment(`${figures?.[1]} operations, the longest took ${longestMs} ms`);
   t.ok(longestMs < maxMs, `the longest pause was ${longestMs} ms`);
@@ -47,6 +50,7 @@ t.test(`the keeper is killed ${KILLS} times`, { timeout: 600_000 }, async (t) =>
   for (let i = 0; i < KILLS; i++) {
     await sleep(300 + Math.random() * 400);
     const pid = sidekey.keeperPid();
+    load.trace.note('kill');
     if (pid !== null) process.kill(pid, 'SIGKILL');
   }
   await sleep(1500);
@@ -58,9 +62,10 @@ t.test(`the agent is killed ${KILLS} times and started again`, { timeout: 600_00
   const load = await startLoad(t, sidekey);
   for (let i = 0; i < KILLS; i++) {
     await sleep(200 + Math.random() * 300);
+    load.trace.note('kill');
     await sidekey.stopAgent('SIGKILL');
     sidekey.startAgent();
-    await sidekey.ready();
+    await serves(sidekey);
   }
   await endLoad(t, load, PAUSE_MAX_MS);
 });
@@ -70,11 +75,13 @@ t.test(`agent and keeper are killed at once ${KILLS} times`, { timeout: 900_000 
   const load = await startLoad(t, sidekey);
   for (let i = 0; i < KILLS; i++) {
     await sleep(200 + Math.random() * 300);
-    const ended = sidekey.stopAgent('SIGKILL');
     const pid = sidekey.keeperPid();
+    load.trace.note('kill');
+    const ended = sidekey.stopAgent('SIGKILL');
     if (pid !== null) process.kill(pid, 'SIGKILL');
     await ended;
-    await sidekey.start();
+    sidekey.startAgent();
+    await serves(sidekey);
   }
   await endLoad(t, load, RESTART_MAX_MS);
 });
@@ -125,6 +132,7 @@ t.test('a keeper or an agent that stands still for three seconds is a pause', as
     await sleep(500);
     await endLoad(t, load, RESTART_MAX_MS);
   }
+  t.equal(sidekey.keeperPid(), sidekey.status().keeper.pid, 'nobody took it for dead');
 });
 
 t.test('a program that begins while the keeper is restarted sees its token', async (t) => {
