@@ -15,9 +15,10 @@
 
 /*
  * The gate is a page of .bss that the kernel wipes in the child of a fork (MADV_WIPEONFORK): the child finds no state and
- * no lock that a vanished thread held. Where the kernel cannot, each look compares the pid.
+ * no lock that a vanished thread held. Where the kernel cannot, or says yes to whatever it is advised (qemu-user 7), each look
+ * compares the pid.
  */
-enum { GATE_ALIGNMENT = 65536 }; /* no page of any host is larger */
+enum { GATE_ALIGNMENT = 65536 /* no page of any host is larger */, NO_ADVICE = 0x7ffe };
 
 struct gate {
     _Atomic(struct sk_state *) state;
@@ -46,13 +47,18 @@ static struct gate *gate(void)
     return g;
 }
 
-static void mark(struct gate *g)
+static bool kernel_wipes(void)
 {
     long page = sysconf(_SC_PAGESIZE);
-    bool wiped = page > 0 && page <= GATE_ALIGNMENT && madvise(&whole, (size_t)page, MADV_WIPEONFORK) == 0;
 
+    return page > 0 && page <= GATE_ALIGNMENT && madvise(&whole, (size_t)page, NO_ADVICE) != 0 &&
+           madvise(&whole, (size_t)page, MADV_WIPEONFORK) == 0;
+}
+
+static void mark(struct gate *g)
+{
     atomic_store(&g->pid, getpid());
-    atomic_store(&g->by_pid, !wiped);
+    atomic_store(&g->by_pid, !kernel_wipes());
 }
 
 /* The parent's state, as it was when the parent forked: its locks may be held for ever, so nothing of it is touched or

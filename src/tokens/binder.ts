@@ -7,7 +7,7 @@ import type { Domain } from './domain.ts';
 import { isEachRecorded } from './each-use.ts';
 import { mayUse } from './key-access.ts';
 import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
-import type { Binding, Operation } from './ports.ts';
+import type { Binding, CellId, Operation } from './ports.ts';
 import { has, isKey, type TokenObject } from './objects/token-object.ts';
 
 /** A context-specific login is good for one operation. */
@@ -60,7 +60,8 @@ async function tryBind(domain: Domain, caller: Caller, handle: number, credits: 
     const operations = boundOperations(domain, now, object);
     if (operations.length === 0)
       throw new SidekeyError('key_function_not_permitted', 'neither key nor rules permit any use');
-    const cell = await domain.cells.take(now.token, object);
+    const cell = await takeCell(domain, now, object);
+    if (cell === null) return false;
     const binding = { ...describe(domain, now, object, operations), cell, credits };
     // The answer waits for audit lines, also for those of others: what is bound must hold until it is on its way.
     await domain.audit.durable();
@@ -68,6 +69,16 @@ async function tryBind(domain: Domain, caller: Caller, handle: number, credits: 
     return (await tell(domain, now.client, binding)) && !(isToldOf(binding) && bind.revoked);
   } finally {
     domain.binds.delete(bind);
+  }
+}
+
+/** null: the cell that opens it has ended meanwhile. */
+async function takeCell(domain: Domain, { token }: Caller, object: TokenObject): Promise<CellId | null> {
+  try {
+    return await domain.cells.take(token, object);
+  } catch (error) {
+    if (error instanceof SidekeyError && error.code === 'cell_unknown') return null;
+    throw error;
   }
 }
 
