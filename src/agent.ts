@@ -99,7 +99,7 @@ export class Domain {
     this.#config = config;
     this.#lock = lockStore(config);
     this.#ledger = new UsageLedger(join(dirname(config.store.path), 'usage.db'), () => SYSTEM_CLOCK.now());
-    this.observation = new Observation({ clock: SYSTEM_CLOCK, version, ledger: this.#ledger });
+    this.observation = new Observation({ clock: SYSTEM_CLOCK, version, ledger: this.#ledger, log });
     this.#auditLog = new AuditLog(config.audit.path, SYSTEM_CLOCK);
     this.audit = this.observation.audit(this.#auditLog);
     this.keeper = new KeeperClient(log);

@@ -6,9 +6,11 @@ import type { BreakerState, CacheEvent, CacheObserver } from './cache/cache-obse
 import { EventRing, type EventType } from './events/event-ring.ts';
 import type { GivenRow } from './metrics/given-histogram.ts';
 import type { CounterRow, HistogramRow } from './metrics/metric-rows.ts';
+import type { Logger } from './log/logger.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { observeProvider, type ProviderCall, type ProviderRecord } from './metrics/observed-provider.ts';
 import { observeMisses, observeNamedKeys } from './metrics/observed-tokens.ts';
+import { ProviderLog } from './metrics/provider-log.ts';
 import type { OperationSeen, PeerKind } from './metrics/operation-seen.ts';
 import type { AuditSink, Clock, Keeper, KeeperState, Provider } from './tokens/ports.ts';
 import type { TokenService } from './tokens/service.ts';
@@ -41,14 +43,21 @@ export class Observation {
   readonly #credentials = new Map<string, () => number | null>();
   readonly #clock: Clock;
   readonly #ledger: UsageLedger;
+  readonly #log: Logger;
   /** Uses by HTTP and KMS, and keys that had to be opened for somebody. */
   readonly #agent = { uses: 0, misses: 0 };
   /** Of the last operation: the next one is mostly of the same kind. */
   #rows: OperationRows | null = null;
 
-  constructor(options: { readonly clock: Clock; readonly version: string; readonly ledger: UsageLedger }) {
-    const { clock, version, ledger } = options;
+  constructor(options: {
+    readonly clock: Clock;
+    readonly version: string;
+    readonly ledger: UsageLedger;
+    readonly log: Logger;
+  }) {
+    const { clock, version, ledger, log } = options;
     this.#clock = clock;
+    this.#log = log;
     this.#ledger = ledger;
     this.events = new EventRing({
       max: EVENTS_MAX,
@@ -65,8 +74,11 @@ export class Observation {
   }
 
   provider(provider: Provider): Provider {
+    const told = new ProviderLog(provider.name, this.#log, this.#clock);
     const { provider: observed, record } = observeProvider(provider, {
       clock: this.#clock,
+      failed: (error) => told.failed(error),
+      answered: () => told.answered(),
       called: (call) => this.#called(call),
       changed: ({ name, up, lastError }) =>
         this.events.publish(up ? 'provider-up' : 'provider-down', {

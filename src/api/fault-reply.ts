@@ -52,15 +52,23 @@ export interface Asked {
   readonly id: string;
 }
 
-/** Once per failure: what the client did wrong as info, what we did wrong as an error with its stack. */
+/** A key service's faults, which have a line of their own (src/metrics/provider-log.ts), and come with every request while it is down. */
+function isOfService(error: unknown): boolean {
+  return error instanceof SidekeyError && error.code.startsWith('provider_');
+}
+
+/** Once per failure: what the client or a key service did wrong as info, what we did wrong as an error with its stack. */
 export function logFault(logger: Logger, request: Asked, peer: Peer | null, error: unknown): void {
   const { status } = faultOf(error);
   const { method, routeOptions, id } = request;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   const who = { requestId: id, pid: peer?.pid, uid: peer?.uid };
   const what = { ...who, method, route: routeOptions.url, status, code };
-  if (status >= 500) logger.error({ ...what, err: error }, 'API request failed');
-  if (status < 500) logger.info({ ...what, reason: reasonOf(error) }, 'API request refused');
+  if (status >= 500 && !isOfService(error)) logger.error({ ...what, err: error }, 'API request failed');
+  else {
+    const ended = status < 500 ? 'API request refused' : 'API request failed';
+    logger.info({ ...what, reason: reasonOf(error) }, ended);
+  }
 }
 
 export function handleFaults(

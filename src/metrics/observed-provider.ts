@@ -1,4 +1,5 @@
 /** A Provider that tells of each call: what, how long, how it ended; and of going down and coming back. */
+import { SidekeyError } from '../errors.ts';
 import type { BareKek, Clock, Provider } from '../tokens/ports.ts';
 import { observeResident, type ResidentCall } from './observed-resident.ts';
 import { resultOf } from './observed-tokens.ts';
@@ -28,6 +29,8 @@ export interface ProviderObserver {
   called(call: ProviderCall): void;
   /** It went down or came back; not at the first call that is answered. */
   changed(record: ProviderRecord): void;
+  failed(error: SidekeyError): void;
+  answered(): void;
 }
 
 function noteCall(observer: ProviderObserver, record: ProviderRecord, result: string): void {
@@ -88,10 +91,13 @@ export function observeProvider(
     };
     try {
       const outcome = await work();
-      tell(judge(outcome));
+      const result = judge(outcome);
+      tell(result);
+      if (result === 'ok') observer.answered();
       return outcome;
     } catch (error) {
       tell(resultOf(error));
+      if (error instanceof SidekeyError && isOfProvider(error.code)) observer.failed(error);
       throw error;
     }
   };

@@ -61,6 +61,13 @@ export async function outlives(
     after = sign(t, instance);
   }
   t.equal(after.status, 0, `after ${name}: ${after.stdout}${after.stderr}`);
+  const told = instance.log.split('\n').filter((line) => line.includes('the key service failed'));
+  t.match(
+    told[0],
+    /"provider":"service","code":"provider_\w+","reason":"provider \\"service\\"/,
+    'the log says so',
+  );
+  t.ok(told.length <= 4, `${told.length} lines, for no code more than one a minute`);
 }
 
 /**

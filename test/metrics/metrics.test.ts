@@ -5,6 +5,7 @@ import t from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { formatMetricsPage, METRICS, type MetricRow } from '../../src/metrics/metric-table.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
+import { createLogger } from '../../src/log/logger.ts';
 import { Observation } from '../../src/observation.ts';
 import type { Provider } from '../../src/tokens/ports.ts';
 import { UsageLedger } from '../../src/usage/usage-ledger.ts';
@@ -41,7 +42,12 @@ function makeObservation() {
   const clock = { now: () => time.ms, monotonic: () => time.ms };
   return {
     time,
-    observation: new Observation({ clock, version: '9', ledger: new UsageLedger(':memory:', clock.now) }),
+    observation: new Observation({
+      clock,
+      version: '9',
+      ledger: new UsageLedger(':memory:', clock.now),
+      log: createLogger('silent'),
+    }),
   };
 }
 
