@@ -7,7 +7,7 @@ from pq_module import use_3_2
 ARGUMENTS, SLOT, HANDLE, NO_OPERATION, ACTIVE, TOO_SMALL = 0x7, 0x3, 0xb3, 0x91, 0x90, 0x150
 READ_ONLY, TYPE, VALUE_INVALID, PROHIBITED = 0x10, 0x12, 0x13, 0x1b
 INCOMPLETE, INCONSISTENT, OBJECT, KEY_HANDLE, MECHANISM, PARAM = 0xd0, 0xd1, 0x82, 0x60, 0x70, 0x71
-NOT_LOGGED_IN, ANOTHER, PIN_WRONG, PIN_RANGE, PIN_LOCKED = 0x101, 0x104, 0xa0, 0xa2, 0xa4
+NOT_LOGGED_IN, PIN_MISSING, ANOTHER, PIN_WRONG, PIN_RANGE, PIN_LOCKED = 0x101, 0x102, 0x104, 0xa0, 0xa2, 0xa4
 RO_SESSION, RO_EXISTS, SO_EXISTS, EXISTS = 0xb5, 0xb7, 0xb8, 0xb6
 CBC, CMAC, SHA256, AES_GEN = mechanism(0x1082, bytes(16)), mechanism(0x108a), mechanism(0x250), 0x1080
 LABEL, PRIVATE_, MODULUS_BITS, EXPONENT, EC_PARAMS = 3, 2, 0x121, 0x122, 0x180
@@ -277,6 +277,27 @@ s('GetSessionInfo', info)
 same(info[1] & 0xffffffff, 2, 'C_CloseAllSessions logs out')
 s.call('CloseAllSessions', UL(s.slot))
 refuses(PIN_WRONG, lambda: s.call('InitToken', UL(s.slot), b'99999999', UL(8), b' ' * 32), 'C_InitToken by a wrong PIN')
+
+# the token anew
+s.session.value = opened(6).value
+login(1, PIN)
+create({CLASS: 0, TOKEN: True, VALUE: b'private'})
+s('Logout')
+create({CLASS: 0, TOKEN: True, PRIVATE_: False, VALUE: b'public'})
+s.call('CloseAllSessions', UL(s.slot))
+s.call('InitToken', UL(s.slot), SO, UL(8), b'anew'.ljust(32))
+info = (BYTE * 208)()
+s.call('GetTokenInfo', UL(s.slot), info)
+same(bytes(info)[:32], b'anew'.ljust(32), 'C_InitToken gives another label')
+s.session.value = opened(6).value
+same(s.find({TOKEN: True}), [], 'public objects are gone')
+refuses(PIN_MISSING, lambda: login(1, PIN), 'the user has no PIN')
+login(0, SO)
+s('InitPIN', PIN, UL(6))
+s('Logout')
+login(1, PIN)
+same(s.find({TOKEN: True}), [], 'and the private ones')
+s.call('CloseAllSessions', UL(s.slot))
 
 # the end, and no beginning
 UNINITIALIZED = 0x190
