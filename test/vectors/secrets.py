@@ -55,6 +55,21 @@ for base, other in ((first, hidden), (hidden, first)):
 stays = s.create({CLASS: SECRET, KEY_TYPE: GENERIC, TOKEN: False, VALUE: b'stays', DERIVE: False})
 refuses(0x68, lambda: s.derive(mechanism(BASE_KEY, struct(stays)), first, {}), 'the second may not derive')
 
+# A part of one byte could be guessed by what is made with it, and then the next one.
+closed = s.secret(GENERIC, bytes(range(32)), _103=True, _162=False)
+mine = s.secret(GENERIC, b'fifteen of mine', _103=False, _162=True)
+KEPT = {SENSITIVE: None, EXTRACTABLE: None}
+for name, number, base, parameter, length in (
+        ('a byte from its beginning', 0x365, closed, struct(0), 1), ('a byte of base and data', 0x362, closed, struct(b'data'), 1),
+        ('a byte behind data', 0x363, closed, struct(b'fifteen of mine'), 16), ('a byte by XOR', 0x364, closed, struct(b'0'), None),
+        ('a byte of it by XOR', 0x364, closed, struct(bytes(32)), 1), ('a byte behind a key', BASE_KEY, mine, struct(closed), 16),
+        ('a byte before a key', BASE_KEY, closed, struct(mine), 1)):
+    refuses(INCONSISTENT, lambda: s.derive(mechanism(number, parameter), base, {**KEPT, VALUE_LEN: length}), 'of a key that may not be read: ' + name)
+for name, number, base, parameter, length in (
+        ('half of it', 0x365, closed, struct(0), 16), ('all, and data', 0x362, closed, struct(b'data'), None),
+        ('all by XOR', 0x364, closed, struct(bytes(32)), None), ('all, behind a key', BASE_KEY, mine, struct(closed), None)):
+    ok(s.derive(mechanism(number, parameter), base, {**KEPT, VALUE_LEN: length}) > 0, 'of a key that may not be read: ' + name)
+
 salted = mechanism(HKDF, struct((BYTE, True), (BYTE, True), 0x250, 4, b'', s.secret(GENERIC, bytes(range(13))), h('f0f1f2f3f4f5f6f7f8f9')))
 same(s.value(s.derive(salted, s.secret(HKDF_KEY, b'\x0b' * 22), {VALUE_LEN: 42})),
      h('3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865'), 'HKDF: RFC 5869, A.1, the salt a key')

@@ -1,8 +1,9 @@
 /** What a derivation's template may say and must say, by mechanism: how secret the new key is, and how long. */
 import { SidekeyError } from '../../errors.ts';
 import { CKA, CKM } from '../cryptoki.ts';
-import { encodeBool, readUlong } from '../objects/attribute-value.ts';
-import { hasSeveralLengths } from '../objects/key-types.ts';
+import { encodeBool, readUlong, type AttributeMap } from '../objects/attribute-value.ts';
+import { hasSeveralLengths, onlyLength } from '../objects/key-types.ts';
+import { wantedLength } from '../objects/object-maker.ts';
 import { has, type TokenObject } from '../objects/token-object.ts';
 import type { Mechanism } from '../ports.ts';
 
@@ -33,6 +34,41 @@ export function inheritSecrecy(bases: readonly TokenObject[], template: Map<numb
     if (given !== undefined && !given.equals(encodeBool(secret)))
       throw new SidekeyError('template_inconsistent', 'the derived key would tell what the base key may not');
     template.set(attribute, encodeBool(secret));
+  }
+}
+
+/** Of a key that may not be read so much must go into a derived one: of less, whoever uses that one can guess it, piece after piece. */
+const PIECE_LEAST_BYTES = 14;
+
+/** Bytes of base and second key that a derivation of `length` bytes takes over as they are. */
+const TAKEN: ReadonlyMap<number, (length: number, base: number, other: number) => readonly number[]> =
+  new Map([
+    [CKM.CONCATENATE_BASE_AND_KEY, (length, base) => [length, length - base]],
+    [CKM.CONCATENATE_BASE_AND_DATA, (length) => [length]],
+    [CKM.CONCATENATE_DATA_AND_BASE, (length, _base, data) => [length - data]],
+    [CKM.XOR_BASE_AND_DATA, (length, _base, data) => [Math.min(length, data)]],
+    [CKM.EXTRACT_KEY_FROM_KEY, (length) => [length]],
+  ]);
+
+/** After inheritSecrecy. */
+export function refusePieces(
+  { type, params }: Mechanism,
+  bases: readonly TokenObject[],
+  template: AttributeMap,
+): void {
+  const sizes = bases.map(({ attributes }) => readUlong(attributes, CKA.VALUE_LEN) ?? 0);
+  const [base = 0, key] = sizes;
+  const keyType = readUlong(template, CKA.KEY_TYPE);
+  const length = wantedLength(template) ?? (keyType === null ? null : onlyLength(keyType)) ?? Infinity;
+  // The parameter of those with data is the data, behind their length.
+  const taken = TAKEN.get(type)?.(length, base, key ?? params.length - 4) ?? [];
+  for (const [i, object] of bases.entries()) {
+    const isHidden = has(object, CKA.SENSITIVE) || !has(object, CKA.EXTRACTABLE);
+    if (isHidden && (taken[i] ?? 0) < Math.min(sizes[i] ?? 0, PIECE_LEAST_BYTES))
+      throw new SidekeyError(
+        'template_inconsistent',
+        'so little of a key that may not be read could be guessed',
+      );
   }
 }
 

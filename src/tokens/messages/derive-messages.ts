@@ -11,6 +11,7 @@ import {
   inheritSecrecy,
   isRevealing,
   isTlsKey,
+  refusePieces,
   takeAfterMaster,
 } from './derivation-rules.ts';
 import { recordedUse, useOf } from '../each-use.ts';
@@ -118,6 +119,7 @@ async function derive(
   if (isRevealing(mechanism.type)) {
     for (const each of bases) demandUse(domain, caller, each, 'export');
     inheritSecrecy(bases, template);
+    refusePieces(mechanism, bases, template);
   }
   if (isTlsKey(mechanism)) takeAfterMaster(base, template);
   if (isUsedInService(base)) return deriveInService(domain, caller, mechanism, template, base);
