@@ -211,7 +211,7 @@ async function checkProvider(
       createKeyService(provider, each, dirname(config.file), log),
     );
   } catch (error) {
-    return { name, verdict: 'bad', detail: reasonOf(error), cure: 'see docs/errors.md, provider_refused' };
+    return { name, verdict: 'bad', detail: reasonOf(error), cure: cureOf(each.kind, error) };
   }
 }
 

@@ -15,6 +15,11 @@ function codesOf(error: unknown): string[] {
 
 const BY_CAUSE: readonly (readonly [RegExp, string])[] = [
   [
+    /^ENOENT$/,
+    'make that file, or name another one (paths are relative to the configuration): docs/key-services.md',
+  ],
+  [/^(EACCES|EPERM)$/, "let the agent's uid read that file"],
+  [
     /^(ENOTFOUND|EAI_)/,
     "the service's name does not resolve: its address in the configuration, or this host's DNS",
   ],
@@ -42,6 +47,7 @@ const WHEN_REFUSED: Readonly<Record<string, string>> = {
   'azure-key-vault': 'auth, and the roles of its identity on the key',
   kmip: 'certificate-file and key-file: the server must know them, and let their subject use the key',
   'pkcs11-hsm': 'pin-file, and whether the token has the key',
+  embedded: 'key-file and its passphrase',
 };
 
 const UNREACHABLE =

@@ -106,3 +106,18 @@ t.test('KMIP: another authority, a client that the server does not know, nobody 
   await server.stop();
   t.match(await ask({}), { verdict: 'bad', cure: /^nobody listens there/ });
 });
+
+t.test('a file that is not there: make it, the network is not to blame', async (t) => {
+  const { dir, ask } = await vaultScene(t);
+  const auth = { method: 'token', 'token-file': join(dir, 'nowhere') };
+  t.match(await ask({ auth }), { verdict: 'bad', detail: /nowhere/, cure: /^make that file/ });
+  const local = {
+    kind: 'embedded',
+    keyFile: join(dir, 'kek'),
+    passphraseFile: null,
+    systemdCredential: null,
+  };
+  const config = { file: join(dir, 'sidekey.yaml'), providers: { local }, store: { path: join(dir, 'db') } };
+  const [finding] = await checkProviders(config as unknown as Parameters<typeof checkProviders>[0]);
+  t.match(finding, { verdict: 'bad', detail: /kek/, cure: /^make that file/ });
+});
