@@ -116,18 +116,19 @@ for name, number in (('dsa_2048_224_sha224_p1363', 0x13), ('dsa_2048_224_sha256_
     for _, groups in files(name):
         hold(name, verifies(groups, dsa_key, lambda group: mechanism(number)))
 
-HMAC = {'sha1': 0x221, 'sha224': 0x256, 'sha384': 0x261, 'sha512': 0x271, 'sha512_224': 0x49, 'sha512_256': 0x4d, 'sha3_224': 0x2b6, 'sha3_256': 0x2b1,
+HMAC = {'sha1': 0x221, 'sha224': 0x256, 'sha256': 0x251, 'sha384': 0x261, 'sha512': 0x271, 'sha512_224': 0x49, 'sha512_256': 0x4d, 'sha3_224': 0x2b6, 'sha3_256': 0x2b1,
         'sha3_384': 0x2c1, 'sha3_512': 0x2d1}
 
 
 def codes(groups, number):
-    """By the whole code's mechanism, and by the general one, which says how much of it."""
+    """By the mechanism that gives all of the code, and by the general one, which says how much of it."""
+    whole = max(group['tagSize'] for group in groups) // 8
     for group in groups:
         length = group['tagSize'] // 8
         for case in group['tests']:
             key = s.secret(GENERIC, h(case['key']), _10a=True)
-            m = mechanism(number + 1, struct(length))
-            yield case, works(lambda: s.verify(m, key, h(case['msg']), h(case['tag'])) or True)
+            for m in (mechanism(number + 1, struct(length)),) + ((mechanism(number),) if length == whole else ()):
+                yield case, works(lambda: s.verify(m, key, h(case['msg']), h(case['tag'])) or True)
             s('DestroyObject', UL(key))
 
 
