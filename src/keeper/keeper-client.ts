@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { CKK } from '../tokens/cryptoki.ts';
-import { outcomeOf } from '../tokens/outcome.ts';
 import type {
   Attribute,
   Binding,
@@ -15,27 +14,25 @@ import type {
   ClientId,
   ClientSeen,
   Keeper,
-  KeeperItem,
   KeeperState,
   MadeKey,
   Mechanism,
   MechanismRow,
   NewKey,
-  Operation,
   Outcome,
   Template,
   UsageSeen,
 } from '../tokens/ports.ts';
 import { WireWriter, type WireReader } from '../wire/buffer.ts';
-import { LIMITS, OPERATE, type MessageName } from '../wire/tables.ts';
+import { LIMITS, type MessageName } from '../wire/tables.ts';
 import { writeMechanism } from '../wire/template.ts';
 import * as bodies from './bodies.ts';
 import { KeeperConnection } from './keeper-connection.ts';
+import { KeyOperations } from './key-operations.ts';
 import { OperationFrames } from './operation-frames.ts';
 import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
 import { Searches } from './searches.ts';
 
-const OPERATE_MAX = 32 * 1024 * 1024;
 const PAGES_MAX = 10_000;
 const REFUSED_MAX = 16;
 const RANDOM_MAX = 32 * 1024 * 1024;
@@ -48,15 +45,11 @@ const CKA_VALUE = 0x11;
 const CKA_SEED = 0x637;
 const CKA_PRIVATE_EXPONENT = 0x123;
 const CKA_COEFFICIENT = 0x128;
-const CKM_AES_GCM = 0x1087;
 /** Keys that come in pairs. */
 const PAIRS: readonly number[] = [
   ...[CKK.RSA, CKK.DSA, CKK.DH, CKK.X9_42_DH, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY],
   ...[CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA],
 ];
-/** Longer data are worth a frame of their own. */
-const SHORT_MAX = 16384;
-const ALONE = { flags: OPERATE.begin | OPERATE.final } as const;
 
 /** new-key of what is none: data that are derived (CKO_DATA), domain parameters. */
 const NO_KEY: NewKey = {
@@ -86,7 +79,10 @@ export class KeeperClient implements Keeper {
   readonly #log: Logger;
   #attachment: Attachment | null = null;
   #events: KeeperEvents | null = null;
-  #operations = 1n;
+  readonly #operations = new KeyOperations(
+    () => this.#attachment,
+    (body) => this.#ask('cell_operate', body),
+  );
   #stranger: number | null = null;
   readonly #refused = new Map<number, bodies.ClientRefused>();
 
@@ -389,78 +385,12 @@ export class KeeperClient implements Keeper {
     return this.#tell('cell_drop', new WireWriter().u64(cell));
   }
 
-  operate(
-    cell: CellId,
-    operation: Operation,
-    mechanism: Mechanism,
-    data: Buffer,
-    signature?: Buffer,
-  ): Promise<Buffer> {
-    const frames = this.#attachment?.short.has(mechanism.type) ? this.#attachment.frames : null;
-    if (frames !== null && data.length + (signature?.length ?? 0) <= SHORT_MAX)
-      return frames.add({
-        ...{ cell, operation, mechanism, data, number: 0n },
-        ...ALONE,
-        signature: signature ?? null,
-      });
-    return this.#operateLong(cell, operation, mechanism, data, signature);
+  operate(...asked: Parameters<Keeper['operate']>): Promise<Buffer> {
+    return this.#operations.one(...asked);
   }
 
-  /** Pieces go one after the other: requests of one connection may be answered in any order. */
-  async #operateLong(
-    cell: CellId,
-    operation: Operation,
-    mechanism: Mechanism,
-    data: Buffer,
-    signature?: Buffer,
-  ): Promise<Buffer> {
-    if (data.length > OPERATE_MAX)
-      throw new SidekeyError('data_len_range', `${data.length} bytes in one operation`);
-    const step = { cell, operation, mechanism, number: this.#operations++, signature: null };
-    const outputs: Buffer[] = [];
-    // A frame has room for so much data and signature together.
-    const pieceMax = LIMITS.dataMax - (signature?.length ?? 0);
-    let at = 0;
-    do {
-      const piece = data.subarray(at, at + pieceMax);
-      const isLast = at + piece.length >= data.length;
-      const flags = (at === 0 ? OPERATE.begin : 0) | (isLast ? OPERATE.final : 0);
-      outputs.push(
-        await this.#step({ ...step, flags, data: piece, signature: (isLast && signature) || null }),
-      );
-      at += piece.length;
-    } while (at < data.length);
-    // A plaintext with authentication comes as a whole, after its tag was good: the rest of it is fetched.
-    const isWhole = operation === 'decrypt' && mechanism.type === CKM_AES_GCM;
-    while (isWhole && outputs.at(-1)?.length === LIMITS.dataMax) {
-      outputs.push(await this.#step({ ...step, flags: OPERATE.more, data: Buffer.alloc(0) }));
-    }
-    return outputs.length === 1 ? (outputs[0] ?? Buffer.alloc(0)) : joinAndWipe(outputs);
-  }
-
-  /** Short ones share frames; a long one has its own. */
-  async operateMany(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
-    const frames = this.#attachment?.frames ?? null;
-    const isShort = ({ mechanism, data, signature }: KeeperItem): boolean =>
-      data.length + (signature?.length ?? 0) <= SHORT_MAX &&
-      this.#attachment?.short.has(mechanism.type) === true;
-    if (frames === null || !items.every(isShort)) return this.#operateEach(cell, operation, items);
-    return frames.addMany(
-      items.map(({ mechanism, data, signature = null }) => ({
-        ...{ cell, operation, mechanism, data, signature, number: 0n },
-        ...ALONE,
-      })),
-    );
-  }
-
-  #operateEach(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
-    const each = ({ mechanism, data, signature }: KeeperItem): Promise<Outcome> =>
-      outcomeOf(this.operate(cell, operation, mechanism, data, signature));
-    return Promise.all(items.map(each));
-  }
-
-  async #step(step: bodies.OperateStep): Promise<Buffer> {
-    return bodies.readOutput(await this.#ask('cell_operate', bodies.writeOperate(step)));
+  operateMany(...asked: Parameters<Keeper['operateMany']>): Promise<Outcome[]> {
+    return this.#operations.many(...asked);
   }
 
   /** Public by nature (an answer to whoever asks), so this process's own kernel-seeded generator serves. */
@@ -487,10 +417,4 @@ export class KeeperClient implements Keeper {
   usage(): Promise<UsageSeen[]> {
     return this.#list('usage', bodies.readUsageSeen, () => 0n);
   }
-}
-
-function joinAndWipe(pieces: readonly Buffer[]): Buffer {
-  const whole = Buffer.concat(pieces);
-  for (const piece of pieces) piece.fill(0);
-  return whole;
 }
