@@ -370,6 +370,26 @@ test('a cell that is gone for many at once is opened anew for all of them', asyn
   t.equal(sealed.length, 40, 'nobody forgets the cell that another has opened meanwhile');
 });
 
+test('a key is opened and used also when the token key, and then its own cell, end in the middle of it', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const { open, operate } = rig.keeper;
+  const gone = (): Promise<never> => Promise.reject(new SidekeyError('cell_unknown', 'gone'));
+  const failures = { open: 2, operate: 3 };
+  rig.keeper.open = (...asked) => (failures.open-- > 0 ? gone() : open.apply(rig.keeper, asked));
+  rig.keeper.operate = (...asked) => (failures.operate-- > 0 ? gone() : operate.apply(rig.keeper, asked));
+  const encrypt = (): Promise<Buffer> =>
+    rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('hello'));
+  t.ok((await encrypt()).length > 0);
+  t.same(failures, { open: -4, operate: -1 }, 'both were met');
+  failures.operate = 100;
+  await t.rejects(encrypt(), { code: 'cell_unknown' }, 'but not for ever');
+});
+
 test('many uses of a key end each by itself, in order; the cell that ended under some is opened once more', async (t) => {
   const rig = await makeRig();
   const peer = peerOf(5, 1000);

@@ -43,7 +43,10 @@ function sameUses(items: readonly NamedKeyItem[]): SameUse[] {
   return found;
 }
 
-function isCellUnknown(outcome: Outcome): boolean {
+/** More than it takes: a lease that is new lasts longer than a use. */
+const USE_TRIES = 4;
+
+function isCellUnknown(outcome: unknown): boolean {
   return outcome instanceof SidekeyError && outcome.code === 'cell_unknown';
 }
 
@@ -182,7 +185,7 @@ export class NamedKeyUses {
     this.#check(object, use);
   }
 
-  /** Those whose cell ended before they were begun are done once more, as one alone is. */
+  /** Those whose cell ended before they were begun are done again, as one alone is. */
   async #operateCell(
     token: TokenRow,
     object: TokenObject,
@@ -191,14 +194,16 @@ export class NamedKeyUses {
   ): Promise<Outcome[]> {
     const { cells, cache, keeper } = this.#domain;
     const asked = items.map(({ use: { mechanism }, data, signature }) => ({ mechanism, data, signature }));
-    const cell = await cells.take(token, object);
-    const outcomes = await keeper.operateMany(cell, operation, asked);
-    const ended = outcomes.flatMap((outcome, index) => (isCellUnknown(outcome) ? [index] : []));
-    if (ended.length === 0) return outcomes;
-    cache.cellEnded(cell);
-    const left = ended.map((index) => asked[index]).filter((item) => item !== undefined);
-    const again = await keeper.operateMany(await cells.take(token, object), operation, left);
-    for (const [i, index] of ended.entries()) outcomes[index] = again[i] ?? lost();
+    const outcomes: Outcome[] = asked.map(lost);
+    let left = asked.map((_, index) => index);
+    for (let tries = 0; tries < USE_TRIES && left.length > 0; tries++) {
+      const cell = await cells.take(token, object);
+      const items = left.flatMap((index) => asked[index] ?? []);
+      const done = await keeper.operateMany(cell, operation, items);
+      for (const [i, index] of left.entries()) outcomes[index] = done[i] ?? lost();
+      left = left.filter((index) => isCellUnknown(outcomes[index]));
+      if (left.length > 0) cache.cellEnded(cell);
+    }
     return outcomes;
   }
 
@@ -245,8 +250,8 @@ export class NamedKeyUses {
   }
 
   /**
-   * A cell may end between opening and use; once more is enough, since its lease is then new. Only that cell is forgotten: others,
-   * to whom the same happened, may be opening the key already.
+   * A cell may end between opening and use, and the one opened after it as well, if the token key's lease was about to end, which it
+   * never outlasts. Only that cell is forgotten: others, to whom the same happened, may be opening the key already.
    */
   async #operate(
     token: TokenRow,
@@ -255,15 +260,15 @@ export class NamedKeyUses {
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer> {
-    let tried: CellId | null = null;
-    const attempt = async (): Promise<Buffer> => {
-      tried = await this.#take(token, object, context);
-      return this.#domain.keeper.operate(tried, operation, mechanism, data, signature);
-    };
-    return attempt().catch((error: unknown) => {
-      if (!(error instanceof SidekeyError) || error.code !== 'cell_unknown') throw error;
-      if (tried !== null) this.#domain.cache.cellEnded(tried);
-      return attempt();
-    });
+    for (let tries = 1; ; tries++) {
+      let cell: CellId | null = null;
+      try {
+        cell = await this.#take(token, object, context);
+        return await this.#domain.keeper.operate(cell, operation, mechanism, data, signature);
+      } catch (error) {
+        if (!isCellUnknown(error) || tries >= USE_TRIES) throw error;
+        if (cell !== null) this.#domain.cache.cellEnded(cell);
+      }
+    }
   }
 }

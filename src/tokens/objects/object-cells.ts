@@ -18,6 +18,7 @@ import { classOf, keyTypeOf, type TokenObject } from './token-object.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BITS = 128;
+const OPEN_TRIES = 3;
 
 function gcm(nonce: Buffer, aad: Buffer): Mechanism {
   // A digest, because a mechanism's parameter is shorter than associated data may be.
@@ -96,18 +97,26 @@ export class ObjectCells {
     if (object.resident !== undefined) return this.#openPublic(token, object);
     if (object.blob === null)
       throw new SidekeyError('seal_broken', `object ${object.uniqueId} has lost its seal`);
-    const sealing = await this.#keys.take(token);
+    for (let tries = 1; ; tries++) {
+      const sealing = await this.#keys.take(token);
+      try {
+        return await this.#openBy(sealing, token, object, object.blob);
+      } catch (error) {
+        const hasEnded = error instanceof SidekeyError && error.code === 'cell_unknown';
+        if (!hasEnded || tries >= OPEN_TRIES) throw error;
+        // The token key's lease was over before the frame was read: it is opened anew.
+        this.#keys.cellEnded(sealing.cell);
+      }
+    }
+  }
+
+  async #openBy(sealing: OpenCell, token: TokenRow, object: TokenObject, blob: Buffer): Promise<OpenCell> {
     const { anyMs, uses } = this.#catalogue.limits(token);
     const now = this.#clock.monotonic();
     const leaseMs = Math.max(1, Math.floor(Math.min(anyMs, (sealing.endsAt ?? Infinity) - now)));
     const note = Buffer.from(ObjectCells.cacheKey(object.handle));
     const wanted = { ...this.#describe(object), leaseMs, uses, note };
-    const made = await this.#keeper.open(
-      wanted,
-      sealing.cell,
-      sealingData(token.serial, object),
-      object.blob,
-    );
+    const made = await this.#keeper.open(wanted, sealing.cell, sealingData(token.serial, object), blob);
     this.#compare(object, made);
     return { cell: made.cell, endsAt: now + leaseMs };
   }
