@@ -43,34 +43,34 @@ static struct {
 
 #define NONE (~0UL) /* PKCS#11 has no such use of it */
 
-/* PKCS#11 names one hash in four ways. */
+/* PKCS#11 names one hash in five ways: `kdf` is X9.63's, `sp800` that of SP 800-56A. */
 static struct {
     const char *name;
-    uint64_t mechanism, mgf, kdf;
+    uint64_t mechanism, mgf, kdf, sp800;
     EVP_MD *md;
 } digests[] = {
-    {"MD5", NONE, NONE, NONE, NULL},
-    {"MD5-SHA1", NONE, NONE, NONE, NULL},
-    {"SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 2, NULL},
-    {"SHA2-224", CKM_SHA224, CKG_MGF1_SHA224, 5, NULL},
-    {"SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 6, NULL},
-    {"SHA2-384", CKM_SHA384, CKG_MGF1_SHA384, 7, NULL},
-    {"SHA2-512", CKM_SHA512, CKG_MGF1_SHA512, 8, NULL},
-    {"SHA2-512/224", CKM_SHA512_224, NONE, NONE, NULL},
-    {"SHA2-512/256", CKM_SHA512_256, NONE, NONE, NULL},
-    {"SHA3-224", CKM_SHA3_224, CKG_MGF1_SHA3_224, CKD_SHA3_224_KDF, NULL},
-    {"SHA3-256", CKM_SHA3_256, CKG_MGF1_SHA3_256, CKD_SHA3_256_KDF, NULL},
-    {"SHA3-384", CKM_SHA3_384, CKG_MGF1_SHA3_384, CKD_SHA3_384_KDF, NULL},
-    {"SHA3-512", CKM_SHA3_512, CKG_MGF1_SHA3_512, CKD_SHA3_512_KDF, NULL},
-    {"SHAKE-128", NONE, NONE, NONE, NULL},
-    {"SHAKE-256", NONE, NONE, NONE, NULL},
-    {"BLAKE2B-512", NONE, NONE, NONE, NULL},
+    {"MD5", NONE, NONE, NONE, NONE, NULL},
+    {"MD5-SHA1", NONE, NONE, NONE, NONE, NULL},
+    {"SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 2, CKD_SHA1_KDF_SP800, NULL},
+    {"SHA2-224", CKM_SHA224, CKG_MGF1_SHA224, 5, CKD_SHA224_KDF_SP800, NULL},
+    {"SHA2-256", CKM_SHA256, CKG_MGF1_SHA256, 6, CKD_SHA256_KDF_SP800, NULL},
+    {"SHA2-384", CKM_SHA384, CKG_MGF1_SHA384, 7, CKD_SHA384_KDF_SP800, NULL},
+    {"SHA2-512", CKM_SHA512, CKG_MGF1_SHA512, 8, CKD_SHA512_KDF_SP800, NULL},
+    {"SHA2-512/224", CKM_SHA512_224, NONE, NONE, NONE, NULL},
+    {"SHA2-512/256", CKM_SHA512_256, NONE, NONE, NONE, NULL},
+    {"SHA3-224", CKM_SHA3_224, CKG_MGF1_SHA3_224, CKD_SHA3_224_KDF, CKD_SHA3_224_KDF_SP800, NULL},
+    {"SHA3-256", CKM_SHA3_256, CKG_MGF1_SHA3_256, CKD_SHA3_256_KDF, CKD_SHA3_256_KDF_SP800, NULL},
+    {"SHA3-384", CKM_SHA3_384, CKG_MGF1_SHA3_384, CKD_SHA3_384_KDF, CKD_SHA3_384_KDF_SP800, NULL},
+    {"SHA3-512", CKM_SHA3_512, CKG_MGF1_SHA3_512, CKD_SHA3_512_KDF, CKD_SHA3_512_KDF_SP800, NULL},
+    {"SHAKE-128", NONE, NONE, NONE, NONE, NULL},
+    {"SHAKE-256", NONE, NONE, NONE, NONE, NULL},
+    {"BLAKE2B-512", NONE, NONE, NONE, NONE, NULL},
 };
 
 enum { CIPHERS = sizeof(ciphers) / sizeof(ciphers[0]), DIGESTS = sizeof(digests) / sizeof(digests[0]) };
 
 static EVP_MAC *hmac, *cmac, *poly1305, *blake2b;
-static EVP_KDF *x963, *hkdf, *tls;
+static EVP_KDF *x963, *one_step, *hkdf, *tls;
 
 static _Thread_local bool was_short;
 
@@ -115,6 +115,7 @@ static bool fetch_all(void)
     ok &= (hkdf = EVP_KDF_fetch(NULL, "HKDF", NULL)) != NULL;
     ok &= (tls = EVP_KDF_fetch(NULL, "TLS1-PRF", NULL)) != NULL;
     ok &= (x963 = EVP_KDF_fetch(NULL, "X963KDF", NULL)) != NULL;
+    ok &= (one_step = EVP_KDF_fetch(NULL, "SSKDF", NULL)) != NULL;
     for (size_t j = 0; j < SIZES; j++)
         ok &= kp_aead_open(kp_cipher_name("GCM", 16 + 8 * j), kp_cipher("GCM", 16 + 8 * j));
     ok &= kp_aead_open(kp_cipher_name("CHACHA20-POLY1305", 32), kp_cipher("CHACHA20-POLY1305", 32));
@@ -185,9 +186,17 @@ const EVP_MD *kp_md_of_mgf(uint64_t mgf)
 const EVP_MD *kp_md_of_kdf(uint64_t kdf)
 {
     for (size_t i = 0; i < DIGESTS; i++)
-        if (kdf != NONE && digests[i].kdf == kdf)
+        if (kdf != NONE && (digests[i].kdf == kdf || digests[i].sp800 == kdf))
             return digests[i].md;
     return NULL;
+}
+
+EVP_KDF *kp_kdf_of(uint64_t kdf)
+{
+    for (size_t i = 0; i < DIGESTS; i++)
+        if (kdf != NONE && digests[i].sp800 == kdf)
+            return one_step;
+    return x963;
 }
 
 EVP_MAC *kp_mac_hmac(void) { return hmac; }
@@ -196,7 +205,6 @@ EVP_MAC *kp_mac_poly1305(void) { return poly1305; }
 EVP_MAC *kp_mac_blake2b(void) { return blake2b; }
 EVP_KDF *kp_kdf_hkdf(void) { return hkdf; }
 EVP_KDF *kp_kdf_tls(void) { return tls; }
-EVP_KDF *kp_kdf_x963(void) { return x963; }
 
 void kp_crypto_try(void) { was_short = false; }
 

@@ -24,11 +24,13 @@ const EVP_MD *kp_md_of_mechanism(uint64_t mechanism);
 const EVP_MD *kp_md_of_mgf(uint64_t mgf);
 const EVP_MD *kp_md_of_kdf(uint64_t kdf);
 
+/* By CKD_: the one step of SP 800-56A, which counts before the secret, else X9.63's, which counts after it. */
+EVP_KDF *kp_kdf_of(uint64_t kdf);
+
 EVP_MAC *kp_mac_hmac(void);
 EVP_MAC *kp_mac_cmac(void);
 EVP_MAC *kp_mac_poly1305(void);
 EVP_MAC *kp_mac_blake2b(void);
-EVP_KDF *kp_kdf_x963(void);
 EVP_KDF *kp_kdf_hkdf(void);
 EVP_KDF *kp_kdf_tls(void);
 

@@ -589,6 +589,14 @@ test('a secret is agreed on in the service, and what is no point of the curve is
       .digest();
   const expanded = Buffer.concat([block(1), block(2)]).subarray(0, 40);
   t.same(await value(await derive(hidden, 6, Buffer.from('beside'), point, 40)), expanded, 'X9.63');
+  const first = (i: number) =>
+    createHash('sha256')
+      .update(Buffer.of(0, 0, 0, i))
+      .update(secret)
+      .update('beside')
+      .digest();
+  const oneStep = Buffer.concat([first(1), first(2)]).subarray(0, 40);
+  t.same(await value(await derive(hidden, 0x10, Buffer.from('beside'), point, 40)), oneStep, 'SP 800-56A');
   keys.calls.length = 0;
   const off = Buffer.from(point);
   off[40] = (off[40] ?? 0) ^ 1;

@@ -1,5 +1,5 @@
 /** Every named curve: a pair made, a signature that OpenSSL verifies without the token, a secret agreed both ways; refusals. */
-import { createPublicKey, verify } from 'node:crypto';
+import { createHash, createPublicKey, verify } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import t from 'tap';
 import { startInstance } from '../e2e/instance.ts';
@@ -37,8 +37,8 @@ function read({ p11, session }: Token, key: pkcs11js.Handle, type: number): Buff
   return Buffer.from(p11.C_GetAttributeValue(session, key, [{ type }])[0]?.value as Buffer);
 }
 
-function agree(token: Token, mechanism: number, key: pkcs11js.Handle, publicData: Buffer, kdf = 1): Buffer {
-  const parameter = { type: pkcs11js.CK_PARAMS_EC_DH, kdf, publicData };
+function agree(token: Token, mechanism: number, key: pkcs11js.Handle, publicData: Buffer, kdf = 1, sharedData?: Buffer): Buffer {
+  const parameter = { type: pkcs11js.CK_PARAMS_EC_DH, kdf, publicData, ...(sharedData && { sharedData }) };
   const derived = token.p11.C_DeriveKey(token.session, { mechanism, parameter }, key, [
     { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
     { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_GENERIC_SECRET },
@@ -47,6 +47,19 @@ function agree(token: Token, mechanism: number, key: pkcs11js.Handle, publicData
   ]);
   return read(token, derived, pkcs11js.CKA_VALUE);
 }
+
+/** CKD_..._KDF_SP800 */
+const SP800: readonly [number, string][] = [
+  [0x0e, 'sha1'],
+  [0x0f, 'sha224'],
+  [0x10, 'sha256'],
+  [0x11, 'sha384'],
+  [0x12, 'sha512'],
+  [0x13, 'sha3-224'],
+  [0x14, 'sha3-256'],
+  [0x15, 'sha3-384'],
+  [0x16, 'sha3-512'],
+];
 
 t.test('every curve', { timeout: 60_000 }, async (t) => {
   const token = openToken(t, await startInstance(t));
@@ -72,6 +85,12 @@ t.test('every curve', { timeout: 60_000 }, async (t) => {
     );
     t.same(sha3[0], sha3[1], 'CKD_SHA3_256_KDF');
     t.equal(sha3[0]?.length, 32);
+    for (const [kdf, hash] of SP800)
+      t.same(
+        agree(token, pkcs11js.CKM_ECDH1_DERIVE, mine.privateKey, points[1] ?? MESSAGE, kdf, MESSAGE),
+        createHash(hash).update(Buffer.of(0, 0, 0, 1)).update(one).update(MESSAGE).digest(),
+        `${curve}: SP 800-56A with ${hash}`,
+      );
   }
 
   for (const curve of ['edwards25519', 'edwards448'] as const) {

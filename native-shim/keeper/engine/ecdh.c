@@ -1,6 +1,6 @@
 /*
  * CKM_ECDH1_DERIVE and, for curves of prime order the same, its COFACTOR sister (PKCS#11 3.1, 6.3.17): ECDH,
- * then CKD_NULL or an X9.63 KDF. With CKD_NULL a shorter key keeps the trailing bytes: "the truncation removes bytes from
+ * then CKD_NULL or a KDF of X9.63 or SP 800-56A. With CKD_NULL a shorter key keeps the trailing bytes: "the truncation removes bytes from
  * the leading end of the secret value".
  */
 #include <openssl/core_names.h>
@@ -53,7 +53,7 @@ static int expand(const struct wire_params *p, const EVP_MD *md, struct wire_byt
         OSSL_PARAM_construct_end(),
     };
     size_t wanted = length ? length : (size_t)EVP_MD_get_size(md);
-    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kp_kdf_x963());
+    EVP_KDF_CTX *ctx = EVP_KDF_CTX_new(kp_kdf_of(p->hash));
     uint8_t *at = kp_out_room(out, wanted);
     bool ok;
 

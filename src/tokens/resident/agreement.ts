@@ -1,6 +1,6 @@
 /**
- * CKM_ECDH1_DERIVE with a key of a key service: the service makes the shared secret, X9.63's derivation (PKCS#11 3.1, 6.3.17) is made here as the
- * keeper makes it. The secret is in this process as bytes that are wiped, like every data key of a service.
+ * CKM_ECDH1_DERIVE with a key of a key service: the service makes the shared secret, the derivation of X9.63 or SP 800-56A (PKCS#11 3.1, 6.3.17)
+ * is made here as the keeper makes it. The secret is in this process as bytes that are wiped, like every data key of a service.
  */
 import { createHash, createPublicKey } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
@@ -12,18 +12,29 @@ import { hashOf } from './mechanisms.ts';
 import { rowOf } from './specs.ts';
 
 const CKD_NULL = 1;
-/** CKD_ */
-const KDFS: ReadonlyMap<number, HashName> = new Map([
-  [2, 'sha1'],
-  [5, 'sha224'],
-  [6, 'sha256'],
-  [7, 'sha384'],
-  [8, 'sha512'],
-  [0x0a, 'sha3-224'],
-  [0x0b, 'sha3-256'],
-  [0x0c, 'sha3-384'],
-  [0x0d, 'sha3-512'],
-]);
+interface Kdf {
+  readonly hash: HashName;
+  /** Of SP 800-56A, which counts before the secret; X9.63 counts after it. */
+  readonly sp800: boolean;
+}
+const HASHES: readonly [HashName, number, number][] = [
+  // hash, its CKD_ of X9.63, its CKD_ of SP 800-56A
+  ['sha1', 2, 0x0e],
+  ['sha224', 5, 0x0f],
+  ['sha256', 6, 0x10],
+  ['sha384', 7, 0x11],
+  ['sha512', 8, 0x12],
+  ['sha3-224', 0x0a, 0x13],
+  ['sha3-256', 0x0b, 0x14],
+  ['sha3-384', 0x0c, 0x15],
+  ['sha3-512', 0x0d, 0x16],
+];
+const KDFS: ReadonlyMap<number, Kdf> = new Map(
+  HASHES.flatMap(([hash, x963, sp800]) => [
+    [x963, { hash, sp800: false }],
+    [sp800, { hash, sp800: true }],
+  ]),
+);
 const EC_PUBLIC_KEY = Buffer.from('06072a8648ce3d0201', 'hex');
 const [SEQUENCE, BIT_STRING, OCTET_STRING] = [0x30, 0x03, 0x04];
 const SHORT_MAX = 0x7f;
@@ -66,7 +77,7 @@ function toInfo(curve: Buffer, point: Buffer): Buffer {
 
 interface Agreement {
   /** null: CKD_NULL. */
-  readonly hash: HashName | null;
+  readonly kdf: Kdf | null;
   readonly shared: Buffer;
   /** SubjectPublicKeyInfo. */
   readonly other: Buffer;
@@ -74,26 +85,27 @@ interface Agreement {
 
 function readAgreement({ spec, sizeBits }: ResidentKey, { params }: Mechanism): Agreement {
   const reader = new WireReader(params);
-  const kdf = reader.number();
+  const number = reader.number();
   const shared = Buffer.from(reader.bytes(LIMITS.paramsMax));
   const point = Buffer.from(reader.bytes(LIMITS.paramsMax));
   reader.end();
-  const hash = KDFS.get(kdf) ?? null;
-  if (hash === null && kdf !== CKD_NULL) refuse('this derivation function is not known');
-  if (hash === null && shared.length > 0) refuse('without a derivation function there is no shared data');
+  const kdf = KDFS.get(number) ?? null;
+  if (kdf === null && number !== CKD_NULL) refuse('this derivation function is not known');
+  if (kdf === null && shared.length > 0) refuse('without a derivation function there is no shared data');
   const { curve } = rowOf(spec);
   if (curve === null) throw new SidekeyError('key_type_inconsistent', 'the key is on no curve');
-  return { hash, shared, other: toInfo(curve, takePoint(point, Math.ceil(sizeBits / 8))) };
+  return { kdf, shared, other: toInfo(curve, takePoint(point, Math.ceil(sizeBits / 8))) };
 }
 
-/** X9.63: the digests of secret, counter and shared data, one after another. */
-function expand(hash: HashName, secret: Buffer, shared: Buffer, bytes: number): Buffer {
+/** The digests of secret, counter and shared data, one after another. */
+function expand({ hash, sp800 }: Kdf, secret: Buffer, shared: Buffer, bytes: number): Buffer {
   const size = hashOf(hash).bytes;
   const blocks = Buffer.alloc(Math.ceil(bytes / size) * size);
   const counter = Buffer.alloc(4);
   for (let at = 0; at < blocks.length; at += size) {
     counter.writeUInt32BE(at / size + 1);
-    const block = createHash(hash).update(secret).update(counter).update(shared).digest();
+    const [first, second] = sp800 ? [counter, secret] : [secret, counter];
+    const block = createHash(hash).update(first).update(second).update(shared).digest();
     block.copy(blocks, at);
     block.fill(0);
   }
@@ -109,13 +121,13 @@ export async function deriveAgreed(
 ): Promise<Buffer> {
   if (service.agree === undefined || key.agrees !== true)
     throw new SidekeyError('mechanism_invalid', 'the service makes no shared secret with this key');
-  const { hash, shared, other } = readAgreement(key, mechanism);
-  const most = hash === null ? Math.ceil(key.sizeBits / 8) : LIMITS.componentMax;
+  const { kdf, shared, other } = readAgreement(key, mechanism);
+  const most = kdf === null ? Math.ceil(key.sizeBits / 8) : LIMITS.componentMax;
   if (lengthBytes !== null && (lengthBytes < 0 || lengthBytes > most))
     throw new SidekeyError('key_size_range', `no more than ${most} bytes are derived`);
   const secret = await service.agree(key, other);
   try {
-    if (hash !== null) return expand(hash, secret, shared, lengthBytes || hashOf(hash).bytes);
+    if (kdf !== null) return expand(kdf, secret, shared, lengthBytes || hashOf(kdf.hash).bytes);
     // "The truncation removes bytes from the leading end of the secret value."
     return Buffer.from(secret.subarray(secret.length - (lengthBytes || secret.length)));
   } finally {
