@@ -183,6 +183,12 @@ static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_oper
     return rv;
 }
 
+/* Who asks for nothing but the length may leave out the data, and give its length alone. */
+static bool is_usable(const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *out, const CK_ULONG *out_len)
+{
+    return out_len && (!out || sk_is_readable(in, in_len));
+}
+
 CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out,
                       CK_ULONG *out_len)
 {
@@ -194,7 +200,7 @@ CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYT
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = sk_is_readable(in, in_len) && out_len ? CKR_OK : CKR_ARGUMENTS_BAD;
+    rv = is_usable(in, in_len, out, out_len) ? CKR_OK : CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
         rv = single(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len, &going);
     return sk_operation_give_back(e, kind, op, rv, going);
@@ -238,7 +244,7 @@ CK_RV sk_crypt_update(struct sk_entry *e, enum wire_operation kind, const CK_BYT
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = sk_is_readable(in, in_len) && (out_len || !gives) ? CKR_OK : CKR_ARGUMENTS_BAD;
+    rv = (gives ? is_usable(in, in_len, out, out_len) : sk_is_readable(in, in_len)) ? CKR_OK : CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
         rv = update(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len ? out_len : &none);
     return sk_operation_give_back(e, kind, op, rv, true);

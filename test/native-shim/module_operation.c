@@ -114,6 +114,17 @@ static void errors(void)
     f->C_EncryptInit(s, &m_gcm, PEER_KEY);
     is(f->C_Encrypt(s, NULL, 5, out, &n), CKR_ARGUMENTS_BAD, "no data where five bytes are said to be");
     is(f->C_Encrypt(s, out, 5, out, &n), CKR_OPERATION_NOT_INITIALIZED, "ends the operation");
+    f->C_EncryptInit(s, &m_gcm, PEER_KEY);
+    is(f->C_Encrypt(s, NULL, 5, NULL, &n), CKR_OK, "the length for five bytes that are not shown yet");
+    is(n, 5 + PEER_TAG, "is theirs");
+    is(f->C_Encrypt(s, (CK_BYTE *)"hello", 5, out, &n), CKR_OK, "and the operation goes on");
+    f->C_EncryptInit(s, &m_gcm, PEER_KEY);
+    is(f->C_EncryptUpdate(s, NULL, 5, NULL, &n), CKR_OK, "of a part as well");
+    is(f->C_EncryptUpdate(s, NULL, 5, out, &n), CKR_ARGUMENTS_BAD, "but no output of what is not there");
+    f->C_SignInit(s, &m_hmac, PEER_KEY);
+    is(f->C_Sign(s, NULL, 5, NULL, &n), CKR_OK, "and of a signature");
+    is(f->C_SignUpdate(s, NULL, 5), CKR_ARGUMENTS_BAD, "which takes no part of nothing");
+    n = sizeof(out);
     peer_misbehave(PEER_STATUS, WIRE_operate);
     peer_status = STATUS_data_len_range;
     f->C_EncryptInit(s, &m_gcm, PEER_KEY);
