@@ -37,7 +37,14 @@ function read({ p11, session }: Token, key: pkcs11js.Handle, type: number): Buff
   return Buffer.from(p11.C_GetAttributeValue(session, key, [{ type }])[0]?.value as Buffer);
 }
 
-function agree(token: Token, mechanism: number, key: pkcs11js.Handle, publicData: Buffer, kdf = 1, sharedData?: Buffer): Buffer {
+function agree(
+  token: Token,
+  mechanism: number,
+  key: pkcs11js.Handle,
+  publicData: Buffer,
+  kdf = 1,
+  sharedData?: Buffer,
+): Buffer {
   const parameter = { type: pkcs11js.CK_PARAMS_EC_DH, kdf, publicData, ...(sharedData && { sharedData }) };
   const derived = token.p11.C_DeriveKey(token.session, { mechanism, parameter }, key, [
     { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
@@ -88,7 +95,11 @@ t.test('every curve', { timeout: 60_000 }, async (t) => {
     for (const [kdf, hash] of SP800)
       t.same(
         agree(token, pkcs11js.CKM_ECDH1_DERIVE, mine.privateKey, points[1] ?? MESSAGE, kdf, MESSAGE),
-        createHash(hash).update(Buffer.of(0, 0, 0, 1)).update(one).update(MESSAGE).digest(),
+        createHash(hash)
+          .update(Buffer.of(0, 0, 0, 1))
+          .update(one)
+          .update(MESSAGE)
+          .digest(),
         `${curve}: SP 800-56A with ${hash}`,
       );
   }

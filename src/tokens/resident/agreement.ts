@@ -30,7 +30,7 @@ const HASHES: readonly [HashName, number, number][] = [
   ['sha3-512', 0x0d, 0x16],
 ];
 const KDFS: ReadonlyMap<number, Kdf> = new Map(
-  HASHES.flatMap(([hash, x963, sp800]) => [
+  HASHES.flatMap(([hash, x963, sp800]): [number, Kdf][] => [
     [x963, { hash, sp800: false }],
     [sp800, { hash, sp800: true }],
   ]),
