@@ -7,6 +7,7 @@ import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocketServer, type WebSocket } from 'ws';
 import type { Peer } from '../access/peer.ts';
+import { Places } from '../access/places.ts';
 import type { EventRing } from '../events/event-ring.ts';
 import { faultOf, Refusal } from './fault.ts';
 import { answerBare } from './fault-reply.ts';
@@ -45,10 +46,14 @@ export function serveEvents(
     ...{ noServer: true, clientTracking: true, perMessageDeflate: false },
     maxPayload: MESSAGE_MAX_BYTES,
   });
+  const places = new Places(limits.eventConnections);
   server.on('upgrade', (request: IncomingMessage, socket: Socket, head: Buffer) => {
     try {
-      if (!deps.mayAdminister(peerOf(request))) throw new Refusal(403, 'permission denied');
-      if (sockets.clients.size >= limits.eventConnections) throw new Refusal(503, 'too busy');
+      const peer = peerOf(request);
+      if (!deps.mayAdminister(peer)) throw new Refusal(403, 'permission denied');
+      const leave = places.take(peer);
+      if (leave === null) throw new Refusal(503, 'too busy');
+      socket.once('close', leave);
       sockets.handleUpgrade(request, socket, head, (client) => follow(client, request, deps, limits));
     } catch (error) {
       answerBare(socket, faultOf(error));

@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { LRUCache } from 'lru-cache';
 import type { Peer } from '../access/peer.ts';
+import { processOf } from '../access/places.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Clock } from '../tokens/ports.ts';
 import { Refusal } from './fault.ts';
@@ -31,10 +32,6 @@ interface Taken {
 
 const PROCESSES_MAX = 8192;
 const TOO_MANY = 429;
-
-function processOf({ pid, startTime, uid }: Peer): string {
-  return `${uid} ${pid} ${startTime}`;
-}
 
 export class PeerLimits {
   readonly #bounds: PeerBounds;

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Peer } from '../access/peer.ts';
+import { Places } from '../access/places.ts';
 import { SidekeyError } from '../errors.ts';
 import type { StreamKey, TokenService } from '../tokens/service.ts';
 import { decodeBase64 } from './base64.ts';
@@ -117,16 +118,15 @@ export function registerStreams(
   deps: TransitDeps,
   peerOf: (request: FastifyRequest) => Peer,
 ): void {
-  let running = 0;
+  const places = new Places(STREAMS_MAX);
   const answer = async (
     begin: (call: StreamCall, source: SegmentReader) => Promise<Running>,
     request: FastifyRequest,
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     const call = readCall(deps, peerOf, request);
-    if (running >= STREAMS_MAX) throw new SidekeyError('busy', `${STREAMS_MAX} streams are under way`);
-    running++;
-    const ended = () => void running--;
+    const ended = places.take(call.peer);
+    if (ended === null) throw new SidekeyError('busy', 'as many streams are under way as may be');
     // What is left of the body of a refused stream is not read to its end.
     reply.header('connection', 'close').header('cache-control', 'no-store');
     try {

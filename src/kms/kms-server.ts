@@ -13,6 +13,7 @@ import {
 } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
+import { Places } from '../access/places.ts';
 import { faultOf } from '../api/fault.ts';
 import { clearStaleSocket, listenOnPath } from '../api/socket-path.ts';
 import { SidekeyError } from '../errors.ts';
@@ -106,8 +107,15 @@ function handlersFor(options: KmsServerOptions, peer: Peer): UntypedServiceImple
   };
 }
 
-function serveConnection(options: KmsServerOptions, socket: Socket): void {
+function serveConnection(options: KmsServerOptions, places: Places, socket: Socket): void {
   const peer = options.peerOf(socket);
+  const leave = places.take(peer);
+  if (leave === null) {
+    options.logger.warn({ uid: peer.uid }, 'refused a KMS connection: its process or uid has too many');
+    socket.destroy();
+    return;
+  }
+  socket.once('close', leave);
   const server = new Server(LIMITS);
   server.addService(KMS_SERVICE, handlersFor(options, peer));
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
@@ -120,12 +128,13 @@ function serveConnection(options: KmsServerOptions, socket: Socket): void {
 
 export function createKmsServer(options: KmsServerOptions): KmsServer {
   const sockets = new Set<Socket>();
+  const places = new Places(CONNECTIONS_MAX);
   const server: NetServer = createServer((socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     try {
-      serveConnection(options, socket);
+      serveConnection(options, places, socket);
     } catch (error) {
       options.logger.warn({ err: error }, 'refused a KMS connection: its peer cannot be read');
       socket.destroy();

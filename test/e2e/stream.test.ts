@@ -1,10 +1,12 @@
 /** Streams through the real socket: round trips, memory, and everything that can be done to a stream on its way. */
+import { execFile } from 'node:child_process';
 import * as crypto from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { test } from 'tap';
 import { startInstance, type Instance } from './instance.ts';
 import { transitClient } from './transit-client.ts';
@@ -178,7 +180,39 @@ test('who hangs up in a stream is no fault of the agent, and leaves its place to
     socket.destroy();
   }
   const { status } = await stream(instance, 'encrypt/backup', [Buffer.from('still served')]);
-  t.equal(status, 200, 'there are places for 32');
+  t.equal(status, 200, 'a process has places for 16');
   t.match(instance.log, 'the client hung up');
   t.notMatch(instance.log, '"level":"error"');
+});
+
+test('a process that holds as many streams as it may leaves some to others', async (t) => {
+  const { instance } = await setUp(t);
+  const held = Array.from({ length: 16 }, () => {
+    const outgoing = request({
+      ...{ socketPath: instance.api, method: 'PUT', path: '/v1/sidekey/stream/encrypt/backup' },
+      headers: { 'content-length': 1000 },
+    });
+    outgoing.on('error', () => undefined).write('the beginning');
+    return outgoing;
+  });
+  t.teardown(() => held.forEach((each) => each.destroy()));
+  let refused = await stream(instance, 'encrypt/backup', [Buffer.from('x')]);
+  for (let tries = 0; refused.status === 200 && tries < 100; tries++)
+    refused = await stream(instance, 'encrypt/backup', [Buffer.from('x')]);
+  t.equal(refused.status, 503);
+  t.match(String(refused.output), 'too busy');
+  const url = 'http://localhost/v1/sidekey/stream/encrypt/backup';
+  const args = [
+    '-sS',
+    '--fail',
+    '-X',
+    'PUT',
+    '--data-binary',
+    'of another',
+    '--unix-socket',
+    instance.api,
+    url,
+  ];
+  const { stdout } = await promisify(execFile)('curl', args, { encoding: 'buffer' });
+  t.equal(stdout.length, HEADER + 'of another'.length + 16);
 });

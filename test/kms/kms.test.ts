@@ -1,9 +1,11 @@
 /** Kubernetes KMS v2 by a gRPC client with a codec of its own, which behaves as the API server does. */
 import { credentials, makeGenericClientConstructor, status, type ServiceError } from '@grpc/grpc-js';
+import { execFile } from 'node:child_process';
 import { connect } from 'node:net';
 import { once } from 'node:events';
 import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { startInstance, type Instance } from '../e2e/instance.ts';
 import { startService } from '../interop/services.ts';
@@ -94,6 +96,16 @@ class ApiServer {
     return Buffer.from(fields.get(1) ?? '');
   }
 }
+
+/** Prints the type of the first frame of the answer (RFC 9113, 3.4 and 4.1). */
+const HTTP2_PREFACE = `
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.settimeout(10)
+s.connect(sys.argv[1])
+s.sendall(b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0]))
+print(s.recv(9)[3])
+`;
 
 const withKms = (yaml: string): string => `${yaml}\nkms:\n  socket: kms.sock\n  key: kubernetes\n`;
 
@@ -205,4 +217,17 @@ t.test('the access rules decide for the API server, too', async (t) => {
   const server = new ApiServer(t, join(sidekey.dir, 'kms.sock'));
   t.equal(await server.poll(), 'permission denied');
   await t.rejects(server.encrypt(Buffer.from('x')), { code: status.PERMISSION_DENIED });
+});
+
+t.test('one process takes half of the connections, and the API server is served beside it', async (t) => {
+  const { sidekey, socket } = await start(t);
+  makeKey(t, sidekey);
+  const held = Array.from({ length: 8 }, () => connect(socket).resume());
+  t.teardown(() => held.forEach((each) => each.destroy()));
+  await Promise.all(held.map((each) => once(each, 'connect')));
+  const ninth = connect(socket).resume();
+  await once(ninth, 'close');
+  t.notOk(held.some((each) => each.destroyed));
+  const { stdout } = await promisify(execFile)('python3', ['-c', HTTP2_PREFACE, socket]);
+  t.equal(stdout, '4\n', 'another process is answered with the frame SETTINGS');
 });

@@ -120,7 +120,7 @@ for bits in (128, 192, 256):
     temporary = s.run('Decrypt', mechanism(9, oaep), private, wrapped[:256])
     same(len(temporary), bits // 8, 'what OAEP holds is an AES key')
     same(s.run('Decrypt', mechanism(KWP), s.secret(AES, temporary), wrapped[256:]), s.value(target), 'and the rest is KWP by it')
-    for bad in (wrapped[:-1] + b'\0', b'\0' + wrapped[1:]):
+    for bad in (wrapped[:-1] + bytes([wrapped[-1] ^ 1]), bytes([wrapped[0] ^ 1]) + wrapped[1:]):
         refuses(WRAPPED, lambda: s('UnwrapKey', m, UL(private), bad, UL(len(bad)), *t, c.byref(back)), 'what was changed')
     refuses(WRAPPED_LEN, lambda: s('UnwrapKey', m, UL(private), wrapped[:256], UL(256), *t, c.byref(back)), 'cut')
 refuses(PARAM, lambda: s.give('WrapKey', mechanism(RSA_AES, struct(64, (P, c.cast(c.pointer(oaep), P)))), UL(public), UL(target)), '64 bits')
