@@ -62,7 +62,7 @@ export function logFault(logger: Logger, request: Asked, peer: Peer | null, erro
   const { status } = faultOf(error);
   const { method, routeOptions, id } = request;
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const who = { requestId: id, pid: peer?.pid, uid: peer?.uid };
+  const who = { requestId: id, peer: peer && { pid: peer.pid, uid: peer.uid } };
   const what = { ...who, method, route: routeOptions.url, status, code };
   if (status >= 500 && !isOfService(error)) logger.error({ ...what, err: error }, 'API request failed');
   else {

@@ -26,7 +26,7 @@ export interface CallRow {
   readonly times: number;
 }
 
-/** At most so many different rows wait in memory; then they are written at once. */
+/** At most so many different rows wait in memory; then they are written at once, or, while the disk takes nothing, not counted. */
 const WAITING_MAX = 10_000;
 const ROWS_MAX = 100_000;
 const KEPT_DAYS = 400;
@@ -64,6 +64,8 @@ export class UsageLedger {
   readonly #calls = new Map<string, Mutable<CallRow>>();
   /** Where the last use was counted: the next one is mostly of the same. */
   #last: Mutable<UsageRow> | null = null;
+  /** The last flush failed. */
+  #isStuck = false;
 
   /** `path` may be ":memory:". */
   constructor(path: string, now: () => number) {
@@ -88,18 +90,33 @@ export class UsageLedger {
     if (result !== 'ok') return;
     const place = { day: this.#today(), peer, uid, token, key, operation };
     const row = isAt(this.#last, place) ? this.#last : this.#rowAt(place);
+    if (row === null) return;
     row.times += times;
     row.bytes += bytes;
-    if (this.#usage.size >= WAITING_MAX) this.flush();
   }
 
-  #rowAt(place: Place): Mutable<UsageRow> {
+  /** null: there is no room for one more. */
+  #rowAt(place: Place): Mutable<UsageRow> | null {
     const { day, peer, uid, token, key, operation } = place;
     const name = JSON.stringify([day, peer, uid, token, key, operation]);
-    const row = this.#usage.get(name) ?? { ...place, times: 0, bytes: 0 };
+    const known = this.#usage.get(name);
+    if (known === undefined && !this.#hasRoom()) return null;
+    const row = known ?? { ...place, times: 0, bytes: 0 };
     this.#usage.set(name, row);
     this.#last = row;
     return row;
+  }
+
+  /** Whoever uses a key does not hear of a full disk here, nor wait for it: the next regular flush is told. */
+  #hasRoom(): boolean {
+    if (this.#usage.size < WAITING_MAX) return true;
+    if (this.#isStuck) return false;
+    try {
+      this.flush();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Calls that were answered, by what a key service would bill: not health, and not what never arrived. */
@@ -115,6 +132,7 @@ export class UsageLedger {
   /** Writes what waits, all or nothing, and forgets what is over 400 days old. Throws when the disk does not take it. */
   flush(): void {
     if (this.#usage.size === 0 && this.#calls.size === 0) return;
+    this.#isStuck = true;
     this.#database.exec('BEGIN');
     try {
       const addUsage = this.#database.prepare(ADD_USAGE);
@@ -135,6 +153,7 @@ export class UsageLedger {
     this.#usage.clear();
     this.#last = null;
     this.#calls.clear();
+    this.#isStuck = false;
   }
 
   /** Both days included. At most 100,000 rows. */

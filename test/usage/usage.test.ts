@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import type { OperationSeen } from '../../src/metrics/operation-seen.ts';
 import { UsageLedger } from '../../src/usage/usage-ledger.ts';
@@ -39,6 +40,24 @@ t.test('rows add up within a day and across restarts; failures do not count', as
   now += 401 * DAY_MS;
   ledger.operated(SEEN);
   t.equal(ledger.read('2000-01-01', '2099-01-01').usage.length, 1, 'what is too old is gone');
+  ledger.close();
+});
+
+t.test('while the disk takes nothing uses go on, and what waits is bounded', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'sidekey-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const path = join(folder, 'usage.db');
+  const ledger = new UsageLedger(path, () => START);
+  const other = new DatabaseSync(path);
+  other.exec('BEGIN EXCLUSIVE');
+  for (let i = 0; i < 10_500; i++) ledger.operated({ ...SEEN, key: `k${i}` });
+  t.throws(() => ledger.flush(), /locked/);
+  other.exec('ROLLBACK');
+  other.close();
+  ledger.flush();
+  t.equal(ledger.read('2026-01-31', '2026-01-31').usage.length, 10_000);
+  for (let i = 0; i < 10_500; i++) ledger.operated({ ...SEEN, key: `k${i}` });
+  t.equal(ledger.read('2026-01-31', '2026-01-31').usage.length, 10_500, 'and all is counted again');
   ledger.close();
 });
 

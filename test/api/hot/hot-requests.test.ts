@@ -80,7 +80,7 @@ test.test('a faulty request is logged with its route, and never its content', as
   await request('POST', '/v1/transit/keys/orders');
   await request('POST', '/v1/transit/encrypt/orders', '{"plaintext": "c2VjcmV0"');
   const [line] = logs.filter(({ msg }) => msg === 'API request refused');
-  t.match(line, { route: '/v1/:mount/encrypt/:name', status: 400, pid: process.pid });
+  t.match(line, { route: '/v1/:mount/encrypt/:name', status: 400, peer: { pid: process.pid } });
   t.notMatch(JSON.stringify(logs), 'c2VjcmV0');
 });
 
