@@ -27,7 +27,16 @@ interface Expected {
 const EXPECTED: Readonly<Record<Service, Expected>> = {
   'pkcs11-hsm': { ec: OK, pss: OK, pkcs1: OK, ed25519: NO, hmac: OK, aes: OK, rotate: NO, random: OK },
   // PyKMIP makes no EC and no HMAC keys, signs by PKCS #1 alone, and has no RNG Retrieve.
-  kmip: { ec: REFUSED, pss: NO, pkcs1: OK, ed25519: NO, hmac: REFUSED, aes: OK, rotate: NO, random: REFUSED },
+  kmip: {
+    ec: REFUSED,
+    pss: NO,
+    pkcs1: OK,
+    ed25519: NO,
+    hmac: REFUSED,
+    aes: OK,
+    rotate: REFUSED,
+    random: REFUSED,
+  },
   vault: { ec: OK, pss: OK, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: OK, random: OK },
   'aws-kms': { ec: OK, pss: OK, pkcs1: OK, ed25519: OK, hmac: OK, aes: NO, rotate: NO, random: OK },
   // A key has one algorithm there: for RSA PKCS #1.
