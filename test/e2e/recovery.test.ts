@@ -104,10 +104,12 @@ t.test('agent and keeper are killed one after the other, in any order', async (t
 t.test('who logged out, or ended, before both are killed is not logged in afterwards', async (t) => {
   const sidekey = await startInstance(t);
   const load = await startLoad(t, sidekey);
+  using db = new DatabaseSync(join(sidekey.dir, 'store/sidekey.db'), { readOnly: true });
+  const logins = db.prepare('SELECT * FROM login');
+  t.equal(logins.all().length, 1, 'while it runs');
   await endLoad(t, load, PAUSE_MAX_MS);
   await sleep(200);
-  using db = new DatabaseSync(join(sidekey.dir, 'store/sidekey.db'), { readOnly: true });
-  t.same(db.prepare('SELECT * FROM login').all(), []);
+  t.same(logins.all(), []);
 });
 
 t.test('the whole service is stopped and started again', async (t) => {
