@@ -186,7 +186,8 @@ test('failures behind the API have a status and a text of the table, and are log
     const answer = await request('POST', '/v1/transit/encrypt/k', { plaintext: '' });
     t.equal(answer.status, status, code);
     t.notMatch(answer.text, 'refused by the double');
-    t.match(logs, [{ pid: OWN_PEER.pid, uid: OWN_PEER.uid, requestId: /^[0-9a-f-]{36}$/, status, code }]);
+    const peer = { pid: OWN_PEER.pid, uid: OWN_PEER.uid };
+    t.match(logs, [{ peer, requestId: /^[0-9a-f-]{36}$/, status, code }]);
     t.equal(logs.length, 1);
   }
 });
