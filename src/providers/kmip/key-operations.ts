@@ -54,7 +54,7 @@ export interface KeyDescription {
 
 const DESCRIBED = Object.keys(ATTRIBUTE_NAMES) as AttributeName[];
 
-function demandText(payload: Payload, tag: number): string {
+export function demandText(payload: Payload, tag: number): string {
   const found = findText(payload, tag);
   if (found === null || found === '') throw new KmipTrouble('the answer has no unique identifier');
   return found;

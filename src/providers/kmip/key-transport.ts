@@ -2,6 +2,7 @@
 import { encodeTemplate } from './attributes.ts';
 import type { KmipCaller } from './client.ts';
 import { KmipTrouble } from './fault.ts';
+import { demandText } from './key-operations.ts';
 import {
   bytes,
   enumeration,
@@ -51,11 +52,7 @@ export function register(by: KmipCaller, name: string, key: KeyObject, attribute
       encodeTemplate(version, tags, attributes),
       encodeKey(key),
     ],
-    response: (payload) => {
-      const id = findText(payload, TAG.UniqueIdentifier);
-      if (id === null || id === '') throw new KmipTrouble('the answer has no unique identifier');
-      return id;
-    },
+    response: (payload) => demandText(payload, TAG.UniqueIdentifier),
   });
 }
 
