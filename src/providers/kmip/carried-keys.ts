@@ -54,7 +54,7 @@ export interface CarriedOptions {
 /** The transport key as the server has it. */
 interface Registered {
   readonly info: Buffer;
-  readonly id: string;
+  readonly id: Promise<string>;
 }
 
 function isGone(error: unknown): boolean {
@@ -68,7 +68,7 @@ function isGone(error: unknown): boolean {
 
 export class KmipCarriedKeys implements CarriedKeys {
   readonly #options: CarriedOptions;
-  #registered: Promise<Registered> | null = null;
+  #registered: Registered | null = null;
 
   constructor(options: CarriedOptions) {
     this.#options = options;
@@ -142,26 +142,28 @@ export class KmipCarriedKeys implements CarriedKeys {
     }
   }
 
+  /** One registration for all that ask at once. */
   async #transport(by: KmipCaller, info: Buffer): Promise<string> {
-    const known = await this.#registered?.catch(() => null);
-    if (known?.info.equals(info)) return known.id;
-    const registering = this.#register(by, info);
-    this.#registered = registering;
-    registering.catch(() => (this.#registered = this.#registered === registering ? null : this.#registered));
+    const former = this.#registered;
+    if (former?.info.equals(info)) return former.id;
+    const registered = { info, id: this.#register(by, info) };
+    this.#registered = registered;
+    registered.id.catch(() => (this.#registered = this.#registered === registered ? null : this.#registered));
     // Of a keeper that is gone: nothing that it wraps can be opened.
-    if (known) await this.#end(by, known.id).catch(() => undefined);
-    return (await registering).id;
+    const formerId = await former?.id.catch(() => null);
+    if (formerId) await this.#end(by, formerId).catch(() => undefined);
+    return registered.id;
   }
 
   /** Found by its name when an agent before this one registered it: a keeper outlives its agents. */
-  async #register(by: KmipCaller, info: Buffer): Promise<Registered> {
+  async #register(by: KmipCaller, info: Buffer): Promise<string> {
     const name = TRANSPORT_NAME + createHash('sha256').update(info).digest('hex');
     const filter = [enumeration(TAG.ObjectType, OBJECT_TYPE.PublicKey), nameAttribute(name)];
     const [found] = await keys.locate(by, filter, 1);
     const id = found ?? (await this.#registerNew(by, name, info));
     const { state } = await getState(by, id);
     if (state === STATE.PreActive) await keys.activate(by, id);
-    return { info, id };
+    return id;
   }
 
   #registerNew(by: KmipCaller, name: string, info: Buffer): Promise<string> {
@@ -181,8 +183,8 @@ export class KmipCarriedKeys implements CarriedKeys {
   }
 
   async close(): Promise<void> {
-    const known = await this.#registered?.catch(() => null);
+    const id = await this.#registered?.id.catch(() => null);
     this.#registered = null;
-    if (known) await this.#end(this.#options.client.begin(), known.id).catch(() => undefined);
+    if (id) await this.#end(this.#options.client.begin(), id).catch(() => undefined);
   }
 }
