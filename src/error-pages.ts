@@ -34,9 +34,9 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
     'Start the agent: `sidekey agent --config FILE`, or `systemctl start sidekey-agent`.',
   ],
   keeper_absent: [
-    'The agent has no keeper.',
-    'It was not started, it ended, or it could not start: usually because memory could not be locked.',
-    '`sidekey doctor` names the limit; the keeper says on stderr why it ended. With `keeper.start: true` the agent starts it.',
+    'The agent, or a program, has no keeper.',
+    'It was not started, it ended, or it could not start: usually because memory could not be locked. Or a program may not reach its socket.',
+    '`sidekey doctor` names the limit; the keeper says on stderr why it ended. With `keeper.start: true` the agent starts it. In a program, SIDEKEY_TRACE=FILE says which socket was tried and what was in the way.',
   ],
   wire_version: [
     'Two parts of Sidekey are of different versions.',

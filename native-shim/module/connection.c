@@ -42,12 +42,35 @@ static bool find_socket(struct sockaddr_un *to)
     return copy_path(to, "/run/sidekey/pkcs11.sock");
 }
 
-enum sk_io sk_connection_open(struct sk_connection **out)
+/* A process that may have no such socket at all gets none later either. */
+static bool is_barred(int why) { return why == EPERM || why == EACCES || why == EAFNOSUPPORT || why == ENOSYS; }
+
+static enum sk_io reach(struct sk_connection *c, struct sk_absence *absence)
 {
     struct sockaddr_un address;
+
+    if (!find_socket(&address)) {
+        *absence = (struct sk_absence){.why = ENAMETOOLONG};
+        return SK_IO_ABSENT;
+    }
+    memcpy(absence->path, address.sun_path, sizeof(absence->path));
+    if (!sk_descriptor_take(&c->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))) {
+        absence->why = errno;
+        return is_barred(errno) ? SK_IO_BARRED : SK_IO_ABSENT;
+    }
+    if (connect(c->socket.fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return SK_IO_OK;
+    absence->why = errno;
+    return errno == ECONNREFUSED || errno == EAGAIN ? SK_IO_REFUSED : SK_IO_ABSENT;
+}
+
+enum sk_io sk_connection_open(struct sk_connection **out, struct sk_absence *absence)
+{
     struct sk_connection *c = calloc(1, sizeof(*c));
+    enum sk_io r;
 
     *out = NULL;
+    *absence = (struct sk_absence){0};
     if (!c)
         return SK_IO_MEMORY;
     c->socket.fd = -1;
@@ -56,16 +79,10 @@ enum sk_io sk_connection_open(struct sk_connection **out)
         sk_connection_free(c);
         return SK_IO_MEMORY;
     }
-    if (!find_socket(&address) ||
-        !sk_descriptor_take(&c->socket, socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0))) {
+    r = reach(c, absence);
+    if (r != SK_IO_OK) {
         sk_connection_free(c);
-        return SK_IO_ABSENT;
-    }
-    if (connect(c->socket.fd, (struct sockaddr *)&address, sizeof(address)) < 0) {
-        bool refused = errno == ECONNREFUSED || errno == EAGAIN;
-
-        sk_connection_free(c);
-        return refused ? SK_IO_REFUSED : SK_IO_ABSENT;
+        return r;
     }
     *out = c;
     return SK_IO_OK;

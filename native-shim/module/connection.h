@@ -14,7 +14,13 @@ enum sk_io {
     SK_IO_BROKEN = -2,  /* hung up, not a frame, or no longer our descriptor */
     SK_IO_ABSENT = -3,  /* no daemon */
     SK_IO_MEMORY = -4,
-    SK_IO_REFUSED = -5 /* its socket is there, and nobody answers: it is restarting, or has more callers than places */
+    SK_IO_REFUSED = -5, /* its socket is there, and nobody answers: it is restarting, or has more callers than places */
+    SK_IO_BARRED = -6 /* this process may have no Unix socket: seccomp, RestrictAddressFamilies= */
+};
+
+struct sk_absence {
+    char path[108]; /* as in sockaddr_un; empty: it would not fit */
+    int why;        /* an errno */
 };
 
 struct sk_ring;
@@ -31,8 +37,8 @@ struct sk_connection {
     bool writing, reading, broken;
 };
 
-/* Connects without waiting. */
-enum sk_io sk_connection_open(struct sk_connection **out);
+/* Connects without waiting. `absence` says what was in the way, unless it was memory. */
+enum sk_io sk_connection_open(struct sk_connection **out, struct sk_absence *absence);
 
 void sk_connection_free(struct sk_connection *c);
 

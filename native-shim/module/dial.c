@@ -77,9 +77,14 @@ enum wire_status sk_dial(struct sk_link *l, int64_t deadline, struct sk_connecti
 {
     uint32_t theirs;
     enum wire_status status;
-    enum sk_io r = sk_connection_open(out);
+    struct sk_absence absence;
+    enum sk_io r = sk_connection_open(out, &absence);
 
     l->refused = r == SK_IO_REFUSED;
+    l->barred = r == SK_IO_BARRED;
+    if (absence.why && absence.why != l->told)
+        sk_trace_absence(l->trace, &absence);
+    l->told = absence.why;
     if (r != SK_IO_OK)
         return r == SK_IO_MEMORY ? STATUS_memory : STATUS_keeper_absent;
     status = greet(*out, &theirs, deadline, epoch, boot);

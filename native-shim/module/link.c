@@ -115,6 +115,8 @@ static int64_t patience(const struct sk_link *l, const struct sk_exchange *x)
 {
     int64_t until = 0;
 
+    if (l->barred)
+        return 0;
     if (l->was_good)
         until = l->lost_at + x->patience_ms;
     else if (l->refused_at)

@@ -27,7 +27,9 @@ struct sk_link {
     bool connecting, closing;
     bool was_good;      /* a connection was there before: its loss is a pause, not an absence */
     int64_t lost_at;    /* when, by sk_now_ms */
-    bool refused;       /* the last dialling was: written by who dials */
+    bool refused;       /* the last dialling was: written by who dials, as are the next two */
+    bool barred;        /* no later one can succeed */
+    int told;           /* the errno that the trace has already */
     int64_t refused_at; /* when the first was, by sk_now_ms; 0: none */
     uint64_t next_id, generation, epoch;
     uint64_t boot;    /* of the keeper that we were last connected to */

@@ -2,6 +2,7 @@
 
 #include "../wire/mechanism.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -32,6 +33,28 @@ static const struct {
     {CKR_SESSION_READ_ONLY_EXISTS, "CKR_SESSION_READ_ONLY_EXISTS"},
     {CKR_SESSION_READ_WRITE_SO_EXISTS, "CKR_SESSION_READ_WRITE_SO_EXISTS"},
 };
+
+static const struct {
+    int why;
+    const char *text;
+} absences[] = {
+    {ENOENT, "there is no such socket: the service does not run, or it listens elsewhere (SIDEKEY_SOCKET names its socket)"},
+    {ECONNREFUSED, "nobody listens there: the service does not run"},
+    {EACCES, "permission denied: this uid may not enter the folder, or not use the socket"},
+    {EPERM, "not permitted: this process may make no socket"},
+    {EAFNOSUPPORT, "this process may make no Unix socket: RestrictAddressFamilies= of its unit wants AF_UNIX too"},
+    {EAGAIN, "the service has more callers than places"},
+    {EMFILE, "this process has no descriptor left"},
+    {ENAMETOOLONG, "the path of the socket is too long"},
+};
+
+static const char *text_of(int why)
+{
+    for (size_t i = 0; i < sizeof(absences) / sizeof(absences[0]); i++)
+        if (absences[i].why == why)
+            return absences[i].text;
+    return "the socket cannot be used";
+}
 
 static const char *name_of(CK_RV rv)
 {
@@ -106,6 +129,17 @@ void sk_trace_version(const struct sk_descriptor *trace, uint32_t theirs)
     add(&l, " %d connection wire_version: this module speaks versions %d to %d of the frame, the service %u: ", (int)gettid(),
         WIRE_VERSION_OLDEST, WIRE_VERSION, (unsigned)theirs);
     add(&l, theirs > WIRE_VERSION ? "the module is too old, restart this program\n" : "the service is too old, restart it\n");
+    put(trace, &l);
+}
+
+void sk_trace_absence(const struct sk_descriptor *trace, const struct sk_absence *absence)
+{
+    struct line l = {.length = 0};
+
+    if (!trace)
+        return;
+    add_time(&l);
+    add(&l, " %d connection keeper_absent: %s: %s (errno %d)\n", (int)gettid(), absence->path[0] ? absence->path : "SIDEKEY_SOCKET", text_of(absence->why), absence->why);
     put(trace, &l);
 }
 

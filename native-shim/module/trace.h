@@ -4,6 +4,7 @@
 #ifndef SIDEKEY_MODULE_TRACE_H
 #define SIDEKEY_MODULE_TRACE_H
 
+#include "connection.h"
 #include "guard.h"
 
 void sk_trace_open(struct sk_descriptor *trace);
@@ -11,5 +12,8 @@ void sk_trace_call(const struct sk_entry *e, CK_RV rv);
 
 /* The keeper speaks no version of the frame that we do. `trace` may be NULL; `theirs` 0: it named none. */
 void sk_trace_version(const struct sk_descriptor *trace, uint32_t theirs);
+
+/* No service was reached, where and why. `trace` may be NULL. */
+void sk_trace_absence(const struct sk_descriptor *trace, const struct sk_absence *absence);
 
 #endif
