@@ -18,17 +18,26 @@ export function unwell(error: unknown): Health {
   return { ok: false, detail: error instanceof Error ? error.message : String(error), error };
 }
 
+/** A data key of 32 bytes, encrypted by RSA-OAEP without a label. */
+export interface Carried {
+  readonly bytes: Buffer;
+  /** Of the padding, and of its mask. */
+  readonly hash: 'sha256' | 'sha1';
+  /** So many bytes may stand before the key (a head that its service writes), or none; never any behind it. */
+  readonly headBytes: number;
+}
+
 /**
  * Data keys that the service gives out only wrapped by a public key of the keeper's, so that nobody between the two sees them. `info`: that key's
- * SubjectPublicKeyInfo (RSA); `carried` is RSA-OAEP by it, with SHA-256 and without a label. Rejections as KeyService's.
+ * SubjectPublicKeyInfo (RSA). Rejections as KeyService's.
  */
 export interface CarriedKeys {
   /** Whether new data keys are to be made so. */
   readonly makes: boolean;
   /** Whether this blob was. */
   owns(wrapped: Buffer): boolean;
-  generate(purpose: string, info: Buffer): Promise<{ carried: Buffer; wrapped: Buffer }>;
-  open(wrapped: Buffer, purpose: string, info: Buffer): Promise<Buffer>;
+  generate(purpose: string, info: Buffer): Promise<{ carried: Carried; wrapped: Buffer }>;
+  open(wrapped: Buffer, purpose: string, info: Buffer): Promise<Carried>;
 }
 
 /**

@@ -4,12 +4,14 @@
  */
 import { createPublicKey } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
-import type { CellId, Keeper, MadeKey, NewKey } from '../tokens/ports.ts';
+import type { CellId, Keeper, MadeKey, Mechanism, NewKey } from '../tokens/ports.ts';
 import { WireWriter } from '../wire/buffer.ts';
+import type { Carried } from './key-service.ts';
 
 const CKO_PRIVATE_KEY = 3;
 const CKO_SECRET_KEY = 4;
 const CKK_RSA = 0;
+const CKK_GENERIC_SECRET = 0x10;
 const CKK_AES = 0x1f;
 const CKA_MODULUS = 0x120;
 const CKA_MODULUS_BITS = 0x121;
@@ -17,18 +19,31 @@ const CKA_PUBLIC_EXPONENT = 0x122;
 const CKA_VALUE_LEN = 0x161;
 const CKM_RSA_PKCS_KEY_PAIR_GEN = 0;
 const CKM_RSA_PKCS_OAEP = 9;
-const CKM_SHA256 = 0x250;
-const CKG_MGF1_SHA256 = 2;
+const CKM_EXTRACT_KEY_FROM_KEY = 0x365;
 
 const BITS = 3072;
 const EXPONENT = Buffer.of(1, 0, 1);
 const DATA_KEY_BYTES = 32;
+/** What came with a head is dropped at once; should that fail, it ends by itself. */
+const WITH_HEAD_MS = 10_000;
 
 const NOTHING = Buffer.alloc(0);
-const OAEP = {
-  type: CKM_RSA_PKCS_OAEP,
-  params: new WireWriter().u64(CKM_SHA256).u64(CKG_MGF1_SHA256).bytes(NOTHING).done(),
-};
+
+/** CKM_ and CKG_. */
+const HASHES = {
+  sha1: { hash: 0x220, mask: 1 },
+  sha256: { hash: 0x250, mask: 2 },
+} as const satisfies Record<Carried['hash'], unknown>;
+
+function oaep(name: Carried['hash']): Mechanism {
+  const { hash, mask } = HASHES[name];
+  return { type: CKM_RSA_PKCS_OAEP, params: new WireWriter().u64(hash).u64(mask).bytes(NOTHING).done() };
+}
+
+function lengthOf({ components }: MadeKey): number {
+  const length = components.find(({ type }) => type === CKA_VALUE_LEN)?.value;
+  return length?.length === 8 ? Number(length.readBigUInt64LE()) : 0;
+}
 
 function ulong(value: number): Buffer {
   const bytes = Buffer.alloc(8);
@@ -61,7 +76,7 @@ export class TransportKey {
   }
 
   /** The AES key of 32 bytes that `fetch` brings under the public half, in a cell with this lease. */
-  async carry(leaseMs: number | null, fetch: (info: Buffer) => Promise<Buffer>): Promise<CellId> {
+  async carry(leaseMs: number | null, fetch: (info: Buffer) => Promise<Carried>): Promise<CellId> {
     const before = this.#get();
     try {
       return await this.#carry(await before, leaseMs, fetch);
@@ -75,19 +90,43 @@ export class TransportKey {
   async #carry(
     { cell, info }: Pair,
     leaseMs: number | null,
-    fetch: (info: Buffer) => Promise<Buffer>,
+    fetch: (info: Buffer) => Promise<Carried>,
   ): Promise<CellId> {
     const rest = { owner: null, uses: null, note: null, seal: null };
     const key: NewKey = { objectClass: CKO_SECRET_KEY, keyType: CKK_AES, leaseMs, ...rest };
     const carried = await fetch(info);
-    const made = await this.#keeper.unwrap(key, cell, OAEP, carried, null).catch((error: unknown) => {
+    if (carried.headBytes > 0) return this.#takeBehindHead(key, cell, carried);
+    const made = await this.#unwrap(key, cell, carried);
+    if (lengthOf(made) === DATA_KEY_BYTES) return made.cell;
+    await this.#drop(made.cell);
+    throw this.#refusal('the data key is of another length', null);
+  }
+
+  /** The last 32 bytes, by CKM_EXTRACT_KEY_FROM_KEY: they do not leave the keeper for it. */
+  async #takeBehindHead(key: NewKey, by: CellId, carried: Carried): Promise<CellId> {
+    const whole: NewKey = { ...key, keyType: CKK_GENERIC_SECRET, leaseMs: WITH_HEAD_MS };
+    const made = await this.#unwrap(whole, by, carried);
+    try {
+      const headBytes = lengthOf(made) - DATA_KEY_BYTES;
+      if (headBytes !== 0 && headBytes !== carried.headBytes)
+        throw this.#refusal('the data key is of another length', null);
+      const params = new WireWriter().u32(headBytes * 8).done();
+      const extract = { type: CKM_EXTRACT_KEY_FROM_KEY, params };
+      return (await this.#keeper.derive(key, made.cell, extract, DATA_KEY_BYTES, null)).cell;
+    } finally {
+      await this.#drop(made.cell);
+    }
+  }
+
+  #unwrap(key: NewKey, by: CellId, { bytes, hash }: Carried): Promise<MadeKey> {
+    return this.#keeper.unwrap(key, by, oaep(hash), bytes, null).catch((error: unknown) => {
       const isWrong = error instanceof SidekeyError && error.code.startsWith('wrapped_key');
       throw isWrong ? this.#refusal('what the service wrapped does not open', error) : error;
     });
-    const length = made.components.find(({ type }) => type === CKA_VALUE_LEN)?.value;
-    if (length?.equals(ulong(DATA_KEY_BYTES)) === true) return made.cell;
-    await this.#keeper.drop(made.cell).catch(() => undefined);
-    throw this.#refusal('the data key is of another length', null);
+  }
+
+  async #drop(cell: CellId): Promise<void> {
+    await this.#keeper.drop(cell).catch(() => undefined);
   }
 
   #refusal(what: string, cause: unknown): SidekeyError {

@@ -3,7 +3,8 @@ import { execFile } from 'node:child_process';
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import t from 'tap';
+import t, { type Test } from 'tap';
+import type { KmipVersion } from '../../src/providers/kmip/message.ts';
 import { OPERATION } from '../../src/providers/kmip/tables.ts';
 import { FakeKmip } from '../fakes/fake-kmip.ts';
 import { FakeKmipKeys } from '../fakes/fake-kmip-keys.ts';
@@ -13,12 +14,18 @@ import { aes256Schedule, countInProcess } from './memory-search.ts';
 
 const LEASE_MS = 1100;
 
-const held = new FakeKmipKeys({ major: 2, minor: 1 });
-const server = await FakeKmip.start(temporaryDirectory(t), held.script);
-t.teardown(() => server.close());
-const kek = held.addActive('kek');
+interface Scene {
+  readonly held: FakeKmipKeys;
+  readonly server: FakeKmip;
+  readonly kek: string;
+  readonly instance: Instance;
+}
 
-function configuration(): string {
+async function start(t: Test, version: KmipVersion): Promise<Scene> {
+  const held = new FakeKmipKeys(version);
+  const server = await FakeKmip.start(temporaryDirectory(t), held.script);
+  t.teardown(() => server.close());
+  const kek = held.addActive('kek');
   const { ca, client } = server.certificates;
   chmodSync(client.key, 0o600);
   const options = {
@@ -26,17 +33,16 @@ function configuration(): string {
     ...{ 'ca-file': ca, 'certificate-file': client.certificate, 'key-file': client.key },
     ...{ timeout: '3s', 'try-timeout': '1s' },
   };
-  return Object.entries(options)
-    .map(([key, value]) => `    ${key}: ${JSON.stringify(value)}\n`)
-    .join('');
+  const configuration = Object.entries(options).map(
+    ([key, value]) => `    ${key}: ${JSON.stringify(value)}\n`,
+  );
+  return { held, server, kek, instance: await startUnder(t, configuration.join('')) };
 }
 
-const instance: Instance = await startUnder(t, configuration());
-
 /** Not to be waited for as a whole: the server is in this process. Everything that it said when it failed, else nothing. */
-function tool(...args: string[]): Promise<string> {
+function tool({ environment }: Instance, ...args: string[]): Promise<string> {
   const all = ['--module', MODULE, '--token-label', 'remote', ...args];
-  const env = { ...process.env, ...instance.environment };
+  const env = { ...process.env, ...environment };
   return new Promise((resolve) => {
     execFile('pkcs11-tool', all, { env, timeout: 60_000 }, (error, stdout, stderr) =>
       resolve(error === null ? '' : `${stdout}${stderr}`),
@@ -47,26 +53,30 @@ function tool(...args: string[]): Promise<string> {
 const directory = temporaryDirectory(t);
 writeFileSync(join(directory, 'data'), 'to be signed');
 
-function sign(): Promise<string> {
+function sign(instance: Instance): Promise<string> {
   const files = ['--input-file', join(directory, 'data'), '--output-file', join(directory, 'signature')];
-  return tool('--sign', '--mechanism', 'ECDSA-SHA256', '--label', 'pair', ...files);
+  return tool(instance, '--sign', '--mechanism', 'ECDSA-SHA256', '--label', 'pair', ...files);
 }
 
 /** The agent knows within a second, a busy machine later. */
-async function signSoon(): Promise<string> {
-  let said = await sign();
+async function signSoon(instance: Instance): Promise<string> {
+  let said = await sign(instance);
   for (let tries = 0; tries < 10 && said !== ''; tries++) {
     await sleep(500);
-    said = await sign();
+    said = await sign(instance);
   }
   return said;
 }
 
-t.test('the data key comes wrapped: no process but the keeper ever has it', async (t) => {
-  t.equal(await tool('--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'pair', '--id', '01'), '');
+/** Makes a pair and uses it for some leases; nobody but the keeper has the data key meanwhile. */
+async function useUnseen(t: Test, { held, instance }: Scene): Promise<void> {
+  t.equal(
+    await tool(instance, '--keypairgen', '--key-type', 'EC:prime256v1', '--label', 'pair', '--id', '01'),
+    '',
+  );
   for (let i = 0; i < 3; i++) {
     await sleep(LEASE_MS);
-    t.equal(await sign(), '');
+    t.equal(await sign(instance), '');
   }
   const [id = ''] = held.idsNamed('sidekey-data-key-');
   const key = held.secretOf(id);
@@ -77,9 +87,19 @@ t.test('the data key comes wrapped: no process but the keeper ever has it', asyn
   const [bytes, schedule, name = 0] = countInProcess(instance.agentPid, needles);
   t.ok(name > 0, 'the search finds what is there');
   t.same([bytes, schedule], [0, 0], 'and nothing of the key');
+}
+
+const recent = await start(t, { major: 2, minor: 1 });
+
+t.test('the data key comes wrapped: no process but the keeper ever has it', (t) => useUnseen(t, recent));
+
+// Without Discover Versions, Encrypt and Encoding Option: what is wrapped is a Key Value.
+t.test('a server of KMIP 1.0 holds data keys as well, seen by nobody either', async (t) => {
+  await useUnseen(t, await start(t, { major: 1, minor: 0 }));
 });
 
 t.test('it ends with its lease when the server is gone or the KEK deactivated, and comes back', async (t) => {
+  const { held, server, kek, instance } = recent;
   for (const { name, take, give } of [
     { name: 'gone', take: () => server.close(), give: () => server.open() },
     {
@@ -88,26 +108,27 @@ t.test('it ends with its lease when the server is gone or the KEK deactivated, a
       give: () => held.setState(kek, 'Active'),
     },
   ]) {
-    t.equal(await sign(), '');
+    t.equal(await sign(instance), '');
     await take();
     await sleep(LEASE_MS);
-    t.match(await sign(), /CKR_DEVICE_ERROR/, name);
+    t.match(await sign(instance), /CKR_DEVICE_ERROR/, name);
     await give();
-    t.equal(await signSoon(), '', `no more ${name}`);
+    t.equal(await signSoon(instance), '', `no more ${name}`);
   }
 });
 
 t.test('another keeper has another transport key, and another agent goes on with it', async (t) => {
+  const { held, instance } = recent;
   const [before] = held.idsNamed('sidekey-transport-');
   const keeper = instance.keeperPid();
   t.ok(keeper);
   process.kill(keeper ?? 0, 'SIGKILL');
-  t.equal(await signSoon(), '', 'with another keeper');
+  t.equal(await signSoon(instance), '', 'with another keeper');
   const [after, ...more] = held.idsNamed('sidekey-transport-');
   t.not(after, before);
   t.same(more, [], 'the former one is gone');
   await instance.stopAgent('SIGKILL');
   await instance.start();
-  t.equal(await signSoon(), '', 'with another agent');
+  t.equal(await signSoon(instance), '', 'with another agent');
   t.same(held.idsNamed('sidekey-transport-'), [after]);
 });

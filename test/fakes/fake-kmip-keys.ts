@@ -14,7 +14,7 @@ import type { KmipVersion, Payload } from '../../src/providers/kmip/message.ts';
 import * as tables from '../../src/providers/kmip/tables.ts';
 import { decodeTtlv, encodeTtlv, type TtlvItem } from '../../src/providers/kmip/ttlv.ts';
 import { aes, hashName, No, openWith, refuse } from './fake-kmip-ciphers.ts';
-import { FIELDS } from './fake-kmip-fields.ts';
+import { demandVersion, FIELDS, operationsOf } from './fake-kmip-fields.ts';
 import {
   CURVES,
   demandUsage,
@@ -85,10 +85,10 @@ export class FakeKmipKeys {
     const all = top.type === 'structure' ? top.value : [];
     const item = findStructure(all, TAG.BatchItem);
     const operation = findNumber(item, TAG.Operation) ?? 0;
-    socket.write(this.#answer(operation, findStructure(item, TAG.RequestPayload)));
+    socket.write(this.#answer(top, operation, findStructure(item, TAG.RequestPayload)));
   };
 
-  #answer(operation: number, payload: Payload): Buffer {
+  #answer(request: TtlvItem, operation: number, payload: Payload): Buffer {
     const header = structure(
       TAG.ResponseHeader,
       message.encodeVersion(this.#version),
@@ -96,6 +96,7 @@ export class FakeKmipKeys {
     );
     const item = [enumeration(TAG.Operation, operation)];
     try {
+      demandVersion(this.#version, request, operation);
       const answer = structure(TAG.ResponsePayload, ...this.#do(operation, payload));
       item.push(enumeration(TAG.ResultStatus, 0), answer);
     } catch (error) {
@@ -115,7 +116,7 @@ export class FakeKmipKeys {
     if (places.includes(-1) || places.some((place, at) => place < (places[at - 1] ?? 0)))
       refuse('InvalidMessage', `fields ${payload.map(({ tag }) => tag.toString(16)).join()}`);
     if (operation === OPERATION.Query)
-      return Object.keys(FIELDS).map((each) => enumeration(TAG.Operation, Number(each)));
+      return operationsOf(this.#version).map((each) => enumeration(TAG.Operation, each));
     if (operation === OPERATION.RNGRetrieve)
       return [bytes(TAG.Data, randomBytes(findNumber(payload, TAG.DataLength) ?? 0))];
     if (operation === OPERATION.Locate) return this.#locate(payload);
@@ -286,7 +287,9 @@ export class FakeKmipKeys {
   #get(held: Held, payload: Payload): Payload {
     const { pointFault, wrapFault } = this;
     const isRecent = this.#version.major >= 2;
-    const getting: Getting = { isRecent, pointFault, wrapFault, find: (id) => this.#find(id) };
+    const { minor } = this.#version;
+    const find = (id: string): Held => this.#find(id);
+    const getting: Getting = { isRecent, minor: isRecent ? 4 : minor, pointFault, wrapFault, find };
     const specification = findStructure(payload, TAG.KeyWrappingSpecification);
     const type = findNumber(held.attributes, TAG.ObjectType);
     if (type === OBJECT_TYPE.SymmetricKey && specification.length > 0)

@@ -3,7 +3,7 @@ import { constants, createPrivateKey, createPublicKey, publicEncrypt, type KeyOb
 import * as message from '../../src/providers/kmip/message.ts';
 import type { Payload } from '../../src/providers/kmip/message.ts';
 import * as tables from '../../src/providers/kmip/tables.ts';
-import type { TtlvItem } from '../../src/providers/kmip/ttlv.ts';
+import { encodeTtlv, type TtlvItem } from '../../src/providers/kmip/ttlv.ts';
 import { checkMask, hashName, refuse } from './fake-kmip-ciphers.ts';
 
 const { bytes, enumeration, findBytes, findNumber, findStructure, integer, structure, text } = message;
@@ -32,6 +32,8 @@ export function demandUsage({ attributes }: Held, bit: number): void {
 
 export interface Getting {
   readonly isRecent: boolean;
+  /** Of 1.x; 4 from there on. */
+  readonly minor: number;
   /** What becomes of the point of a public key; null: nothing. */
   readonly pointFault: ((point: Buffer) => Buffer) | null;
   /** How a wrapped key goes wrong: given in the clear, or by a key that was not asked for; null: it does not. */
@@ -70,32 +72,45 @@ export function getPublic(key: KeyObject, asked: number | null, getting: Getting
   return [structure(TAG.PublicKey, block)];
 }
 
+/** Before 1.4 a mask is not spoken of: it is that of PKCS #1's default, by SHA-1. */
+function oaepHashOf(parameters: Payload, minor: number): string {
+  const hash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
+  if (minor >= 4) checkMask(parameters, hash);
+  else if (hash !== 'sha1') refuse('InvalidMessage', `a mask by SHA-1 and a label by ${hash}`);
+  return hash;
+}
+
 /** By RSA-OAEP with a registered public key. A deactivated key is given out all the same: KMIP leaves that to the client. */
-export function getWrapped(held: Held, specification: Payload, { find, wrapFault }: Getting): Payload {
-  const order = [TAG.WrappingMethod, TAG.EncryptionKeyInformation, TAG.EncodingOption];
+export function getWrapped(held: Held, specification: Payload, getting: Getting): Payload {
+  const { find, wrapFault, minor } = getting;
+  const order = [
+    TAG.WrappingMethod,
+    TAG.EncryptionKeyInformation,
+    ...(minor > 0 ? [TAG.EncodingOption] : []),
+  ];
   if (specification.map(({ tag }) => tag).join() !== order.join()) refuse('InvalidMessage', 'specification');
   const isAsked =
     findNumber(specification, TAG.WrappingMethod) === tables.WRAPPING_METHOD.Encrypt &&
-    findNumber(specification, TAG.EncodingOption) === tables.ENCODING_OPTION.NoEncoding;
+    (minor === 0 || findNumber(specification, TAG.EncodingOption) === tables.ENCODING_OPTION.NoEncoding);
   if (!isAsked) refuse('InvalidMessage', 'method or encoding');
   const information = findStructure(specification, TAG.EncryptionKeyInformation);
   const by = find(message.findText(information, TAG.UniqueIdentifier) ?? '');
   demandUsage(by, USAGE.WrapKey);
   if (by.state !== tables.STATE.Active) refuse('WrongKeyLifecycleState', 'the wrapping key is not active');
   const parameters = findStructure(information, TAG.CryptographicParameters);
-  const oaepHash = hashName(findNumber(parameters, TAG.HashingAlgorithm));
-  checkMask(parameters, oaepHash);
+  const oaepHash = oaepHashOf(parameters, minor);
   const isOaep =
     findNumber(parameters, TAG.PaddingMethod) === PADDING.OAEP &&
-    findNumber(parameters, TAG.CryptographicAlgorithm) === ALGORITHM.RSA;
+    (minor < 4 || findNumber(parameters, TAG.CryptographicAlgorithm) === ALGORITHM.RSA);
   if (!isOaep || by.key === null) return refuse('InvalidMessage', 'no wrapping by RSA-OAEP');
   const how = { key: by.key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash };
+  const inClear = structure(TAG.KeyValue, bytes(TAG.KeyMaterial, held.secret));
+  // 1.0 wraps the Key Value as it is encoded (KMIP 1.0, 2.1.5).
+  const wrapped = publicEncrypt(how, minor === 0 ? encodeTtlv(inClear) : held.secret);
   const block = structure(
     TAG.KeyBlock,
     enumeration(TAG.KeyFormatType, FORMAT.Raw),
-    wrapFault === 'clear'
-      ? structure(TAG.KeyValue, bytes(TAG.KeyMaterial, held.secret))
-      : bytes(TAG.KeyValue, publicEncrypt(how, held.secret)),
+    wrapFault === 'clear' ? inClear : bytes(TAG.KeyValue, wrapped),
     enumeration(TAG.CryptographicAlgorithm, findNumber(held.attributes, TAG.CryptographicAlgorithm) ?? 0),
     integer(TAG.CryptographicLength, held.secret.length * 8),
     structure(

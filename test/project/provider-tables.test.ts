@@ -12,7 +12,7 @@ const page = readFileSync(resolve(ROOT, 'docs/providers.md'), 'utf8');
 
 /** What stands in a file that a cell names by such a word. */
 const WORDS: Readonly<Record<string, RegExp>> = {
-  contract: /test(Contract|ResidentKeys)\(/,
+  contract: /test(Contract|ResidentKeys|Version)\(/,
   program: /runResident\(|resident-program/,
   openbao: /testContract\(/,
   OpenBao: /testResidentKeys\(/,

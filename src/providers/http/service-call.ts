@@ -94,6 +94,13 @@ interface Tried {
   readonly restMs: number;
 }
 
+/** The try that ran out of time says less than the one before it that failed: both are told. */
+class NoAnswer extends Error {}
+
+function isNoAnswer(verdict: Verdict): boolean {
+  return verdict.is === 'again' && verdict.cause instanceof NoAnswer;
+}
+
 function askedToWait(ms: number): string {
   return `the service asked not to be asked for ${Math.ceil(ms / 1000)} s more`;
 }
@@ -112,6 +119,7 @@ export class ServiceCaller {
     const { clock, overallMs } = this.#options;
     const endsAt = clock.monotonic() + overallMs;
     let isRenewed = false;
+    let before: Verdict | null = null;
     for (let tries = 1; ; tries++) {
       const { reply, verdict, restMs } = await this.#try(call, endsAt);
       if (reply && verdict.is === 'ok') return reply;
@@ -126,10 +134,10 @@ export class ServiceCaller {
       }
       const waitMs = this.#waitMs(tries, restMs);
       if (tries >= TRIES_MAX || clock.monotonic() + waitMs >= endsAt) {
-        const times = tries === 1 ? '' : `, tried ${tries} times`;
-        const cause = verdict.is === 'ok' ? undefined : verdict.cause;
-        throw new SidekeyError('provider_unreachable', `${call.what}: ${reason}${times}`, { cause });
+        const told = tellFaults(verdict, before, tries);
+        throw new SidekeyError('provider_unreachable', `${call.what}: ${told.reason}`, { cause: told.cause });
       }
+      if (!isNoAnswer(verdict)) before = verdict;
       await sleep(this.#options.timer, waitMs);
     }
   }
@@ -165,7 +173,7 @@ export class ServiceCaller {
     const { clock, http, timer, tryMs } = this.#options;
     const ms = Math.max(1, Math.min(tryMs, endsAt - clock.monotonic()));
     const aborter = new AbortController();
-    const cancel = timer(ms, () => aborter.abort(new Error(`no answer within ${Math.round(ms)} ms`)));
+    const cancel = timer(ms, () => aborter.abort(new NoAnswer(`no answer within ${Math.round(ms)} ms`)));
     try {
       const request = await whileOpen(Promise.resolve(call.prepare(aborter.signal)), aborter.signal);
       const restMs = this.#restMs(request.url);
@@ -180,6 +188,17 @@ export class ServiceCaller {
       cancel();
     }
   }
+}
+
+function tellFaults(
+  last: Verdict,
+  before: Verdict | null,
+  tries: number,
+): { reason: string; cause: unknown } {
+  const { reason, cause } = last.is === 'ok' ? { reason: '', cause: undefined } : last;
+  const times = tries === 1 ? '' : `, tried ${tries} times`;
+  if (before === null || before.is === 'ok' || !isNoAnswer(last)) return { reason: reason + times, cause };
+  return { reason: `${reason}${times}; before that: ${before.reason}`, cause: before.cause };
 }
 
 function judgeFault(what: string, error: unknown): Verdict {

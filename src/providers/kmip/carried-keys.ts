@@ -5,7 +5,7 @@
  */
 import { createHash, createPublicKey } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
-import type { CarriedKeys } from '../key-service.ts';
+import type { Carried, CarriedKeys } from '../key-service.ts';
 import { nameAttribute } from './attributes.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
 import { KmipNo } from './fault.ts';
@@ -13,7 +13,6 @@ import * as keys from './key-operations.ts';
 import { getWrapped, register } from './key-transport.ts';
 import { enumeration, integer } from './message.ts';
 import { getState } from './operations.ts';
-import { cipherParameters } from './resident-tables.ts';
 import {
   CRYPTOGRAPHIC_ALGORITHM,
   KEY_FORMAT_TYPE,
@@ -29,11 +28,6 @@ const DATA_KEY_BITS = 256;
 const NAME_RANDOM_BYTES = 8;
 const TRANSPORT_NAME = 'sidekey-transport-';
 const DATA_KEY_NAME = 'sidekey-data-key-';
-
-const OAEP = cipherParameters(
-  { scheme: 'rsa-oaep', hash: 'sha256', encrypts: true },
-  { tagBits: 0, label: Buffer.alloc(0) },
-);
 
 const NOTHING = Buffer.alloc(0);
 
@@ -89,7 +83,7 @@ export class KmipCarriedKeys implements CarriedKeys {
     return `${DATA_KEY_NAME}${createHash('sha256').update(context).digest('hex')}-`;
   }
 
-  async generate(purpose: string, info: Buffer): Promise<{ carried: Buffer; wrapped: Buffer }> {
+  async generate(purpose: string, info: Buffer): Promise<{ carried: Carried; wrapped: Buffer }> {
     const by = this.#options.client.begin();
     const { keyId } = this.#options;
     await this.#demandActive(by, keyId);
@@ -112,7 +106,7 @@ export class KmipCarriedKeys implements CarriedKeys {
     }
   }
 
-  async open(wrapped: Buffer, purpose: string, info: Buffer): Promise<Buffer> {
+  async open(wrapped: Buffer, purpose: string, info: Buffer): Promise<Carried> {
     const { keyId, body } = decodeBlob(wrapped, this.#options.provider);
     const by = this.#options.client.begin();
     const id = body.toString('utf8');
@@ -131,14 +125,14 @@ export class KmipCarriedKeys implements CarriedKeys {
   }
 
   /** Once more when the server has lost the transport key: a new one is registered then. */
-  async #fetch(by: KmipCaller, id: string, info: Buffer): Promise<Buffer> {
+  async #fetch(by: KmipCaller, id: string, info: Buffer): Promise<Carried> {
     const first = await this.#transport(by, info);
     try {
-      return await getWrapped(by, id, { keyId: first, parameters: OAEP });
+      return await getWrapped(by, id, first);
     } catch (error) {
       if (!isGone(error)) throw error;
       this.#registered = null;
-      return getWrapped(by, id, { keyId: await this.#transport(by, info), parameters: OAEP });
+      return getWrapped(by, id, await this.#transport(by, info));
     }
   }
 

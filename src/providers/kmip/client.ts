@@ -133,6 +133,7 @@ export class KmipClient {
 
   async #negotiate(connection: KmipConnection, ms: number): Promise<KmipVersion> {
     const { newest } = this.#options;
+    if (!message.isAtLeast(newest, FIRST_HEADER.major, FIRST_HEADER.minor)) return OLDEST;
     const ours = message.VERSIONS.filter(({ major, minor }) => message.isAtLeast(newest, major, minor));
     const discover = {
       operation: OPERATION.DiscoverVersions,

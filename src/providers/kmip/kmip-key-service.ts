@@ -20,6 +20,7 @@ import {
   encryptGcm,
   getState,
   hmacSha256,
+  lackOf,
   retrieveRandom,
 } from './operations.ts';
 import { KmipResidentKeys } from './resident-keys.ts';
@@ -155,7 +156,11 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
       try {
         const { state, version } = await getState(client.begin(), keyId);
         const detail = `key ${keyId} is ${nameOf(STATE, state)}, by KMIP ${formatVersion(version)}`;
-        return { ok: state === STATE.Active, detail };
+        const lack = options.atServer ? null : lackOf(version, macKeyId !== null);
+        return {
+          ok: state === STATE.Active && lack === null,
+          detail: detail + (lack === null ? '' : `: ${lack}`),
+        };
       } catch (error) {
         return unwell(error);
       }

@@ -10,6 +10,9 @@ import { KmipPool } from './pool.ts';
 import { certificateEnd } from './tls-files.ts';
 import { KEY_ID_MAX_BYTES } from './wrapped-blob.ts';
 
+/** Encrypt came with 1.2. */
+const WITHOUT_ENCRYPT: readonly string[] = ['1.1', '1.0'];
+
 const path = z.string().min(1, 'a path is not empty');
 const keyId = z
   .string()
@@ -28,13 +31,16 @@ const schema = z
     'key-id': keyId,
     'mac-key-id': keyId.optional(),
     'data-keys': z.enum(['encrypted', 'at-server']).default('encrypted'),
-    // Encrypt came with 1.2.
-    'newest-version': z.enum(['2.1', '2.0', '1.4', '1.3', '1.2']).default('2.1'),
+    'newest-version': z.enum(['2.1', '2.0', '1.4', '1.3', '1.2', '1.1', '1.0']).default('2.1'),
     connections: z.int().min(1).max(64).default(4),
     timeout: callDuration.default(8000),
     'try-timeout': callDuration.default(3000),
   })
-  .refine((given) => given['mac-key-id'] !== given['key-id'], 'mac-key-id is a key of its own');
+  .refine((given) => given['mac-key-id'] !== given['key-id'], 'mac-key-id is a key of its own')
+  .refine(
+    (given) => given['data-keys'] === 'at-server' || !WITHOUT_ENCRYPT.includes(given['newest-version']),
+    'KMIP 1.0 and 1.1 have no Encrypt: data-keys: at-server',
+  );
 
 export const KMIP = defineKind('kmip', schema, (options, deps) => {
   const { name: provider, clock, random } = deps;

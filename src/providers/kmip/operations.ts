@@ -51,11 +51,32 @@ function cbcParameters(): TtlvItem {
   );
 }
 
+interface Need {
+  readonly minor: number;
+  readonly what: string;
+}
+
+/** What came after 1.0. */
+const NEEDS = {
+  gcm: { minor: 4, what: 'AES-GCM with associated data (without it: mac-key-id, or data-keys: at-server)' },
+  cbc: { minor: 2, what: 'Encrypt (without it: data-keys: at-server)' },
+  random: { minor: 2, what: 'RNG Retrieve' },
+} as const satisfies Record<string, Need>;
+
+function lack(version: KmipVersion, { minor, what }: Need): string | null {
+  if (isAtLeast(version, 1, minor)) return null;
+  return `${what} needs KMIP 1.${minor}, and the server speaks ${formatVersion(version)}`;
+}
+
 /** A server that knows no such field or operation would say so in its own way, or ignore the field. */
-function need(version: KmipVersion, minor: number, what: string): void {
-  if (isAtLeast(version, 1, minor)) return;
-  const message = `${what} needs KMIP 1.${minor}, and the server speaks ${formatVersion(version)}`;
-  throw new KmipNo(RESULT_REASON.FeatureNotSupported, message);
+function need(version: KmipVersion, needed: Need): void {
+  const message = lack(version, needed);
+  if (message !== null) throw new KmipNo(RESULT_REASON.FeatureNotSupported, message);
+}
+
+/** Why data keys cannot be encrypted by servers of this version; null: they can. */
+export function lackOf(version: KmipVersion, withMac: boolean): string | null {
+  return lack(version, withMac ? NEEDS.cbc : NEEDS.gcm);
 }
 
 /** A copy, since the message is wiped. */
@@ -74,7 +95,7 @@ export function encryptGcm(
     operation: OPERATION.Encrypt,
     key: keyId,
     request: (version) => {
-      need(version, 4, 'AES-GCM with associated data (without it: mac-key-id)');
+      need(version, NEEDS.gcm);
       return [
         text(TAG.UniqueIdentifier, keyId),
         gcmParameters(),
@@ -118,7 +139,7 @@ function cryptCbc(
     operation,
     key: keyId,
     request: (version) => {
-      need(version, 2, 'Encrypt');
+      need(version, NEEDS.cbc);
       const crypt = [cbcParameters(), bytes(TAG.Data, data), bytes(TAG.IVCounterNonce, iv)];
       return [text(TAG.UniqueIdentifier, keyId), ...crypt];
     },
@@ -151,7 +172,7 @@ export function retrieveRandom(by: KmipCaller, length: number): Promise<Buffer |
     operation: OPERATION.RNGRetrieve,
     key: '-',
     request: (version) => {
-      need(version, 2, 'RNG Retrieve');
+      need(version, NEEDS.random);
       return [integer(TAG.DataLength, length)];
     },
     response: (payload) => {

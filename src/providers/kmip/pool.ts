@@ -42,8 +42,7 @@ export class KmipPool {
       return await work(connection);
     } finally {
       if (connection) this.#rest(connection);
-      this.#taken--;
-      this.#waiters.shift()?.(true);
+      this.#leave();
     }
   }
 
@@ -55,8 +54,15 @@ export class KmipPool {
 
   async #place(timeoutMs: number): Promise<void> {
     if (this.#closed) throw new KmipTrouble('the provider is closed');
-    if (this.#taken >= this.#options.connections) await this.#wait(timeoutMs);
+    if (this.#taken >= this.#options.connections) return this.#wait(timeoutMs);
     this.#taken++;
+  }
+
+  /** The place goes from hand to hand: who came between a leaving and a waking would be one too many. */
+  #leave(): void {
+    const next = this.#waiters.shift();
+    if (next) next(true);
+    else this.#taken--;
   }
 
   #wait(timeoutMs: number): Promise<void> {

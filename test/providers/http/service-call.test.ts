@@ -98,6 +98,17 @@ t.test('a service that hangs costs one deadline per try and one in all', async (
   t.equal(now(), 8000);
 });
 
+t.test('a fault before the last try, which ran out of time, is told with it', async (t) => {
+  const refused = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:8200'), { code: 'ECONNREFUSED' });
+  const { run } = scene([refused]);
+  await t.rejects(run(), {
+    code: 'provider_unreachable',
+    message: /no answer within \d+ ms, tried \d times; before that: connect ECONNREFUSED/,
+    cause: refused,
+  });
+  await t.rejects(scene([503]).run(), { message: /no answer within .*; before that: status 503$/ });
+});
+
 t.test('what must be prepared first cannot hold a try up either', async (t) => {
   const { caller, call, now } = scene([]);
   await t.rejects(caller.call({ ...call, prepare: () => new Promise(() => {}) }), {

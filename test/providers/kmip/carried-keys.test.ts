@@ -1,92 +1,10 @@
 // Data keys that are objects of the server and come wrapped (data-keys: at-server): the whole contract of a KEK, with a transport key of the test's own.
-import { constants, generateKeyPairSync, privateDecrypt, randomBytes } from 'node:crypto';
-import { chmodSync } from 'node:fs';
-import t, { type Test } from 'tap';
-import { SYSTEM_CLOCK } from '../../../src/clock.ts';
-import { createLogger } from '../../../src/log/logger.ts';
-import type { KeyService } from '../../../src/providers/key-service.ts';
-import { KMIP } from '../../../src/providers/kmip/kmip-kind.ts';
-import type { KmipVersion } from '../../../src/providers/kmip/message.ts';
+import t from 'tap';
 import { OPERATION } from '../../../src/providers/kmip/tables.ts';
-import { FakeKmip } from '../../fakes/fake-kmip.ts';
-import { FakeKmipKeys } from '../../fakes/fake-kmip-keys.ts';
-import { testContract } from '../contract.ts';
+import { carriedBy, info, openCarried, otherInfo, PURPOSE, scene, testVersion } from './carried-scene.ts';
 
-const DEADLINE_MS = 3000;
-const PURPOSE = 'token 0123456789abcdef';
-
-// RSA pairs take long to make: two for all tests.
-const TRANSPORTS = [0, 1].map(() => {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
-  return { key: privateKey, info: publicKey.export({ format: 'der', type: 'spki' }) };
-});
-
-function openCarried(carried: Buffer, which = 0): Buffer {
-  const transport = TRANSPORTS[which];
-  if (!transport) throw new Error('no such transport key');
-  const { key } = transport;
-  return privateDecrypt({ key, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' }, carried);
-}
-
-async function scene(t: Test, version: KmipVersion = { major: 2, minor: 1 }) {
-  const held = new FakeKmipKeys(version);
-  let isHanging = false;
-  const server = await FakeKmip.start(t.testdir(), (socket, request) => {
-    if (!isHanging) held.script(socket, request);
-  });
-  const kek = held.addActive('kek');
-  const { ca, client } = server.certificates;
-  chmodSync(client.key, 0o600);
-  const files = { 'ca-file': ca, 'certificate-file': client.certificate, 'key-file': client.key };
-  const options = { kind: 'kmip', host: '127.0.0.1', port: server.port, ...files, 'key-id': kek };
-  const times = { timeout: `${DEADLINE_MS}ms`, 'try-timeout': '1s' };
-  const connect = (extra: object = { 'data-keys': 'at-server' }): KeyService =>
-    KMIP.create(KMIP.schema.parse({ ...options, ...times, ...extra }), {
-      name: 'kmip',
-      log: createLogger('silent'),
-      clock: SYSTEM_CLOCK,
-      random: randomBytes,
-      resolvePath: (path) => path,
-    });
-  const service = connect();
-  t.teardown(async () => {
-    await service.close();
-    await server.close();
-  });
-  const carried = service.carried;
-  if (!carried) throw new Error('nothing is carried');
-  return { held, server, kek, service, carried, connect, hang: (is: boolean) => (isHanging = is) };
-}
-
-const info = TRANSPORTS[0]?.info ?? Buffer.alloc(0);
-const otherInfo = TRANSPORTS[1]?.info ?? Buffer.alloc(0);
-
-for (const [major, minor] of [
-  [1, 4],
-  [2, 1],
-] as const)
-  testContract(t, `KMIP ${major}.${minor}, data keys at the server`, async (t) => {
-    const { held, server, kek, service, carried, hang } = await scene(t, { major, minor });
-    const asBytes: KeyService = {
-      ...service,
-      async generateDataKey(purpose) {
-        const made = await carried.generate(purpose, info);
-        return { plaintext: openCarried(made.carried), wrapped: made.wrapped };
-      },
-      unwrapDataKey: async (wrapped, purpose) => openCarried(await carried.open(wrapped, purpose, info)),
-    };
-    return {
-      service: asBytes,
-      overallMs: DEADLINE_MS,
-      credentialSeconds: [3600, 400 * 86_400],
-      deny: () => held.setState(kek, 'Deactivated'),
-      allow: () => held.setState(kek, 'Active'),
-      stop: () => server.close(),
-      start: () => server.open(),
-      hang: () => void hang(true),
-      resume: () => void hang(false),
-    };
-  });
+testVersion(t, { major: 1, minor: 4 });
+testVersion(t, { major: 2, minor: 1 });
 
 t.test('what the server gives is wrapped by the registered key, and is its own secret', async (t) => {
   const { held, carried } = await scene(t);
@@ -134,7 +52,7 @@ t.test(
     const { wrapped } = await carried.generate(PURPOSE, info);
     const next = connect();
     t.teardown(() => next.close());
-    t.equal(openCarried((await next.carried?.open(wrapped, PURPOSE, info)) ?? Buffer.alloc(0)).length, 32);
+    t.equal(openCarried(await carriedBy(next).open(wrapped, PURPOSE, info)).length, 32);
     t.equal(held.asked.filter((each) => each === OPERATION.Register).length, 1);
     const [transport = ''] = held.idsNamed('sidekey-transport-');
     held.remove(transport);
@@ -170,7 +88,7 @@ t.test('either way of data keys opens under either configuration, and as bytes i
   const plain = connect({});
   t.teardown(() => plain.close());
   t.equal(plain.carried?.makes, false);
-  t.equal(openCarried((await plain.carried?.open(wrapped, PURPOSE, info)) ?? Buffer.alloc(0)).length, 32);
+  t.equal(openCarried(await carriedBy(plain).open(wrapped, PURPOSE, info)).length, 32);
   const sealed = await plain.generateDataKey(PURPOSE);
   t.equal(carried.owns(sealed.wrapped), false);
   t.ok((await service.unwrapDataKey(sealed.wrapped, PURPOSE)).equals(sealed.plaintext));

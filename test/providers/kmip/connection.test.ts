@@ -102,6 +102,31 @@ t.test('who waits for a connection has a deadline too', async (t) => {
   await first;
 });
 
+t.test('who comes between the end of one and the start of the next waits as well', async (t) => {
+  const { pool, server } = await scene(t, echo, 1);
+  const end = SYSTEM_CLOCK.monotonic() + 5000;
+  for (let turns = 0; turns < 16; turns++) {
+    const [began, gate] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+    const soon = (): Promise<void> => new Promise((done) => setImmediate(done));
+    const first = pool.use(end, 1000, () => {
+      began.resolve(undefined);
+      return gate.promise;
+    });
+    const second = pool.use(end, 1000, soon);
+    await began.promise;
+    await soon();
+    // In each turn of the queue in which the first may end.
+    const third = (async () => {
+      await gate.promise;
+      for (let i = 0; i < turns; i++) await undefined;
+      await pool.use(end, 1000, soon);
+    })();
+    gate.resolve(undefined);
+    await Promise.all([first, second, third]);
+    t.equal(server.most, 1, `${turns} turns later there is one connection`);
+  }
+});
+
 t.test('bytes that nobody asked for end an idle connection', async (t) => {
   const { server, ask } = await scene(t, echo);
   await ask();

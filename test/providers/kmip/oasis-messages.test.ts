@@ -4,11 +4,12 @@ import t from 'tap';
 import { nameAttribute } from '../../../src/providers/kmip/attributes.ts';
 import type { KmipCaller } from '../../../src/providers/kmip/client.ts';
 import * as keys from '../../../src/providers/kmip/key-operations.ts';
-import { getWrapped, register } from '../../../src/providers/kmip/key-transport.ts';
+import { getWrapped, register, wrappingSpecification } from '../../../src/providers/kmip/key-transport.ts';
 import {
   enumeration,
   integer,
   structure,
+  text,
   type KmipVersion,
   type Payload,
 } from '../../../src/providers/kmip/message.ts';
@@ -27,6 +28,7 @@ const NUMBERS: NumberTables = {
     ['ObjectType', new Map(Object.entries(OBJECT_TYPE))],
     ['WrappingMethod', new Map(Object.entries(tables.WRAPPING_METHOD))],
     ['EncodingOption', new Map(Object.entries(tables.ENCODING_OPTION))],
+    ['PaddingMethod', new Map(Object.entries(tables.PADDING_METHOD))],
     ['BlockCipherMode', new Map(Object.entries(tables.BLOCK_CIPHER_MODE))],
     ['CryptographicAlgorithm', new Map(Object.entries(ALGORITHM))],
     ['HashingAlgorithm', new Map(Object.entries(tables.HASHING_ALGORITHM))],
@@ -75,9 +77,28 @@ t.test('Get with a Key Wrapping Specification, by NIST Key Wrap (AX-M-2)', async
     </CryptographicParameters></EncryptionKeyInformation>
     <EncodingOption type="Enumeration" value="NoEncoding"/>
   </KeyWrappingSpecification>`);
-  for (const version of [OLD, NEW]) {
-    const sent = await payloadOf((by) => getWrapped(by, 'key-2', { keyId: 'key-1', parameters }), version);
-    t.equal(bytesOf(sent), expected);
+  const encoding = [enumeration(TAG.EncodingOption, tables.ENCODING_OPTION.NoEncoding)];
+  const specification = wrappingSpecification('key-1', { parameters, encoding });
+  t.equal(bytesOf([text(TAG.UniqueIdentifier, 'key-2'), specification]), expected);
+});
+
+t.test('Get of a data key, wrapped as each version has it', async (t) => {
+  const old = `<CryptographicParameters>
+      <PaddingMethod type="Enumeration" value="OAEP"/>
+      <HashingAlgorithm type="Enumeration" value="SHA1"/>
+    </CryptographicParameters>`;
+  const noEncoding = '<EncodingOption type="Enumeration" value="NoEncoding"/>';
+  for (const [minor, parameters, encoding] of [
+    [0, old, ''],
+    [1, old, noEncoding],
+    [3, old, noEncoding],
+  ] as const) {
+    const expected = fragment(`${id('key-2')}<KeyWrappingSpecification>
+      <WrappingMethod type="Enumeration" value="Encrypt"/>
+      <EncryptionKeyInformation>${id('key-1')}${parameters}</EncryptionKeyInformation>
+      ${encoding}</KeyWrappingSpecification>`);
+    const sent = await payloadOf((by) => getWrapped(by, 'key-2', 'key-1'), { major: 1, minor });
+    t.equal(bytesOf(sent), expected, `KMIP 1.${minor}`);
   }
 });
 

@@ -78,11 +78,12 @@ t.test('PyKMIP, and what only one server is needed for', async (t) => {
   t.test(
     'a public key is registered, by which the server does not wrap: data keys at it are refused',
     async (t) => {
-      for (const newest of ['2.0', '1.4']) {
+      for (const newest of ['2.0', '1.4', '1.1', '1.0']) {
         const more = { 'data-keys': 'at-server', 'newest-version': newest };
         const service = createService(t, server.options(id, more));
         const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
         const info = publicKey.export({ format: 'der', type: 'spki' });
+        t.match(await service.health(), { ok: true, detail: `key ${id} is Active, by KMIP ${newest}` });
         await t.rejects(async () => service.carried?.generate('a', info), {
           code: 'provider_refused',
           message: /Get: /,
