@@ -1,4 +1,4 @@
-/* Parameters of TLS's mechanisms (PKCS#11 3.1, 6.38; of SSL 3.0, TLS 1.0 and 1.1: 2.40, 2.34). */
+/* Parameters of TLS's mechanisms (PKCS#11 3.2, 6.38; of SSL 3.0, TLS 1.0 and 1.1: 2.40, 2.34). */
 #include "tls.h"
 
 #include <stddef.h>
@@ -40,8 +40,34 @@ static CK_MECHANISM_TYPE old_prf(const CK_MECHANISM *m)
     }
 }
 
+/* CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS; NSS's own has the same members */
+struct extended_params {
+    CK_MECHANISM_TYPE hash;
+    CK_BYTE *session_hash;
+    CK_ULONG session_hash_len;
+    CK_VERSION *version;
+};
+
+static bool is_extended(const CK_MECHANISM *m)
+{
+    return m->mechanism == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH ||
+           m->mechanism == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE || m->mechanism == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE_DH;
+}
+
+static bool extended_params(const CK_MECHANISM *m, struct sk_tls_master_params *out)
+{
+    struct extended_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m))
+        return false;
+    *out = (struct sk_tls_master_params){{from.session_hash, from.session_hash_len, NULL, 0}, from.version, from.hash};
+    return true;
+}
+
 bool sk_tls_master_params(const CK_MECHANISM *m, struct sk_tls_master_params *out)
 {
+    if (is_extended(m))
+        return extended_params(m, out);
     out->hash = old_prf(m);
     return sk_read_struct(out, out->hash ? offsetof(struct sk_tls_master_params, hash) : sizeof(*out), m);
 }
@@ -56,7 +82,8 @@ bool sk_tls_keys_params(const CK_MECHANISM *m, struct sk_tls_keys_params *out)
 static bool may_have_version(const CK_MECHANISM *m)
 {
     return m->mechanism == CKM_TLS12_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE ||
-           m->mechanism == CKM_SSL3_MASTER_KEY_DERIVE;
+           m->mechanism == CKM_SSL3_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE ||
+           m->mechanism == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE;
 }
 
 bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p)

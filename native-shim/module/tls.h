@@ -16,7 +16,7 @@ struct sk_tls_randoms {
     CK_ULONG server_len;
 };
 
-/* CK_TLS12_MASTER_KEY_DERIVE_PARAMS; CK_SSL3_MASTER_KEY_DERIVE_PARAMS has no hash */
+/* CK_TLS12_MASTER_KEY_DERIVE_PARAMS; CK_SSL3_MASTER_KEY_DERIVE_PARAMS has no hash, and an extended one the session hash for randoms */
 struct sk_tls_master_params {
     struct sk_tls_randoms randoms;
     CK_VERSION *version;

@@ -122,9 +122,10 @@ enum wire_engine {
     ENGINE_sha,
     ENGINE_blake2b,
     ENGINE_blake2b_key,
-    ENGINE_x931
+    ENGINE_x931,
+    ENGINE_stream
 };
-enum { WIRE_ENGINES = ENGINE_x931 + 1 };
+enum { WIRE_ENGINES = ENGINE_stream + 1 };
 
 struct wire_mechanism {
     uint64_t type; /* CKM_ */

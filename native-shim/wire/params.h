@@ -26,7 +26,8 @@
  *   ecdh_aes  u32 bits of the AES key, u64 kdf (CKD_), bytes shared data
  *   pbkdf2    u64 prf (CKP_), u64 iterations, bytes salt; the password travels beside it, as material
  *   version   the bytes major, minor
- *   tls_master  u8 part (enum wire_tls_part: master or version), u64 hash, bytes client random, bytes server random
+ *   tls_master  u8 part (enum wire_tls_part: master or version), u64 hash, bytes client random, bytes server random; of an extended
+ *             master secret the session hash, and no bytes
  *   tls_keys  u8 part (one of the six of a key block), u64 hash, both randoms, u32 bytes of a MAC secret, of a key, of an IV
  *   tls_kdf   u64 hash, both randoms, bytes label, u8 present, bytes context
  *   tls_mac   u64 hash, u32 bytes of the code, u8 from (1 server, 2 client)

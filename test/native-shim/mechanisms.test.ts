@@ -64,6 +64,7 @@ Bounds and forms:
   CKR_MECHANISM_PARAM_INVALID.
 - Messages (C_EncryptMessage and its sisters) are those of AES-GCM, AES-CCM and ChaCha20-Poly1305; initial values may be
   made here, of at least 96 random bits; counters are refused.
+- AES-OFB, CFB128, CFB8 and CFB1 take any number of bytes, and give as many; of CFB64 no OpenSSL knows. CFB1 takes bits by eight.
 - A message of AES-CCM, CTS or XTS, or to wrap, has at most 64 KiB; of AES-CCM in parts everything comes with the last
   one. CTS is NIST's CS1. CKM_AES_KEY_WRAP_PAD and KWP are both RFC 5649.
 - DES is offered as triple DES with one key. Triple DES takes keys of CKK_DES2 as well as of CKK_DES3, whatever their
@@ -74,6 +75,7 @@ Bounds and forms:
   and 1.1 only the legacy mechanisms have (CKM_TLS_PRF is no hash for the others). CKM_TLS_MAC takes up to 512 bytes.
   Those of SSL 3.0 are legacy as well, without its keys for export; CKM_SSL3_MD5_MAC and CKM_SSL3_SHA1_MAC give 4 to 16 or 20
   bytes (the standard says 4 to 8; records have all of them).
+- An extended master secret (RFC 7627) is one of TLS 1.2, by the numbers of PKCS#11 3.2 and by those of NSS; it wants a session hash.
 - SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fields of 2 KiB in all and 15 keys beside
   the first.
 - RSA keys have up to 8192 bits. How long a pair takes to make is chance: one of 4096 some seconds, one of 8192 perhaps

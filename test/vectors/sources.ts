@@ -159,6 +159,11 @@ export const SOURCES: readonly Source[] = [
     test: `${VECTORS}/legacy.py`,
   },
   {
+    mechanism: /^CKM_(NSS_TLS|TLS12)_EXTENDED/,
+    against: 'NIST ACVP (RFC 7627)',
+    test: `${VECTORS}/tls.py`,
+  },
+  {
     mechanism: /^CKM_TLS12_(MASTER|KEY_AND|KEY_SAFE)/,
     against: 'NIST CAVP (SP 800-135)',
     test: `${VECTORS}/tls.py`,

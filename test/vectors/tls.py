@@ -116,6 +116,39 @@ for handle in handles:
     refuses(SENSITIVE_, lambda: s.value(handle), 'the keys are as secret as the master secret')
 same(ivs, [block[96:112], block[112:128]], 'the initial values are not')
 
+# NIST ACVP, TLS-v1.2-KDF-RFC7627, group 1, case 1, by the number of PKCS#11 3.2 and by that of NSS
+EXTENDED, EXTENDED_DH = (0x56, 0xce534369), (0x57, 0xce53436a)
+
+
+def extended(number, session_hash, hash_=SHA256, version=None):
+    return mechanism(number, struct(hash_, session_hash, (P, version)))
+
+
+offered = h('8252b983a6459a6fb3b9debe8725247e276139ebf7c9adccdd7d240f3ada7f5e3351b2769b6c8dc169a6d799c3c0ffeb')
+session = h('1359d7df74cb27c67f74c98d521d442b887eaf0decf6e382c62434d6c3dd7d0d')
+their, ours = h('abe7af69affc5e0944f4009b3e7abd1cc0a5cce8db055eff4a509e5b6de9475a'), h('50e0a1a1fd64a55259781a5c22580a81f99799c32f52d3f48d2c10c5c692e289')
+expected = h('43a5e821fcf5446c712207f7cd161ed213ee3b9d001d418c57231befd596b583ecd55ab2c4456b02738698f90bc59ac0')
+keyed = h('4886e75be82dd4fb73c540729072d3e29b93c164e1cffe071f1212b1237b98dc0b0a5895f331f7180ceb30b17bb8c3e92a074b26325ff975237dbd22320c0b88'
+          'd64931f39c777b1527d36a999ad5fe5ee7f53fc42a509beb22634b17ec7b768eaf6a87977cf8670b34d0a76ebce6a659dab6c15b4b86b98b9a63c50bbe1e2a09')
+carried = s.secret(GENERIC, offered, **OPEN)
+for number, dh in zip(EXTENDED, EXTENDED_DH):
+    version = c.create_string_buffer(2)
+    extended_made = s.derive(extended(number, session, version=c.cast(version, P)), carried, {DERIVE: True})
+    same(s.value(extended_made), expected, 'extended master secret %x: ACVP' % number)
+    same(version.raw, offered[:2], 'and the version of the pre-master secret')
+    handles, ivs = keys(KEYS, extended_made, their, ours, 256, 128, 128, {})
+    same(b''.join([*map(s.value, handles), *ivs]), keyed, 'and its key block')
+    same(s.value(s.derive(extended(dh, session), carried, {})), expected, 'extended master secret %x' % dh)
+    same(s.value(s.derive(extended(dh, session, SHA384), s.secret(GENERIC, bytes(32)), {})),
+         prf('sha384', bytes(32), b'extended master secret', session, 48), 'of a shorter secret, with SHA-384')
+    refuses(PARAM, lambda: s.derive(extended(dh, session, version=c.cast(version, P)), carried, {}), 'DH has no version')
+    for name, parameter in {'no session hash': (b'', SHA256), 'the PRF of TLS 1.0': (session, 0x378), 'no hash': (session, 0)}.items():
+        refuses(PARAM, lambda: s.derive(extended(number, *parameter), carried, {}), name)
+    refuses(PARAM, lambda: s.derive(mechanism(number, struct(SHA256, session)), carried, {}), 'half a structure')
+    refuses(SIZE, lambda: s.derive(extended(number, session), s.secret(GENERIC, bytes(47)), {}), 'a pre-master secret of 47 bytes')
+    refuses(SIZE, lambda: s.derive(extended(number, session), carried, {VALUE_LEN: 32}), 'an extended master secret of 32')
+    refuses(TYPE, lambda: s.derive(extended(number, session), s.secret(AES, bytes(32)), {}), 'an AES key')
+
 # a pre-master secret of one's own
 key = s.generate(PRE_MASTER, {TOKEN: False, SENSITIVE: False, EXTRACTABLE: True, DERIVE: True}, b'\3\3')
 same((len(s.value(key)), s.value(key)[:2]), (48, b'\3\3'), 'TLS_PRE_MASTER_KEY_GEN')

@@ -168,6 +168,7 @@ def prf(walk):
 rows((0x370, 0x374), ('Generate',), GENERIC, parameter=b'\3\1', attributes={VALUE_LEN: 48})
 rows((0x371, 0x373, 0x375, 0x377), ('Derive',), GENERIC, parameter=lambda walk: struct(randoms(), (P, None)), attributes={VALUE_LEN: 48})
 rows((0x3e0, 0x3e2), ('Derive',), GENERIC, parameter=lambda walk: struct(randoms(), (P, None), 0x250), attributes={VALUE_LEN: 48})
+rows((0x56, 0x57, 0xce534369, 0xce53436a), ('Derive',), GENERIC, parameter=made(0x250, DATA[:32], (P, None)), attributes={VALUE_LEN: 48})
 rows((0x372, 0x376), ('Derive',), GENERIC, parameter=block(), attributes={VALUE_LEN: None})
 rows((0x3e1, 0x3e3), ('Derive',), GENERIC, parameter=block(0x250), attributes={VALUE_LEN: None})
 rows(0x378, ('Derive',), GENERIC, parameter=prf, attributes={VALUE_LEN: None})

@@ -1,4 +1,4 @@
-/* AES, DES and triple DES in ECB and CBC (with and without padding), AES in CTR. */
+/* AES, DES and triple DES in ECB and CBC (with and without padding), AES in CTR, OFB and CFB. */
 #include "../crypto.h"
 #include "cipher_length.h"
 #include "cryptoki.h"
@@ -93,5 +93,13 @@ static int ctr_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
     return in.length ? ctr_update(op, in, out) : STATUS_ok;
 }
 
+/* OFB and CFB take any number of bytes, and have nothing left at their end. */
+static int stream_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
+{
+    (void)signature;
+    return in.length ? cipher_update(op, in, out) : STATUS_ok;
+}
+
 const struct kp_engine kp_engine_cipher = {cipher_begin, cipher_update, cipher_finish, cipher_describe, true};
 const struct kp_engine kp_engine_ctr = {ctr_begin, ctr_update, ctr_finish, cipher_describe, true};
+const struct kp_engine kp_engine_stream = {cipher_begin, cipher_update, stream_finish, cipher_describe, true};

@@ -26,7 +26,7 @@ static const struct kp_engine *const engines[WIRE_ENGINES] = {
     [ENGINE_dsa] = &kp_engine_ecdsa,         [ENGINE_cbc_mac] = &kp_engine_cbc_mac,
     [ENGINE_blake2b_mac] = &kp_engine_blake2b_mac,
     [ENGINE_sha] = &kp_engine_sha,           [ENGINE_blake2b] = &kp_engine_blake2b,
-    [ENGINE_x931] = &kp_engine_x931,
+    [ENGINE_x931] = &kp_engine_x931,         [ENGINE_stream] = &kp_engine_stream,
     [ENGINE_ccm] = &kp_engine_ccm,           [ENGINE_gmac] = &kp_engine_gmac,
     [ENGINE_cts] = &kp_engine_whole,         [ENGINE_xts] = &kp_engine_whole,
     [ENGINE_chacha] = &kp_engine_chacha,     [ENGINE_poly1305] = &kp_engine_poly1305,

@@ -161,7 +161,7 @@ void kp_tag_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size);
 static inline bool kp_op_encrypts(const struct kp_op *op) { return op->operation == WIRE_ENCRYPT; }
 static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation == WIRE_VERIFY; }
 
-extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
+extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_stream, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,
     kp_engine_ccm, kp_engine_gmac, kp_engine_whole, kp_engine_chacha, kp_engine_poly1305, kp_engine_key_wrap_pkcs7,
     kp_engine_rsa_x509, kp_engine_tls_mac, kp_engine_cbc_mac, kp_engine_blake2b_mac, kp_engine_pq_sign, kp_engine_pq_sign_digest,

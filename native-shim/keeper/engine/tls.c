@@ -1,6 +1,7 @@
 /*
  * Keys of TLS 1.2, and of SSL 3.0, TLS 1.0 and 1.1 by legacy mechanisms of their own (PKCS#11 3.1, 6.38; RFC 5246, 6.3 and
- * 8.1; RFC 5705; RFC 6101, 6.1 and 6.2): the master secret, the key block in its six parts, and keys for other protocols.
+ * 8.1; RFC 5705; RFC 7627; RFC 6101, 6.1 and 6.2): the master secret, the key block in its six parts, and keys for other
+ * protocols.
  */
 #include "../arena.h"
 #include "cryptoki.h"
@@ -20,7 +21,22 @@ static bool is_rsa(const struct kp_derivation *d)
 {
     const uint64_t type = d->mechanism->type;
 
-    return type == CKM_TLS12_MASTER_KEY_DERIVE || type == CKM_TLS_MASTER_KEY_DERIVE || type == CKM_SSL3_MASTER_KEY_DERIVE;
+    return type == CKM_TLS12_MASTER_KEY_DERIVE || type == CKM_TLS_MASTER_KEY_DERIVE || type == CKM_SSL3_MASTER_KEY_DERIVE ||
+           type == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE || type == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE;
+}
+
+static bool is_extended(const struct kp_derivation *d)
+{
+    const uint64_t type = d->mechanism->type;
+
+    return type == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE || type == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH ||
+           type == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE || type == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE_DH;
+}
+
+/* An extended master secret is one of its handshake: without the hash of that it would be one of none. */
+static bool seed_suits(const struct kp_derivation *d)
+{
+    return !is_extended(d) || (d->params.iv.length && !d->params.point.length);
 }
 
 static uint64_t old_prf(uint64_t mechanism)
@@ -67,7 +83,7 @@ int kp_tls_master(const struct kp_derivation *d, struct wire_writer *out)
 
     if (d->base->type != CKK_GENERIC_SECRET)
         return STATUS_key_type_inconsistent;
-    if (!prf_suits(d))
+    if (!prf_suits(d) || !seed_suits(d))
         return STATUS_mechanism_param_invalid;
     if ((is_rsa(d) && d->base->secret.length != MASTER_BYTES) || (d->length && d->length != made))
         return STATUS_key_size_range;
@@ -75,7 +91,8 @@ int kp_tls_master(const struct kp_derivation *d, struct wire_writer *out)
         return version(d, out);
     if (!at)
         return STATUS_memory;
-    status = kp_tls_prf(p->hash, d->base->secret, TEXT("master secret"), seed, at, MASTER_BYTES);
+    status = kp_tls_prf(p->hash, d->base->secret, is_extended(d) ? TEXT("extended master secret") : TEXT("master secret"), seed, at,
+                        MASTER_BYTES);
     out->at += status == STATUS_ok ? MASTER_BYTES : 0;
     return status;
 }
