@@ -25,7 +25,7 @@ const PAGES: Readonly<Record<ErrorCode, Page>> = {
   ],
   deadline: [
     'A call was not answered in time.',
-    'Every local call ends within 10 seconds (key generation: 60); something behind it did not.',
+    'Every local call ends within 10 seconds (making keys: 3 minutes); something behind it did not. A container or machine that is stopped meanwhile, and goes on later, does the same.',
     'Try again. If it stays, `sidekey doctor` tells which part does not answer.',
   ],
   agent_absent: [

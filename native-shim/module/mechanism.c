@@ -159,6 +159,8 @@ static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union he
         return sk_read_oaep(m, p);
     case LAYOUT_hkdf:
         return sk_read_hkdf(m, p);
+    case LAYOUT_ike:
+        return sk_read_ike(m, p);
     case LAYOUT_rsa_aes:
         return sk_read_rsa_aes(m, p);
     case LAYOUT_ecdh1:

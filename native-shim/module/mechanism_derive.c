@@ -1,4 +1,4 @@
-/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.33, 6.43, 6.62) and of RSA_AES_KEY_WRAP (6.1.22) and ECDH_AES_KEY_WRAP
+/* Parameters of derivations (PKCS#11 3.1, 6.14, 6.33, 6.43, 6.62, and those of IKE) and of RSA_AES_KEY_WRAP (6.1.22) and ECDH_AES_KEY_WRAP
  * (6.3.20). */
 #include "mechanism.h"
 #include "mechanism_read.h"
@@ -57,6 +57,50 @@ bool sk_read_hkdf(const CK_MECHANISM *m, struct wire_params *p)
     if (from.extract && from.salt_type == CKF_HKDF_SALT_DATA && !sk_read_view(&p->iv, from.salt, from.salt_len))
         return false;
     return sk_read_view(&p->aad, from.info, from.info_len);
+}
+
+struct ike_prf_params {
+    CK_MECHANISM_TYPE prf;
+    CK_BBOOL data_as_key;
+    CK_BBOOL rekey;
+    CK_BYTE *ni;
+    CK_ULONG ni_len;
+    CK_BYTE *nr;
+    CK_ULONG nr_len;
+    CK_OBJECT_HANDLE new_key;
+};
+
+static bool read_ike_prf(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct ike_prf_params from;
+
+    if (!sk_read_struct(&from, sizeof(from), m) || (from.rekey && !from.new_key))
+        return false;
+    p->hash = from.prf;
+    p->present = from.data_as_key != CK_FALSE;
+    p->key = from.rekey ? from.new_key : 0;
+    return sk_read_view(&p->iv, from.ni, from.ni_len) && sk_read_view(&p->aad, from.nr, from.nr_len);
+}
+
+struct ike2_prf_plus_params {
+    CK_MECHANISM_TYPE prf;
+    CK_BBOOL has_seed_key;
+    CK_OBJECT_HANDLE seed_key;
+    CK_BYTE *seed;
+    CK_ULONG seed_len;
+};
+
+bool sk_read_ike(const CK_MECHANISM *m, struct wire_params *p)
+{
+    struct ike2_prf_plus_params from;
+
+    if (m->mechanism == CKM_IKE_PRF_DERIVE)
+        return read_ike_prf(m, p);
+    if (!sk_read_struct(&from, sizeof(from), m) || (from.has_seed_key && !from.seed_key))
+        return false;
+    p->hash = from.prf;
+    p->key = from.has_seed_key ? from.seed_key : 0;
+    return sk_read_view(&p->aad, from.seed, from.seed_len);
 }
 
 bool sk_read_key(const CK_MECHANISM *m, struct wire_params *p)

@@ -26,6 +26,7 @@ bool sk_read_oaep(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_rsa_aes(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_ecdh_aes(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_hkdf(const CK_MECHANISM *m, struct wire_params *p);
+bool sk_read_ike(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_sign_context(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_hash_sign_context(const CK_MECHANISM *m, struct wire_params *p);
 bool sk_read_data(const CK_MECHANISM *m, struct wire_params *p);

@@ -224,6 +224,10 @@
 #ifndef CKM_HKDF_DERIVE
 #define CKM_HKDF_DERIVE 0x402aUL
 #endif
+#ifndef CKM_IKE_PRF_DERIVE
+#define CKM_IKE2_PRF_PLUS_DERIVE 0x402eUL
+#define CKM_IKE_PRF_DERIVE 0x402fUL
+#endif
 #ifndef CKM_HKDF_DATA
 #define CKM_HKDF_DATA 0x402bUL
 #endif

@@ -66,9 +66,10 @@ enum wire_layout {
     LAYOUT_hash_sign_context,
     LAYOUT_digest_state,
     LAYOUT_position,
-    LAYOUT_iv8_data
+    LAYOUT_iv8_data,
+    LAYOUT_ike
 };
-enum { WIRE_LAYOUTS = LAYOUT_iv8_data + 1 };
+enum { WIRE_LAYOUTS = LAYOUT_ike + 1 };
 
 /* Where a mechanism may be used: see mechanisms.def. */
 enum wire_standing { STANDING_approved, STANDING_other, STANDING_legacy };
@@ -123,9 +124,11 @@ enum wire_engine {
     ENGINE_blake2b,
     ENGINE_blake2b_key,
     ENGINE_x931,
-    ENGINE_stream
+    ENGINE_stream,
+    ENGINE_ike_prf,
+    ENGINE_ike_prf_plus
 };
-enum { WIRE_ENGINES = ENGINE_stream + 1 };
+enum { WIRE_ENGINES = ENGINE_ike_prf_plus + 1 };
 
 struct wire_mechanism {
     uint64_t type; /* CKM_ */

@@ -44,6 +44,9 @@ static bool check_chacha20(const struct wire_params *p)
 
 static bool check_hkdf(const struct wire_params *p) { return p->bits >= 1 && p->bits <= 3 && !(p->key && p->iv.length); }
 
+/* The base key is the PRF's, or the nonces are: a new key goes with the first. */
+static bool check_ike(const struct wire_params *p) { return !(p->present && p->key); }
+
 static bool check_key(const struct wire_params *p) { return p->key != 0; }
 
 static bool check_pbkdf2(const struct wire_params *p) { return p->count >= 1 && p->count <= ITERATIONS_MAX; }
@@ -114,6 +117,8 @@ static const struct layout layouts[WIRE_LAYOUTS] = {
     [LAYOUT_key] = {check_key, {NUMBER(U64, key)}},
     [LAYOUT_hkdf] = {check_hkdf,
                      {NUMBER(U64, key), NUMBER(U32, bits), NUMBER(U64, hash), UP_TO(iv, WIRE_PARAMS_MAX), UP_TO(aad, WIRE_PARAMS_MAX)}},
+    [LAYOUT_ike] = {check_ike,
+                    {NUMBER(U64, key), NUMBER(U64, hash), NUMBER(FLAG, present), UP_TO(iv, WIRE_PARAMS_MAX), UP_TO(aad, WIRE_PARAMS_MAX)}},
     [LAYOUT_pbkdf2] = {check_pbkdf2, {NUMBER(U64, hash), NUMBER(U64, count), UP_TO(iv, WIRE_PARAMS_MAX)}},
     [LAYOUT_tls_master] = {check_tls_master,
                            {NUMBER(U8, part), NUMBER(U64, hash), UP_TO(iv, TLS_RANDOM_MAX), UP_TO(point, TLS_RANDOM_MAX)}},

@@ -22,6 +22,8 @@
  *   iv8_data  bytes iv (8), bytes
  *   key       u64 handle of a second key
  *   hkdf      u64 handle of the key that is the salt (0: none), u32 steps (1 extract, 2 expand, 3 both), u64 hash (CKM_), bytes salt, bytes info
+ *   ike       u64 handle of the new key or of the seed's (0: none), u64 prf (CKM_), u8 whether the nonces are the key, bytes initiator's nonce,
+ *             bytes responder's nonce or seed
  *   rsa_aes   u32 bits of the AES key, then as oaep
  *   ecdh_aes  u32 bits of the AES key, u64 kdf (CKD_), bytes shared data
  *   pbkdf2    u64 prf (CKP_), u64 iterations, bytes salt; the password travels beside it, as material
@@ -55,16 +57,16 @@ enum wire_tls_part {
 };
 
 struct wire_params {
-    struct wire_bytes iv;      /* version; tls_*'s client random; iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
-    struct wire_bytes aad;     /* kbkdf's fields; gcm; labels of oaep and tls_kdf; ecdh1's shared data; context of eddsa and sign_context; data; hkdf's info */
+    struct wire_bytes iv;      /* version; tls_*'s client random; ike's first nonce; iv*, ctr's counter block, gcm, ccm, chacha20; hkdf's and pbkdf2's salt */
+    struct wire_bytes aad;     /* kbkdf's fields; gcm; labels of oaep and tls_kdf; ecdh1's shared data; context of eddsa and sign_context; data; hkdf's info; ike's second nonce or seed */
     struct wire_bytes point;   /* tls_*'s server random; ecdh1; public; chacha20's counter */
     uint64_t hash, mgf;        /* pss, oaep; ecdh1's kdf and pbkdf2's prf are in hash */
     uint64_t salt_length;      /* pss */
     uint64_t data_length;      /* ccm */
     uint64_t count;            /* pbkdf2's iterations */
-    uint64_t key;              /* handle of a second key: key, hkdf */
+    uint64_t key;              /* handle of a second key: key, hkdf, ike */
     uint32_t bits;             /* of the AES key of ecdh_aes; tag of gcm, ccm; ctr's counter; mac_length's bytes; hkdf's steps; rsa_aes */
-    bool present, prehash;     /* eddsa; tls_kdf's context */
+    bool present, prehash;     /* eddsa; tls_kdf's context; ike: the nonces are the key */
     struct wire_bytes context; /* tls_kdf */
     uint32_t sizes[3];         /* tls_keys: bytes of a MAC secret, of a key, of an IV; kbkdf: bytes before, of all */
     uint8_t part;              /* tls_master, tls_keys; tls_mac's from */

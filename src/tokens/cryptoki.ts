@@ -187,6 +187,8 @@ export const CKM = {
   HKDF_DERIVE: 0x402a,
   HKDF_DATA: 0x402b,
   HKDF_KEY_GEN: 0x402c,
+  IKE2_PRF_PLUS_DERIVE: 0x402e,
+  IKE_PRF_DERIVE: 0x402f,
 } as const;
 
 /** CKU_ */

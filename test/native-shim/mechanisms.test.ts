@@ -76,6 +76,7 @@ Bounds and forms:
   Those of SSL 3.0 are legacy as well, without its keys for export; CKM_SSL3_MD5_MAC and CKM_SSL3_SHA1_MAC give 4 to 16 or 20
   bytes (the standard says 4 to 8; records have all of them).
 - An extended master secret (RFC 7627) is one of TLS 1.2, by the numbers of PKCS#11 3.2 and by those of NSS; it wants a session hash.
+- Of IKE there are SKEYSEED and prf+ of IKEv2 (RFC 7296), by HMACs; what only IKEv1 has (RFC 9395 ends it) is not there, and HOTP neither.
 - SP 800-108 takes an HMAC or, of an AES key, CKM_AES_CMAC as PRF, at most 32 fields of 2 KiB in all and 15 keys beside
   the first.
 - RSA keys have up to 8192 bits. How long a pair takes to make is chance: one of 4096 some seconds, one of 8192 perhaps

@@ -19,6 +19,7 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'derivations.py': {},
   'des.py': LEGACY,
   'functions.py': {},
+  'ike.py': {},
   'kbkdf.py': {},
   'known.py': LEGACY,
   'legacy.py': LEGACY,

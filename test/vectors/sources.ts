@@ -132,6 +132,7 @@ export const SOURCES: readonly Source[] = [
     test: `${VECTORS}/derivations.py`,
   },
   { mechanism: /^CKM_HKDF_DERIVE$/, against: 'RFC 5869; Wycheproof', test: MORE },
+  { mechanism: /^CKM_IKE/, against: 'NIST ACVP', test: `${VECTORS}/ike.py` },
   { mechanism: /^CKM_HKDF_DATA$/, against: 'RFC 5869', test: `${VECTORS}/secrets.py` },
   { mechanism: /^CKM_PKCS5_PBKD2$/, against: 'RFC 6070, RFC 7914; Wycheproof', test: MORE },
   {

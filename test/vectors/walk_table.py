@@ -109,6 +109,9 @@ rows(0x1228, SIGNATURE, POLY_KEY)
 # secrets
 rows((0x350, 0x402c), ('Generate',), GENERIC, 'bits')
 rows((0x402a, 0x402b), ('Derive',), GENERIC, 'bits', parameter=made((BYTE, True), (BYTE, True), 0x250, 2, b'salt', 0, b'info'))
+nonces = (P, pointer(DATA[:16])), 16, (P, pointer(DATA[16:])), 32
+rows(0x402f, ('Derive',), GENERIC, 'bits', parameter=made(0x251, (BYTE, True), (BYTE, False), *nonces, 0))
+rows(0x402e, ('Derive',), GENERIC, 'bits', parameter=made(0x251, (BYTE, False), 0, DATA))
 rows(0x3b0, ('Generate',), GENERIC, parameter=made(1, b'salt', 10, 4, b'', pointed(b'password'), 8))
 rows(0x360, ('Derive',), GENERIC, 'bits', parameter=lambda walk: struct(walk.other))
 rows((0x362, 0x363), ('Derive',), GENERIC, 'bits', parameter=made(DATA))

@@ -12,6 +12,7 @@ static kp_derive_function *find(enum wire_engine engine)
         {ENGINE_combine, kp_combine}, {ENGINE_pbkdf2, kp_pbkdf2},             {ENGINE_digest_key, kp_digest_key},
         {ENGINE_tls_master, kp_tls_master}, {ENGINE_tls_keys, kp_tls_keys}, {ENGINE_tls_kdf, kp_tls_kdf},
         {ENGINE_kbkdf, kp_kbkdf},   {ENGINE_dh, kp_dh}, {ENGINE_blake2b_key, kp_blake2b_key},
+        {ENGINE_ike_prf, kp_ike_prf}, {ENGINE_ike_prf_plus, kp_ike_prf_plus},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -112,7 +112,7 @@ size_t kp_out_max(const struct wire_writer *out);
 /* For kp_derive: one engine each. */
 typedef int kp_derive_function(const struct kp_derivation *d, struct wire_writer *out);
 kp_derive_function kp_ecdh, kp_dh, kp_blake2b_key, kp_encrypt_data, kp_hkdf, kp_combine, kp_pbkdf2, kp_digest_key, kp_tls_master, kp_tls_keys,
-    kp_tls_kdf, kp_kbkdf;
+    kp_tls_kdf, kp_kbkdf, kp_ike_prf, kp_ike_prf_plus;
 
 /* A key out of a secret that was agreed on: the KDF's by CKD_ and hash, or the secret itself, whose trailing bytes a shorter key keeps. */
 int kp_agreed(const struct wire_params *p, const EVP_MD *md, struct wire_bytes shared, size_t length, struct wire_writer *out);

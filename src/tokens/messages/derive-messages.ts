@@ -28,8 +28,14 @@ import { findKey, makeFrom } from './key-messages.ts';
 import { makerOf, replyHandle } from './object-messages.ts';
 import { recordMade } from '../recorded.ts';
 
-/** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf). */
-const TWO_KEYS: readonly number[] = [CKM.CONCATENATE_BASE_AND_KEY, CKM.HKDF_DERIVE, CKM.HKDF_DATA];
+/** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf, ike). */
+const TWO_KEYS: readonly number[] = [
+  CKM.CONCATENATE_BASE_AND_KEY,
+  CKM.HKDF_DERIVE,
+  CKM.HKDF_DATA,
+  CKM.IKE_PRF_DERIVE,
+  CKM.IKE2_PRF_PLUS_DERIVE,
+];
 
 function findOther(domain: Domain, caller: Caller, { type, params }: Mechanism): TokenObject | null {
   if (!TWO_KEYS.includes(type)) return null;
