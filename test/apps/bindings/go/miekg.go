@@ -70,10 +70,12 @@ func (m *miekg) signAtOnce(key pkcs11.ObjectHandle, expected string) int {
 	var all sync.WaitGroup
 	var lock sync.Mutex
 	same := 0
-	for range 8 {
-		all.Go(func() {
+	for i := 0; i < 8; i++ {
+		all.Add(1)
+		go func() {
+			defer all.Done()
 			own := must(m.ctx.OpenSession(m.slot, pkcs11.CKF_SERIAL_SESSION))
-			for range 100 {
+			for j := 0; j < 100; j++ {
 				if m.sign(own, pkcs11.CKM_SHA256_RSA_PKCS, key) != expected {
 					return
 				}
@@ -82,7 +84,7 @@ func (m *miekg) signAtOnce(key pkcs11.ObjectHandle, expected string) int {
 			lock.Lock()
 			same++
 			lock.Unlock()
-		})
+		}()
 	}
 	all.Wait()
 	return same

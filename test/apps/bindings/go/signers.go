@@ -10,6 +10,11 @@ import (
 	"github.com/letsencrypt/pkcs11key/v4"
 )
 
+func init() {
+	programs["google/go-pkcs11"] = useGoogle
+	programs["pkcs11key"] = usePkcs11key
+}
+
 // Public halves as google/go-pkcs11 reads them, by label. Its module must be closed before another binding opens it.
 func publicKeys(slot *google.Slot) map[string]crypto.PublicKey {
 	keys := map[string]crypto.PublicKey{}
