@@ -22,10 +22,11 @@ function nowMs(): number {
   return Number(process.hrtime.bigint() / 1000n) / 1000;
 }
 
-/** The agent's lines have the time of day. */
+/** The agent's lines have the time of day. One of a key file says how the agent is set up, not what happened. */
 function momentsOf(log: string): Moment[] {
   const ahead = Date.now() - nowMs();
-  return log.split('\n').flatMap((line) => {
+  const lines = log.split('\n').filter((line) => !line.includes('"keyFile":'));
+  return lines.flatMap((line) => {
     const [, time, what] = /"time":"([^"]+)".*"msg":"([^"]+)"/.exec(line) ?? [];
     return time === undefined || what === undefined ? [] : [{ atMs: Date.parse(time) - ahead, what }];
   });

@@ -17,7 +17,7 @@ const RUNS = {
   sessions: ['sessions of one process', 500, 10_000],
   threads: ['keys that each of 64 threads with stacks of 64 KiB makes, uses, finds and destroys', 3, 300],
   stacks: ['keys that each of 64 threads makes and uses under a stack limit of 30 MiB', 3, 300],
-  seconds: ['seconds in which these threads go on', 2, 600],
+  seconds: ['seconds in which these threads go on', 2, 60],
   fork: ['forks in the middle of an operation', 3, 300],
   close: ['times a host closes every descriptor', 3, 300],
   exec: ['a program that becomes another takes nothing along', 1, 1],
