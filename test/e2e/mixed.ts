@@ -14,6 +14,7 @@ export async function runMixed(t: Test, seconds: number): Promise<void> {
   t.match(stdout, /^done .*\n$/, stdout + stderr);
   t.equal(status, 0);
   t.equal(stderr, '');
-  t.notMatch(sidekey.log, /Sanitizer/);
+  // A keeper that would report a race opens files for it, which its own filter ends it for (SIGSYS).
+  t.notMatch(sidekey.log, /Sanitizer|the keeper ended/);
   t.comment(stdout.trim());
 }
