@@ -237,7 +237,12 @@ export interface TokenService {
     wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
   ): Promise<StreamKey>;
   /** The bytes of a secret key, or PKCS#8: the caller wipes them. key_unextractable unless the key was made to leave. */
-  exportNamedKey(peer: Peer, token: string, name: string, version: number): Promise<Buffer>;
+  exportNamedKey(
+    peer: Peer,
+    token: string,
+    name: string,
+    wanted: Pick<NamedKeyUse, 'version' | 'beside'>,
+  ): Promise<Buffer>;
   /** The first certificate is the key's own: the caller has compared the public keys. The others are its issuers'. */
   setNamedKeyCertificates(
     peer: Peer,

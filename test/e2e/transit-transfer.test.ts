@@ -103,6 +103,33 @@ test('imports and exports that must not be are refused', async (t) => {
   t.match((await call('POST', use, wrapped)).errors, ['key does not permit this operation']);
 });
 
+test('the HMAC key beside an exportable key leaves, and makes the same HMACs', async (t) => {
+  const call = transitClient(await startInstance(t));
+  const exported = async (name: string): Promise<Record<string, string>> => {
+    const { status, data } = await call('GET', `/transit/export/hmac-key/${name}`);
+    t.match([status, data], [200, { name }], name);
+    return data['keys'] as Record<string, string>;
+  };
+  for (const type of ['aes256-gcm96', 'rsa-2048', 'ecdsa-p256', 'ed25519']) {
+    await call('POST', `/transit/keys/${type}`, { type, exportable: true });
+    if (type === 'ed25519') await call('POST', `/transit/keys/${type}/rotate`);
+    // Made for the export where no HMAC was asked for before.
+    const keys = type === 'rsa-2048' ? null : await exported(type);
+    const { hmac } = (await call('POST', `/transit/hmac/${type}`, { input: plaintext })).data;
+    const [, version = '', mac] = String(hmac).split(':');
+    const key = Buffer.from((keys ?? (await exported(type)))[version.slice(1)] ?? '', 'base64');
+    t.equal(key.length, 32);
+    const expected = crypto.createHmac('sha256', key).update(Buffer.from(plaintext, 'base64'));
+    t.equal(mac, expected.digest('base64'), type);
+    if (keys !== null) t.same(await exported(type), keys, 'the same each time');
+  }
+  t.same(Object.keys(await exported('ed25519')), ['1', '2']);
+  await call('POST', '/transit/keys/closed');
+  await call('POST', '/transit/hmac/closed', { input: plaintext });
+  const refused = await call('GET', '/transit/export/hmac-key/closed');
+  t.match([refused.status, refused.errors], [400, [/not exportable/]]);
+});
+
 test('a derived key is HKDF of its secret, as docs/transit.md says', async (t) => {
   const call = transitClient(await startInstance(t));
   await call('POST', '/transit/keys/tenants', { derived: true, exportable: true });

@@ -33,7 +33,6 @@ const DIFFERENCES: readonly (readonly [steps: RegExp, reason: string])[] = [
     /^a batch of verifications by .*(256|384|521|ed25519|2048)$/,
     'an item without signature is that item’s error',
   ],
-  [/^export its hmac key$/, 'the HMAC secret beside a key does not leave the keeper'],
 ];
 
 /** What OpenBao shows and neither Vault nor Sidekey has. */

@@ -18,7 +18,8 @@ const answer = z.object({
 const KINDS: Readonly<Record<string, readonly NamedKey['kind'][]>> = {
   'encryption-key': ['aes', 'chacha20', 'rsa'],
   'signing-key': ['rsa', 'ec', 'ed25519'],
-  'hmac-key': ['generic'],
+  // Of type hmac the key itself, of every other the secret beside it (hmac.ts).
+  'hmac-key': ['generic', 'aes', 'chacha20', 'rsa', 'ec', 'ed25519'],
   'public-key': ['rsa', 'ec', 'ed25519', 'x25519'],
 };
 
@@ -74,13 +75,16 @@ async function exportSecret(
   call: TransitCall,
   key: NamedKey,
   versions: readonly NamedKeyVersion[],
+  isBeside: boolean,
 ): Promise<Reply> {
   if (!key.extractable) throw new Refusal(400, 'private key material is not exportable');
-  const form = FORMS[key.kind];
+  const form = isBeside ? encodeBase64 : FORMS[key.kind];
+  const beside = isBeside ? ({ beside: 'hmac' } as const) : {};
   if (form === undefined) throw new Refusal(400, 'private key material is not exportable');
   const parts: Buffer[] = [];
   for (const each of versions) {
-    const material = await call.tokens.exportNamedKey(call.peer, call.token, key.name, each.version);
+    const wanted = { version: each.version, ...beside };
+    const material = await call.tokens.exportNamedKey(call.peer, call.token, key.name, wanted);
     const comma = parts.length === 0 ? '' : ',';
     parts.push(Buffer.from(`${comma}"${each.version}":"`), form(material, each), Buffer.from('"'));
     material.fill(0);
@@ -97,7 +101,8 @@ function exportKey(call: TransitCall): Reply | Promise<Reply> {
   if (key === null) throw new Refusal(404);
   if (!kinds.includes(key.kind)) throw new Refusal(400, `key type ${typeNameOf(key)} has no ${type}`);
   const versions = chooseVersions(call, key);
-  return type === 'public-key' ? exportPublic(key, versions) : exportSecret(call, key, versions);
+  if (type === 'public-key') return exportPublic(key, versions);
+  return exportSecret(call, key, versions, type === 'hmac-key' && key.kind !== 'generic');
 }
 
 export const EXPORT_ROUTES: readonly TransitRoute[] = ['', '/:version'].map((version) =>

@@ -21,10 +21,18 @@ function openWrapped(key: Buffer, wrapped: Buffer): Buffer {
   return opened;
 }
 
+/** Whether its attributes let it leave. */
+export function mayLeave(object: TokenObject): boolean {
+  return has(object, CKA.EXTRACTABLE) && !has(object, CKA.WRAP_WITH_TRUSTED);
+}
+
+export function demandExtractable(object: TokenObject): void {
+  if (!mayLeave(object)) throw new SidekeyError('key_unextractable', 'the key was not made to leave');
+}
+
 /** The bytes of a secret key, or PKCS#8 (DER) of a private one. key_unextractable unless its attributes let it leave. */
 export async function exportMaterial(domain: Domain, token: TokenRow, object: TokenObject): Promise<Buffer> {
-  if (!has(object, CKA.EXTRACTABLE) || has(object, CKA.WRAP_WITH_TRUSTED))
-    throw new SidekeyError('key_unextractable', 'the key was not made to leave');
+  demandExtractable(object);
   const transport = domain.random(TRANSPORT_KEY_BYTES);
   try {
     const by = await domain.keeper.importComponents(

@@ -8,7 +8,7 @@ import { isEachRecorded, recordedUse } from '../each-use.ts';
 import { accessWordOf, demandAccess } from '../key-access.ts';
 import { checkUse, findMechanism, mayBeUsed, USES } from '../key-use.ts';
 import { type KeyVersion } from './family.ts';
-import { exportMaterial } from './export.ts';
+import { demandExtractable, exportMaterial, mayLeave } from './export.ts';
 import { isUsedInService, useResident } from '../resident/named.ts';
 import { outcomeOf } from '../outcome.ts';
 import type { CellId, Outcome } from '../ports.ts';
@@ -63,11 +63,19 @@ export class NamedKeyUses {
     this.#keys = keys;
   }
 
-  async export(peer: Peer, tokenName: string, name: string, number: number): Promise<Buffer> {
+  async export(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    wanted: Pick<NamedKeyUse, 'version' | 'beside'>,
+  ): Promise<Buffer> {
     const token = this.#keys.permitted(peer, tokenName, name, 'export');
-    const { main } = this.#keys.version(token, name, number);
+    const named = this.#keys.version(token, name, wanted.version);
+    // Before the HMAC key is made.
+    demandExtractable(named.main);
+    const { main } = wanted.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, wanted) : named;
     const material = await exportMaterial(this.#domain, token, main);
-    this.#domain.audit.object('key-exported', peer, token, main, { version: number });
+    this.#domain.audit.object('key-exported', peer, token, main, { version: wanted.version });
     return material;
   }
 
@@ -207,26 +215,34 @@ export class NamedKeyUses {
     return outcomes;
   }
 
-  async #hmacVersion(peer: Peer, token: TokenRow, name: string, use: NamedKeyUse): Promise<KeyVersion> {
-    if (isUsedInService(this.#keys.version(token, name, use.version).main))
+  /** Made when it is first asked for, and not to verify. It may leave if the key that it stands beside may. */
+  async #hmacVersion(
+    peer: Peer,
+    token: TokenRow,
+    name: string,
+    { version, operation }: Pick<NamedKeyUse, 'version'> & Partial<NamedKeyUse>,
+  ): Promise<KeyVersion> {
+    const { main } = this.#keys.version(token, name, version);
+    if (isUsedInService(main))
       throw new SidekeyError(
         'function_not_supported',
         `beside ${name}, which is in its service, is no HMAC key`,
       );
     const beside = hmacNameOf(name);
-    const find = () => this.#keys.lookUp(token, beside)?.family.versions.get(use.version);
+    const find = () => this.#keys.lookUp(token, beside)?.family.versions.get(version);
     const found = find();
     if (found !== undefined) return found;
-    if (use.operation !== 'sign')
+    if (operation === 'verify')
       throw new SidekeyError('signature_invalid', 'no HMAC was ever made with this key');
-    const wanted = { kind: { kind: 'generic', sizeBits: 256 }, exportable: false, derived: false } as const;
+    const kind = { kind: 'generic', sizeBits: 256 } as const;
+    const wanted = { kind, exportable: mayLeave(main), derived: false };
     await this.#keys.inTurn(token, beside, () =>
       find() === undefined
-        ? this.#keys.make(peer, token, { ...wanted, name: beside, version: use.version, like: null })
+        ? this.#keys.make(peer, token, { ...wanted, name: beside, version, like: null })
         : undefined,
     );
     await this.#domain.kept.settle();
-    return this.#keys.version(token, beside, use.version);
+    return this.#keys.version(token, beside, version);
   }
 
   #check(object: TokenObject, { operation, mechanism, context }: NamedKeyUse): void {

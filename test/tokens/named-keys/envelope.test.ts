@@ -196,7 +196,7 @@ test('the name stands for envelopes alone', async (t) => {
   const no = { code: 'function_not_supported' };
   await t.rejects(service.rotateNamedKey(ADMIN, 'alpha', name), no);
   await t.rejects(service.deleteNamedKey(ADMIN, 'alpha', name), no);
-  await t.rejects(service.exportNamedKey(ADMIN, 'alpha', name, 1), no);
+  await t.rejects(service.exportNamedKey(ADMIN, 'alpha', name, { version: 1 }), no);
   await t.rejects(service.makeStreamKey(ADMIN, 'alpha', name, { version: 1, aad: AAD }), no);
   const kind = { kind: 'aes', sizeBits: 256 } as const;
   const wanted = { kind, exportable: false, derived: false };
