@@ -13,6 +13,7 @@ export const CKM = {
   EDDSA: 0x1057,
   AES_GCM: 0x1087,
   CHACHA20_POLY1305: 0x4021,
+  ML_DSA: 0x1d,
 } as const;
 
 /** Of AES-GCM and of ChaCha20-Poly1305. */
@@ -61,6 +62,11 @@ export function pssMechanism(type: number, hash: HashAlgorithm, saltBytes: numbe
   const numbers = hash.mechanisms;
   const writer = new WireWriter().u64(numbers.hash).u64(numbers.mgf).u64(saltBytes);
   return { type, params: writer.done() };
+}
+
+/** Pure ML-DSA (FIPS 204, 5.2) without a context; hedged (CKH_HEDGE_PREFERRED). */
+export function mlDsaMechanism(): Mechanism {
+  return { type: CKM.ML_DSA, params: new WireWriter().u8(0).bytes(Buffer.alloc(0)).done() };
 }
 
 /** Pure Ed25519: no parameter given, no pre-hash, no context. */

@@ -76,7 +76,7 @@ export interface NamedKeyVersion {
 export interface NamedKey {
   readonly name: string;
   readonly token: string;
-  readonly kind: 'aes' | 'chacha20' | 'envelope' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519';
+  readonly kind: 'aes' | 'chacha20' | 'envelope' | 'generic' | 'rsa' | 'ec' | 'ed25519' | 'x25519' | 'ml-dsa';
   readonly sizeBits: number;
   readonly operations: readonly Operation[];
   readonly extractable: boolean;
@@ -97,7 +97,9 @@ export type NewNamedKeyKind =
   | { readonly kind: 'generic'; readonly sizeBits: number }
   | { readonly kind: 'rsa'; readonly sizeBits: 2048 | 3072 | 4096 }
   | { readonly kind: 'ec'; readonly sizeBits: 256 | 384 | 521 }
-  | { readonly kind: 'ed25519' };
+  | { readonly kind: 'ed25519' }
+  /** The size of the public key tells which parameter set: ML-DSA-44, -65, -87. */
+  | { readonly kind: 'ml-dsa'; readonly sizeBits: 10496 | 15616 | 20736 };
 
 export interface NewNamedKey {
   readonly kind: NewNamedKeyKind;

@@ -237,6 +237,7 @@ const OPERATIONS: Readonly<Record<NewNamedKeyKind['kind'], readonly Operation[]>
   rsa: ['encrypt', 'decrypt', 'sign', 'verify'],
   ec: ['sign', 'verify'],
   ed25519: ['sign', 'verify'],
+  'ml-dsa': ['sign', 'verify'],
 };
 
 function summaryOf(slot: number): TokenSummary {

@@ -4,43 +4,20 @@
  * stands @noble/post-quantum, which shares no code with OpenSSL. About a minute on two cores, most of it slow signatures.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, copyFileSync, globSync, writeFileSync } from 'node:fs';
+import { globSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import { KEEPER, MODULE, PIN, startInstance, temporaryDirectory, type Instance } from '../e2e/instance.ts';
+import { MODULE, PIN, temporaryDirectory, type Instance } from '../e2e/instance.ts';
 import { keeperMechanisms, unusedBy } from '../vectors/sources.ts';
 import { vectorsPresent } from '../vectors/wycheproof.ts';
 import { findAcvpVectors } from './go-vectors.ts';
+import { findLibrary, startLater } from './later-openssl.ts';
 import { installNpm } from './npm-folder.ts';
 import { installPython } from './python-venv.ts';
 
 const VECTORS = resolve(import.meta.dirname, '../../../shared/vectors/wycheproof');
-const WHEEL = 'psycopg-binary==3.3.9'; // with OpenSSL 3.5.9
 const OTHER = '@noble/post-quantum@0.7.1';
 const KNOWN_ANSWERS = 'cryptography-vectors==50.0.2';
-
-/** The keeper's program with another libcrypto before Debian's. The agent starts it with an empty environment, so it is a script. */
-function keeperWith(t: Test, library: string): string {
-  const dir = temporaryDirectory(t);
-  chmodSync(dir, 0o755);
-  copyFileSync(library, join(dir, 'libcrypto.so.3'));
-  const script = join(dir, 'sidekey-keeper');
-  writeFileSync(script, `#!/bin/sh\nLD_LIBRARY_PATH=${dir} exec ${KEEPER} "$@"\n`, { mode: 0o755 });
-  return script;
-}
-
-function findLibrary(): string {
-  const venv = resolve(installPython(WHEEL), '..');
-  const [library] = globSync(join(venv, 'lib/python3*/site-packages/psycopg_binary.libs/libcrypto-*.so.3'));
-  if (library === undefined) throw new Error(`${WHEEL} brought no libcrypto`);
-  return library;
-}
-
-async function start(t: Test): Promise<Instance> {
-  const path = keeperWith(t, findLibrary());
-  const edit = (yaml: string) => yaml.replace(/^keeper:\n(  path: .*\n)?/m, `keeper:\n  path: ${path}\n`);
-  return startInstance(t, { edit });
-}
 
 function findAnswers(): string {
   const venv = resolve(installPython(KNOWN_ANSWERS), '..');
@@ -72,7 +49,7 @@ function run(t: Test, { socket }: Instance, program: string, ...args: string[]):
 }
 
 t.test('keys, encapsulation, signatures', { timeout: 580_000 }, async (t) => {
-  const instance = await start(t);
+  const instance = await startLater(t);
   run(t, instance, '../vectors/later_openssl.py');
   run(t, instance, 'pq_keys.py');
   run(t, instance, 'pq_sign.py');
@@ -84,19 +61,19 @@ t.test(
   'known answers, and every mechanism of a list that has all of them',
   { timeout: 580_000 },
   async (t) => {
-    const instance = await start(t);
+    const instance = await startLater(t);
     run(t, instance, 'pq_kat.py');
     run(t, instance, '../vectors/walk.py');
   },
 );
 
-t.test("NIST's ACVP vectors", { timeout: 580_000 }, async (t) => run(t, await start(t), 'pq_acvp.py'));
+t.test("NIST's ACVP vectors", { timeout: 580_000 }, async (t) => run(t, await startLater(t), 'pq_acvp.py'));
 
 if (!vectorsPresent) {
   t.comment('../shared/vectors is absent: Wycheproof is not run here (.ci/run demands it)');
   t.pass('nothing to run');
 } else {
-  t.test('Wycheproof', { timeout: 300_000 }, async (t) => run(t, await start(t), 'pq_wycheproof.py'));
+  t.test('Wycheproof', { timeout: 300_000 }, async (t) => run(t, await startLater(t), 'pq_wycheproof.py'));
 }
 
 t.test('another implementation', { timeout: 300_000 }, async (t) => {
@@ -112,7 +89,7 @@ t.test('another implementation', { timeout: 300_000 }, async (t) => {
   };
   const [theirs, mine] = [join(dir, 'theirs.json'), join(dir, 'mine.json')];
   noble('make', theirs);
-  run(t, await start(t), 'pq_other.py', theirs, mine);
+  run(t, await startLater(t), 'pq_other.py', theirs, mine);
   const said = JSON.parse(noble('check', mine)) as Record<string, boolean>;
   t.equal(Object.keys(said).length, 13);
   for (const [name, good] of Object.entries(said)) t.ok(good, `${name}: the other implementation agrees`);

@@ -192,7 +192,9 @@ test('what a service does not do with its keys is refused by name', async (t) =>
   await t.rejects(service.importNamedKey(PEER, 'alpha', 'aes', wrapped, true), no);
   const beside = { operation: 'sign', mechanism: plainMechanism(0x251), beside: 'hmac' } as const;
   await t.rejects(by.use('pair', beside, Buffer.from('text')), no);
-  await t.rejects(service.exportNamedKey(PEER, 'alpha', 'aes', { version: 1 }), { code: 'key_unextractable' });
+  await t.rejects(service.exportNamedKey(PEER, 'alpha', 'aes', { version: 1 }), {
+    code: 'key_unextractable',
+  });
   await t.rejects(by.make('out', AES, { exportable: true }), { code: 'template_inconsistent' });
   await t.rejects(by.make('by-context', AES, { derived: true }), { code: 'template_inconsistent' });
   await t.rejects(by.make('big', { kind: 'rsa', sizeBits: 4096 }), { code: 'key_size_range' });

@@ -19,8 +19,8 @@ const KINDS: Readonly<Record<string, readonly NamedKey['kind'][]>> = {
   'encryption-key': ['aes', 'chacha20', 'rsa'],
   'signing-key': ['rsa', 'ec', 'ed25519'],
   // Of type hmac the key itself, of every other the secret beside it (hmac.ts).
-  'hmac-key': ['generic', 'aes', 'chacha20', 'rsa', 'ec', 'ed25519'],
-  'public-key': ['rsa', 'ec', 'ed25519', 'x25519'],
+  'hmac-key': ['generic', 'aes', 'chacha20', 'rsa', 'ec', 'ed25519', 'ml-dsa'],
+  'public-key': ['rsa', 'ec', 'ed25519', 'x25519', 'ml-dsa'],
 };
 
 const RAW_25519_BYTES = 32;

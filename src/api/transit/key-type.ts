@@ -6,6 +6,7 @@ import type { NamedKey, NamedKeyVersion, NewNamedKeyKind } from '../../tokens/se
 import { Refusal } from '../fault.ts';
 
 export const DEFAULT_KEY_TYPE = 'aes256-gcm96';
+export const ML_DSA = 'ml-dsa';
 
 const NEW_KINDS: Readonly<Record<string, NewNamedKeyKind>> = {
   'aes128-gcm96': { kind: 'aes', sizeBits: 128 },
@@ -22,11 +23,22 @@ const NEW_KINDS: Readonly<Record<string, NewNamedKeyKind>> = {
 
 const HMAC_KEY_BYTES = { default: 32, min: 32, max: 512 } as const;
 
-/** `keySizeBytes` is for hmac alone, as in Vault. */
-export function newKindOf(type: string, keySizeBytes: number | undefined): NewNamedKeyKind {
+/** `parameter_set` of ML-DSA, and the size of its public keys. */
+const ML_DSA_SIZES = { '44': 10496, '65': 15616, '87': 20736 } as const;
+
+/** What a key of some types needs beside the type, in Vault's words. */
+export interface TypeOptions {
+  /** Of hmac alone. */
+  readonly keySizeBytes?: number | undefined;
+  /** Of ml-dsa, which must have it; meaningless to others. */
+  readonly parameterSet?: string | undefined;
+}
+
+export function newKindOf(type: string, { keySizeBytes, parameterSet }: TypeOptions): NewNamedKeyKind {
   if (type === 'hmac') return newHmacKind(keySizeBytes ?? HMAC_KEY_BYTES.default);
   if (keySizeBytes !== undefined && keySizeBytes !== 0)
     throw new Refusal(400, 'key_size is for keys of type hmac');
+  if (type === ML_DSA) return newMlDsaKind(parameterSet ?? '');
   const kind = Object.hasOwn(NEW_KINDS, type) ? NEW_KINDS[type] : undefined;
   if (kind === undefined) throw new Refusal(400, `unknown key type ${type}`);
   return kind;
@@ -34,12 +46,23 @@ export function newKindOf(type: string, keySizeBytes: number | undefined): NewNa
 
 /** Of an imported key: one of type hmac has the size that it has. */
 export function kindOfImport(type: string): NewNamedKeyKind {
-  return newKindOf(type, undefined);
+  return newKindOf(type, {});
 }
 
 /** As the latest version is. */
 export function nextKindOf(key: NamedKey): NewNamedKeyKind {
-  return kindOfImport(typeNameOf(key));
+  return newKindOf(typeNameOf(key), { parameterSet: parameterSetOf(key) });
+}
+
+function newMlDsaKind(set: string): NewNamedKeyKind {
+  if (set === '44' || set === '65' || set === '87') return { kind: ML_DSA, sizeBits: ML_DSA_SIZES[set] };
+  throw new Refusal(400, `field "parameter_set": expected 44, 65 or 87 for key type ${ML_DSA}`);
+}
+
+/** Of ML-DSA; undefined of every other type. */
+function parameterSetOf({ kind, sizeBits }: NamedKey): string | undefined {
+  if (kind !== ML_DSA) return undefined;
+  return Object.entries(ML_DSA_SIZES).find(([, size]) => size === sizeBits)?.[0];
 }
 
 function newHmacKind(bytes: number): NewNamedKeyKind {
@@ -58,6 +81,7 @@ const TYPE_NAMES: Readonly<Record<NamedKey['kind'], (bits: number) => string>> =
   ec: (bits) => `ecdsa-p${bits}`,
   ed25519: () => 'ed25519',
   x25519: () => 'x25519',
+  'ml-dsa': () => ML_DSA,
 };
 
 export function typeNameOf(key: NamedKey): string {
@@ -83,6 +107,7 @@ const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
   ec: (key, der) => ({ name: `P-${key.sizeBits}`, public_key: writePem(der) }),
   ed25519: (_key, der) => ({ name: 'ed25519', public_key: writeRaw(der) }),
   x25519: (_key, der) => ({ name: 'x25519', public_key: writeRaw(der) }),
+  'ml-dsa': (key, der) => ({ name: `ml-dsa-${parameterSetOf(key)}`, public_key: writePem(der) }),
 };
 
 /** Of a pair, in the form of its kind; empty when it is not known. */
@@ -103,7 +128,7 @@ function describeVersion(
 }
 
 const CAN_ENCRYPT: readonly NamedKey['kind'][] = ['aes', 'chacha20', 'envelope', 'rsa'];
-const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519'];
+const CAN_SIGN: readonly NamedKey['kind'][] = ['rsa', 'ec', 'ed25519', 'ml-dsa'];
 
 export const keyAnswer = z.object({
   name: z.string(),
@@ -127,6 +152,8 @@ export const keyAnswer = z.object({
   convergent_encryption: z.boolean().optional(),
   /** Bytes, of type hmac. */
   key_size: z.int().optional(),
+  /** Of type ml-dsa. */
+  parameter_set: z.string().optional(),
   /** By number of the version. */
   keys: z.record(z.string(), z.union([z.int(), z.record(z.string(), z.unknown())])),
 });
@@ -134,6 +161,7 @@ export const keyAnswer = z.object({
 export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
   const can = (operation: Operation, kinds: readonly NamedKey['kind'][]) =>
     kinds.includes(key.kind) && key.operations.includes(operation);
+  const set = parameterSetOf(key);
   const versions = key.versions.filter(({ version }) => version >= key.policy.minDecryptionVersion);
   return {
     name: key.name,
@@ -154,6 +182,7 @@ export function describeKey(key: NamedKey): z.output<typeof keyAnswer> {
     supports_derivation: key.kind === 'aes' && key.resident === undefined,
     ...(key.derived ? { kdf: 'hkdf_sha256', convergent_encryption: false } : {}),
     ...(key.kind === 'generic' ? { key_size: key.sizeBits / 8 } : {}),
+    ...(set === undefined ? {} : { parameter_set: set }),
     keys: Object.fromEntries(versions.map((each) => [each.version, describeVersion(key, each)])),
   };
 }

@@ -1,15 +1,17 @@
 /** keys/:name and keys: make, read, list. */
 import { z } from 'zod';
+import { SidekeyError } from '../../errors.ts';
 import { flag, integer, text, textOrInteger } from './field.ts';
 import { Refusal } from '../fault.ts';
 import { parseGoDuration } from './go-duration.ts';
-import { DEFAULT_KEY_TYPE, describeKey, keyAnswer, newKindOf } from './key-type.ts';
+import { DEFAULT_KEY_TYPE, describeKey, keyAnswer, ML_DSA, newKindOf } from './key-type.ts';
 import { noBody, type Reply } from '../route.ts';
 import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from './call.ts';
 
 const creation = z.object({
   type: text,
   key_size: integer,
+  parameter_set: textOrInteger,
   exportable: flag,
   derived: flag,
   convergent_encryption: flag,
@@ -23,7 +25,7 @@ export const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
 const DERIVABLE: readonly string[] = ['aes128-gcm96', DEFAULT_KEY_TYPE];
 
 /** Options that Vault has and Sidekey cannot honour are errors, not silence. */
-export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_size'>): void {
+export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_size' | 'parameter_set'>): void {
   for (const name of ['convergent_encryption', 'allow_plaintext_backup'] as const) {
     if (body[name] === true) throw new Refusal(400, `field "${name}": not supported`);
   }
@@ -45,17 +47,33 @@ export function autoRotateMsOf(period: string | null | undefined): number | unde
   return Math.floor(ms / 1000) * 1000;
 }
 
+const NEEDS: Readonly<Record<string, string>> = { [ML_DSA]: '; it needs OpenSSL 3.5' };
+
+/** What the token or the keeper's OpenSSL has no mechanism for. */
+function notMade(type: string): (error: unknown) => never {
+  return (error) => {
+    const isUnknown = error instanceof SidekeyError && error.code === 'mechanism_invalid';
+    if (!isUnknown) throw error;
+    throw new Refusal(400, `key type ${type} is not available on this token${NEEDS[type] ?? ''}`);
+  };
+}
+
 /** As in Vault, making a key that is there changes nothing and says so. */
 async function createKey(call: TransitCall, body: z.output<typeof creation>): Promise<Reply> {
   refuseUnsupported(body);
   const name = nameOf(call);
-  const kind = newKindOf(body.type ?? DEFAULT_KEY_TYPE, body.key_size ?? undefined);
+  const type = body.type ?? DEFAULT_KEY_TYPE;
+  const kind = newKindOf(type, {
+    keySizeBytes: body.key_size ?? undefined,
+    parameterSet: body.parameter_set ?? undefined,
+  });
   const existing = call.tokens.findNamedKey(call.peer, call.token, name);
   if (existing !== null) return { data: describeKey(existing), warnings: [`key ${name} already existed`] };
   if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');
   const autoRotateMs = autoRotateMsOf(body.auto_rotate_period) ?? 0;
   const wanted = { kind, exportable: body.exportable ?? false, derived: body.derived ?? false, autoRotateMs };
-  return { data: describeKey(await call.tokens.createNamedKey(call.peer, call.token, name, wanted)) };
+  const made = await call.tokens.createNamedKey(call.peer, call.token, name, wanted).catch(notMade(type));
+  return { data: describeKey(made) };
 }
 
 function readKey(call: TransitCall): Reply {

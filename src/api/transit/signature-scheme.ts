@@ -6,7 +6,7 @@ import { decodeDer, encodeDer, scalarBytes } from '../../wire/ecdsa-signature.ts
 import { Refusal } from '../fault.ts';
 import { digestOf, type HashAlgorithm } from './hash-algorithm.ts';
 import { typeNameOf } from './key-type.ts';
-import { CKM, eddsaMechanism, plainMechanism, pssMechanism } from '../mechanism.ts';
+import { CKM, eddsaMechanism, mlDsaMechanism, plainMechanism, pssMechanism } from '../mechanism.ts';
 
 export interface SigningOptions {
   /** null: `none`, the input is signed as it is. */
@@ -29,6 +29,7 @@ const PLANNERS: Readonly<Partial<Record<NamedKey['kind'], Planner>>> = {
     options.signatureAlgorithm === 'pss' ? planPss(key, options, input) : [planPkcs1(options, input)],
   ec: (key, options, input) => [planEcdsa(key, options, input)],
   ed25519: (_key, _options, input) => [planEddsa(input)],
+  'ml-dsa': (_key, options, input) => [planMlDsa(options, input)],
 };
 
 /** Signing follows the first plan; a signature is valid if any plan says so. */
@@ -104,6 +105,12 @@ function planEcdsa(key: NamedKey, options: SigningOptions, input: Buffer): Signi
 /** Whatever `prehashed` says: Ed25519 signs what it is given, as Vault has it. */
 function planEddsa(input: Buffer): SigningPlan {
   return { mechanism: eddsaMechanism(), data: input };
+}
+
+/** The hash is part of ML-DSA. What a digest would be signed as (HashML-DSA, or itself as the message) no document says. */
+function planMlDsa({ prehashed }: SigningOptions, input: Buffer): SigningPlan {
+  if (prehashed) throw new Refusal(400, 'prehashed is not for key type ml-dsa');
+  return { mechanism: mlDsaMechanism(), data: input };
 }
 
 /** From PKCS#11's form to base64 (asn1) or base64url (jws). */

@@ -40,6 +40,14 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [CKK.EC, 'ec'],
   [CKK.EC_EDWARDS, 'ed25519'],
   [CKK.EC_MONTGOMERY, 'x25519'],
+  [CKK.ML_DSA, 'ml-dsa'],
+]);
+
+/** CKA_PARAMETER_SET of ML-DSA by the size of the public key (FIPS 204, table 2). */
+export const ML_DSA_SETS: ReadonlyMap<number, number> = new Map([
+  [8 * 1312, 1],
+  [8 * 1952, 2],
+  [8 * 2592, 3],
 ]);
 
 /** Named curves by the DER of their object identifier. */
@@ -69,6 +77,8 @@ export function sizeBitsOf(object: TokenObject): number | null {
   if (bytes !== null) return bytes * 8;
   const modulus = attributes.get(CKA.MODULUS);
   if (modulus !== undefined) return modulus.length * 8;
+  const set = readUlong(attributes, CKA.PARAMETER_SET);
+  if (set !== null) return [...ML_DSA_SETS].find(([, number]) => number === set)?.[0] ?? null;
   const curve = attributes.get(CKA.EC_PARAMS);
   return curve === undefined ? null : (CURVE_BITS.get(curve.toString('hex')) ?? 255);
 }

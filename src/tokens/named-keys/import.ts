@@ -60,6 +60,7 @@ const KEY_TYPES: Readonly<Record<NewNamedKeyKind['kind'], number>> = {
     rsa: CKK.RSA,
     ec: CKK.EC,
     ed25519: CKK.EC_EDWARDS,
+    'ml-dsa': CKK.ML_DSA,
   },
 };
 

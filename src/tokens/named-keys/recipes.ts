@@ -1,7 +1,7 @@
 /** What makes a key of each kind that the HTTP API has a name for. */
 import { encodeUlong, type AttributeMap } from '../objects/attribute-value.ts';
 import { CKA, CKM } from '../cryptoki.ts';
-import { CURVE_OF_BITS, ED25519 } from './family.ts';
+import { CURVE_OF_BITS, ED25519, ML_DSA_SETS } from './family.ts';
 import type { Mechanism } from '../ports.ts';
 import type { NamedKey, NewNamedKeyKind } from '../service.ts';
 
@@ -41,6 +41,11 @@ export function recipeFor(wanted: NewNamedKeyKind, derived: boolean): Recipe {
       ]);
     case 'ed25519':
       return recipe(CKM.EC_EDWARDS_KEY_PAIR_GEN, [CKA.EC_PARAMS, ED25519]);
+    case 'ml-dsa':
+      return recipe(CKM.ML_DSA_KEY_PAIR_GEN, [
+        CKA.PARAMETER_SET,
+        encodeUlong(ML_DSA_SETS.get(wanted.sizeBits) ?? 0),
+      ]);
   }
 }
 
@@ -59,6 +64,8 @@ export function kindOfNext({ kind, sizeBits }: NamedKey): NewNamedKeyKind | null
       return sizeBits === 256 || sizeBits === 384 || sizeBits === 521 ? { kind, sizeBits } : null;
     case 'ed25519':
       return { kind };
+    case 'ml-dsa':
+      return sizeBits === 10496 || sizeBits === 15616 || sizeBits === 20736 ? { kind, sizeBits } : null;
     case 'envelope':
     case 'x25519':
       return null;

@@ -109,6 +109,8 @@ export function useResident(
   return useAtOnce(source.service, key, plan, operation, data, signature ?? null);
 }
 
+const ML_DSA_SPECS = { 10496: 'ml-dsa-44', 15616: 'ml-dsa-65', 20736: 'ml-dsa-87' } as const;
+
 function specOf(kind: NewNamedKeyKind) {
   switch (kind.kind) {
     case 'aes':
@@ -123,6 +125,8 @@ function specOf(kind: NewNamedKeyKind) {
       return { spec: `ec-p${kind.sizeBits}`, sizeBits: kind.sizeBits } as const;
     case 'ed25519':
       return { spec: 'ed25519', sizeBits: 255 } as const;
+    case 'ml-dsa':
+      return { spec: ML_DSA_SPECS[kind.sizeBits], sizeBits: kind.sizeBits };
   }
 }
 
@@ -134,6 +138,7 @@ const USES: Readonly<Record<NewNamedKeyKind['kind'], readonly ResidentUse[]>> = 
   rsa: ['sign', 'decrypt'],
   ec: ['sign'],
   ed25519: ['sign'],
+  'ml-dsa': ['sign'],
 };
 
 /** Whether a key that is made by name on this token is one of the service, as one that a PKCS#11 program makes. */

@@ -72,7 +72,13 @@ test('making a key that is there leaves it alone and says so', async (t) => {
 test('what cannot be honoured is refused, not dropped', async (t) => {
   const { request, tokens } = await startApi(t);
   const cases: [object, string][] = [
-    [{ type: 'ml-dsa' }, 'unknown key type ml-dsa'],
+    [{ type: 'slh-dsa' }, 'unknown key type slh-dsa'],
+    [{ type: 'ml-dsa' }, 'field "parameter_set": expected 44, 65 or 87 for key type ml-dsa'],
+    [
+      { type: 'ml-dsa', parameter_set: 46 },
+      'field "parameter_set": expected 44, 65 or 87 for key type ml-dsa',
+    ],
+    [{ type: 'ml-dsa', parameter_set: '65', key_size: 32 }, 'key_size is for keys of type hmac'],
     [{ type: 'toString' }, 'unknown key type toString'],
     [{ type: 7 }, 'field "type": expected string, received number'],
     [
