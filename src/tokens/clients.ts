@@ -38,10 +38,18 @@ export class Clients {
   readonly #clients = new Map<ClientId, Promise<Client>>();
   readonly #logins: Logins;
   readonly #readPeer: ReadPeer;
+  readonly #connected: (client: ClientId, process: string) => void;
+  #keepers = 0;
 
-  constructor(readPeer: ReadPeer, logins: Logins) {
+  /** `connected` is told of each process before a frame of it is read. */
+  constructor(
+    readPeer: ReadPeer,
+    logins: Logins,
+    connected: (client: ClientId, process: string) => void = () => undefined,
+  ) {
     this.#readPeer = readPeer;
     this.#logins = logins;
+    this.#connected = connected;
   }
 
   ids(): ClientId[] {
@@ -56,12 +64,15 @@ export class Clients {
   }
 
   async #describe({ client: id, pid, uid, gid, groups, program, note }: ClientSeen): Promise<Client> {
+    const keepers = this.#keepers;
     const peer = await this.#readPeer(pid, uid, gid, groups);
     const process = peer.startTime === null ? `client ${id}` : `${pid} ${peer.startTime}`;
     const connection = { process, uid, client: id };
     this.#logins.connected(connection, (client) => this.#clients.has(client));
     for (const [serial, role] of Object.entries(parseNote(note)))
       this.#logins.noted(connection, serial, role);
+    // A number of a keeper that ended meanwhile is nobody's, or another's.
+    if (keepers === this.#keepers) this.#connected(id, process);
     return { id, peer, program, process };
   }
 
@@ -92,6 +103,7 @@ export class Clients {
 
   /** The keeper is gone and its numbers with it; logins wait for their processes to come back. */
   forgetNumbers(): void {
+    this.#keepers++;
     this.#clients.clear();
   }
 
@@ -99,10 +111,10 @@ export class Clients {
   async pruneLogins(): Promise<void> {
     const present = new Set((await Promise.all(this.#clients.values())).map(({ process }) => process));
     for (const process of this.#logins.processes())
-      if (!present.has(process) && !(await this.#isAlive(process))) this.#logins.endProcess(process);
+      if (!present.has(process) && !(await this.isAlive(process))) this.#logins.endProcess(process);
   }
 
-  async #isAlive(process: string): Promise<boolean> {
+  async isAlive(process: string): Promise<boolean> {
     const [pid = '', startTime = ''] = process.split(' ');
     if (!/^\d+$/.test(pid)) return false;
     return (await this.#readPeer(Number(pid), 0, 0, [])).startTime === startTime;

@@ -13,6 +13,7 @@ import { Objects } from './objects/objects.ts';
 import { PinMemo } from './pin-memo.ts';
 import { DEFAULT_PIN_COST, type PinCost } from './pins.ts';
 import type { AccessPolicy, AuditSink, Clock, Keeper, Provider, Timer } from './ports.ts';
+import { SessionCopies } from './objects/session-copies.ts';
 import { SessionObjects } from './objects/session-objects.ts';
 import { ResidentObjects } from './resident/resident-objects.ts';
 import { ResidentOperations } from './resident/operations.ts';
@@ -111,7 +112,12 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     return token === null ? [] : resident.objects(token);
   };
   const logins = new Logins(store, deps.boot);
-  const clients = new Clients(deps.readPeer, logins);
+  const clients = new Clients(deps.readPeer, logins, (client, process) =>
+    sessionObjects.connected(client, process),
+  );
+  const objects = new Objects(store, sessionObjects, listResident, changed);
+  const copies = new SessionCopies(keeper, sessionObjects);
+  const stored = (handle: number): TokenObject | null => objects.stored(handle);
   const audit = new AuditTrail(deps.audit);
   return {
     ...{ store, keeper, clock, random, access, cache, catalogue, keks, tokenKeys, sessionObjects },
@@ -120,9 +126,9 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     kept,
     resident,
     residentOperations: new ResidentOperations(clock),
-    objects: new Objects(store, sessionObjects, listResident, changed),
+    objects,
     envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
-    cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, clock, random }),
+    cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, copies, stored, clock, random }),
     changes: new Turns(),
     audit,
     openUses: new OpenUses({ audit, clients, catalogue }),

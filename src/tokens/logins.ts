@@ -28,7 +28,7 @@ interface Login {
 type LoginStore = Pick<TokenStore, 'logins' | 'putLogin' | 'moveLogins' | 'dropLogins'>;
 
 /** A process whose start time cannot be read is none that could be known again. */
-function isNamed(process: string): boolean {
+export function isNamed(process: string): boolean {
   return /^\d+ /.test(process);
 }
 

@@ -102,7 +102,7 @@ async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null)
   if (boot !== previousBoot) {
     domain.cache.clear();
     domain.tokenKeys.keeperChanged();
-    domain.sessionObjects.clear();
+    domain.sessionObjects.keeperChanged();
   }
   domain.logins.keeperIs(boot);
   const seen = await domain.keeper.clients();
@@ -230,6 +230,8 @@ function nameOfUsed(domain: Domain, slot: number, handle: number): { token: stri
 /** Uses are counted in the keeper, which needs no agent to serve them, and recorded here in aggregate. */
 async function flushUsage(domain: Domain): Promise<void> {
   await domain.clients.pruneLogins();
+  for (const process of domain.sessionObjects.awaited())
+    if (!(await domain.clients.isAlive(process))) domain.sessionObjects.forget(process);
   const uses = [...(await domain.keeper.usage()), ...domain.residentOperations.takeUses()];
   for (const { client, uid, slot, handle, operation, times, bytes } of uses) {
     domain.cells.touch(handle);

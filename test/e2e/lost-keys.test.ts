@@ -53,3 +53,55 @@ t.test('a key that is destroyed after Init, by a keeper that is still there', as
     CKR_OPERATION_NOT_INITIALIZED,
   );
 });
+
+t.test('a copy of a token’s key outlives its keeper, and not the key that it is a copy of', async (t) => {
+  const sidekey = await startInstance(t);
+  const { p11, session } = openToken(t, sidekey);
+  const kept = p11.C_GenerateKey(session, { mechanism: pkcs11js.CKM_AES_KEY_GEN }, [
+    { type: pkcs11js.CKA_TOKEN, value: true },
+    { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
+    { type: pkcs11js.CKA_ENCRYPT, value: true },
+  ]);
+  const inSession = [
+    { type: pkcs11js.CKA_TOKEN, value: false },
+    { type: pkcs11js.CKA_LABEL, value: 'copy' },
+  ];
+  const copy = p11.C_CopyObject(session, kept, inSession);
+  const copyOfCopy = p11.C_CopyObject(session, copy, inSession);
+  const encrypt = (key: pkcs11js.Handle) => {
+    p11.C_EncryptInit(session, { mechanism: pkcs11js.CKM_AES_CBC_PAD, parameter: Buffer.alloc(16) }, key);
+    return p11.C_Encrypt(session, Buffer.alloc(20), Buffer.alloc(32)).toString('hex');
+  };
+  const killKeeper = async () => {
+    process.kill(sidekey.keeperPid() ?? 0, 'SIGKILL');
+    await sidekey.ready();
+  };
+  const before = encrypt(kept);
+  for (const key of [copy, copyOfCopy]) t.equal(encrypt(key), before);
+  await killKeeper();
+  for (const key of [copy, copyOfCopy, copy]) t.equal(encrypt(key), before, 'the same key');
+  const [label] = p11.C_GetAttributeValue(session, copy, [{ type: pkcs11js.CKA_LABEL }]);
+  t.equal(String(label?.value), 'copy', 'with its own attributes');
+  await sidekey.stopAgent('SIGKILL');
+  await sidekey.start();
+  await killKeeper();
+  t.equal(encrypt(copy), before, 'an agent that came later knows it too');
+
+  await killKeeper();
+  p11.C_DestroyObject(session, kept);
+  t.equal(
+    codeOf(() => encrypt(copy)),
+    CKR_KEY_HANDLE_INVALID,
+  );
+  p11.C_DestroyObject(session, copy);
+  t.equal(
+    encrypt(
+      p11.C_GenerateKey(session, { mechanism: pkcs11js.CKM_AES_KEY_GEN }, [
+        { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
+        { type: pkcs11js.CKA_ENCRYPT, value: true },
+      ]),
+    ).length,
+    64,
+    'the session goes on',
+  );
+});

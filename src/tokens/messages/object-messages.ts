@@ -266,11 +266,22 @@ async function draftCopy(
   const from = { origin: 'copy', bases: [object.attributes] } as const;
   if (isKey(object)) {
     const cell = await domain.cells.take(caller.token, object);
-    return draftKey(domain, makerOf(caller), attributes, from, (key) => domain.keeper.copy(key, cell));
+    const draft = await draftKey(domain, makerOf(caller), attributes, from, (key) =>
+      domain.keeper.copy(key, cell),
+    );
+    return withSource(draft, object);
   }
   if (isSealedData(object) && !attributes.has(CKA.VALUE))
     attributes.set(CKA.VALUE, await domain.cells.openData(caller.token, object));
   return draftPlain(domain, makerOf(caller), attributes, from);
+}
+
+/** What a copy in a session is a copy of, if that is a key of the token. */
+function withSource(draft: Draft, { handle, session, resident }: TokenObject): Draft {
+  const copyOf = session === null ? handle : session.copyOf;
+  const own = draft.object.session;
+  if (own === null || copyOf === undefined || resident !== undefined) return draft;
+  return { ...draft, object: { ...draft.object, session: { ...own, copyOf } } };
 }
 
 export const handleDestroy: Handler = async (domain, request, reader) => {

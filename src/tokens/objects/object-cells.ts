@@ -8,6 +8,7 @@ import type { DataKeyCache, OpenCell } from '../../cache/data-key-cache.ts';
 import { WireWriter } from '../../wire/buffer.ts';
 import { CKA, CKM, CKO } from '../cryptoki.ts';
 import type { CellId, ClientId, Clock, Keeper, MadeKey, Mechanism, NewKey } from '../ports.ts';
+import type { SessionCopies } from './session-copies.ts';
 import { publicComponents } from './object-template.ts';
 import { isMadeComponent, sealingData, type Sealable } from './sealing.ts';
 import type { TokenRow } from '../store-port.ts';
@@ -31,6 +32,8 @@ export class ObjectCells {
   readonly #cache: DataKeyCache;
   readonly #catalogue: TokenCatalogue;
   readonly #keys: TokenKeys;
+  readonly #copies: SessionCopies;
+  readonly #stored: (handle: number) => TokenObject | null;
   readonly #clock: Clock;
   readonly #random: (bytes: number) => Buffer;
 
@@ -39,6 +42,9 @@ export class ObjectCells {
     cache: DataKeyCache;
     catalogue: TokenCatalogue;
     keys: TokenKeys;
+    copies: SessionCopies;
+    /** The token's object of that handle. */
+    stored: (handle: number) => TokenObject | null;
     clock: Clock;
     random: (bytes: number) => Buffer;
   }) {
@@ -46,6 +52,8 @@ export class ObjectCells {
     this.#cache = deps.cache;
     this.#catalogue = deps.catalogue;
     this.#keys = deps.keys;
+    this.#copies = deps.copies;
+    this.#stored = deps.stored;
     this.#clock = deps.clock;
     this.#random = deps.random;
   }
@@ -83,14 +91,20 @@ export class ObjectCells {
 
   /** The cell of a key, opened if need be. seal_broken: the row is not what was sealed. */
   async take(token: TokenRow, object: TokenObject): Promise<CellId> {
-    if (object.session !== null) {
-      if (object.session.cell !== null) return object.session.cell;
-      throw new SidekeyError('key_handle_invalid', 'this object is no key');
-    }
+    if (object.session !== null) return object.session.cell ?? this.#copyAnew(token, object);
     const { handle } = object;
     const name = { key: ObjectCells.cacheKey(handle), token: token.name, handle };
     const limits = this.#catalogue.limits(token);
     return (await this.#cache.take(name, limits, () => this.#open(token, object))).cell;
+  }
+
+  async #copyAnew(token: TokenRow, object: TokenObject): Promise<CellId> {
+    const { session } = object;
+    const source = session?.copyOf === undefined ? null : this.#stored(session.copyOf);
+    if (session === null || source === null)
+      throw new SidekeyError('key_handle_invalid', 'this object is no key, or its source is gone');
+    const newKey = { ...this.#describe(object), owner: session.client };
+    return this.#copies.open(object, { newKey, cell: () => this.take(token, source) });
   }
 
   async #open(token: TokenRow, object: TokenObject): Promise<OpenCell> {

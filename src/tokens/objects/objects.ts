@@ -85,6 +85,12 @@ export class Objects {
     return object;
   }
 
+  /** A token's object, whoever may see it. */
+  stored(handle: number): TokenObject | null {
+    const row = this.#store.object(handle);
+    return row === null ? null : this.#decode(row);
+  }
+
   /** `code` is what a wrong, foreign or hidden handle gives: the three cannot be told apart. */
   get(view: View, handle: number, code: ErrorCode = 'object_handle_invalid'): TokenObject {
     const object = handle < FIRST_PUBLIC_HANDLE ? this.#lookUp(view, handle) : this.#forwarded(view, handle);

@@ -1,22 +1,27 @@
 /**
  * Session objects: here alone, gone with their session. Keys among them have a cell that belongs to the client and carries
- * a note, from which a restarted agent knows them again. Session objects without a cell (data, certificates) end with the agent.
+ * a note, from which a restarted agent knows them again. Session objects without a cell (data, certificates) end with the agent. With
+ * their keeper all end but copies of a token's keys (session-copies.ts), which wait for their process to come back.
  */
 import { SidekeyError } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { decodeAttributes, encodeAttributes } from './attribute-value.ts';
+import { isNamed } from '../logins.ts';
 import type { CellId, ClientId } from '../ports.ts';
 import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
 
 export const OBJECTS_PER_CLIENT_MAX = 10_000;
-const NOTE_KIND = 'session-object 1';
+const NOTE_KIND = 'session-object 2';
+/** Without copyOf: of an agent that was there before an upgrade. */
+const NOTE_KIND_BEFORE = 'session-object 1';
 
 /** null: too large to be remembered; then the object ends with the agent. */
 export function writeSessionNote(object: TokenObject): Buffer | null {
   const writer = new WireWriter().text(NOTE_KIND).u64(object.handle).u64(object.tokenId);
   writer
     .u64(object.session?.number ?? 0)
+    .u64(object.session?.copyOf ?? 0)
     .u64(object.createdAt)
     .text(object.uniqueId);
   writer.raw(encodeAttributes(object.attributes));
@@ -26,19 +31,29 @@ export function writeSessionNote(object: TokenObject): Buffer | null {
 /** null: not the note of a session object. */
 export function readSessionNote(note: Buffer, client: ClientId, cell: CellId): TokenObject | null {
   const reader = new WireReader(note);
-  if (reader.text(note.length) !== NOTE_KIND) return null;
+  const kind = reader.text(note.length);
+  if (kind !== NOTE_KIND && kind !== NOTE_KIND_BEFORE) return null;
   const handle = reader.number();
   const tokenId = reader.number();
-  const session = { client, number: reader.number(), cell };
+  const number = reader.number();
+  const copyOf = kind === NOTE_KIND ? reader.number() : 0;
+  const session = { client, number, cell, ...(copyOf === 0 ? {} : { copyOf }) };
   const createdAt = reader.number();
   const uniqueId = reader.text(64);
   const attributes = decodeAttributes(note.subarray(note.length - reader.left));
   return { handle, tokenId, uniqueId, attributes, blob: null, createdAt, session };
 }
 
+function belongingTo(client: ClientId, object: TokenObject): TokenObject {
+  return object.session === null ? object : { ...object, session: { ...object.session, client, cell: null } };
+}
+
 export class SessionObjects {
   readonly #objects = new Map<number, TokenObject>();
   readonly #byClient = new Map<ClientId, Set<number>>();
+  readonly #processes = new Map<ClientId, string>();
+  /** Copies whose keeper has ended, by process. */
+  readonly #waiting = new Map<string, TokenObject[]>();
   #next: number;
 
   /** Handles begin at a random place, so that those of an agent that is gone name nothing. */
@@ -89,8 +104,26 @@ export class SessionObjects {
     if (client !== undefined) this.#byClient.get(client)?.delete(object.handle);
   }
 
+  /** The process whose client this is; its copies are its own again. */
+  connected(client: ClientId, process: string): void {
+    if (!isNamed(process)) return;
+    this.#processes.set(client, process);
+    for (const object of this.#waiting.get(process) ?? []) this.put(belongingTo(client, object));
+    this.#waiting.delete(process);
+  }
+
+  /** Processes that have yet to come back. */
+  awaited(): string[] {
+    return [...this.#waiting.keys()];
+  }
+
+  forget(process: string): void {
+    this.#waiting.delete(process);
+  }
+
   /** The keeper dropped the client's cells with the client. */
   removeClient(client: ClientId): void {
+    this.#processes.delete(client);
     for (const handle of this.#byClient.get(client) ?? []) this.#objects.delete(handle);
     this.#byClient.delete(client);
   }
@@ -100,8 +133,19 @@ export class SessionObjects {
     if (object !== undefined) this.remove(object);
   }
 
-  clear(): void {
+  /** Another keeper: it has no cell of these, and other numbers for its clients. */
+  keeperChanged(): void {
+    for (const object of this.#objects.values()) this.#await(object);
     this.#objects.clear();
     this.#byClient.clear();
+    this.#processes.clear();
+  }
+
+  #await(object: TokenObject): void {
+    const process = this.#processes.get(object.session?.client ?? 0n);
+    if (process === undefined || object.session?.copyOf === undefined) return;
+    const waiting = this.#waiting.get(process) ?? [];
+    waiting.push(object);
+    this.#waiting.set(process, waiting);
   }
 }

@@ -23,6 +23,8 @@ export interface TokenObject {
     readonly client: ClientId;
     readonly number: number;
     readonly cell: CellId | null;
+    /** Of a copy of a token's key: that key's handle. */
+    readonly copyOf?: number;
   } | null;
   /** Of an object that stands for a key of a key service: that key. */
   readonly resident?: ResidentKey;
