@@ -1,6 +1,8 @@
 /* What may be said of a key aloud: its public components, and PKCS#8 for wrapping (which is not public). */
+#include <openssl/asn1.h>
 #include <openssl/evp.h>
 #include <openssl/x509.h>
+#include <string.h>
 
 #include "arena.h"
 #include "crypto.h"
@@ -135,11 +137,60 @@ static bool is_affordable(const PKCS8_PRIV_KEY_INFO *info)
     return i2d_X509_ALGOR(whole, NULL) <= 3 * NUMBER && length <= (nid == NID_dsa ? DSA_VALUE : NUMBER);
 }
 
-/* Bytes after the structure are allowed: an unwrapping without padding of its own (CBC, ECB) leaves zeros there. */
-int kp_key_read_pkcs8(uint64_t type, const void *der, size_t length, struct kp_key **out)
+/*
+ * RFC 5958 lets the public key follow in [1], and Bouncy Castle writes it so; OpenSSL 3.0 does not know it, and the private key says the
+ * same. Without it, as version 0, in the arena; NULL: there is none.
+ */
+static uint8_t *without_public_key(const uint8_t *der, size_t length, size_t *left)
+{
+    const unsigned char *at = der, *first, *end;
+    unsigned char *out, *to;
+    long size;
+    int tag, class;
+
+    if (ASN1_get_object(&at, &size, &tag, &class, (long)length) != V_ASN1_CONSTRUCTED || tag != V_ASN1_SEQUENCE)
+        return NULL;
+    for (first = at, end = at + size; at < end; at += size) {
+        const unsigned char *begins = at;
+
+        if (ASN1_get_object(&at, &size, &tag, &class, end - at) & 0x80)
+            return NULL;
+        if (class != V_ASN1_CONTEXT_SPECIFIC || tag != 1)
+            continue;
+        size = begins - first;
+        if (size < 3 || memcmp(first, "\2\1\1", 3) != 0) /* version 1 alone has it */
+            return NULL;
+        out = to = kp_alloc((size_t)ASN1_object_size(1, (int)size, V_ASN1_SEQUENCE));
+        if (!out)
+            return NULL;
+        ASN1_put_object(&to, 1, (int)size, V_ASN1_SEQUENCE, V_ASN1_UNIVERSAL);
+        memcpy(to, first, (size_t)size);
+        to[2] = 0;
+        *left = (size_t)(to + size - out);
+        return out;
+    }
+    return NULL;
+}
+
+static PKCS8_PRIV_KEY_INFO *decode(const uint8_t *der, size_t length)
 {
     const unsigned char *at = der;
     PKCS8_PRIV_KEY_INFO *info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)length);
+    size_t left = 0;
+    uint8_t *shorter = info ? NULL : without_public_key(der, length, &left);
+
+    if (!shorter)
+        return info;
+    at = shorter;
+    info = d2i_PKCS8_PRIV_KEY_INFO(NULL, &at, (long)left);
+    kp_free(shorter);
+    return info;
+}
+
+/* Bytes after the structure are allowed: an unwrapping without padding of its own (CBC, ECB) leaves zeros there. */
+int kp_key_read_pkcs8(uint64_t type, const void *der, size_t length, struct kp_key **out)
+{
+    PKCS8_PRIV_KEY_INFO *info = decode(der, length);
     EVP_PKEY *pkey = info && is_affordable(info) ? EVP_PKCS82PKEY(info) : NULL;
 
     PKCS8_PRIV_KEY_INFO_free(info);

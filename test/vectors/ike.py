@@ -60,6 +60,15 @@ same(s.value(prf(sk_d, ni, nr, length=20)), hmac.new(material[:32], ni + nr, 'sh
 same(s.value(plus(sk_d, ni, 200, SHA512_HMAC)), prf_plus('sha512', material[:32], ni, 200), 'prf+ by SHA-512')
 same(s.value(plus(sk_d, ni, 4096, SHA1_HMAC)), prf_plus('sha1', material[:32], ni, 4096), 'prf+ by SHA-1, as much as a key may have')
 
+# of a key that is for that PRF alone (the answers of NSS's own test of itself)
+SHA256_KEY = 0x2b
+known = s.secret(SHA256_KEY, h('9da2d58f57f039f9204e0dd0ef04f372'), **OPEN)
+half, other = h('33f17afcb6134cbf1cab59877d42db35'), h('82226eff74dd37eb8b75e675645fc169')
+same(s.value(prf(known, half, other)), h('804b4a1e0ec593cfb6e454524149396de234d0dae29f34a8fdb5f9afe76ea652'), 'a key of CKK_SHA256_HMAC: NSS')
+same(s.value(plus(known, half, 33)), prf_plus('sha256', h('9da2d58f57f039f9204e0dd0ef04f372'), half, 33), 'and its prf+')
+refuses(TYPE, lambda: prf(known, half, other, SHA512_HMAC), 'as the key of another PRF')
+refuses(TYPE, lambda: plus(known, half, 32, SHA1_HMAC), 'as the key of another prf+')
+
 for name, call in {'no first nonce': lambda: prf(sk_d, b'', nr), 'no second nonce': lambda: prf(sk_d, ni, b''),
                    'a new key, and the nonces as key': lambda: prf(shared, ni, nr, nonces_are_key=True, new=fresh),
                    'a new key that is none': lambda: prf(sk_d, ni, nr, rekey=True), 'a hash for a PRF': lambda: prf(sk_d, ni, nr, 0x250),

@@ -43,6 +43,29 @@ public, private = pair(EC_GEN, {EC_PARAMS: h('06082a8648ce3d030107')}, {DERIVE: 
 wrapped = s.give('WrapKey', m, UL(public), UL(private))
 again = unwrap(m, private, wrapped, {CLASS: PRIVATE, KEY_TYPE: EC, TOKEN: False, SENSITIVE: False, EXTRACTABLE: True})
 same(s.value(again), s.value(private), 'a private key, in PKCS #8')
+# RFC 5958: the public key may follow the private one. RFC 8032, 7.1, test 2, with the attributes of RFC 8410, 10.3
+EDWARDS, EDDSA, CBC_PAD, of_aes = 0x40, 0x1057, 0x1085, s.secret(AES, bytes(range(16)))
+seed, point = h('4ccd089b28ff96da9db6c346ec114e0f5b8a319f35aba624da8cf6ed4fb8a6fb'), h('3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c')
+signature = h('92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00')
+followed, attributes = h('812100') + point, h('a01f301d060a2a864886f70d01090914310f0c0d437572646c6520436861697273')
+
+
+def private_info(version, *rest, cut=0):
+    body = bytes([2, 1, version]) + h('300506032b657004220420') + seed + b''.join(rest)
+    return bytes([0x30, len(body)]) + body[:len(body) - cut]
+
+
+def unwrap_info(info):
+    m = lambda: mechanism(CBC_PAD, bytes(16))
+    return unwrap(m(), of_aes, s.run('Encrypt', m(), of_aes, info), {CLASS: PRIVATE, KEY_TYPE: EDWARDS, TOKEN: False, SIGN: True})
+
+
+for name, info in {'the private key alone': private_info(0), 'attributes': private_info(0, attributes), 'a public key': private_info(1, followed),
+                   'both': private_info(1, attributes, followed)}.items():
+    same(s.run('Sign', mechanism(EDDSA), unwrap_info(info), b'\x72'), signature, 'PKCS #8 with ' + name)
+for name, info in {'a public key in version 0': private_info(0, followed), 'one that is cut': private_info(1, followed, cut=1),
+                   'another element': private_info(1, h('8200')), 'no private key': h('3008020101810300aabb')}.items():
+    refuses(WRAPPED, lambda: unwrap_info(info), 'PKCS #8 with ' + name)
 for name, fields in {'an AES key of 64 bits': (64, 1), 'no such KDF': (128, 99)}.items():
     wrong = mechanism(EC_WRAP, struct(*fields, 0, (P, None)))
     refuses(PARAM, lambda: s.give('WrapKey', wrong, UL(public), UL(target)), name)

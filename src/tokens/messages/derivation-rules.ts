@@ -1,10 +1,11 @@
 /** What a derivation's template may say and must say, by mechanism: how secret the new key is, and how long. */
 import { SidekeyError } from '../../errors.ts';
+import { WireReader } from '../../wire/buffer.ts';
 import { CKA, CKM } from '../cryptoki.ts';
 import { encodeBool, readUlong, type AttributeMap } from '../objects/attribute-value.ts';
-import { hasSeveralLengths, onlyLength } from '../objects/key-types.ts';
+import { fitsPrf, hasSeveralLengths, onlyLength } from '../objects/key-types.ts';
 import { wantedLength } from '../objects/object-maker.ts';
-import { has, type TokenObject } from '../objects/token-object.ts';
+import { has, keyTypeOf, type TokenObject } from '../objects/token-object.ts';
 import type { Mechanism } from '../ports.ts';
 
 /** What these make tells who reads it the base key: XOR with zeros is the key itself. */
@@ -89,6 +90,17 @@ export function checkLengthSaid(mechanism: number, template: Map<number, Buffer>
       'template_incomplete',
       'CKA_VALUE_LEN is missing, and keys of this type have several lengths',
     );
+}
+
+const BY_NAMED_PRF: readonly number[] = [CKM.IKE_PRF_DERIVE, CKM.IKE2_PRF_PLUS_DERIVE];
+
+/** The PRF stands behind the handle of the second key (native-shim/wire/params.h: ike). */
+export function checkPrf({ type, params }: Mechanism, base: TokenObject): void {
+  if (!BY_NAMED_PRF.includes(type)) return;
+  const reader = new WireReader(params);
+  reader.number();
+  if (!fitsPrf(keyTypeOf(base), reader.number()))
+    throw new SidekeyError('key_type_inconsistent', "the key is another PRF's");
 }
 
 /** Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the others are given to the caller. */

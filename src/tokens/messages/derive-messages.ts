@@ -8,6 +8,7 @@ import { CKA, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import {
   checkLengthSaid,
+  checkPrf,
   inheritSecrecy,
   isRevealing,
   isTlsKey,
@@ -127,6 +128,7 @@ async function derive(
     inheritSecrecy(bases, template);
     refusePieces(mechanism, bases, template);
   }
+  checkPrf(mechanism, base);
   if (isTlsKey(mechanism)) takeAfterMaster(base, template);
   if (isUsedInService(base)) return deriveInService(domain, caller, mechanism, template, base);
   checkLengthSaid(mechanism.type, template);

@@ -1,6 +1,6 @@
 /**
  * Types of secret keys beyond the generic one: what the keeper takes them for, how long they are, and which mechanisms of
- * another type of key are theirs (PKCS#11 3.1, 6.20 ff.: an HMAC key is for its own HMAC alone).
+ * another type of key are theirs (PKCS#11 3.1, 6.20 ff.: an HMAC key is for its own HMAC alone, also as PRF of IKE).
  */
 import { CKK, CKM } from '../cryptoki.ts';
 
@@ -32,16 +32,21 @@ export interface SecretKeyType {
   readonly lengthsBytes?: readonly number[];
   /** The only mechanisms that take it; absent: those whose row in the keeper's table names the type. */
   readonly mechanisms?: readonly number[];
+  /** The only PRF that it is the key of, where a derivation names one. */
+  readonly prf?: number;
   /** Takes the mechanisms of this type as well. */
   readonly kin?: number;
   /** The mechanism that makes it where the keeper's row names the cell's type. */
   readonly generatedBy?: number;
 }
 
+const PRF_KEYED = [CKM.IKE_PRF_DERIVE, CKM.IKE2_PRF_PLUS_DERIVE] as const;
+
 const hmac = (type: number, one: number, general: number, generatedBy?: number): SecretKeyType => ({
   type,
   cellType: CKK.GENERIC_SECRET,
-  mechanisms: [one, general],
+  mechanisms: [one, general, ...PRF_KEYED],
+  prf: one,
   ...(generatedBy === undefined ? {} : { generatedBy }),
 });
 
@@ -81,6 +86,12 @@ export function findSecretType(keyType: number): SecretKeyType | null {
 /** The mechanisms that alone take keys of this type; null: the keeper's table says. */
 export function ownMechanisms(keyType: number): readonly number[] | null {
   return BY_TYPE.get(keyType)?.mechanisms ?? null;
+}
+
+/** Whether a key of this type may be the key of this PRF, by a derivation that names one. */
+export function fitsPrf(keyType: number | null, prf: number): boolean {
+  const own = keyType === null ? undefined : BY_TYPE.get(keyType)?.prf;
+  return own === undefined || own === prf;
 }
 
 /** Whether to the keeper it is a generic secret, whatever its own mechanisms are. */
