@@ -8,7 +8,8 @@ import { lockFile } from './access/peer-credentials.ts';
 import type { AccessExplained, AccessQuestion } from './api/admin-routes.ts';
 import type { Api } from './api/server.ts';
 import { AuditLog } from './audit/audit-log.ts';
-import type { Config, TokenConfig } from './config/config.ts';
+import type { CacheLimits } from './cache/data-key-cache.ts';
+import type { Config, LimitsConfig, TokenConfig } from './config/config.ts';
 import { checkReload } from './config/reload.ts';
 import { SidekeyError } from './errors.ts';
 import type { KmsServer } from './kms/kms-server.ts';
@@ -80,6 +81,11 @@ function createProviders(
   return new Map(entries);
 }
 
+/** Without a bound of uses a lease has any number. */
+function toLimits({ anyMs, unusedMs, uses, offlineMs }: CacheLimits | LimitsConfig): CacheLimits {
+  return { anyMs, unusedMs, uses: uses === 0 ? null : uses, offlineMs };
+}
+
 /** The parts that need no socket: what `init` uses too. */
 export class Domain {
   readonly ownUid = ownUid();
@@ -148,8 +154,11 @@ export class Domain {
       legacy,
       fips,
       get cache() {
-        const { anyMs, unusedMs, uses, offlineMs } = find()?.cache ?? DEFAULT_LIMITS;
-        return { anyMs, unusedMs, uses: uses === 0 ? null : uses, offlineMs };
+        return toLimits(find()?.cache ?? DEFAULT_LIMITS);
+      },
+      get cacheOfKeys() {
+        const rows = find()?.cache.byKey ?? [];
+        return rows.map(({ keys, limits }) => ({ keys, limits: toLimits(limits) }));
       },
       get prewarm() {
         return find()?.cache.prewarm ?? false;

@@ -24,12 +24,14 @@ const FORMER_MS = 15_000;
 
 interface Held {
   readonly cell: CellId;
-  /** End of `any`, by Clock.monotonic(). */
-  readonly freshUntil: number;
-  /** End of the cell in the keeper: that of `offline`. */
+  /** When the service was asked, by Clock.monotonic(): `any` counts from here. */
+  readonly from: number;
+  /** End of the cell in the keeper: that of the longest `any` and `offline`. */
   readonly endsAt: number;
   readonly renewAt: number;
 }
+
+type Span = Pick<CacheLimits, 'anyMs' | 'offlineMs'>;
 
 interface Failure {
   readonly error: SidekeyError;
@@ -41,6 +43,8 @@ interface Failure {
 export interface KeyLeaseOptions {
   /** Looked at for each lease: a configuration may be reloaded. */
   readonly limits: () => CacheLimits;
+  /** `any` and `offline` together, the longest of those by which take() may be called. */
+  readonly longestMs: () => number;
   /** Asks the service, and gives a cell with this lease. */
   readonly open: (leaseMs: number, limits: CacheLimits) => Promise<CellId>;
   /** Wipes a cell that stands open in the keeper. */
@@ -65,6 +69,8 @@ export class KeyLease {
   #opening: Promise<Held> | null = null;
   #failure: Failure | null = null;
   #usedAt: number;
+  /** The shortest `any` that was asked for since the last opening: the next one is in time for it. */
+  #shortestMs = Infinity;
   /** How long the service needed to open the key last. */
   #tookMs = 0;
   /** Changes with every wiping: what was being opened meanwhile is not kept. */
@@ -86,7 +92,17 @@ export class KeyLease {
   get endsAt(): number | null {
     const [held, now] = [this.#held, this.#now()];
     if (held === null || held.endsAt <= now) return null;
-    return held.freshUntil > now ? held.freshUntil : held.endsAt;
+    const freshUntil = this.#freshUntil(held, this.#options.limits());
+    return freshUntil > now ? freshUntil : held.endsAt;
+  }
+
+  #freshUntil({ from, endsAt }: Held, { anyMs }: Pick<Span, 'anyMs'>): number {
+    return Math.min(from + anyMs, endsAt);
+  }
+
+  /** Where the service cannot be reached. */
+  #lastsUntil({ from, endsAt }: Held, { anyMs, offlineMs }: Span): number {
+    return Math.min(from + anyMs + offlineMs, endsAt);
   }
 
   #now(): number {
@@ -98,34 +114,50 @@ export class KeyLease {
     this.#usedAt = this.#now();
   }
 
-  /** The open cell and until when it may be used. Rejects with what the service said, or with the keeper's fault. */
-  async take(reason: LeaseReason = 'asked'): Promise<OpenCell> {
+  /**
+   * The open cell and until when it may be used, by these limits of what is opened with it. Rejects with what the service said, or with the
+   * keeper's fault.
+   */
+  async take(reason: LeaseReason = 'asked', span: Span = this.#options.limits()): Promise<OpenCell> {
     const now = this.#now();
     this.#usedAt = now;
+    this.#noteAny(span.anyMs);
     const held = this.#held;
-    if (held !== null && now < held.freshUntil) return { cell: held.cell, endsAt: held.freshUntil };
+    if (held !== null && now < this.#freshUntil(held, span))
+      return { cell: held.cell, endsAt: this.#freshUntil(held, span) };
     const failure = this.#failure;
-    if (failure !== null && now < failure.until) return this.#continued(failure.error);
+    if (failure !== null && now < failure.until) return this.#continued(failure.error, span);
     const isOut = isCode(failure?.error, 'provider_unreachable') && now - failure.at < OUTAGE_KNOWN_MS;
-    if (failure !== null && isOut && held !== null && now < held.endsAt) {
+    if (failure !== null && isOut && held !== null && now < this.#lastsUntil(held, span)) {
       this.#renew('refresh').catch(() => undefined);
-      return this.#continued(failure.error);
+      return this.#continued(failure.error, span);
     }
     try {
       const opened = await this.#renew(reason);
-      return { cell: opened.cell, endsAt: opened.freshUntil };
+      return { cell: opened.cell, endsAt: this.#freshUntil(opened, span) };
     } catch (error) {
-      return this.#continued(error);
+      return this.#continued(error, span);
     }
   }
 
   /** Beyond `any`: only while the service is unreachable, and never after it said no. */
-  #continued(error: unknown): OpenCell {
+  #continued(error: unknown, span: Span): OpenCell {
     const [held, now] = [this.#held, this.#now()];
-    if (held === null || now >= held.endsAt || !isCode(error, 'provider_unreachable')) throw error;
-    const endsAt = Math.min(now + OFFLINE_GRANT_MS, held.endsAt);
+    if (held === null || now >= this.#lastsUntil(held, span) || !isCode(error, 'provider_unreachable'))
+      throw error;
+    const endsAt = Math.min(now + OFFLINE_GRANT_MS, this.#lastsUntil(held, span));
     this.#options.granted('offline', endsAt - now);
     return { cell: held.cell, endsAt };
+  }
+
+  /** A renewal that would come too late for it is made earlier. */
+  #noteAny(anyMs: number): void {
+    const held = this.#held;
+    if (anyMs >= this.#shortestMs) return;
+    this.#shortestMs = anyMs;
+    if (held === null || held.from + anyMs >= held.renewAt) return;
+    this.#held = { ...held, renewAt: this.#renewAt(held.from, anyMs) };
+    this.#plan();
   }
 
   #renew(reason: LeaseReason): Promise<Held> {
@@ -140,10 +172,9 @@ export class KeyLease {
 
   /** The lease is counted from before the call: the service may have been asked to say no right after. */
   async #open(reason: LeaseReason): Promise<Held> {
-    const { open, drop, limits, granted } = this.#options;
+    const { open, drop, limits, longestMs, granted } = this.#options;
     const [generation, keeper, from] = [this.#generation, this.#keeper, this.#now()];
-    const given = limits();
-    const leaseMs = given.anyMs + given.offlineMs;
+    const [given, leaseMs] = [limits(), longestMs()];
     const cell = await open(leaseMs, given).catch((error: unknown) => {
       if (generation === this.#generation) this.#failed(error);
       throw error;
@@ -153,7 +184,9 @@ export class KeyLease {
       throw new SidekeyError('cell_unknown', 'a key changed while it was being opened');
     }
     this.#tookMs = this.#now() - from;
-    const held = this.#makeHeld(cell, from + given.anyMs, from + leaseMs, given.anyMs);
+    const anyMs = Math.min(given.anyMs, this.#shortestMs);
+    this.#shortestMs = Infinity;
+    const held = { cell, from, endsAt: from + leaseMs, renewAt: this.#renewAt(from, anyMs) };
     this.#replace(held);
     granted(reason, given.anyMs);
     return held;
@@ -171,10 +204,10 @@ export class KeyLease {
     void before.then(again, again);
   }
 
-  #makeHeld(cell: CellId, freshUntil: number, endsAt: number, anyMs: number): Held {
+  #renewAt(from: number, anyMs: number): number {
     const part = RENEW_AFTER.from + this.#options.random() * (RENEW_AFTER.to - RENEW_AFTER.from);
     const slow = Math.min(RENEW_AHEAD.times * this.#tookMs, RENEW_AHEAD.atMost * anyMs);
-    return { cell, freshUntil, endsAt, renewAt: freshUntil - Math.max(anyMs * (1 - part), slow) };
+    return from + anyMs - Math.max(anyMs * (1 - part), slow);
   }
 
   #replace(held: Held): void {
@@ -231,10 +264,10 @@ export class KeyLease {
   /** After a restart of the agent: a cell of the keeper that it opened before, with what is left of `any` and of all. */
   adopt(cell: CellId, freshMs: number, leftMs: number): void {
     if (this.#held !== null) return this.#options.drop(cell);
-    const now = this.#now();
-    const { anyMs, offlineMs } = this.#options.limits();
-    const [fresh, left] = [Math.min(freshMs, anyMs), Math.min(leftMs, freshMs + offlineMs)];
-    this.#held = this.#makeHeld(cell, now + fresh, now + left, anyMs);
+    const { anyMs } = this.#options.limits();
+    const from = this.#now() + Math.min(freshMs, anyMs) - anyMs;
+    const endsAt = Math.min(this.#now() + leftMs, from + this.#options.longestMs());
+    this.#held = { cell, from, endsAt, renewAt: this.#renewAt(from, anyMs) };
     this.#plan();
   }
 

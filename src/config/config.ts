@@ -6,7 +6,7 @@ import type { LogLevel } from '../log/logger.ts';
 import type { PriceList } from '../usage/usage-report.ts';
 import type { RawConfig } from './schema.ts';
 
-export interface CacheConfig {
+export interface LimitsConfig {
   /** Longest life of a lease. */
   readonly anyMs: number;
   /** Idle time after which a cell is wiped. */
@@ -15,8 +15,13 @@ export interface CacheConfig {
   readonly uses: number;
   /** How much longer a lease may last while the key service cannot be reached. */
   readonly offlineMs: number;
+}
+
+export interface CacheConfig extends LimitsConfig {
   /** Whether the token's key is opened when the agent starts. */
   readonly prewarm: boolean;
+  /** Limits of keys by patterns of their labels; the first row that fits. */
+  readonly byKey: readonly { readonly keys: readonly string[]; readonly limits: LimitsConfig }[];
 }
 
 /** Keys of the provider's service as objects of a token. */
@@ -128,9 +133,21 @@ function toResident({
   return { prefix, refreshMs: refresh, create, destroy };
 }
 
+type GivenLimits = { readonly [Limit in 'any' | 'unused' | 'uses' | 'offline']?: number | undefined };
+
+function toCache({ prewarm, 'by-key': byKey, ...own }: RawConfig['tokens'][number]['cache']): CacheConfig {
+  const toLimits = ({ any, unused, uses, offline }: GivenLimits): LimitsConfig => ({
+    anyMs: any ?? own.any,
+    unusedMs: unused ?? own.unused,
+    uses: uses ?? own.uses,
+    offlineMs: offline ?? own.offline,
+  });
+  const rows = byKey.map(({ keys, ...given }) => ({ keys, limits: toLimits(given) }));
+  return { ...toLimits(own), prewarm, byKey: rows };
+}
+
 function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
   const { label, provider, login, legacy, fips, cache, resident } = raw;
-  const { any, unused, uses, offline, prewarm } = cache;
   return {
     label,
     provider,
@@ -138,7 +155,7 @@ function toToken(raw: RawConfig['tokens'][number]): TokenConfig {
     legacy,
     fips,
     allow: raw.allow.map(toRule),
-    cache: { anyMs: any, unusedMs: unused, uses, offlineMs: offline, prewarm },
+    cache: toCache(cache),
     envelope: raw.envelope ?? null,
     auditEach: raw.audit.each ?? [],
     resident: resident === undefined ? null : toResident(resident),

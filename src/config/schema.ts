@@ -84,16 +84,32 @@ const label = z
     'a label has no control characters and no space at its ends',
   );
 
+const uses = z
+  .int()
+  .min(0)
+  .max(2 ** 32);
+
+/** What is not said is the token's. */
+const keyCache = z
+  .strictObject({
+    keys: patterns,
+    any: duration.optional(),
+    unused: duration.optional(),
+    uses: uses.optional(),
+    offline: duration.optional(),
+  })
+  .refine(
+    (given) => Object.values(given).filter((value) => value !== undefined).length > 1,
+    'no limit is given',
+  );
+
 const cache = z.strictObject({
   any: duration.default(300_000),
   unused: duration.default(600_000),
-  uses: z
-    .int()
-    .min(0)
-    .max(2 ** 32)
-    .default(0),
+  uses: uses.default(0),
   offline: duration.default(0),
   prewarm: z.boolean().default(false),
+  'by-key': z.array(keyCache).max(256).default([]),
 });
 
 const resident = z.strictObject({

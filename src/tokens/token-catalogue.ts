@@ -29,11 +29,21 @@ export interface EnvelopeOptions {
   readonly messages: number;
 }
 
+export interface KeyLimits {
+  readonly keys: readonly string[];
+  readonly limits: CacheLimits;
+}
+
+/** The HMAC key of a name of the HTTP API goes with that name. */
+const BESIDE = /\/hmac$/;
+
 /** A token as the configuration describes it. */
 export interface TokenOptions {
   readonly label: string;
   readonly provider: string;
   readonly cache: CacheLimits;
+  /** Other limits for keys whose label one of the patterns matches: the first such row is the key's. Default: none. */
+  readonly cacheOfKeys?: readonly KeyLimits[];
   /** Whether its key is opened when the agent starts. Default: false. */
   readonly prewarm?: boolean;
   /** none: no PIN, whoever is admitted sees private objects. Default: pin. */
@@ -51,6 +61,12 @@ export interface TokenOptions {
 }
 
 export const DEFAULT_LIMITS: CacheLimits = { anyMs: 300_000, unusedMs: 300_000, uses: null, offlineMs: 0 };
+
+function findLimits(rows: readonly KeyLimits[], label: string): CacheLimits | undefined {
+  const names = [label, label.replace(BESIDE, '')];
+  const isMeant = (pattern: string): boolean => names.some((name) => matchesGlob(name, pattern));
+  return rows.find(({ keys }) => keys.some(isMeant))?.limits;
+}
 
 export class TokenCatalogue {
   readonly #store: TokenStore;
@@ -91,8 +107,18 @@ export class TokenCatalogue {
     return this.all().find((row) => row.name === name) ?? null;
   }
 
-  limits({ name }: TokenRow): CacheLimits {
-    return this.#options.get(name)?.cache ?? DEFAULT_LIMITS;
+  /** Of a key with this label; without: of the token key. */
+  limits({ name }: TokenRow, label?: string): CacheLimits {
+    const options = this.#options.get(name);
+    const ofKey = label === undefined ? undefined : findLimits(options?.cacheOfKeys ?? [], label);
+    return ofKey ?? options?.cache ?? DEFAULT_LIMITS;
+  }
+
+  /** How long the token key may serve at most: the longest `any` and `offline` of a key. */
+  longestMs(token: TokenRow): number {
+    const ofKeys = this.#options.get(token.name)?.cacheOfKeys ?? [];
+    const all = [this.limits(token), ...ofKeys.map(({ limits }) => limits)];
+    return Math.max(...all.map(({ anyMs, offlineMs }) => anyMs + offlineMs));
   }
 
   isPrewarmed({ name }: TokenRow): boolean {

@@ -3,7 +3,7 @@
  * wait for it. One KeyLease for each token says when the key services are asked again.
  */
 import type { CacheObserver, LeaseEnd } from '../cache/cache-observer.ts';
-import type { OpenCell } from '../cache/data-key-cache.ts';
+import type { CacheLimits, OpenCell } from '../cache/data-key-cache.ts';
 import { KeyLease } from '../cache/key-lease.ts';
 import { SidekeyError } from '../errors.ts';
 import type { CellId, CellSeen, Clock, Keeper, Timer } from './ports.ts';
@@ -17,8 +17,8 @@ const PREWARM_MAX_MS = 60_000;
 const TAKES_OBJECTS_ALONG: readonly LeaseEnd[] = ['refused', 'revoked', 'changed'];
 
 /** What the keeper remembers of a token key's cell, for the agent's restart. */
-function noteOf({ serial }: TokenRow, offlineMs: number): Buffer {
-  return Buffer.from(`token ${serial} ${offlineMs}`);
+function noteOf({ serial }: TokenRow, beyondAnyMs: number): Buffer {
+  return Buffer.from(`token ${serial} ${beyondAnyMs}`);
 }
 
 export interface TokenKeyDeps {
@@ -55,9 +55,9 @@ export class TokenKeys {
     return this.#leases.get(serial)?.endsAt ?? null;
   }
 
-  /** The open token key. Rejects with the provider's error. */
-  take(token: TokenRow): Promise<OpenCell> {
-    return this.#lease(token).take();
+  /** The open token key, by the limits of what it is to open, else by the token's own. Rejects with the provider's error. */
+  take(token: TokenRow, limits?: CacheLimits): Promise<OpenCell> {
+    return this.#lease(token).take('asked', limits);
   }
 
   /** An object of the token was used. */
@@ -93,7 +93,8 @@ export class TokenKeys {
     const lease = new KeyLease({
       ...{ clock, timer, random },
       limits: () => catalogue.limits(current()),
-      open: (leaseMs, { offlineMs }) => this.#open(current(), leaseMs, offlineMs),
+      longestMs: () => catalogue.longestMs(current()),
+      open: (leaseMs, { anyMs }) => this.#open(current(), leaseMs, Math.max(0, leaseMs - anyMs)),
       drop: (cell) => this.#drop(cell),
       granted: (reason, leaseMs) =>
         observe({ is: 'lease-granted', token: name, handle: null, reason, leaseMs }),
@@ -106,13 +107,13 @@ export class TokenKeys {
     return lease;
   }
 
-  async #open(token: TokenRow, leaseMs: number, offlineMs: number): Promise<CellId> {
+  async #open(token: TokenRow, leaseMs: number, beyondAnyMs: number): Promise<CellId> {
     const { catalogue, keks, keeper } = this.#deps;
     if (token.keks.every(({ wrapped }) => wrapped === null)) await this.#create(token);
     const ready = catalogue.get(token.id) ?? token;
     const cell = await keks.open(ready, leaseMs);
     // Without its note the cell serves this agent as well.
-    await keeper.note(cell, noteOf(token, offlineMs)).catch(() => undefined);
+    await keeper.note(cell, noteOf(token, beyondAnyMs)).catch(() => undefined);
     if (ready.keks.some(({ wrapped }) => wrapped === null)) void this.#complete(ready, cell);
     return cell;
   }
@@ -196,13 +197,13 @@ export class TokenKeys {
 
   /** After the agent's restart: a cell that the former agent opened. False: it is no token key. */
   adopt({ cell, owner, leftMs, note }: CellSeen): boolean {
-    const [, serial, offline] =
+    const [, serial, beyondAny] =
       /^token ([0-9a-f]{16}) (\d{1,15})$/.exec(note?.toString('latin1') ?? '') ?? [];
     if (serial === undefined || owner !== null) return false;
     const token = this.#deps.catalogue.all().find((each) => each.serial === serial);
     const left = leftMs ?? 0;
     if (token === undefined) this.#drop(cell);
-    else this.#lease(token).adopt(cell, left - Number(offline), left);
+    else this.#lease(token).adopt(cell, left - Number(beyondAny), left);
     return true;
   }
 

@@ -145,6 +145,7 @@ export const ADMIN = peerOf(1, 0);
 export async function makeLeasingRig(
   cache: Partial<TokenOptions['cache']> = {},
   prewarm = false,
+  cacheOfKeys: NonNullable<TokenOptions['cacheOfKeys']> = [],
 ): Promise<LeasingRig> {
   const time = new SimulatedTime();
   const keeper = new LeasingKeeper(time);
@@ -173,6 +174,7 @@ export async function makeLeasingRig(
         provider: 'first',
         login: 'none',
         cache: limits,
+        cacheOfKeys,
         prewarm,
         resident: null,
         envelope: ENVELOPE,

@@ -12,7 +12,7 @@ import type { Domain } from '../domain.ts';
 import { ObjectCells } from '../objects/object-cells.ts';
 import type { CellId, Mechanism, NewKey } from '../ports.ts';
 import type { TokenRow } from '../store-port.ts';
-import type { TokenObject } from '../objects/token-object.ts';
+import { labelOf, type TokenObject } from '../objects/token-object.ts';
 
 const NO_SALT_KEY = 0;
 const EXTRACT_AND_EXPAND = 3;
@@ -36,7 +36,7 @@ export async function takeDerived(
   const digest = createHash('sha256').update(context).digest('base64');
   const { handle } = object;
   const name = { key: ObjectCells.derivedKey(handle, digest), token: token.name, handle };
-  const limits = domain.catalogue.limits(token);
+  const limits = domain.catalogue.limits(token, labelOf(object));
   const derive = async () => {
     const base = await domain.cells.take(token, object);
     const endsAt = domain.clock.monotonic() + Math.min(limits.anyMs, domain.cells.leftMs(object.handle) ?? 1);

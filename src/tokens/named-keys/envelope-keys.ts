@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { CacheName, DataKeyCache } from '../../cache/data-key-cache.ts';
+import type { CacheLimits, CacheName, DataKeyCache } from '../../cache/data-key-cache.ts';
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';
 import { CKA, CKK, CKM, CKO } from '../cryptoki.ts';
@@ -142,7 +142,7 @@ export class EnvelopeKeys {
     try {
       const wrapped = await keks.encrypt(token, serializeDataKey(key));
       const name = this.#nameOf(token, wrapped);
-      const limits = catalogue.limits(token);
+      const limits = this.#limits(token);
       await cache.take(name, limits, () => this.#open(token, Buffer.from(key)));
       const messagesLeft = catalogue.envelope(token)?.messages ?? 1;
       const renewAt = this.#deps.clock.monotonic() + limits.anyMs * (1 - AHEAD);
@@ -152,10 +152,15 @@ export class EnvelopeKeys {
     }
   }
 
+  #limits(token: TokenRow): CacheLimits {
+    const { catalogue } = this.#deps;
+    return catalogue.limits(token, catalogue.envelope(token)?.key);
+  }
+
   /** Into a cell; `key` is wiped. */
   async #open(token: TokenRow, key: Buffer): Promise<{ cell: CellId; endsAt: number }> {
-    const { keeper, catalogue, clock } = this.#deps;
-    const { anyMs: leaseMs, uses } = catalogue.limits(token);
+    const { keeper, clock } = this.#deps;
+    const { anyMs: leaseMs, uses } = this.#limits(token);
     const endsAt = clock.monotonic() + leaseMs;
     const wanted = { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, owner: null, leaseMs, uses };
     try {
@@ -176,13 +181,13 @@ export class EnvelopeKeys {
   }
 
   async #openOnce(token: TokenRow, aad: Buffer, message: Buffer): Promise<Buffer> {
-    const { keeper, cache, catalogue } = this.#deps;
+    const { keeper, cache } = this.#deps;
     const { wrapped, nonce, body } = parseEnvelope(message);
     const name = this.#nameOf(token, wrapped);
     const known = this.#refused.get(name.key);
     if (known !== undefined) throw known;
     const unwrap = () => this.#unwrap(token, name, wrapped);
-    const { cell } = await cache.take(name, catalogue.limits(token), unwrap);
+    const { cell } = await cache.take(name, this.#limits(token), unwrap);
     return keeper.operate(cell, 'decrypt', gcm(nonce, aad), body);
   }
 

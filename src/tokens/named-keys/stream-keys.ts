@@ -10,7 +10,7 @@ import type { Domain } from '../domain.ts';
 import type { CellId, Mechanism, NewKey } from '../ports.ts';
 import type { StreamKey } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
-import { has, keyTypeOf, type TokenObject } from '../objects/token-object.ts';
+import { has, keyTypeOf, labelOf, type TokenObject } from '../objects/token-object.ts';
 
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
@@ -26,8 +26,8 @@ export function checkStreams(object: TokenObject): void {
   throw new SidekeyError('key_type_inconsistent', 'streams are for AES keys');
 }
 
-function newKey(domain: Domain, token: TokenRow): NewKey {
-  const { anyMs: leaseMs } = domain.catalogue.limits(token);
+function newKey(domain: Domain, token: TokenRow, object: TokenObject): NewKey {
+  const { anyMs: leaseMs } = domain.catalogue.limits(token, labelOf(object));
   return {
     ...{ objectClass: CKO.SECRET_KEY, keyType: CKK.AES, owner: null, leaseMs },
     ...{ uses: null, note: null, seal: null },
@@ -51,7 +51,7 @@ export async function makeStreamKey(
   const by = await domain.cells.take(token, object);
   const length = [{ type: CKA.VALUE_LEN, value: encodeUlong(KEY_BYTES) }];
   const mechanism = { type: CKM.AES_KEY_GEN, params: Buffer.alloc(0) };
-  const { cell } = await domain.keeper.generate(newKey(domain, token), mechanism, length);
+  const { cell } = await domain.keeper.generate(newKey(domain, token, object), mechanism, length);
   try {
     const nonce = domain.random(NONCE_BYTES);
     const wrapped = await domain.keeper.wrap(cell, by, gcm(nonce, aad));
@@ -71,6 +71,6 @@ export async function openStreamKey(
   const by = await domain.cells.take(token, object);
   const mechanism = gcm(wrapped.subarray(0, NONCE_BYTES), aad);
   const inner = wrapped.subarray(NONCE_BYTES);
-  const { cell } = await domain.keeper.unwrap(newKey(domain, token), by, mechanism, inner, KEY_BYTES);
+  const { cell } = await domain.keeper.unwrap(newKey(domain, token, object), by, mechanism, inner, KEY_BYTES);
   return streamKey(domain, cell, version, wrapped);
 }

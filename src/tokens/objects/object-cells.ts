@@ -15,7 +15,7 @@ import type { TokenRow } from '../store-port.ts';
 import type { TokenCatalogue } from '../token-catalogue.ts';
 import type { TokenKeys } from '../token-keys.ts';
 import { cellKeyType } from './key-types.ts';
-import { classOf, keyTypeOf, type TokenObject } from './token-object.ts';
+import { classOf, keyTypeOf, labelOf, type TokenObject } from './token-object.ts';
 
 const NONCE_BYTES = 12;
 const TAG_BITS = 128;
@@ -94,7 +94,7 @@ export class ObjectCells {
     if (object.session !== null) return object.session.cell ?? this.#copyAnew(token, object);
     const { handle } = object;
     const name = { key: ObjectCells.cacheKey(handle), token: token.name, handle };
-    const limits = this.#catalogue.limits(token);
+    const limits = this.#catalogue.limits(token, labelOf(object));
     return (await this.#cache.take(name, limits, () => this.#open(token, object))).cell;
   }
 
@@ -112,7 +112,7 @@ export class ObjectCells {
     if (object.blob === null)
       throw new SidekeyError('seal_broken', `object ${object.uniqueId} has lost its seal`);
     for (let tries = 1; ; tries++) {
-      const sealing = await this.#keys.take(token);
+      const sealing = await this.#keys.take(token, this.#catalogue.limits(token, labelOf(object)));
       try {
         return await this.#openBy(sealing, token, object, object.blob);
       } catch (error) {
@@ -125,7 +125,7 @@ export class ObjectCells {
   }
 
   async #openBy(sealing: OpenCell, token: TokenRow, object: TokenObject, blob: Buffer): Promise<OpenCell> {
-    const { anyMs, uses } = this.#catalogue.limits(token);
+    const { anyMs, uses } = this.#catalogue.limits(token, labelOf(object));
     const now = this.#clock.monotonic();
     const leaseMs = Math.max(1, Math.floor(Math.min(anyMs, (sealing.endsAt ?? Infinity) - now)));
     const note = Buffer.from(ObjectCells.cacheKey(object.handle));
@@ -139,7 +139,7 @@ export class ObjectCells {
   async #openPublic(token: TokenRow, object: TokenObject): Promise<OpenCell> {
     if (classOf(object) !== CKO.PUBLIC_KEY)
       throw new SidekeyError('key_handle_invalid', `key ${object.uniqueId} does not leave its service`);
-    const { anyMs: leaseMs, uses } = this.#catalogue.limits(token);
+    const { anyMs: leaseMs, uses } = this.#catalogue.limits(token, labelOf(object));
     const note = Buffer.from(ObjectCells.cacheKey(object.handle));
     const endsAt = this.#clock.monotonic() + leaseMs;
     const components = publicComponents(object.attributes);
