@@ -45,13 +45,15 @@ t.test(
         'EC:prime256v1',
         '--label',
         label,
+        '--id',
+        id,
       );
       t.equal(made.status, 0, made.stderr);
       const how = [
         '--mechanism',
         'ECDSA-SHA256',
-        '--label',
-        label,
+        '--id',
+        id,
         '--input-file',
         data,
         '--output-file',
