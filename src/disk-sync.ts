@@ -33,9 +33,15 @@ export class DiskSync {
   #begin(): Promise<void> {
     this.#dirty = false;
     this.#next = null;
-    const running = this.#sync().finally(() => {
-      if (this.#running === running) this.#running = null;
-    });
+    const running = this.#sync()
+      .catch((error: unknown) => {
+        // Who wrote as well and asks only now shall not be told that it is on the disk.
+        this.#dirty = true;
+        throw error;
+      })
+      .finally(() => {
+        if (this.#running === running) this.#running = null;
+      });
     this.#running = running;
     return running;
   }

@@ -68,3 +68,23 @@ t.test('a sync that fails is told to those who waited for it, and to nobody else
   begun[2]?.end();
   await third;
 });
+
+t.test(
+  'who wrote before a sync that failed, and asks after it, is not told that it is on the disk',
+  async (t) => {
+    const { disk, begun } = scripted();
+    disk.wrote();
+    const first = disk.durable();
+    begun[0]?.fail();
+    await t.rejects(first);
+    const late = disk.durable();
+    t.equal(begun.length, 2, 'the disk is asked again');
+    begun[1]?.fail();
+    await t.rejects(late, 'and what it says is told');
+    const last = disk.durable();
+    begun[2]?.end();
+    await last;
+    await disk.durable();
+    t.equal(begun.length, 3, 'until it says yes');
+  },
+);

@@ -131,7 +131,7 @@ int kp_on_cell_import(struct kp_request *r)
     status = kp_material_join(id, &t, &material, &length);
     if (status == STATUS_ok)
         status = kp_key_import(n.object_class, n.type, &t, &key);
-    kp_frame_free(material, length);
+    kp_frame_free(KP_FRAMES_PARKED, material, length);
     return status == STATUS_ok ? kp_make(r, &n, key) : status;
 }
 
@@ -173,7 +173,7 @@ static int take_base(uint64_t cell, uint64_t routed, struct kp_key **out)
     status = kp_material_join(routed, &t, &material, &length);
     if (status == STATUS_ok)
         status = kp_key_import(CKO_SECRET_KEY, CKK_GENERIC_SECRET, &t, out);
-    kp_frame_free(material, length);
+    kp_frame_free(KP_FRAMES_PARKED, material, length);
     return status;
 }
 

@@ -17,10 +17,13 @@
 #include "route.h"
 #include "timer.h"
 
-enum { OUT_MAX_CLIENT = 512 * 1024, OUT_MAX_AGENT = 1024 * 1024, AGENTS_MAX = 4 };
+enum { OUT_MAX_CLIENT = KP_UNSENT_BYTES / 2, OUT_MAX_AGENT = 1024 * 1024, AGENTS_MAX = 4 };
 
 void (*kp_conn_sink)(struct kp_conn *conn, const uint8_t *frame, size_t length);
 static int epoll_fd = -1;
+
+/* What waits for a client is bounded for all of them together; the agent has its own bound. */
+static enum kp_frames use_of(const struct kp_conn *conn) { return conn->kind == KP_AGENT ? KP_FRAMES_PARKED : KP_FRAMES_UNSENT; }
 
 void kp_conn_epoll(int fd) { epoll_fd = fd; }
 
@@ -112,9 +115,9 @@ struct kp_conn *kp_conn_take(uint64_t number)
 
 static void destroy(struct kp_conn *conn)
 {
-    kp_frame_free(conn->out, conn->out_length);
+    kp_frame_free(use_of(conn), conn->out, conn->out_length);
     kp_free(conn->part);
-    kp_frame_release(conn->reserved);
+    kp_frame_release(KP_FRAMES_PARTIAL, conn->reserved);
     wire_wipe(conn->head, sizeof(conn->head));
     if (conn->ring)
         kp_ring_close(conn->ring);
@@ -201,18 +204,37 @@ void kp_conn_close(struct kp_conn *conn)
         kp_conn_drop(conn);
 }
 
+/* conn->lock held. A client that reads nothing may not hold memory for ever; the agent may be stopped for as long as it likes. */
+static void wait_for_reader(struct kp_conn *conn)
+{
+    uint64_t deadline = kp_now_ms() + WIRE_DEADLINE_MS;
+
+    if (conn->kind == KP_AGENT)
+        return;
+    atomic_store(&conn->out_deadline, deadline);
+    kp_timer_by(deadline);
+}
+
 /* conn->lock held. Keeps bytes until the socket takes them. */
 static int queue(struct kp_conn *conn, const uint8_t *bytes, size_t length)
 {
     size_t waiting = conn->out_length - conn->out_at, max = conn->kind == KP_AGENT ? OUT_MAX_AGENT : OUT_MAX_CLIENT;
-    uint8_t *out = waiting + length <= max ? kp_frame_new(waiting + length) : NULL;
+    uint8_t *out;
 
-    if (!out)
+    if (waiting + length > max || !kp_frame_reserve(use_of(conn), length))
         return -1;
+    out = kp_alloc(waiting + length);
+    if (!out) {
+        kp_frame_release(use_of(conn), length);
+        return -1;
+    }
     if (waiting)
         memcpy(out, conn->out + conn->out_at, waiting);
+    else
+        wait_for_reader(conn);
     memcpy(out + waiting, bytes, length);
-    kp_frame_free(conn->out, conn->out_length);
+    kp_free(conn->out);
+    kp_frame_release(use_of(conn), conn->out_at);
     conn->out = out;
     conn->out_length = waiting + length;
     conn->out_at = 0;
@@ -341,17 +363,28 @@ void kp_conn_end_reading(struct kp_conn *conn, bool hungry)
     pthread_mutex_unlock(&conn->lock);
 }
 
+/* conn->lock held. */
+static void flush(struct kp_conn *conn)
+{
+    size_t sent = send_now(conn, conn->out + conn->out_at, conn->out_length - conn->out_at);
+
+    conn->out_at += sent;
+    if (conn->out_at < conn->out_length) {
+        if (sent)
+            wait_for_reader(conn);
+        return;
+    }
+    kp_frame_free(use_of(conn), conn->out, conn->out_length);
+    conn->out = NULL;
+    conn->out_at = conn->out_length = 0;
+    atomic_store(&conn->out_deadline, 0);
+}
+
 void kp_conn_flush(struct kp_conn *conn)
 {
     pthread_mutex_lock(&conn->lock);
-    if (conn->out) {
-        conn->out_at += send_now(conn, conn->out + conn->out_at, conn->out_length - conn->out_at);
-        if (conn->out_at >= conn->out_length) {
-            kp_frame_free(conn->out, conn->out_length);
-            conn->out = NULL;
-            conn->out_at = conn->out_length = 0;
-        }
-    }
+    if (conn->out)
+        flush(conn);
     arm(conn);
     pthread_mutex_unlock(&conn->lock);
 }
@@ -376,12 +409,20 @@ void kp_conns_feed(void)
     kp_unlock();
 }
 
+/* The earlier one of what has begun to come and of what waits to be read; 0: neither. */
+static uint64_t deadline_of(const struct kp_conn *conn)
+{
+    uint64_t in = atomic_load(&conn->input_deadline), out = atomic_load(&conn->out_deadline);
+
+    return !in || (out && out < in) ? out : in;
+}
+
 uint64_t kp_conn_expire(uint64_t now_ms)
 {
     uint64_t next = 0;
 
     for (unsigned i = 0; i < KP_CONNECTIONS_MAX; i++) {
-        uint64_t deadline = kp.conns[i] ? atomic_load(&kp.conns[i]->input_deadline) : 0;
+        uint64_t deadline = kp.conns[i] ? deadline_of(kp.conns[i]) : 0;
 
         if (!deadline)
             continue;

@@ -51,7 +51,8 @@ void kp_conn_flush(struct kp_conn *conn);
 /* Connections that waited for memory read again. */
 void kp_conns_feed(void);
 
-/* Hangs up on partial frames whose time is over; the earliest deadline of the others, or 0. kp_lock held. */
+/* Hangs up on partial frames whose time is over, and on who has long read nothing of what waits; the earliest deadline of the
+ * others, or 0. kp_lock held. */
 uint64_t kp_conn_expire(uint64_t now_ms);
 
 #endif

@@ -6,6 +6,7 @@
 #include <openssl/param_build.h>
 #include <openssl/rsa.h>
 
+#include "clock.h"
 #include "crypto.h"
 #include "cryptoki.h"
 #include "key_kinds.h"
@@ -53,32 +54,31 @@ static bool read_part(const struct wire_template *t, int i, struct rsa *k)
     return k->part[i] != NULL;
 }
 
-/* One try at splitting n with the base g: squares g^odd until it is 1; the root before that shares a factor with n. */
+/* One try at splitting n with the base g: squares g^odd until it is 1; the root before that shares a factor with n. -1: it never is,
+ * and then the exponents do not belong together. */
 static int split_once(struct rsa *k, const BIGNUM *odd, int twos, BIGNUM *g)
 {
     BIGNUM *next = BN_new();
-    int found = 0;
+    bool ok = next && BN_rand_range(g, k->part[N]) && BN_mod_exp(g, g, odd, k->part[N], k->ctx);
+    int found = -1;
 
-    if (!next || !BN_rand_range(g, k->part[N]) || !BN_mod_exp(g, g, odd, k->part[N], k->ctx))
-        found = -1;
-    for (int i = 0; !found && i < twos; i++) {
-        if (!BN_mod_sqr(next, g, k->part[N], k->ctx)) {
-            found = -1;
-        } else if (BN_is_one(next)) {
+    for (int i = 0; ok && found < 0 && i < twos; i++) {
+        ok = BN_mod_sqr(next, g, k->part[N], k->ctx);
+        if (ok && BN_is_one(next))
             found = BN_sub_word(g, 1) && BN_gcd(k->part[P], g, k->part[N], k->ctx) && !BN_is_one(k->part[P]) &&
                     BN_cmp(k->part[P], k->part[N]) != 0;
-            break;
-        } else if (!BN_copy(g, next)) {
-            found = -1;
-        }
+        else
+            ok = ok && BN_copy(g, next);
     }
     BN_clear_free(next);
     return found;
 }
 
-/* NIST SP 800-56B, appendix C: the primes of n from e and d. Half of all bases succeed; 100 failing means a bad key. */
+/* NIST SP 800-56B, appendix C: the primes of n from e and d. Half of all bases succeed; 100 failing means a bad key. Of a long n that is
+ * no product of two primes they would take a minute, but after the call's deadline nobody waits for it. */
 static bool recover_primes(struct rsa *k)
 {
+    const uint64_t deadline = kp_now_ms() + WIRE_DEADLINE_MS;
     BIGNUM *odd = BN_new(), *g = BN_new();
     int twos = 0, found = -1;
 
@@ -92,7 +92,7 @@ static bool recover_primes(struct rsa *k)
     while (!BN_is_odd(odd) && BN_rshift1(odd, odd))
         twos++;
     found = 0;
-    for (int i = 0; i < 100 && found == 0; i++)
+    for (int i = 0; i < 100 && found == 0 && kp_now_ms() < deadline; i++)
         found = split_once(k, odd, twos, g);
     if (found == 1)
         found = BN_div(k->part[Q], NULL, k->part[N], k->part[P], k->ctx) ? 1 : -1;
@@ -178,6 +178,15 @@ static int build(const struct rsa *k, int count, EVP_PKEY **out)
     return ok ? STATUS_ok : STATUS_attribute_value_invalid;
 }
 
+/* No part of a key is longer than its modulus; what is would only cost time. */
+static bool parts_fit(const struct rsa *k)
+{
+    for (int i = D; i <= Q; i++)
+        if (k->part[i] && BN_num_bits(k->part[i]) > BN_num_bits(k->part[N]))
+            return false;
+    return true;
+}
+
 static int check_public(struct rsa *k, bool private)
 {
     int bits;
@@ -191,7 +200,7 @@ static int check_public(struct rsa *k, bool private)
         return STATUS_key_size_range;
     if (!BN_is_odd(k->part[N]) || !BN_is_odd(k->part[E]) || BN_is_one(k->part[E]) || BN_num_bits(k->part[E]) > 64)
         return STATUS_attribute_value_invalid;
-    return STATUS_ok;
+    return parts_fit(k) ? STATUS_ok : STATUS_attribute_value_invalid;
 }
 
 int kp_rsa_import(uint64_t type, bool private, const struct wire_template *t, EVP_PKEY **out)
@@ -281,21 +290,19 @@ int kp_rsa_generate(uint64_t type, const struct wire_template *t, EVP_PKEY **out
 
 int kp_rsa_write(const EVP_PKEY *pkey, bool private, struct wire_writer *w)
 {
-    int count = private ? PARTS : E + 1;
+    int count = private ? PARTS : E + 1, length = 0;
     uint8_t bytes[RSA_BITS_MAX / 8 + 8];
 
-    for (int i = 0; i < count; i++) {
+    for (int i = 0; length >= 0 && i < count; i++) {
         BIGNUM *part = NULL;
-        int length;
 
-        if (EVP_PKEY_get_bn_param(pkey, parts[i].name, &part) != 1)
-            return -1;
-        length = BN_num_bytes(part) <= (int)sizeof(bytes) ? BN_bn2bin(part, bytes) : -1;
+        length = -1;
+        if (EVP_PKEY_get_bn_param(pkey, parts[i].name, &part) == 1 && BN_num_bytes(part) <= (int)sizeof(bytes))
+            length = BN_bn2bin(part, bytes);
         BN_clear_free(part);
-        if (length < 0)
-            return -1;
-        wire_write_attribute(w, parts[i].type, bytes, (size_t)length);
+        if (length >= 0)
+            wire_write_attribute(w, parts[i].type, bytes, (size_t)length);
     }
     wire_wipe(bytes, sizeof(bytes));
-    return count;
+    return length < 0 ? -1 : count;
 }

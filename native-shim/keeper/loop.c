@@ -26,8 +26,11 @@ enum { STACK_BYTES = 1024 * 1024 }; /* ThreadSanitizer keeps 900 KiB of its own 
 enum { STACK_BYTES = 128 * 1024 };
 #endif
 
+/* Of a body before hello or attach was answered: whoever can connect may send that much. */
+enum { GREETING_MAX = 256 };
+
 /* Numbers of connections begin above these. */
-enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096, STARVED_MS = 100 };
+enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096, STARVED_MS = 100, HUNGRY_MS = 50 };
 
 struct worker {
     uint8_t in[WIRE_BODY_MAX];
@@ -78,7 +81,7 @@ static bool reserve(struct kp_conn *conn, struct worker *w, size_t length)
 {
     if (conn->reserved || !length)
         return true;
-    if (kp_frame_reserve(length))
+    if (kp_frame_reserve(KP_FRAMES_PARTIAL, length))
         conn->reserved = length;
     return conn->reserved || recv(conn->fd, w->in, length, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)length;
 }
@@ -98,7 +101,7 @@ static enum reading read_body(struct kp_conn *conn, struct worker *w, size_t len
     kp_free(conn->part);
     conn->part = NULL;
     conn->part_length = 0;
-    kp_frame_release(conn->reserved);
+    kp_frame_release(KP_FRAMES_PARTIAL, conn->reserved);
     conn->reserved = 0;
     return result;
 }
@@ -110,7 +113,7 @@ static enum reading read_frame(struct kp_conn *conn, struct worker *w, struct wi
 
     if (result != READ_FRAME)
         return result;
-    if (wire_read_header(conn->head, h) != 0)
+    if (wire_read_header(conn->head, h) != 0 || (!conn->greeted && h->length > GREETING_MAX))
         return READ_END;
     result = read_body(conn, w, h->length);
     if (result == READ_FRAME)
@@ -148,8 +151,10 @@ static void readable(struct kp_conn *conn, struct worker *w)
     if (!ordered)
         kp_conn_end_reading(conn, result == READ_HUNGRY);
     /* What was released before it was seen to wait woke nobody. */
-    if (result == READ_HUNGRY && kp_frame_fits(h.length))
+    if (result == READ_HUNGRY && kp_frame_fits(KP_FRAMES_PARTIAL, h.length))
         kp_wake_hungry();
+    if (result == READ_HUNGRY) /* its frame may be whole by then, and needs no memory */
+        kp_timer_by(kp_now_ms() + HUNGRY_MS);
     if (result == READ_FRAME) {
         kp_handle(conn, &h, (struct wire_bytes){w->in, h.length}, w->out);
         wire_wipe(w->in, h.length);
@@ -216,6 +221,8 @@ static void on_event(const struct epoll_event *e, struct worker *w)
         if (kp_expire(kp_now_ms()))
             kp_stop("nobody was there");
         watch_starved();
+        if (kp_any_hungry())
+            kp_conns_feed();
         watch(kp_timer_fd(), from, EPOLL_CTL_MOD);
         break;
     case FROM_HUNGRY:

@@ -46,7 +46,9 @@ int kp_material_cut(struct kp_parked *p, struct wire_bytes body)
     if (!wire_reader_done(&r) || !read_material(material, &t))
         return STATUS_wire_malformed;
     p->length = 4 + 4 + (size_t)t.count * 20 + rest.length;
-    p->body = kp_frame_new(p->length);
+    if (p->length > WIRE_BODY_MAX) /* lengths of what is short take more room than that: the agent would hang up */
+        return STATUS_memory;
+    p->body = kp_frame_new(KP_FRAMES_PARKED, p->length);
     if (!p->body)
         return STATUS_memory;
     wire_writer_init(&w, p->body, p->length);
@@ -54,7 +56,7 @@ int kp_material_cut(struct kp_parked *p, struct wire_bytes body)
     wire_write_raw(&w, rest.data, rest.length);
     if (!material.length)
         return STATUS_ok;
-    p->material = kp_frame_new(material.length);
+    p->material = kp_frame_new(KP_FRAMES_PARKED, material.length);
     if (!p->material)
         return STATUS_memory;
     p->material_length = material.length;

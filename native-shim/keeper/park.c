@@ -59,8 +59,8 @@ void kp_parked_take(struct kp_parked *p)
 
 void kp_parked_free(struct kp_parked *p)
 {
-    kp_frame_free(p->body, p->length);
-    kp_frame_free(p->material, p->material_length);
+    kp_frame_free(KP_FRAMES_PARKED, p->body, p->length);
+    kp_frame_free(KP_FRAMES_PARKED, p->material, p->material_length);
     wire_wipe(p, sizeof(*p));
     free(p);
 }

@@ -41,7 +41,7 @@ static int send_parked(struct kp_parked *p)
         return -1;
     p->sent = true;
     if (!p->resolve) {
-        kp_frame_free(p->body, p->length);
+        kp_frame_free(KP_FRAMES_PARKED, p->body, p->length);
         p->body = NULL;
     }
     return 0;
@@ -66,7 +66,7 @@ static int give_up(struct kp_parked *p, int status)
 
 static bool keep_body(struct kp_parked *p, struct wire_bytes body)
 {
-    p->body = kp_frame_new(body.length);
+    p->body = kp_frame_new(KP_FRAMES_PARKED, body.length);
     p->length = body.length;
     if (p->body && body.length)
         memcpy(p->body, body.data, body.length);

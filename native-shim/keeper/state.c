@@ -10,8 +10,6 @@
 
 struct kp_state kp = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
-static _Atomic size_t frame_bytes;
-
 void kp_state_open(unsigned max_clients, uint64_t linger_ms)
 {
     kp_random(&kp.boot, sizeof(kp.boot));
@@ -36,48 +34,76 @@ bool kp_note_set(struct kp_note *note, struct wire_bytes bytes)
     return true;
 }
 
+static struct {
+    pthread_mutex_t lock;
+    size_t all, of[KP_FRAMES_USES];
+} frames = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static const size_t frames_max[KP_FRAMES_USES] = {
+    [KP_FRAMES_PARKED] = KP_FRAMES_BYTES,
+    [KP_FRAMES_PARTIAL] = KP_PARTS_BYTES,
+    [KP_FRAMES_UNSENT] = KP_UNSENT_BYTES,
+};
+
+/* With the lock. */
+static bool fits(enum kp_frames use, size_t bytes)
+{
+    return bytes <= KP_FRAMES_BYTES - frames.all && bytes <= frames_max[use] - frames.of[use];
+}
+
 /* Nothing is taken for a moment that is then given back: a small request that came in that moment would wait for a release
  * that never comes. */
-bool kp_frame_reserve(size_t bytes)
+bool kp_frame_reserve(enum kp_frames use, size_t bytes)
 {
-    size_t taken = atomic_load(&frame_bytes);
+    bool reserved;
 
-    do
-        if (bytes > KP_FRAMES_BYTES - taken)
-            return false;
-    while (!atomic_compare_exchange_weak(&frame_bytes, &taken, taken + bytes));
-    return true;
+    pthread_mutex_lock(&frames.lock);
+    reserved = fits(use, bytes);
+    if (reserved) {
+        frames.all += bytes;
+        frames.of[use] += bytes;
+    }
+    pthread_mutex_unlock(&frames.lock);
+    return reserved;
 }
 
-bool kp_frame_fits(size_t bytes)
+bool kp_frame_fits(enum kp_frames use, size_t bytes)
 {
-    return bytes <= KP_FRAMES_BYTES - atomic_load(&frame_bytes);
+    bool would;
+
+    pthread_mutex_lock(&frames.lock);
+    would = fits(use, bytes);
+    pthread_mutex_unlock(&frames.lock);
+    return would;
 }
 
-void kp_frame_release(size_t bytes)
+void kp_frame_release(enum kp_frames use, size_t bytes)
 {
     if (!bytes)
         return;
-    atomic_fetch_sub(&frame_bytes, bytes);
+    pthread_mutex_lock(&frames.lock);
+    frames.all -= bytes;
+    frames.of[use] -= bytes;
+    pthread_mutex_unlock(&frames.lock);
     kp_wake_hungry();
 }
 
-void *kp_frame_new(size_t bytes)
+void *kp_frame_new(enum kp_frames use, size_t bytes)
 {
     void *frame;
 
-    if (!kp_frame_reserve(bytes))
+    if (!kp_frame_reserve(use, bytes))
         return NULL;
     frame = kp_alloc(bytes);
     if (!frame)
-        kp_frame_release(bytes);
+        kp_frame_release(use, bytes);
     return frame;
 }
 
-void kp_frame_free(void *frame, size_t bytes)
+void kp_frame_free(enum kp_frames use, void *frame, size_t bytes)
 {
     if (!frame)
         return;
     kp_free(frame);
-    kp_frame_release(bytes);
+    kp_frame_release(use, bytes);
 }

@@ -26,7 +26,9 @@ enum {
     KP_PARKED_CLIENT_MAX = 256,
     KP_NOTES_MAX = 32 * 1024 * 1024, /* all notes together, in ordinary memory */
     KP_RESOLVES_MAX = 32,            /* times that one request may miss: its key may be changed without a pause */
-    KP_FRAMES_BYTES = 1536 * 1024    /* of the arena, for frames that wait: partial, parked, unsent */
+    KP_FRAMES_BYTES = 1536 * 1024,   /* of the arena, for frames that wait: partial, parked, unsent */
+    KP_PARTS_BYTES = 512 * 1024,     /* of these, for partial ones: anybody can hold them who can connect */
+    KP_UNSENT_BYTES = 640 * 1024     /* and for what clients do not read */
 };
 
 struct kp_note {
@@ -109,6 +111,7 @@ struct kp_conn {
     bool reading, hungry;
     uint8_t *out; /* unsent bytes */
     size_t out_length, out_at;
+    _Atomic uint64_t out_deadline; /* of a client: by then it must have read some; 0: nothing waits */
 
     /* Input: of the thread that reads. */
     uint8_t head[WIRE_HEADER_BYTES];
@@ -151,11 +154,13 @@ static inline void kp_unlock(void) { pthread_mutex_unlock(&kp.lock); }
 /* Replaces a note; false when it is too long or all notes together are. Holds kp_lock. */
 bool kp_note_set(struct kp_note *note, struct wire_bytes bytes);
 
-/* Memory for frames that wait: a share of the arena. kp_frame_new gives wiped arena memory within it, or NULL. */
-bool kp_frame_reserve(size_t bytes);
-bool kp_frame_fits(size_t bytes); /* whether it would be reserved now */
-void kp_frame_release(size_t bytes);
-void *kp_frame_new(size_t bytes);
-void kp_frame_free(void *frame, size_t bytes);
+/* Memory for frames that wait: a share of the arena, of which what others than the agent make wait has a part each, so that who
+ * holds all of one stops none of the others. kp_frame_new gives wiped arena memory within it, or NULL. */
+enum kp_frames { KP_FRAMES_PARKED, KP_FRAMES_PARTIAL, KP_FRAMES_UNSENT, KP_FRAMES_USES };
+bool kp_frame_reserve(enum kp_frames use, size_t bytes);
+bool kp_frame_fits(enum kp_frames use, size_t bytes); /* whether it would be reserved now */
+void kp_frame_release(enum kp_frames use, size_t bytes);
+void *kp_frame_new(enum kp_frames use, size_t bytes);
+void kp_frame_free(enum kp_frames use, void *frame, size_t bytes);
 
 #endif

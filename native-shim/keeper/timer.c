@@ -73,6 +73,8 @@ bool kp_expire(uint64_t now_ms)
 
 void kp_hungry(int change) { atomic_fetch_add(&hungry, change); }
 
+bool kp_any_hungry(void) { return atomic_load(&hungry) > 0; }
+
 void kp_wake_hungry(void)
 {
     uint64_t one = 1;

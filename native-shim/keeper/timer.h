@@ -23,5 +23,6 @@ bool kp_expire(uint64_t now_ms);
 int kp_hungry_fd(void);
 void kp_hungry(int change);
 void kp_wake_hungry(void);
+bool kp_any_hungry(void);
 
 #endif

@@ -39,11 +39,14 @@ CK_RV sk_message_end(struct sk_entry *e, enum wire_operation kind, CK_RV rv)
 
 CK_RV sk_message_close(struct sk_entry *e, enum wire_operation kind)
 {
-    struct sk_message message = sk_message_of(e, kind), none = {0};
+    struct sk_message *place = &e->session->messages[kind], message;
 
+    pthread_mutex_lock(&e->session->lock);
+    message = *place;
+    *place = (struct sk_message){0}; /* of two threads that close it one has it */
+    pthread_mutex_unlock(&e->session->lock);
     if (!message.active)
         return CKR_OPERATION_NOT_INITIALIZED;
-    sk_message_set(e, kind, &none);
     sk_mechanism_clear(&message.mechanism);
     if (message.begun)
         sk_crypt_cancel(e, kind);

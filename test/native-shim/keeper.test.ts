@@ -33,6 +33,10 @@ t.test('a real keeper keeps its contract with module and agent', async (t) =>
   runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_process.py'), join(build, 'sidekey-keeper')]),
 );
 
+t.test('clients that hold what they can of memory and time cost nobody else', async (t) =>
+  runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_hostile.py'), join(build, 'sidekey-keeper')]),
+);
+
 t.test('rings carry the same frames, and a client that scribbles over its own harms only itself', async (t) =>
   runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_ring.py'), join(build, 'sidekey-keeper')]),
 );

@@ -1,0 +1,155 @@
+"""Clients that cost others: what they may hold of a real keeper's memory and time, and that nobody else pays for it. Prints TAP.
+
+usage: keeper_hostile.py KEEPER [keeper options]
+"""
+import atexit
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, here)
+from keeper_client import *  # noqa: E402,F403
+
+load_tables(os.path.join(here, '../../native-shim/wire'))
+BODY_MAX, DATA_MAX, DEADLINE_S = 98304, 65536, 10
+PRIVATE, RSA, GCM, ENCRYPT = 3, 0, 0x1087, 1
+count = failed = 0
+
+
+def ok(good, sentence):
+    global count, failed
+    count += 1
+    failed += not good
+    print('%sok %d - %s' % ('' if good else 'not ', count, sentence), flush=True)
+
+
+class Keeper:
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix='sidekey-')
+        self.pkcs11, self.control = self.dir + '/pkcs11.sock', self.dir + '/control.sock'
+        log = open(self.dir + '/log', 'wb')
+        self.process = subprocess.Popen([*sys.argv[1:], '--pkcs11', self.pkcs11, '--control', self.control], stderr=log)
+        atexit.register(self.stop)
+        while not os.path.exists(self.control) or b'"started"' not in open(self.dir + '/log', 'rb').read():
+            assert self.process.poll() is None
+            time.sleep(0.02)
+
+    def stop(self):
+        self.process.kill()
+        shutil.rmtree(self.dir, ignore_errors=True)
+
+    def module(self):
+        c = Connection(self.pkcs11)
+        assert c.call('hello', u32(2) + bs(b'hostile'))['status'] == 'ok'
+        return c
+
+
+class Agent(Connection):
+    def __init__(self, k):
+        super().__init__(k.control)
+        assert self.call('attach', u32(2) + bs(b'test'))['status'] == 'ok'
+
+    def awaited(self, name):
+        """The next frame of that kind: of clients it hears as well."""
+        while True:
+            frame = self.receive()
+            if frame['type'] == MESSAGES[name]:
+                return frame
+
+
+def closed(connection):
+    try:
+        while connection.sock.recv(65536):
+            pass
+        return True
+    except ConnectionError:
+        return True
+    except TimeoutError:
+        return False
+
+
+def is_served(k, agent, what):
+    c = k.module()
+    c.send('operate', operate(3, ENCRYPT, handle=7, mechanism=GCM, params=bs(bytes(12)) + bs(b'') + u32(128), data=bytes(60000)))
+    asked = agent.awaited('resolve')
+    agent.send('resolve', id=asked['id'], status=97, reply=True)
+    ok(c.receive()['status'] == 'key_function_not_permitted', what)
+    c.sock.close()
+
+
+def material(k, agent):
+    """Lengths take the place of material in what the agent gets, and take more room than what is short."""
+    c = k.module()
+    empty = bs(template([(0x80000000 + i, b'') for i in range(128)]))
+    ok(c.call('create', empty + bytes(BODY_MAX - len(empty)))['status'] == 'memory', 'what would be too long for the agent is refused')
+    fits = empty + bytes(BODY_MAX - len(empty) - 128 * 8)
+    c.send('create', fits)
+    ok(len(agent.awaited('create')['body']) == BODY_MAX, 'what just fits is not')
+    c.sock.close()
+
+
+def partial(k, agent):
+    """Half frames leave memory for requests that wait for the agent."""
+    hogs = [k.module() for _ in range(40)]
+    for hog in hogs:
+        hog.sock.sendall(struct.pack('<IHHQQQ', BODY_MAX, 4, 0, 1, 0, 0) + bytes(90000))
+    time.sleep(0.3)
+    is_served(k, agent, 'forty half frames stop no request that asks the agent')
+    late = k.module()
+    late.sock.sendall(struct.pack('<IHHQQQ', 40000, 4, 0, 1, 0, 0) + bytes(30000))
+    time.sleep(0.2)
+    late.sock.sendall(bytes(10000))
+    late.sock.settimeout(5)
+    ok(late.receive()['status'] == 'wire_malformed', 'nor a frame that comes in two pieces')
+    for hog in hogs:
+        hog.sock.close()
+    stranger = Connection(k.pkcs11)
+    stranger.sock.sendall(struct.pack('<IHHQQQ', BODY_MAX, MESSAGES['hello'], 0, 1, 0, 0))
+    stranger.sock.settimeout(3)
+    ok(closed(stranger), 'who has not greeted sends nothing long')
+
+
+def unread(k, agent):
+    """A client that reads nothing holds what waits for it until a deadline."""
+    hog, slow, frames = k.module(), k.module(), 36
+    for c in (hog, slow):
+        for _ in range(frames):
+            c.send('slots')
+        for id in [agent.awaited('slots')['id'] for _ in range(frames)]:
+            agent.send('slots', bytes(8000), id=id, reply=True)
+    read = b''
+    for _ in range(18): # for some fifteen seconds
+        read += slow.exactly(2 * 8032)
+        time.sleep(0.8)
+    hog.sock.settimeout(2)
+    ok(closed(hog), 'who reads nothing for ten seconds is hung up on')
+    ok(len(read) == frames * 8032, 'who reads slowly is not')
+    is_served(k, agent, 'and the next is served')
+
+
+def private_keys(agent):
+    """Exponents that do not belong to the modulus are found out at once: to find its primes takes a hundred tries at worst."""
+    r = random.Random(1)
+    odd = lambda bits: (r.getrandbits(bits) | 1 | 1 << bits - 1).to_bytes(bits // 8, 'big')
+    agent.sock.settimeout(100)
+    give = lambda n, d: agent.call('cell_import', new_key(PRIVATE, RSA) + u64(0) + template([(0x120, n), (0x122, b'\1\0\1'), (0x123, d)]))
+    started = time.time()
+    ok(give(odd(8192), odd(8192))['status'] == 'attribute_value_invalid', 'a private exponent of another modulus is refused')
+    ok(time.time() - started < 20, 'without a hundred tries: %.1f s' % (time.time() - started))
+    ok(give(odd(2048), odd(32768))['status'] == 'attribute_value_invalid', 'and so is one longer than its modulus')
+
+
+k = Keeper()
+agent = Agent(k)
+material(k, agent)
+partial(k, agent)
+unread(k, agent)
+private_keys(agent)
+print('1..%d' % count)
+sys.exit(failed > 0)
