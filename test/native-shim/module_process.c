@@ -83,6 +83,23 @@ static CK_RV nothing(void **mutex)
     return CKR_OK;
 }
 
+static CK_RV nothing_to(void *mutex)
+{
+    (void)mutex;
+    return CKR_OK;
+}
+
+static void own_mutexes(void)
+{
+    CK_C_INITIALIZE_ARGS args = {nothing, nothing_to, nothing_to, nothing_to, 0, NULL};
+
+    is(f->C_Initialize(&args), CKR_OK, "a host with mutexes of its own");
+    is(f->C_Finalize(NULL), CKR_OK, "and its end");
+    args.flags = CKF_OS_LOCKING_OK;
+    is(f->C_Initialize(&args), CKR_OK, "which lets the module choose");
+    is(f->C_Finalize(NULL), CKR_OK, "and its end");
+}
+
 static void arguments(void)
 {
     CK_C_INITIALIZE_ARGS args = {.flags = CKF_LIBRARY_CANT_CREATE_OS_THREADS | CKF_OS_LOCKING_OK};
@@ -158,6 +175,7 @@ int main(void)
     f = module_list();
     interfaces();
     arguments();
+    own_mutexes();
     peer_start();
     f->C_Initialize(NULL);
     s = module_session();

@@ -341,4 +341,21 @@ refuses(NOT_INITIALIZED, lambda: s.give('SignMessage', *NONE, b'one', UL(3)), 'n
 refuses(0x70, lambda: s('MessageSignInit', mechanism(CBC, bytes(16)), UL(aes)), 'a cipher signs nothing')
 s('MessageSignInit', mechanism(PKCS), UL(private))
 same(s.give('SignMessage', *NONE, b'rsa', UL(3)), s.run('Sign', mechanism(PKCS), private, b'rsa'), 'by RSA as by HMAC')
+
+# chance
+room = c.create_string_buffer(64)
+s('GenerateRandom', room, UL(64))
+ok(len(set(room.raw)) > 20, 'C_GenerateRandom')
+
+# what runs beside its caller has not been there since 2.01
+for function in ('GetFunctionStatus', 'CancelFunction'):
+    refuses(0x51, lambda: s(function), 'C_%s' % function)
+
+# users have no name here
+PIN = os.environ['PIN'].encode()
+s('Logout')
+refuses(ARGUMENTS, lambda: s('LoginUser', UL(1), PIN, UL(len(PIN)), b'alice', UL(5)), 'C_LoginUser with a name')
+refuses(0xa0, lambda: s('LoginUser', UL(1), b'wrong', UL(5), None, UL(0)), 'with a wrong PIN')
+s('LoginUser', UL(1), PIN, UL(len(PIN)), None, UL(0))
+refuses(0x100, lambda: s('LoginUser', UL(1), PIN, UL(len(PIN)), None, UL(0)), 'C_LoginUser without one logs in')
 done()

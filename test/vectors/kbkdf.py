@@ -1,4 +1,4 @@
-"""SP 800-108 in its three modes: a published vector, each mode beside the same in Python, further keys, and refusals."""
+"""SP 800-108 in its three modes: a published vector of each, each mode beside the same in Python, further keys, and refusals."""
 import hmac
 
 from cryptoki import *
@@ -73,6 +73,23 @@ def made(number, prf, key, fields, size, iv=b'', **more):
 aes = s.secret(AES, h('dff1e50ac0b69dc40f1051d46c2b069c'))
 fixed = h('c16e6e02c5a3dcc8d78b9ac1306877761310455b4e41469951d9e6c2245a064b33fd8c3b01203a7824485bf0a64060c4648b707d2607935699316ea5')
 same(made(COUNTER, AES_CMAC, aes, [variable(8), data(fixed)], 16), h('8be8f0869b3c0ba97b71863d1b9f7813'), 'SP800_108_COUNTER_KDF: CAVP, CMAC')
+
+# In feedback mode: HMAC-SHA-256, a counter of 32 bits after the iteration variable; COUNT=0 of those with an initial value
+feedback = s.secret(GENERIC, h('93f698e842eed75394d629d957e2e89c6e741f810b623c8b901e38376d068e7b'))
+fixed = h('53b89c18690e2057a1d167822e636de50be0018532c431f7f5e37f77139220d5e042599ebe266af5767ee18cd2c5c19a1f0f80')
+begin = h('9f575d9059d3e0c0803f08112f8a806de3c3471912cdf42b095388b14b33508e')
+same(made(FEEDBACK, 0x251, feedback, [variable(), counter(32), data(fixed)], 64, begin),
+     h('bd1476f43a4e315747cf5918e0ea5bc0d98769457477c3ab18b742def0e079a933b756365afb5541f253fee43c6fd788a44041038509e9eeb68f7d65ffbb5f95'),
+     'SP800_108_FEEDBACK_KDF: CAVP, HMAC-SHA-256')
+unlike = made(FEEDBACK, 0x251, feedback, [variable(), counter(32), data(fixed)], 64)
+ok(unlike[:4] != h('bd1476f4'), 'and another without the initial value')
+
+# In double-pipeline mode: HMAC-SHA-256, a counter of 8 bits after the fixed data; COUNT=20
+pipeline = s.secret(GENERIC, h('cbc1d6ed024858cd6d5c6da18e203e0342d332a23e176c531acad6fc165c5b52'))
+fixed = h('1e0f0c2c7c95a8d98defdad3f92b7685d49b1fb7f7e2ad5622f9848c15aafb62bbb8f81f2b69c161a616248d5796c79f5dc547')
+same(made(PIPELINE, 0x251, pipeline, [variable(), data(fixed), counter(8)], 70),
+     h('f714cb3f32a2c884e1efa9fa8957f0570788cef7eeeaf36902e68064249a402b079178a023589d7d494ef759a436bb83a5d26b8443e67e46ffcfe51e12fa071d064b4f3adc5b'),
+     'SP800_108_DOUBLE_PIPELINE_KDF: CAVP, HMAC-SHA-256')
 
 secret = bytes(range(40))
 key = s.secret(GENERIC, secret)

@@ -214,7 +214,7 @@ inside = h('3020300c06082a864886f70d020505000410') + hashlib.md5(b'message').dig
 same(pow(int.from_bytes(code, 'big'), 65537, int.from_bytes(s.value(public, MODULUS), 'big')).to_bytes(256, 'big'), b'\0\1' + b'\xff' * (253 - len(inside)) + b'\0' + inside, 'MD5_RSA_PKCS')
 s.verify(mechanism(5), public, b'message', code)
 
-# X9.31 signatures, which OpenSSL verifies and makes; NIST's answers: test/interop/nist_cavp.py
+# X9.31 signatures, which OpenSSL verifies and makes; NIST's answers: nist_cavp.py
 def openssl(*arguments):
     return subprocess.run(('openssl', 'pkeyutl') + arguments, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=20, check=False)
 

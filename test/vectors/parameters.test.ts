@@ -1,8 +1,9 @@
 /** Mechanisms whose parameters hold pointers, by a C-like program: ciphers.py and its sisters are run on one instance each. */
 import { spawnSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { MODULE, PIN, startInstance, temporaryDirectory } from '../e2e/instance.ts';
+import { MODULE, PIN, ROOT, startInstance, temporaryDirectory } from '../e2e/instance.ts';
 import { keeperMechanisms, unusedBy } from './sources.ts';
 import { vectorsPresent } from './wycheproof.ts';
 
@@ -35,6 +36,17 @@ const PROGRAMS: Readonly<Record<string, Parameters<typeof startInstance>[1]>> = 
   'wraps.py': {},
 };
 
+/** What each function answered to the programs, as the module's own trace has it. */
+const answers = new Map<string, Set<string>>();
+
+function noteAnswers(trace: string): void {
+  for (const line of readFileSync(trace, 'utf8').split('\n')) {
+    const [, name, answer] = /\b(C_\w+) .*\b(CKR_\w+)$/.exec(line) ?? [];
+    if (name !== undefined && answer !== undefined)
+      answers.set(name, (answers.get(name) ?? new Set()).add(answer));
+  }
+}
+
 for (const [program, options] of Object.entries(PROGRAMS))
   t.test(program, { timeout: 120_000 }, async (t) => {
     const { socket } = await startInstance(t, options);
@@ -57,6 +69,7 @@ for (const [program, options] of Object.entries(PROGRAMS))
     t.ok(points.length > 1, 'it ran');
     for (const line of points) t.ok(line.startsWith('ok'), line.replace(/^(not )?ok \d+ - /, ''));
     t.equal(status, 0, `${stdout.replace(/^ok.*\n/gm, '')}${stderr}`);
+    noteAnswers(trace);
     if (vectorsPresent)
       t.same(
         unusedBy(`test/vectors/${program}`, trace, keeperMechanisms()),
@@ -64,3 +77,22 @@ for (const [program, options] of Object.entries(PROGRAMS))
         'docs/mechanisms.md tells the truth of it',
       );
   });
+
+/** module-exports.test.ts and slot-event.test.ts have these. */
+const ELSEWHERE = /^C_(GetFunctionList|GetInterface|GetInterfaceList|WaitForSlotEvent)$/;
+/** PKCS#11 3.2; of those that make or open keys most want a later OpenSSL. */
+const LATER = /^C_(Encapsulate|Decapsulate|VerifySignature|Async|GetSessionValidationFlags)|Authenticated$/;
+const WORK: Readonly<Record<string, string>> = {
+  C_GetFunctionStatus: 'CKR_FUNCTION_NOT_PARALLEL',
+  C_CancelFunction: 'CKR_FUNCTION_NOT_PARALLEL',
+};
+
+t.test('every function of PKCS#11 3.1 was called by these programs, and did its work', (t) => {
+  const table = readFileSync(join(ROOT, 'native-shim/module/interface.c'), 'utf8');
+  const names = [...table.matchAll(/\.(C_\w+) = C_\w+/g)].map(([, name = '']) => name);
+  const asked = names.filter((each) => !ELSEWHERE.test(each) && !LATER.test(each));
+  t.equal(asked.length, 88);
+  for (const name of asked)
+    t.ok(answers.get(name)?.has(WORK[name] ?? 'CKR_OK'), `${name}: ${[...(answers.get(name) ?? [])]}`);
+  t.end();
+});

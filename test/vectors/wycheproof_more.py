@@ -6,7 +6,6 @@ import json
 import os
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../vectors'))
 from cryptoki import *
 
 s = open_session()

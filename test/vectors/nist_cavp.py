@@ -7,7 +7,6 @@ import os
 import re
 import sys
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '../vectors'))
 from cryptoki import *
 
 s = open_session()
