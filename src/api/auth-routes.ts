@@ -1,5 +1,9 @@
-/** auth/token/lookup-self: clients of Vault ask who they are. Whatever token they send, the answer is what the kernel says. */
+/**
+ * auth/token: clients of Vault ask who they are, renew what they have, and give it back when they end. Whatever token they send, the answer is
+ * what the kernel says of the process; there is nothing that ends.
+ */
 import { z } from 'zod';
+import { Refusal } from './fault.ts';
 import { defineRoute, noBody, type Call, type Reply, type Route } from './route.ts';
 
 const answer = z.object({
@@ -35,6 +39,10 @@ function lookUpSelf({ peer }: Call): Reply {
   return { data };
 }
 
+function refuseRenewal(): never {
+  throw new Refusal(400, 'lease is not renewable');
+}
+
 export function authRoutes(): Route[] {
   return [
     defineRoute({
@@ -44,6 +52,22 @@ export function authRoutes(): Route[] {
       body: noBody,
       answer,
       handle: lookUpSelf,
+    }),
+    defineRoute({
+      methods: ['POST', 'PUT'],
+      path: '/v1/auth/token/renew-self',
+      summary: 'Refused: nothing ends',
+      body: noBody,
+      form: 'empty',
+      handle: refuseRenewal,
+    }),
+    defineRoute({
+      methods: ['POST', 'PUT'],
+      path: '/v1/auth/token/revoke-self',
+      summary: 'Changes nothing: what a process may do is not held by a token',
+      body: noBody,
+      form: 'empty',
+      handle: () => ({ empty: true }),
     }),
   ];
 }

@@ -1,6 +1,7 @@
 /** How a failure leaves: one log line with peer and request id, one answer in the dialect's form. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
+import { posix } from 'node:path';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
@@ -71,6 +72,13 @@ export function logFault(logger: Logger, request: Asked, peer: Peer | null, erro
   }
 }
 
+/** The path without `//`, `.` and `..`, where Vault sends those who ask with them (an address that ends in `/` is enough); null: it has none. */
+function plainTarget(url: string): string | null {
+  const [path = ''] = url.split('?', 1);
+  const plain = posix.normalize(path);
+  return path.startsWith('/') && plain !== path ? plain + url.slice(path.length) : null;
+}
+
 export function handleFaults(
   app: FastifyInstance,
   logger: Logger,
@@ -87,7 +95,9 @@ export function handleFaults(
     logFault(logger, request, peerOrNull(request), error);
     return sendFault(reply, error);
   });
-  app.setNotFoundHandler(() => {
-    throw new Refusal(404, 'no handler for route');
+  app.setNotFoundHandler((request, reply) => {
+    const plain = plainTarget(request.url);
+    if (plain === null) throw new Refusal(404, 'no handler for route');
+    return reply.code(307).header('location', plain).header('cache-control', 'no-store').send();
   });
 }

@@ -16,12 +16,13 @@ import { Refusal } from './fault.ts';
 import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
 import { openDoor, withdrawHttp, type Door } from './hot/door.ts';
 import { hotRequests, serveFirst } from './hot/hot-requests.ts';
-import { HotRoutes, parseJson } from './hot/hot-routes.ts';
+import { HotRoutes } from './hot/hot-routes.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { limitPeers } from './peer-limits.ts';
 import { acceptListMethod } from './list-method.ts';
 import { describeApi } from './openapi.ts';
 import { defineRoute, noBody, registerRoutes, type Route } from './route.ts';
+import { isFormType, parseBody } from './request-body.ts';
 import { sidekeyRoutes, type SidekeyDeps } from './sidekey-routes.ts';
 import { clearStaleSocket, listenOnPath } from './socket-path.ts';
 import { registerStreams } from './stream-routes.ts';
@@ -31,6 +32,7 @@ import { CERTIFICATE_ROUTES } from './transit/certificate.ts';
 import { CIPHER_ROUTES } from './transit/cipher.ts';
 import { DATAKEY_ROUTES } from './transit/datakey.ts';
 import { EXPORT_ROUTES } from './transit/export.ts';
+import { parseGoDuration } from './transit/go-duration.ts';
 import { HASH_ROUTES } from './transit/hash.ts';
 import { HMAC_ROUTES } from './transit/hmac.ts';
 import { IMPORT_ROUTES } from './transit/import.ts';
@@ -86,14 +88,13 @@ function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
   });
 }
 
-/** Any content type is read as JSON, as Vault does: curl -d sends a form's. */
-function readJson(
-  _request: FastifyRequest,
+function readBody(
+  request: FastifyRequest,
   body: Buffer,
   done: (error: Error | null, body?: unknown) => void,
 ): void {
   try {
-    done(null, parseJson(body));
+    done(null, parseBody(body, isFormType(request.headers['content-type'])));
   } catch (error) {
     done(error as Refusal);
   }
@@ -101,7 +102,8 @@ function readJson(
 
 /** A wrapped answer was asked for because the plain one must not travel: not to be answered plainly. */
 function refuseWrapping(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
-  if (request.headers['x-vault-wrap-ttl'] === undefined) done();
+  const ttl = request.headers['x-vault-wrap-ttl'];
+  if (ttl === undefined || ttl === '' || parseGoDuration(String(ttl)) === 0) done();
   else done(new Refusal(400, 'response wrapping is not supported'));
 }
 
@@ -119,7 +121,7 @@ export function createApi(deps: ApiDeps): Api {
   const hot = new HotRoutes(transit, { pathMax: limits.pathSegmentBytes, logger, metrics });
   const peerOf = (request: FastifyRequest) => peerOfMessage(request.raw);
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('*', { parseAs: 'buffer' }, readJson);
+  app.addContentTypeParser('*', { parseAs: 'buffer' }, readBody);
   app.addHook('onRequest', refuseWrapping);
   // The last answer on a connection says so: a client that keeps it open would be waited for when the API closes.
   app.addHook('onSend', (_request, reply, payload, done) => {

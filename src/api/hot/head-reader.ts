@@ -51,7 +51,7 @@ export class HeadReader {
     if (!STARTS.some((each) => start.startsWith(each))) return null;
     if (end < 0) return held.length < this.#headMax ? 'more' : null;
     const head = parseHead(held.toString('latin1', 0, end));
-    const call = head === null ? null : this.#hot.find(head.method, head.path);
+    const call = head === null ? null : this.#hot.find(head.method, head.path, head.contentType);
     if (head === null || call === null || head.bodyBytes > this.#bodyMax) return null;
     const found = { length: end + HEAD_END.length, call, bodyBytes: head.bodyBytes };
     this.#remember(held, found);

@@ -41,7 +41,7 @@ export function serveFirst(server: Server, take: (...asked: Parameters<RequestLi
 export function hotRequests(deps: HotDeps): (request: IncomingMessage, response: ServerResponse) => boolean {
   return (request, response) => {
     if (!isPlain(request, deps.limits)) return false;
-    const call = deps.hot.find(request.method ?? '', request.url ?? '');
+    const call = deps.hot.find(request.method ?? '', request.url ?? '', request.headers['content-type']);
     if (call === null) return false;
     response.once('close', () => deps.hot.count(call, response.statusCode));
     begin(deps, { call, request, response });

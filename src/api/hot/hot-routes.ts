@@ -9,16 +9,14 @@ import type { CounterRow, HistogramRow } from '../../metrics/metric-rows.ts';
 import type { Metrics } from '../../metrics/metrics.ts';
 import { faultOf, Refusal } from '../fault.ts';
 import { logFault } from '../fault-reply.ts';
+import { FORM_TYPE, parseBody } from '../request-body.ts';
 import { writeBody, type Reply, type Route } from '../route.ts';
 
 /** The first segment below the mount. */
 const HOT = ['encrypt', 'decrypt', 'rewrap', 'hmac', 'sign', 'verify', 'datakey', 'random'];
 const PLAIN_PATH = /^\/v1(?:\/[\w.~-]+)+$/;
-/** Others go to fastify, which reads them as JSON all the same. */
-export const PLAIN_TYPES: readonly (string | undefined)[] = [
-  'application/json',
-  'application/x-www-form-urlencoded',
-];
+/** Others go to fastify. */
+export const PLAIN_TYPES: readonly (string | undefined)[] = ['application/json', FORM_TYPE];
 
 interface HotRoute {
   readonly route: Route;
@@ -33,6 +31,7 @@ interface HotRoute {
 export interface HotCall {
   readonly hot: HotRoute;
   readonly method: string;
+  readonly isForm: boolean;
   readonly params: Readonly<Record<string, string>>;
   readonly startedAt: number;
 }
@@ -41,15 +40,6 @@ export interface Answered {
   readonly status: number;
   /** JSON. */
   readonly body: string;
-}
-
-/** The parser's own error would quote the body. */
-export function parseJson(body: Buffer): unknown {
-  try {
-    return body.length === 0 ? {} : JSON.parse(body.toString('utf8'));
-  } catch {
-    throw new Refusal(400, 'failed to parse JSON input');
-  }
 }
 
 export class HotRoutes {
@@ -69,12 +59,13 @@ export class HotRoutes {
   }
 
   /** null: the path is none of these, or not in its plainest form. */
-  find(method: string, path: string): HotCall | null {
+  find(method: string, path: string, contentType: string | undefined): HotCall | null {
     if (path.length > this.#pathMax || !PLAIN_PATH.test(path)) return null;
     const segments = path.split('/');
     const hot = this.#table.get(`${segments[3]} ${segments.length}`);
     if (hot === undefined) return null;
-    return { hot, method, params: paramsOf(hot, segments), startedAt: performance.now() };
+    const isForm = contentType === FORM_TYPE;
+    return { hot, method, isForm, params: paramsOf(hot, segments), startedAt: performance.now() };
   }
 
   /** Never rejects. `inTime` bounds how long the handler is waited for. The body is read before this returns. */
@@ -89,7 +80,7 @@ export class HotRoutes {
       if (peer === null) throw new Refusal(403, 'permission denied');
       const { route } = call.hot;
       const asked = { peer, params: call.params, query: {} };
-      const reply = route.handlePlain?.(asked, body) ?? route.handle(asked, parseJson(body));
+      const reply = route.handlePlain?.(asked, body) ?? route.handle(asked, parseBody(body, call.isForm));
       return answeredBy(id, reply instanceof Promise ? await inTime(reply) : reply);
     } catch (error) {
       return this.refuse(call, peer, error, id);

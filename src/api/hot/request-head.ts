@@ -8,6 +8,7 @@ import { PLAIN_TYPES } from './hot-routes.ts';
 export interface RequestHead {
   readonly method: string;
   readonly path: string;
+  readonly contentType: string | undefined;
   readonly bodyBytes: number;
 }
 
@@ -43,7 +44,8 @@ export function parseHead(text: string): RequestHead | null {
   const values = new Map<string, string>();
   for (const line of lines) if (!readHeader(values, line)) return null;
   for (const name of REQUIRED) if (!values.has(name)) return null;
-  return { method, path, bodyBytes: Number(values.get('content-length')) };
+  const contentType = values.get('content-type');
+  return { method, path, contentType, bodyBytes: Number(values.get('content-length')) };
 }
 
 function readHeader(values: Map<string, string>, line: string): boolean {

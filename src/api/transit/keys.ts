@@ -88,9 +88,15 @@ function listKeys(call: TransitCall): Reply {
   return { data: { keys: keys.sort() } };
 }
 
+/** As Go writes them. */
+const TRUE: readonly string[] = ['true', '1', 't', 'T', 'TRUE', 'True'];
+const FALSE: readonly string[] = ['false', '0', 'f', 'F', 'FALSE', 'False'];
+
 function listByQuery(call: TransitCall): Reply {
-  if (call.query['list'] !== 'true') throw new Refusal(405, 'unsupported operation');
-  return listKeys(call);
+  const asked = call.query['list'] ?? '';
+  if (TRUE.includes(asked)) return listKeys(call);
+  if (asked === '' || FALSE.includes(asked)) throw new Refusal(405, 'unsupported operation');
+  throw new Refusal(400, 'query "list": expected true or false');
 }
 
 const listAnswer = z.object({ keys: z.array(z.string()) });
