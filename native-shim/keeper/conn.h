@@ -48,6 +48,17 @@ bool kp_conn_begin_reading(struct kp_conn *conn);
 void kp_conn_end_reading(struct kp_conn *conn, bool hungry);
 void kp_conn_flush(struct kp_conn *conn);
 
+/* Between conn.c and conn_send.c. conn->lock held. */
+
+/* The event that is waited for next: while bytes wait to go out nothing more is read. */
+void kp_conn_arm(struct kp_conn *conn);
+
+/* Sends two descriptors beside a frame; false when that cannot be now: they have to be the first of what goes out. */
+bool kp_conn_send_with(struct kp_conn *conn, const int fds[2], const uint8_t *frame, size_t length);
+
+/* Frees what waits to go out. */
+void kp_conn_drop_unsent(struct kp_conn *conn);
+
 /* Connections that waited for memory read again. */
 void kp_conns_feed(void);
 

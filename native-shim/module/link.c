@@ -1,13 +1,12 @@
 #include "link.h"
 
 #include "clock.h"
-#include "dial.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAUSE_PART = 16, PAUSE_MAX_MS = 100, FIRST_PATIENCE_MS = 1000, TRIES_MAX = 4 };
+enum { TRIES_MAX = 4 };
 
 struct sk_waiter {
     struct sk_waiter *next;
@@ -62,112 +61,14 @@ static void leave(struct sk_connection *c)
         sk_connection_free(c);
 }
 
-/* connecting */
-
-static void publish(struct sk_link *l, const struct sk_connection *c)
+void sk_link_drop_now(struct sk_link *l)
 {
-    if (!c->ring)
-        return;
-    atomic_store(&c->ring->generation, c->generation);
-    sk_ring_revive(c->ring);
-    atomic_store(&l->ring, c->ring);
+    struct sk_connection *c = l->now;
+
+    c->users++;
+    break_off(l, c);
+    leave(c);
 }
-
-/* Under the lock, which it leaves for the time of the dialling. */
-static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
-{
-    struct sk_connection *c = NULL;
-    uint64_t epoch = 0, boot = 0;
-    enum wire_status status;
-
-    l->connecting = true;
-    pthread_mutex_unlock(&l->lock);
-    status = sk_dial(l, deadline, &c, &epoch, &boot);
-    pthread_mutex_lock(&l->lock);
-    l->connecting = false;
-    pthread_cond_broadcast(&l->turn);
-    if (l->refused && !l->refused_at)
-        l->refused_at = sk_now_ms();
-    if (status != STATUS_ok)
-        return status;
-    if (l->closing) {
-        if (c->ring) {
-            sk_ring_revive(c->ring);
-            sk_ring_kill(c->ring);
-        }
-        sk_connection_free(c);
-        return STATUS_keeper_absent;
-    }
-    c->generation = ++l->generation;
-    l->epoch = epoch;
-    if (l->was_good && l->boot == boot)
-        atomic_fetch_add(&l->anew, 1);
-    l->boot = boot;
-    l->was_good = true;
-    l->now = c;
-    publish(l, c);
-    return STATUS_ok;
-}
-
-/* How long a caller goes on trying to connect. A process that begins while the daemon is restarted waits once, and not
- * for long: the socket of one that was stopped for good may be there as well. Where no daemon ever was nobody waits. */
-static int64_t patience(const struct sk_link *l, const struct sk_exchange *x)
-{
-    int64_t until = 0;
-
-    if (l->barred)
-        return 0;
-    if (l->was_good)
-        until = l->lost_at + x->patience_ms;
-    else if (l->refused_at)
-        until = l->refused_at + sk_earlier(x->patience_ms, FIRST_PATIENCE_MS);
-    return sk_earlier(until, x->deadline);
-}
-
-/* A part of the time that there was no keeper: who waits long for one may well come a little later, and who waits for the usual
- * restart does not. By chance, since all processes of the host have lost it at the same moment. */
-static int64_t pause_ms(const struct sk_link *l)
-{
-    int64_t since = l->was_good ? l->lost_at : l->refused_at, most = (sk_now_ms() - since) / PAUSE_PART;
-
-    most = sk_earlier(most, PAUSE_MAX_MS);
-    return most < 2 ? 1 : most / 2 + (int64_t)sk_chance((uint32_t)(most / 2 + 1));
-}
-
-/* Under the lock. On ok, l->now is there. */
-static enum wire_status connected(struct sk_link *l, const struct sk_exchange *x)
-{
-    for (;;) {
-        enum wire_status status;
-        int64_t until;
-
-        if (l->closing)
-            return STATUS_keeper_absent;
-        if (l->now && sk_descriptor_alive(&l->now->socket))
-            return STATUS_ok;
-        if (l->now) {
-            struct sk_connection *lost = l->now;
-
-            lost->users++;
-            break_off(l, lost);
-            leave(lost);
-        }
-        if (l->connecting) {
-            if (sk_cond_wait(&l->turn, &l->lock, x->deadline) == ETIMEDOUT)
-                return STATUS_deadline;
-            continue;
-        }
-        status = connect_once(l, x->deadline);
-        if (status == STATUS_ok)
-            continue;
-        until = patience(l, x);
-        if (status == STATUS_wire_version || status == STATUS_memory || sk_now_ms() >= until)
-            return status;
-        sk_cond_wait(&l->turn, &l->lock, sk_earlier(sk_now_ms() + pause_ms(l), until));
-    }
-}
-
-/* exchanging */
 
 static void put_in(struct sk_link *l, struct sk_waiter *w)
 {
@@ -292,7 +193,7 @@ static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
     const uint64_t bound = x->generation;
 
     for (int tries = 0; tries < TRIES_MAX; tries++) {
-        enum wire_status status = connected(l, x);
+        enum wire_status status = sk_link_connect(l, x);
         bool sent = false;
         enum sk_io r;
 
@@ -341,30 +242,18 @@ uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch)
 
 void sk_link_lost(struct sk_link *l, uint64_t generation)
 {
-    struct sk_connection *c;
-
     pthread_mutex_lock(&l->lock);
-    c = l->now;
-    if (c && c->generation == generation) {
-        c->users++;
-        break_off(l, c);
-        leave(c);
-    }
+    if (l->now && l->now->generation == generation)
+        sk_link_drop_now(l);
     pthread_mutex_unlock(&l->lock);
 }
 
 void sk_link_close(struct sk_link *l)
 {
-    struct sk_connection *c;
-
     pthread_mutex_lock(&l->lock);
     l->closing = true;
-    c = l->now;
-    if (c) {
-        c->users++;
-        break_off(l, c);
-        leave(c);
-    }
+    if (l->now)
+        sk_link_drop_now(l);
     pthread_cond_broadcast(&l->turn);
     pthread_mutex_unlock(&l->lock);
 }

@@ -65,6 +65,13 @@ enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x);
 /* Its fast half. False: by the socket, for there is no ring, or the keeper ended and what was asked may be asked again. */
 bool sk_link_ask_by_ring(struct sk_link *l, struct sk_exchange *x, enum wire_status *status);
 
+/* Connects unless it is connected, until the caller's patience ends. On ok, l->now is there. Under the lock, which it leaves to
+ * dial and to wait. */
+enum wire_status sk_link_connect(struct sk_link *l, const struct sk_exchange *x);
+
+/* Breaks off l->now, which is there: who waits for a reply on it is told. Under the lock. */
+void sk_link_drop_now(struct sk_link *l);
+
 /* The generation of the connection and the epoch of its bindings now; 0 when there is none. */
 uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch);
 

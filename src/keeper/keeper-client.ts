@@ -5,9 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
-import { CKK } from '../tokens/cryptoki.ts';
 import type {
-  Attribute,
   Binding,
   CellId,
   CellSeen,
@@ -27,50 +25,23 @@ import { WireWriter, type WireReader } from '../wire/buffer.ts';
 import { LIMITS, type MessageName } from '../wire/tables.ts';
 import { writeMechanism } from '../wire/template.ts';
 import * as bodies from './bodies.ts';
+import { introduce, type Attachment } from './introduction.ts';
 import { KeeperConnection } from './keeper-connection.ts';
 import { KeyOperations } from './key-operations.ts';
-import { OperationFrames } from './operation-frames.ts';
+import { RefusedClients } from './refused-clients.ts';
 import { RoutedFrames, type KeeperEvents } from './routed-frames.ts';
 import { Searches } from './searches.ts';
+import { wipeSecret } from './secret-components.ts';
 
 const PAGES_MAX = 10_000;
-const REFUSED_MAX = 16;
 const RANDOM_MAX = 32 * 1024 * 1024;
-
-/** CKO_ of the objects with secret components, and the CKA_ of these. */
-const CKO_PRIVATE_KEY = 3;
-const CKO_SECRET_KEY = 4;
-const CKO_DOMAIN_PARAMETERS = 6;
-const CKA_VALUE = 0x11;
-const CKA_SEED = 0x637;
-const CKA_PRIVATE_EXPONENT = 0x123;
-const CKA_COEFFICIENT = 0x128;
-/** Keys that come in pairs. */
-const PAIRS: readonly number[] = [
-  ...[CKK.RSA, CKK.DSA, CKK.DH, CKK.X9_42_DH, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY],
-  ...[CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA],
-];
 
 /** new-key of what is none: data that are derived (CKO_DATA), domain parameters. */
 const NO_KEY: NewKey = {
   ...{ objectClass: 0, keyType: 0, owner: null, leaseMs: null, uses: null, note: null, seal: null },
 };
 
-function isSecret(objectClass: number, { type }: Attribute): boolean {
-  if (objectClass === CKO_SECRET_KEY) return type === CKA_VALUE;
-  if (objectClass !== CKO_PRIVATE_KEY) return false;
-  return type === CKA_VALUE || type === CKA_SEED || (type >= CKA_PRIVATE_EXPONENT && type <= CKA_COEFFICIENT);
-}
-
-interface Attachment extends bodies.Attached {
-  readonly connection: KeeperConnection;
-  readonly mechanisms: readonly MechanismRow[];
-  /** null: the keeper is of the last release. */
-  readonly frames: OperationFrames | null;
-  /** CKM_ of short operations, those with secret keys. */
-  readonly short: ReadonlySet<number>;
-}
-
+const CKO_DOMAIN_PARAMETERS = 6;
 /** CKM_ of what searches for primes: pairs of RSA, domain parameters of DSA and X9.42. */
 const SEARCHING: readonly number[] = [0x00, 0x0a, 0x2000, 0x2002];
 
@@ -84,10 +55,11 @@ export class KeeperClient implements Keeper {
     (body) => this.#ask('cell_operate', body),
   );
   #stranger: number | null = null;
-  readonly #refused = new Map<number, bodies.ClientRefused>();
+  readonly #refused: RefusedClients;
 
   constructor(log: Logger) {
     this.#log = log;
+    this.#refused = new RefusedClients(log);
   }
 
   /** Who is handed routed requests and events. Before the first attach. */
@@ -106,7 +78,7 @@ export class KeeperClient implements Keeper {
 
   /** The last that were turned away, one entry a process. */
   refused(): readonly bodies.ClientRefused[] {
-    return [...this.#refused.values()];
+    return this.#refused.list();
   }
 
   get boot(): bigint | null {
@@ -118,13 +90,13 @@ export class KeeperClient implements Keeper {
    * once when the connection ends. Rejects with keeper_absent, agent_present or wire_version.
    */
   async attach(path: string, lost: (reason: string) => void): Promise<void> {
-    const routed = new RoutedFrames(this.#events, this.#log, (client) => this.#noteRefused(client));
+    const routed = new RoutedFrames(this.#events, this.#log, (client) => this.#refused.add(client));
     const connection = await KeeperConnection.open(path, {
       frame: (frame) => routed.accept(connection, frame),
       closed: (reason) => this.#lose(connection, routed, reason, lost),
     });
     try {
-      this.#attachment = await this.#introduce(connection);
+      this.#attachment = await introduce(connection);
       routed.version = this.#attachment.version;
       await this.#events?.keeperAttached(this.#attachment.boot);
       routed.open();
@@ -149,42 +121,6 @@ export class KeeperClient implements Keeper {
   /** Ends the keeper, and every key in it. */
   async shutdown(): Promise<void> {
     await this.#ask('shutdown', new WireWriter());
-  }
-
-  /** One line a process in the log; the list holds the last of them. */
-  #noteRefused(client: bodies.ClientRefused): void {
-    const { pid, ...rest } = client;
-    if (!this.#refused.delete(pid))
-      this.#log.warn(
-        { client: pid, ...rest },
-        'a process was turned away: its module speaks no version that is served',
-      );
-    this.#refused.set(pid, client);
-    for (const old of [...this.#refused.keys()].slice(0, -REFUSED_MAX)) this.#refused.delete(old);
-  }
-
-  /** In our latest version, else in the one before: the keeper may be of the last release. */
-  async #greet(connection: KeeperConnection, version: number = LIMITS.version): Promise<bodies.Attached> {
-    const hello = bodies.writeAttach(version, 'sidekey agent').done();
-    try {
-      return bodies.readBody(
-        await connection.request('attach', hello, LIMITS.deadlineMs),
-        bodies.readAttached,
-      );
-    } catch (error) {
-      const isOther = error instanceof SidekeyError && error.code === 'wire_version';
-      if (!isOther || version <= LIMITS.versionOldest) throw error;
-      return this.#greet(connection, version - 1);
-    }
-  }
-
-  async #introduce(connection: KeeperConnection): Promise<Attachment> {
-    const attached = await this.#greet(connection);
-    const table = await connection.request('mechanism_table', Buffer.alloc(0), LIMITS.deadlineMs);
-    const mechanisms = bodies.readBody(table, bodies.readMechanismTable);
-    const frames = attached.version < 2 ? null : new OperationFrames(connection);
-    const short = mechanisms.filter(({ keyType }) => keyType !== null && !PAIRS.includes(keyType));
-    return { ...attached, connection, mechanisms, frames, short: new Set(short.map(({ type }) => type)) };
   }
 
   #lose(
@@ -278,7 +214,7 @@ export class KeeperClient implements Keeper {
     try {
       return await this.#make('cell_import', bodies.writeImport(key, 0n, components));
     } finally {
-      for (const component of components) if (isSecret(key.objectClass, component)) component.value.fill(0);
+      wipeSecret(key.objectClass, components);
     }
   }
 

@@ -2,8 +2,8 @@
  * The store on node:sqlite. One file of mode 0600, write-ahead log with full sync: what returned is on the disk, but for new objects,
  * whose commit leaves that to durable(). It knows nothing of PKCS#11 beyond the columns that find needs.
  */
-import { chmodSync, closeSync, openSync } from 'node:fs';
-import { DatabaseSync, type SQLInputValue, type SQLOutputValue, type StatementSync } from 'node:sqlite';
+import { closeSync, openSync } from 'node:fs';
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
 import { DiskSync, syncFile } from '../disk-sync.ts';
 import { SidekeyError } from '../errors.ts';
 import type {
@@ -18,88 +18,8 @@ import type {
   TokenRow,
   TokenStore,
 } from '../tokens/store-port.ts';
-import { MIGRATIONS } from './schema.ts';
-
-type Row = Record<string, SQLOutputValue>;
-
-const TOKEN_COLUMNS: Readonly<Record<Exclude<keyof TokenRow, 'keks'>, string>> = {
-  id: 'id',
-  name: 'name',
-  label: 'label',
-  serial: 'serial',
-  slot: 'slot',
-  provider: 'provider',
-  soPin: 'so_pin',
-  userPin: 'user_pin',
-  soFailures: 'so_failures',
-  userFailures: 'user_failures',
-  createdAt: 'created_at',
-};
-
-function toBuffer(value: SQLOutputValue | undefined): Buffer | null {
-  return value instanceof Uint8Array ? Buffer.from(value.buffer, value.byteOffset, value.byteLength) : null;
-}
-
-function toText(value: SQLOutputValue | undefined): string | null {
-  return typeof value === 'string' ? value : null;
-}
-
-function toKekRow(row: Row): KekRow {
-  return {
-    provider: String(row['provider']),
-    wrapped: toBuffer(row['wrapped']),
-    sealed: toBuffer(row['sealed']),
-  };
-}
-
-function toTokenRow(row: Row, keks: readonly KekRow[]): TokenRow {
-  return {
-    id: Number(row['id']),
-    name: String(row['name']),
-    label: String(row['label']),
-    serial: String(row['serial']),
-    slot: Number(row['slot']),
-    provider: String(row['provider']),
-    soPin: toText(row['so_pin']),
-    userPin: toText(row['user_pin']),
-    soFailures: Number(row['so_failures']),
-    userFailures: Number(row['user_failures']),
-    keks,
-    createdAt: Number(row['created_at']),
-  };
-}
-
-function toObjectRow(row: Row): ObjectRow {
-  return {
-    handle: Number(row['handle']),
-    tokenId: Number(row['token_id']),
-    uniqueId: String(row['unique_id']),
-    attributes: toBuffer(row['attributes']) ?? Buffer.alloc(0),
-    blob: toBuffer(row['blob']),
-    createdAt: Number(row['created_at']),
-  };
-}
-
-/** Numbers of the keeper have 64 bits, SQLite's integers a sign. */
-function toNumeral(value: bigint | null): string | null {
-  return value === null ? null : String(value);
-}
-
-function toBigint(value: SQLOutputValue | undefined): bigint | null {
-  return typeof value === 'string' ? BigInt(value) : null;
-}
-
-function toLoginRow(row: Row): LoginRow {
-  return {
-    boot: String(row['boot']),
-    process: String(row['process']),
-    uid: typeof row['uid'] === 'number' ? row['uid'] : null,
-    keeper: toBigint(row['keeper']),
-    client: toBigint(row['client']),
-    serial: String(row['serial']),
-    role: row['role'] === 'so' ? 'so' : 'user',
-  };
-}
+import { openDatabase } from './database.ts';
+import { TOKEN_COLUMNS, toKekRow, toLoginRow, toNumeral, toObjectRow, toTokenRow } from './rows.ts';
 
 const LOGIN_TERMS: readonly (readonly [keyof LoginQuery, string])[] = [
   ['process', 'process = ?'],
@@ -110,38 +30,6 @@ const LOGIN_TERMS: readonly (readonly [keyof LoginQuery, string])[] = [
 
 function indexValues(index: ObjectIndex): SQLInputValue[] {
   return [index.objectClass, index.keyType, index.label, index.id, index.private ? 1 : 0];
-}
-
-function migrate(db: DatabaseSync): void {
-  db.exec(
-    'CREATE TABLE IF NOT EXISTS migration (version INTEGER PRIMARY KEY, applied_at INTEGER NOT NULL) STRICT',
-  );
-  const found = db.prepare('SELECT coalesce(max(version), 0) AS version FROM migration').get();
-  const version = Number(found?.['version'] ?? 0);
-  if (version > MIGRATIONS.length)
-    throw new SidekeyError(
-      'store_failed',
-      `the store has version ${version}, this program knows ${MIGRATIONS.length}`,
-    );
-  MIGRATIONS.slice(version).forEach((sql, i) => {
-    const record = `INSERT INTO migration VALUES (${version + i + 1}, unixepoch())`;
-    db.exec(`BEGIN IMMEDIATE; ${sql}; ${record}; COMMIT`);
-  });
-}
-
-/** Creates the file with its mode before SQLite does: its journals take the mode of the file. */
-function prepareFile(path: string): void {
-  if (path === ':memory:') return;
-  closeSync(openSync(path, 'a', 0o600));
-  chmodSync(path, 0o600);
-}
-
-function openDatabase(path: string): DatabaseSync {
-  prepareFile(path);
-  const db = new DatabaseSync(path, { enableForeignKeyConstraints: true, timeout: 5000, defensive: true });
-  db.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF');
-  migrate(db);
-  return db;
 }
 
 /** Runs one call of the store; whatever SQLite says becomes store_failed. */

@@ -9,7 +9,7 @@ import { recordedUse, recordRefusedHandle } from '../each-use.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse } from '../key-use.ts';
 import { RunningOperation, type Asked } from '../resident/operations.ts';
-import type { Plan } from '../resident/plans.ts';
+import type { Plan } from '../resident/plan.ts';
 import { planUse, runUse } from '../resident/use.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { RoutedRequest } from '../service.ts';

@@ -7,7 +7,7 @@ import { CKA, CKK, CKO } from '../cryptoki.ts';
 import type { ResidentKey } from '../resident-port.ts';
 import type { TokenRow } from '../store-port.ts';
 import { FIRST_PUBLIC_HANDLE, kindOfClass, type TokenObject } from '../objects/token-object.ts';
-import { mechanismsOf } from './plans.ts';
+import { mechanismsOf } from './allowed-mechanisms.ts';
 import { publicComponentsOf } from './public-key.ts';
 import { isPair, rowOf, type SpecRow } from './specs.ts';
 

@@ -7,7 +7,7 @@ import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../../errors.ts';
 import type { Place } from '../caller.ts';
 import type { ClientId, Clock, Mechanism, UsageSeen } from '../ports.ts';
-import type { Plan } from './plans.ts';
+import type { Plan } from './plan.ts';
 import { tooLong, type ResidentOperation } from './use.ts';
 
 const RUNNING_MAX = 1024;

@@ -3,7 +3,9 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import type { Mechanism } from '../ports.ts';
 import type { ResidentKey, ResidentKeys } from '../resident-port.ts';
-import { planCipher, planSign, type Plan } from './plans.ts';
+import { planCipher } from './cipher-plans.ts';
+import type { Plan } from './plan.ts';
+import { planSign } from './sign-plans.ts';
 import { isPair, rowOf } from './specs.ts';
 
 export type ResidentOperation = 'encrypt' | 'decrypt' | 'sign' | 'verify';

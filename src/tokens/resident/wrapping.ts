@@ -11,7 +11,7 @@ import type { Domain } from '../domain.ts';
 import type { CellId, MadeKey, Mechanism, NewKey } from '../ports.ts';
 import type { ResidentKey, ResidentKeys } from '../resident-port.ts';
 import type { TokenRow } from '../store-port.ts';
-import { planCipher } from './plans.ts';
+import { planCipher } from './cipher-plans.ts';
 import { tooLong } from './use.ts';
 
 const KWP = { name: 'id-aes256-wrap-pad', iv: Buffer.from('a65959a6', 'hex'), bytes: 32 } as const;

@@ -1,0 +1,69 @@
+/**
+ * What a service signs by: which of the key's algorithms serves, and what becomes of the data before. PKCS #1 v1.5 and ECDSA,
+ * of which PKCS#11 has raw mechanisms that services do not.
+ */
+import { SidekeyError } from '../../errors.ts';
+import type { HashName, ResidentKey, SignAlgorithm } from '../resident-port.ts';
+import { HASHES, hashOf } from './mechanisms.ts';
+import { bytesOf, refuse } from './plan.ts';
+
+export interface Prepared {
+  readonly algorithm: SignAlgorithm;
+  readonly input: Buffer;
+}
+
+const PKCS1_PADDING_BYTES = 11;
+
+/** The digest inside a DigestInfo, and its hash; null: it is none. */
+function openDigestInfo(content: Buffer): { hash: HashName; digest: Buffer } | null {
+  const row = HASHES.find(
+    ({ prefix, bytes }) =>
+      content.length === prefix.length + bytes && content.subarray(0, prefix.length).equals(prefix),
+  );
+  return row === undefined ? null : { hash: row.hash, digest: content.subarray(row.prefix.length) };
+}
+
+/** PKCS #1 1.5: by the hash's own algorithm, or by one that pads whatever it is given. */
+export function preparePkcs1(
+  key: ResidentKey,
+  algorithms: readonly SignAlgorithm[],
+  content: Buffer,
+): Prepared {
+  if (content.length > bytesOf(key) - PKCS1_PADDING_BYTES)
+    refuse('data_len_range', 'this is longer than the padding leaves room for');
+  const raw = algorithms.find(({ hash }) => hash === null);
+  if (raw !== undefined) return { algorithm: raw, input: content };
+  const info = openDigestInfo(content);
+  const algorithm = info === null ? undefined : algorithms.find(({ hash }) => hash === info.hash);
+  if (info !== null && algorithm !== undefined) return { algorithm, input: info.digest };
+  throw new SidekeyError('data_invalid', 'the service signs a DigestInfo of its own hashes only');
+}
+
+/**
+ * A digest of another length is the same number to ECDSA when it is cut to the curve's bits from the left, or filled with
+ * zeros there (FIPS 186-5, 6.4.1), so that a service's one hash serves for all.
+ */
+function fitDigest(digest: Buffer, bytes: number): Buffer {
+  const cut = digest.subarray(0, bytes);
+  return Buffer.concat([Buffer.alloc(bytes - cut.length), cut]);
+}
+
+export function prepareEcdsa(
+  key: ResidentKey,
+  algorithms: readonly SignAlgorithm[],
+  digest: Buffer,
+): Prepared {
+  if (digest.length === 0) refuse('data_len_range', 'a digest has a length');
+  const whole = algorithms.find(({ hash }) => hash === null);
+  if (whole !== undefined) return { algorithm: whole, input: digest };
+  const algorithm = algorithms.find(
+    (each) => each.hash !== null && hashOf(each.hash).bytes === digest.length,
+  );
+  if (algorithm !== undefined) return { algorithm, input: digest };
+  const [first] = algorithms;
+  const bytes = first?.hash == null ? 0 : hashOf(first.hash).bytes;
+  // Cutting keeps the number only where the curve is no longer than the hash.
+  if (first === undefined || (digest.length > bytes && bytes * 8 < key.sizeBits))
+    refuse('data_len_range', 'the service signs no digest of this length');
+  return { algorithm: first, input: fitDigest(digest, bytes) };
+}
