@@ -17,8 +17,10 @@ $(BUILD)/sidekey-pkcs11.so: $(MODULE_OBJECTS) module/module.map
 	$(LINK) -shared $(MODULE_START) -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $(NEW) $(MODULE_OBJECTS)
 	@$(PLACE)
 
+MODULE_PEER := $(patsubst %,$(BUILD)/obj/test/native-shim/%.o,peer peer_answers peer_tap)
+
 # The tests link the module's objects: no loader between the sanitisers and what they look at.
-$(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(BUILD)/obj/test/native-shim/peer.o $(MODULE_OBJECTS)
+$(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(MODULE_PEER) $(MODULE_OBJECTS)
 	@mkdir -p $(@D)
 	$(LINK) -o $@ $^
 
