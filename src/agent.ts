@@ -64,7 +64,7 @@ function ownUid(): number {
 function lockStore({ store }: Config): { release: () => void } {
   mkdirSync(dirname(store.path), { recursive: true, mode: 0o700 });
   const lock = lockFile(`${store.path}.lock`);
-  if (!lock) throw new SidekeyError('already_running', `another agent serves ${store.path}`);
+  if (!lock) throw new SidekeyError('already_running', `another agent is using ${store.path}`);
   return lock;
 }
 
@@ -313,7 +313,7 @@ export class Agent {
   async #flushUsage(): Promise<void> {
     await this.#domain
       .flushUsage()
-      .catch((error) => this.#log.error({ error }, 'use counters were not written'));
+      .catch((error) => this.#log.error({ error }, 'cannot write the use counters'));
   }
 }
 

@@ -6,9 +6,9 @@
 type Page = readonly [what: string, why: string, cure: string];
 
 const NEVER =
-  'Sidekey never answers this: another module or a library between this program and Sidekey does.';
+  'Sidekey never returns this; it comes from another module, or from a library between the program and Sidekey.';
 const OTHER_MODULE =
-  'Look which module the program has loaded (`SIDEKEY_TRACE=FILE` shows what reaches Sidekey’s).';
+  'Check which module the program has loaded (`SIDEKEY_TRACE=FILE` shows the calls that reach Sidekey).';
 
 function never(what: string): Page {
   return [what, NEVER, OTHER_MODULE];
@@ -16,14 +16,14 @@ function never(what: string): Page {
 
 /** In the order of their numbers. null: the codes of src/errors.ts that become it say what it means. */
 export const RETURN_CODES = {
-  CKR_OK: [0x0, ['It worked.', 'Nothing is wrong.', 'Nothing.']],
+  CKR_OK: [0x0, ['The call succeeded.', 'There is no error.', 'Nothing.']],
   CKR_CANCEL: [0x1, never('The function was cancelled by the application’s callback.')],
   CKR_HOST_MEMORY: [
     0x2,
     [
-      'This process has no memory left.',
-      'The module could not allocate what it needs for a session or a request.',
-      'Raise the limit of memory of the program (`ulimit -v`, MemoryMax), or close sessions.',
+      'The process is out of memory.',
+      'The module could not allocate memory for a session or a request.',
+      'Raise the memory limit of the program (`ulimit -v`, MemoryMax), or close sessions.',
     ],
   ],
   CKR_SLOT_ID_INVALID: [0x3, null],
@@ -34,12 +34,12 @@ export const RETURN_CODES = {
     0x8,
     [
       'No slot changed.',
-      'C_WaitForSlotEvent was asked not to wait, and nothing happened since the last call.',
-      'Nothing: ask again later.',
+      'C_WaitForSlotEvent was called with CKF_DONT_BLOCK, and there were no events since the last call.',
+      'Nothing; call again later.',
     ],
   ],
-  CKR_NEED_TO_CREATE_THREADS: [0x9, never('The library needs threads and may not make any.')],
-  CKR_CANT_LOCK: [0xa, never('The library cannot lock as the application asked.')],
+  CKR_NEED_TO_CREATE_THREADS: [0x9, never('The library needs threads but may not create any.')],
+  CKR_CANT_LOCK: [0xa, never('The library cannot use the locking that the application requested.')],
   CKR_ATTRIBUTE_READ_ONLY: [0x10, null],
   CKR_ATTRIBUTE_SENSITIVE: [0x11, null],
   CKR_ATTRIBUTE_TYPE_INVALID: [0x12, null],
@@ -55,17 +55,17 @@ export const RETURN_CODES = {
   CKR_AEAD_DECRYPT_FAILED: [
     0x42,
     [
-      'A message of the message functions (C_DecryptMessage) does not open.',
-      'It was changed, or key, nonce, tag or associated data are not those of its encryption.',
-      'Compare these four with what the sender used.',
+      'A message could not be decrypted (C_DecryptMessage).',
+      'It was modified, or the key, nonce, tag or associated data differ from those used for encryption.',
+      'Compare these four with those of the sender.',
     ],
   ],
-  CKR_FUNCTION_CANCELED: [0x50, never('The function was cancelled while it ran.')],
+  CKR_FUNCTION_CANCELED: [0x50, never('The function was cancelled during execution.')],
   CKR_FUNCTION_NOT_PARALLEL: [
     0x51,
     [
-      'There are no functions that run beside others.',
-      'C_GetFunctionStatus and C_CancelFunction are relics of PKCS#11 1.0; the standard demands this answer.',
+      'Parallel function execution is not supported.',
+      'C_GetFunctionStatus and C_CancelFunction are legacy functions of PKCS#11 1.0; the standard requires this return value.',
       'Do not call them.',
     ],
   ],
@@ -80,8 +80,8 @@ export const RETURN_CODES = {
     0x67,
     [
       'The value of this key cannot be digested.',
-      'C_DigestKey would let the value of a key be guessed; Sidekey’s keys stay in the keeper.',
-      'Derive a key (HKDF) instead of hashing one.',
+      'C_DigestKey could reveal the value of a key.',
+      'Derive a key (HKDF) instead of digesting one.',
     ],
   ],
   CKR_KEY_FUNCTION_NOT_PERMITTED: [0x68, null],
@@ -93,9 +93,9 @@ export const RETURN_CODES = {
   CKR_OPERATION_ACTIVE: [
     0x90,
     [
-      'This session is in the middle of an operation.',
-      'Init was called again before Final; one session has one operation of a kind, and sessions are not for several threads at once.',
-      'Finish the operation (or call Init with a NULL mechanism to give it up), and give each thread its session.',
+      'An operation is already active in this session.',
+      'Init was called again before Final. A session can have one active operation of each kind, and must not be shared by threads.',
+      'Finish the operation, or cancel it by calling Init with a NULL mechanism; use one session per thread.',
     ],
   ],
   CKR_OPERATION_NOT_INITIALIZED: [0x91, null],
@@ -105,12 +105,12 @@ export const RETURN_CODES = {
   CKR_PIN_EXPIRED: [0xa3, never('The PIN must be changed before anything else.')],
   CKR_PIN_LOCKED: [0xa4, null],
   CKR_SESSION_CLOSED: [0xb0, never('The session was closed while the function ran.')],
-  CKR_SESSION_COUNT: [0xb1, never('There can be no more sessions.')],
+  CKR_SESSION_COUNT: [0xb1, never('The maximum number of sessions is open.')],
   CKR_SESSION_HANDLE_INVALID: [
     0xb3,
     [
-      'There is no such session in this process.',
-      'It was closed, belongs to the parent of this process (sessions do not survive fork), or C_Finalize was called meanwhile.',
+      'The session does not exist in this process.',
+      'It was closed, belongs to the parent of this process (sessions do not survive fork), or C_Finalize was called.',
       'Open a session; after fork call C_Initialize in the child first.',
     ],
   ],
@@ -118,7 +118,7 @@ export const RETURN_CODES = {
     0xb4,
     [
       'C_OpenSession was called without CKF_SERIAL_SESSION.',
-      'The flag is a relic, and the standard demands it.',
+      'The standard requires this flag for historical reasons.',
       'Set CKF_SERIAL_SESSION.',
     ],
   ],
@@ -128,7 +128,7 @@ export const RETURN_CODES = {
     0xb7,
     [
       'The SO cannot log in while a read-only session is open.',
-      'The standard has no read-only session of the SO.',
+      'The standard does not allow read-only sessions of the SO.',
       'Close the read-only sessions of this process first.',
     ],
   ],
@@ -136,7 +136,7 @@ export const RETURN_CODES = {
     0xb8,
     [
       'No read-only session can be opened while the SO is logged in.',
-      'The standard has no read-only session of the SO.',
+      'The standard does not allow read-only sessions of the SO.',
       'Open a read-write session, or log the SO out.',
     ],
   ],
@@ -169,16 +169,16 @@ export const RETURN_CODES = {
     0x150,
     [
       'The output does not fit in the buffer.',
-      'The length that was given is too short; the one that is needed stands in its place now.',
-      'Call again with a buffer of that length: the operation is still there.',
+      'The given length is too short; it has been replaced by the required length.',
+      'Call again with a buffer of that length; the operation is still active.',
     ],
   ],
   CKR_SAVED_STATE_INVALID: [
     0x160,
     [
-      'The saved state of an operation is not valid.',
-      'C_SetOperationState was given what C_GetOperationState of this module did not give, or not all of it.',
-      'Save the state again, and keep its length with it.',
+      'The saved operation state is invalid.',
+      'The state passed to C_SetOperationState is not from C_GetOperationState of this module, or is incomplete.',
+      'Save the state again, together with its length.',
     ],
   ],
   CKR_INFORMATION_SENSITIVE: [0x170, never('What was asked for is sensitive.')],
@@ -186,24 +186,24 @@ export const RETURN_CODES = {
     0x180,
     [
       'The state of the operation cannot be saved.',
-      'Only digests by SHA-1 and SHA-2 that no key went into have a state that can leave.',
-      'Finish the operation, or begin it anew where it is to go on.',
+      'Only SHA-1 and SHA-2 digests to which no key was added can be saved.',
+      'Finish the operation, or restart it.',
     ],
   ],
   CKR_CRYPTOKI_NOT_INITIALIZED: [
     0x190,
     [
-      'C_Initialize was not called in this process.',
-      'The program forgot, called C_Finalize, or forked: a child begins anew.',
-      'Call C_Initialize; in a child process too.',
+      'C_Initialize has not been called in this process.',
+      'The program did not call it, has called C_Finalize, or has forked: a child process must initialise the module itself.',
+      'Call C_Initialize, also in child processes.',
     ],
   ],
   CKR_CRYPTOKI_ALREADY_INITIALIZED: [
     0x191,
     [
       'C_Initialize was called twice.',
-      'Two libraries of one program use the module without knowing of each other.',
-      'Take it as success, or let p11-kit share the module.',
+      'Two libraries in the program use the module independently.',
+      'Treat it as success, or share the module through p11-kit.',
     ],
   ],
   CKR_MUTEX_BAD: [0x1a0, never('A mutex of the application is not valid.')],
@@ -221,8 +221,8 @@ export const RETURN_CODES = {
     0x202,
     [
       'The operation could not be cancelled.',
-      'C_SessionCancel was asked for a kind of operation that this session does not have.',
-      'Cancel only what was begun; the flags say what.',
+      'C_SessionCancel was called for an operation that is not active in the session.',
+      'Set only the flags of active operations.',
     ],
   ],
   CKR_KEY_EXHAUSTED: [0x203, never('The key has done all the signatures that it may.')],

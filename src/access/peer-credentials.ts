@@ -44,7 +44,7 @@ function addon(): PeerAddon {
 function descriptorOf(socket: Socket): number {
   const handle: unknown = Reflect.get(socket, '_handle');
   const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : null;
-  if (typeof fd !== 'number' || fd < 0) throw new SidekeyError('internal', 'the socket is closed already');
+  if (typeof fd !== 'number' || fd < 0) throw new SidekeyError('internal', 'the socket is already closed');
   return fd;
 }
 

@@ -30,9 +30,9 @@ export async function clearStaleSocket(path: string, probeMs: number): Promise<v
     throw error;
   });
   if (found === null) return;
-  if (!found.isSocket()) throw new SidekeyError('socket_refused', `${path} is there and is not a socket`);
+  if (!found.isSocket()) throw new SidekeyError('socket_refused', `${path} exists and is not a socket`);
   if (await isAnswered(path, probeMs))
-    throw new SidekeyError('already_running', `${path} is answered by another process`);
+    throw new SidekeyError('already_running', `${path} is in use by another process`);
   await unlink(path).catch((error: unknown) => {
     if (!isMissing(error)) throw error;
   });
@@ -60,5 +60,5 @@ export async function listenOnPath(server: Server, path: string, mode: number): 
   }
   const found = await lstat(path);
   if (!found.isSocket() || (found.mode & 0o7777) !== mode)
-    throw new SidekeyError('socket_refused', `${path} did not take mode ${mode.toString(8)}`);
+    throw new SidekeyError('socket_refused', `cannot set the mode of ${path} to ${mode.toString(8)}`);
 }

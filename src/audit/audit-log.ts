@@ -54,7 +54,7 @@ function readTail(path: string, fd: number): Tail {
   if (!line)
     throw new SidekeyError(
       'audit_broken',
-      `the last line of ${path} is damaged: keep the file and move it away`,
+      `the last line of ${path} is damaged: move the file away, and keep it`,
     );
   return { seq: line.seq, prev: sha256(text), torn, wholeBytes };
 }

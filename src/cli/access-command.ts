@@ -22,15 +22,15 @@ function sayDecision(
 
 export const accessExplainCommand: Command = {
   name: 'access explain',
-  summary: 'which rule lets a process use a key, or that none does',
-  help: 'Applies the rules that are in force to a process as the kernel describes it now. Exits 0 when it is allowed, 1 when not.',
+  summary: 'show which access rule lets a process use a key, if any',
+  help: 'Applies the current rules to a running process. Exits with 0 if the operation is allowed, otherwise with 1.',
   options: {
     ...API_OPTION,
     ...JSON_OPTION,
-    pid: { type: 'string', value: 'PID', required: true, help: 'the process' },
-    key: { type: 'string', value: 'LABEL', required: true, help: 'the label of the key' },
-    op: { type: 'string', choices: ACCESS_OPERATIONS, required: true, help: 'what it wants to do' },
-    token: { type: 'string', value: 'LABEL', help: 'the token; the first one unless said' },
+    pid: { type: 'string', value: 'PID', required: true, help: 'process ID' },
+    key: { type: 'string', value: 'LABEL', required: true, help: 'label of the key' },
+    op: { type: 'string', choices: ACCESS_OPERATIONS, required: true, help: 'operation' },
+    token: { type: 'string', value: 'LABEL', help: 'token; default: the first' },
   },
   positionals: [],
   examples: ['sidekey access explain --pid 4711 --key orders --op sign'],

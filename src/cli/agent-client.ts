@@ -69,7 +69,7 @@ export async function askAgent<T>(
 ): Promise<T> {
   const answer = await ask(socketPath, { method: 'GET', path });
   if (answer.status === 403)
-    throw new SidekeyError('not_running', `the agent at ${socketPath} answers its owner and root only`);
+    throw new SidekeyError('not_running', `the agent at ${socketPath} accepts only its owner and root`);
   if (answer.status === 404) throw new SidekeyError('object_handle_invalid', absent);
   if (answer.status !== 200) throw refusalOf(answer);
   return JSON.parse(answer.body.toString('utf8')) as T;

@@ -22,11 +22,11 @@ async function reload(agent: Agent, file: string, log: Logger): Promise<void> {
   notifySystemd(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   try {
     await agent.reload(loadConfig(file));
-    log.info({ config: file }, 'took up the changed configuration');
+    log.info({ config: file }, 'reloaded the configuration');
   } catch (error) {
     if (!(error instanceof SidekeyError)) throw error;
     for (const problem of error.message.split('\n'))
-      log.error({ code: error.code, problem }, 'the old configuration stays');
+      log.error({ code: error.code, problem }, 'keeping the old configuration');
   }
   notifySystemd('READY=1');
 }
@@ -37,12 +37,12 @@ async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
   process.on('SIGHUP', () => (working = working.then(() => reload(agent, file, log))));
   await working;
   const attached = agent.waitForKeeper(READY_WAIT_MS).catch((error: unknown) => {
-    log.warn({ error }, 'no keeper yet: keys cannot be used until there is one');
+    log.warn({ error }, 'no keeper is running yet: keys cannot be used');
   });
   const endedEarly = await Promise.race([attached, end]);
   if (!endedEarly) {
     notifySystemd('READY=1');
-    log.info({ config: file }, 'the agent serves');
+    log.info({ config: file }, 'the agent is ready');
   }
   const signal = await end;
   notifySystemd('STOPPING=1');
@@ -68,8 +68,8 @@ async function runAgent(invocation: Invocation): Promise<void> {
 
 export const agentCommand: Command = {
   name: 'agent',
-  summary: 'serve an instance, in the foreground',
-  help: 'Logs are JSON lines on stderr. SIGHUP takes up a changed configuration, or, when it has an error, keeps the old one\nand logs every error. SIGTERM ends. Under systemd use Type=notify.',
+  summary: 'run the agent in the foreground',
+  help: 'Logs JSON lines to stderr. SIGHUP reloads the configuration; if it has errors, the agent keeps the old configuration\nand logs every error. SIGTERM stops the agent. Under systemd use Type=notify.',
   options: { ...CONFIG_OPTION },
   positionals: [],
   examples: ['sidekey agent --config /etc/sidekey/sidekey.yaml'],

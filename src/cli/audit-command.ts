@@ -16,7 +16,7 @@ import { printable } from './table.ts';
 const TAIL_LINES = 20;
 const TAIL_MAX = 9_999_999;
 const LOG = [
-  { name: 'LOG', help: 'another log than that of the configuration, a copy for instance' },
+  { name: 'LOG', help: 'log file to read instead of the configured one, for example a copy' },
 ] as const;
 
 function auditPath(invocation: Invocation): string {
@@ -41,12 +41,12 @@ function readLines(path: string): string[] {
 
 export const auditTailCommand: Command = {
   name: 'audit tail',
-  summary: 'the last records of the audit log',
-  help: `Shows the last ${TAIL_LINES} records, or N. --json prints the lines as they stand in the log.`,
+  summary: 'show the last records of the audit log',
+  help: '--json prints the lines as they are in the log.',
   options: {
     ...CONFIG_OPTION,
     ...JSON_OPTION,
-    lines: { type: 'string', value: 'N', help: `how many; ${TAIL_LINES} unless said` },
+    lines: { type: 'string', value: 'N', help: `number of records; default: ${TAIL_LINES}` },
   },
   positionals: LOG,
   examples: ['sidekey audit tail --lines 100', 'sidekey audit tail --json | jq .event'],
@@ -62,8 +62,8 @@ export const auditTailCommand: Command = {
 
 export const auditVerifyCommand: Command = {
   name: 'audit verify',
-  summary: 'whether the audit log is as it was written',
-  help: 'Finds any line that was edited, removed or moved. Lines that were cut off at the end show only against a copy:\nkeep the number and the hash that this prints elsewhere.',
+  summary: 'check the integrity of the audit log',
+  help: 'Detects lines that were edited, removed or moved. To detect truncation as well, keep the count and hash that this prints in\nanother place and compare.',
   options: { ...CONFIG_OPTION, ...JSON_OPTION },
   positionals: LOG,
   examples: ['sidekey audit verify', 'sidekey audit verify /backup/audit.log'],

@@ -14,8 +14,8 @@ function toRow({ id, kind, token, label, handle, leftMs }: LeaseSummary): string
 
 export const cacheListCommand: Command = {
   name: 'cache ls',
-  summary: 'the keys that stand open in the keeper',
-  help: 'LEFT: how long the lease still is. A key whose lease ends is opened again when it is next used.',
+  summary: 'list the keys that are open in the keeper',
+  help: 'LEFT: remaining time of the lease. When a lease ends, the next use opens the key again.',
   options: { ...JSON_OPTION, ...API_OPTION },
   positionals: [],
   examples: ['sidekey cache ls'],
@@ -34,10 +34,10 @@ export const cacheListCommand: Command = {
 
 export const cacheWipeCommand: Command = {
   name: 'cache wipe',
-  summary: 'wipe open keys from the keeper, one or all',
-  help: 'The next use of a wiped key asks the key service again: if it refuses by now, the key cannot be used any more.',
-  options: { all: { type: 'boolean', help: 'every lease' }, ...JSON_OPTION, ...API_OPTION },
-  positionals: [{ name: 'LEASE', help: 'as `cache ls` shows it' }],
+  summary: 'wipe one open key, or all, from the keeper',
+  help: 'The next use of a wiped key asks the key service again; if the service refuses, the key cannot be used.',
+  options: { all: { type: 'boolean', help: 'wipe all leases' }, ...JSON_OPTION, ...API_OPTION },
+  positionals: [{ name: 'LEASE', help: 'lease to wipe, as shown by `cache ls`' }],
   examples: ['sidekey cache wipe --all'],
   async run(invocation) {
     const [lease] = invocation.positionals;

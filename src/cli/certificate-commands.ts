@@ -41,9 +41,9 @@ const SUBJECT_OPTIONS = {
     type: 'string',
     multiple: true,
     value: 'NAME',
-    help: 'another name of the subject: DNS:www.example.org, IP:10.0.0.1, EMAIL:, URI:',
+    help: 'subject alternative name: DNS:www.example.org, IP:10.0.0.1, EMAIL:, URI:',
   },
-  ca: { type: 'boolean', help: 'for a certificate authority' },
+  ca: { type: 'boolean', help: 'request or create a CA certificate' },
 } as const;
 
 interface Signer {
@@ -78,8 +78,8 @@ async function writePem(invocation: Invocation, field: string, pem: string): Pro
 
 export const keysCsrCommand: Command = {
   name: 'keys csr',
-  summary: 'a certificate signing request for a key',
-  help: 'PKCS #10 in PEM, signed by the key in its token. What the authority answers is stored by `sidekey keys cert KEY --in FILE`.',
+  summary: 'create a certificate signing request for a key',
+  help: 'Prints a PKCS #10 request in PEM, signed in the token. Store the issued certificate with `sidekey keys cert KEY --in FILE`.',
   options: {
     subject: { type: 'string', value: 'NAME', required: true, help: 'CN=www.example.org,O=Example' },
     ...SUBJECT_OPTIONS,
@@ -116,20 +116,20 @@ async function makeCertificate(
 
 export const keysCertCommand: Command = {
   name: 'keys cert',
-  summary: 'give a key its certificate: one that it signs itself, or one from an authority',
-  help: 'The certificate is stored in the token under the CKA_ID and CKA_LABEL of the key, where nginx, Java and p11-kit look for it, in\nplace of an earlier one; it is printed too. With --in the file holds what an authority issued, and its chain.',
+  summary: 'store a certificate for a key: self-signed, or issued by a certificate authority',
+  help: 'Stores the certificate in the token under the CKA_ID and CKA_LABEL of the key, where nginx, Java and p11-kit look for it,\nreplacing any earlier one, and prints it. The file for --in contains the issued certificate followed by its chain.',
   options: {
     subject: {
       type: 'string',
       value: 'NAME',
-      help: 'make one that the key signs itself: CN=www.example.org',
+      help: 'create a self-signed certificate for this subject: CN=www.example.org',
     },
     ...SUBJECT_OPTIONS,
-    days: { type: 'string', value: 'N', help: `how long it is valid; ${USUAL_DAYS} unless said` },
+    days: { type: 'string', value: 'N', help: `validity in days; default: ${USUAL_DAYS}` },
     in: {
       type: 'string',
       value: 'FILE',
-      help: 'store this one instead, PEM, the certificate of the key first',
+      help: 'store this certificate instead: PEM, the certificate of the key first',
     },
     ...OUT_OPTION,
     ...TRANSIT_OPTIONS,

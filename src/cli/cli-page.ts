@@ -4,9 +4,9 @@ import type { Command } from './command.ts';
 
 const HEAD = `# The command line
 
-\`sidekey COMMAND [OPTIONS]\`. What a command finds out stands on stdout, what went wrong on stderr as \`sidekey: CODE: what happened\`;
-\`sidekey explain CODE\` says what to do. Tables are for people; \`--json\` is for programs, and its fields stay. Colour is for terminals
-alone. \`sidekey completion\` prints what bash, zsh and fish need to complete commands and options; docs/man has a page for each command.
+\`sidekey COMMAND [OPTIONS]\`. Results go to stdout, errors to stderr as \`sidekey: CODE: what happened\`;
+\`sidekey explain CODE\` says what to do. Tables are for people; \`--json\` output is for programs and has stable fields. Colours are
+used on terminals only. \`sidekey completion\` prints completion scripts for bash, zsh and fish; docs/man has a manual page per command.
 Generated from src/cli/command-table.ts.`;
 
 function cell(text: string): string {
@@ -25,7 +25,7 @@ function renderCommand(command: Command): string {
     `    sidekey ${command.name} ${synopsisOf(command)}`.trimEnd(),
     command.help,
     rows.length > 0 ? renderTable(['argument', 'meaning'], rows) : '',
-    ['For example:\n', ...command.examples.map((line) => `    ${line}`)].join('\n'),
+    ['Examples:\n', ...command.examples.map((line) => `    ${line}`)].join('\n'),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }

@@ -4,21 +4,21 @@ import type { Command, OptionRow, PositionalRow } from './command.ts';
 
 /** 69 and 70 are those of sysexits.h, from bin/sidekey, before there is a Node to say more. */
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
-  [0, 'done'],
-  [1, 'it failed, or the answer is no: a signature that is not valid, a finding that is bad'],
-  [exitCodeOf('usage'), 'the command line is wrong'],
-  [exitCodeOf('not_running'), 'no agent answers'],
-  [69, 'there is no Node beside bin/sidekey: run scripts/setup'],
-  [70, 'bin/sidekey cannot find its own folder'],
+  [0, 'success'],
+  [1, 'failure, or a negative result: an invalid signature, a bad finding'],
+  [exitCodeOf('usage'), 'invalid command line'],
+  [exitCodeOf('not_running'), 'the agent is not running'],
+  [69, 'Node is not installed beside bin/sidekey: run scripts/setup'],
+  [70, 'bin/sidekey cannot find its own directory'],
 ];
 
 const EXIT_CODES_LINE =
-  'Exit codes: 0 done, 1 failed or no, 2 wrong usage, 3 not running. `sidekey explain CODE` explains every error.';
+  'Exit codes: 0 success, 1 failure or negative result, 2 usage error, 3 not running. See `sidekey explain CODE` for any error.';
 
 export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] = [
-  ['SIDEKEY_CONFIG', 'the configuration, where --config is not given; else /etc/sidekey/sidekey.yaml'],
-  ['SIDEKEY_API', 'the API socket, where --api is not given; then the configuration is not read'],
-  ['NO_COLOR', 'no colour on a terminal either'],
+  ['SIDEKEY_CONFIG', 'configuration file if --config is not given; default: /etc/sidekey/sidekey.yaml'],
+  ['SIDEKEY_API', 'API socket if --api is not given; the configuration is then not read'],
+  ['NO_COLOR', 'if set, no colours are used'],
 ];
 
 /** --lines N */
@@ -52,7 +52,7 @@ export function argumentsOf({ options, positionals }: Command): [name: string, h
     ...positionals.map((row): [string, string] => [row.name, row.help]),
     ...Object.entries(options).map(([name, row]): [string, string] => [
       optionText(name, row),
-      row.multiple ? `${row.help}; again for more` : row.help,
+      row.multiple ? `${row.help}; may be repeated` : row.help,
     ]),
   ];
 }
@@ -72,7 +72,7 @@ export function helpOf(command: Command): string {
     `Usage: sidekey ${command.name} ${synopsisOf(command)}`.trimEnd(),
     command.help,
     rows.map((row) => `  ${argumentLine(row, width)}`).join('\n'),
-    ['For example:', ...command.examples.map((line) => `  ${line}`)].join('\n'),
+    ['Examples:', ...command.examples.map((line) => `  ${line}`)].join('\n'),
     EXIT_CODES_LINE,
   ];
   return parts.filter((part) => part !== '').join('\n\n');
@@ -82,6 +82,6 @@ export function overviewOf(commands: readonly Command[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
   const rows = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
   const where =
-    '  --help, --version\n\nThe instance is found by --config FILE, SIDEKEY_CONFIG, else /etc/sidekey/sidekey.yaml.';
+    '  --help, --version\n\nThe configuration is --config FILE, else SIDEKEY_CONFIG, else /etc/sidekey/sidekey.yaml.';
   return ['Usage: sidekey COMMAND [OPTIONS]', rows.join('\n'), where, EXIT_CODES_LINE].join('\n\n');
 }

@@ -103,11 +103,11 @@ export function countOption(values: Invocation['values'], name: string, usual: n
 }
 
 export const CONFIG_OPTION = {
-  config: { type: 'string', value: 'FILE', help: 'the configuration of the instance' },
+  config: { type: 'string', value: 'FILE', help: 'configuration file of the instance' },
 } as const;
 export const JSON_OPTION = { json: { type: 'boolean', help: 'JSON instead of text' } } as const;
 /** For commands that speak to the agent alone. */
 export const API_OPTION = {
   ...CONFIG_OPTION,
-  api: { type: 'string', value: 'FILE', help: 'the API socket of the agent, instead of the configuration' },
+  api: { type: 'string', value: 'FILE', help: 'API socket of the agent; the configuration is then not read' },
 } as const;

@@ -3,8 +3,8 @@ import type { Command } from './command.ts';
 
 export const completionCommand: Command = {
   name: 'completion',
-  summary: 'what a shell needs to complete commands and options',
-  help: 'Prints a script. It knows commands, options and what values may be; it asks no agent.',
+  summary: 'print a completion script for a shell',
+  help: 'The script completes commands, options and fixed values; it does not contact the agent.',
   options: {},
   positionals: [{ name: 'SHELL', required: true, choices: SHELLS, help: 'bash, zsh or fish' }],
   examples: [

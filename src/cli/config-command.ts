@@ -3,10 +3,10 @@ import { CONFIG_OPTION, configFile, JSON_OPTION, type Command } from './command.
 
 export const configCheckCommand: Command = {
   name: 'config check',
-  summary: 'every error of a configuration file',
-  help: 'Each error stands on a line of its own: FILE:LINE:COLUMN: key: what is wrong. Exits 1 when there is one.',
+  summary: 'check a configuration file',
+  help: 'Prints each error on its own line: FILE:LINE:COLUMN: key: message. Exits with 1 if there are errors.',
   options: { ...CONFIG_OPTION, ...JSON_OPTION },
-  positionals: [{ name: 'FILE', help: 'instead of --config' }],
+  positionals: [{ name: 'FILE', help: 'same as --config' }],
   examples: ['sidekey config check ./sidekey.yaml'],
   async run(invocation) {
     const file = invocation.positionals[0] ?? configFile(invocation);

@@ -17,9 +17,9 @@ const BINDING_OPTIONS = {
   'associated-data': {
     type: 'string',
     value: 'TEXT',
-    help: 'what decryption must know too: bound to the ciphertext, not secret',
+    help: 'data that is authenticated but not encrypted; decryption needs the same',
   },
-  context: { type: 'string', value: 'TEXT', help: 'for derived keys: which of their keys' },
+  context: { type: 'string', value: 'TEXT', help: 'context, for derived keys' },
 } as const;
 
 /** Texts of the command line travel as base64. */
@@ -37,7 +37,7 @@ export const CONTEXT_OPTION = { context: BINDING_OPTIONS.context };
 
 const VERSION_MAX = 999_999_999;
 export const VERSION_OPTION = {
-  'key-version': { type: 'string', value: 'N', help: 'a version of the key; the latest unless said' },
+  'key-version': { type: 'string', value: 'N', help: 'version of the key; default: latest' },
 } as const;
 
 export function versionField({ values }: Invocation): Fields {
@@ -47,8 +47,8 @@ export function versionField({ values }: Invocation): Fields {
 
 export const encryptCommand: Command = {
   name: 'encrypt',
-  summary: 'encrypt a message with a key of a token',
-  help: 'The ciphertext is one line of text, `vault:vN:` and base64, as Vault and OpenBao write it: any client of theirs decrypts it\nhere. AES keys encrypt with AES-GCM, RSA keys with OAEP.',
+  summary: 'encrypt a message with a key in a token',
+  help: 'The ciphertext is one line of text, `vault:vN:` and base64, as in Vault and OpenBao, so any client of theirs can decrypt it\nhere. AES keys encrypt with AES-GCM, RSA keys with OAEP.',
   options: { ...IN_OPTION, ...OUT_OPTION, ...BINDING_OPTIONS, ...VERSION_OPTION, ...TRANSIT_OPTIONS },
   positionals: [KEY],
   examples: [
@@ -72,8 +72,8 @@ const CIPHERTEXT_MAX_BYTES = Math.ceil((MESSAGE_MAX_BYTES * 4) / 3) + 1024;
 
 export const decryptCommand: Command = {
   name: 'decrypt',
-  summary: 'decrypt what `encrypt` made',
-  help: 'Gives the message, or nothing: what was changed, or belongs to other associated data, is refused before a byte is written.',
+  summary: 'decrypt the output of `encrypt`',
+  help: 'Writes the whole message or nothing: if the ciphertext was modified or the associated data differs, there is no output.',
   options: { ...IN_OPTION, ...OUT_OPTION, ...BINDING_OPTIONS, ...TRANSIT_OPTIONS },
   positionals: [KEY],
   examples: ['sidekey decrypt orders --in dump.sql.sealed --out dump.sql'],

@@ -7,15 +7,19 @@ import { callTransit, KEY, takeField, textField, TRANSIT_OPTIONS } from './trans
 export const datakeyCommand: Command = {
   name: 'datakey',
   secret: true,
-  summary: 'make a data key: wrapped, and where asked for in the clear',
-  help: 'Prints the data key as KEY has wrapped it; `decrypt` opens it again. With --plaintext the key itself goes into a file that\nmust not be there yet.',
+  summary: 'create a data key, wrapped and optionally in plaintext',
+  help: 'Prints the data key wrapped by KEY; `decrypt` unwraps it. With --plaintext, the data key itself is written to a file, which\nmust not exist yet.',
   options: {
     bits: {
       type: 'string',
       choices: ['128', '256', '512'],
-      help: 'how long the data key is; 256 unless said',
+      help: 'length of the data key; default: 256',
     },
-    plaintext: { type: 'string', value: 'FILE', help: 'where the data key itself goes, with mode 0600' },
+    plaintext: {
+      type: 'string',
+      value: 'FILE',
+      help: 'output file for the plaintext data key, created with mode 0600',
+    },
     ...OUT_OPTION,
     ...CONTEXT_OPTION,
     ...VERSION_OPTION,

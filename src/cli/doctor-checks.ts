@@ -51,7 +51,7 @@ async function checkAgent(config: Config): Promise<Finding[]> {
   if (status)
     return [{ name, verdict: 'ok', detail: `pid ${status.agent.pid} answers at ${config.sockets.api}` }];
   const cure = `sidekey agent --config ${config.file}`;
-  return [{ name, verdict: 'warn', detail: `nobody answers at ${config.sockets.api}`, cure }];
+  return [{ name, verdict: 'warn', detail: `no response at ${config.sockets.api}`, cure }];
 }
 
 async function checkLockedMemory(config: Config): Promise<Finding[]> {
@@ -87,7 +87,7 @@ async function checkSecretMemory(config: Config): Promise<Finding[]> {
 
 function checkSocket(name: string, path: string, mode: number): Finding {
   if (!existsSync(path))
-    return { name, verdict: 'warn', detail: `${path} is not there`, cure: 'start agent and keeper' };
+    return { name, verdict: 'warn', detail: `${path} does not exist`, cure: 'start agent and keeper' };
   const found = statSync(path);
   if (!found.isSocket())
     return { name, verdict: 'bad', detail: `${path} is not a socket`, cure: 'move it away' };
@@ -122,7 +122,7 @@ async function checkModule(): Promise<Finding[]> {
 async function checkStore({ store }: Config): Promise<Finding[]> {
   const name = 'store';
   if (!existsSync(store.path))
-    return [{ name, verdict: 'warn', detail: `${store.path} is not there yet`, cure: 'start the agent' }];
+    return [{ name, verdict: 'warn', detail: `${store.path} does not exist yet`, cure: 'start the agent' }];
   const folder = dirname(store.path);
   const mode = statSync(folder).mode & 0o777;
   if ((mode & 0o022) !== 0) {
@@ -223,7 +223,7 @@ export function checkProviders(config: Pick<Config, 'file' | 'providers' | 'stor
 async function checkAudit({ audit }: Config): Promise<Finding[]> {
   const name = 'audit';
   if (!existsSync(audit.path))
-    return [{ name, verdict: 'warn', detail: `${audit.path} is not there yet`, cure: 'start the agent' }];
+    return [{ name, verdict: 'warn', detail: `${audit.path} does not exist yet`, cure: 'start the agent' }];
   try {
     const { lines } = await verifyAuditLog(audit.path);
     return [{ name, verdict: 'ok', detail: `${lines} records, all as they were written` }];

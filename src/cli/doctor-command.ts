@@ -14,8 +14,8 @@ function formatFinding({ name, verdict, detail, cure }: Finding, paint: Paint): 
 
 export const doctorCommand: Command = {
   name: 'doctor',
-  summary: 'what is wrong on this host, and how to mend it',
-  help: 'One line for each thing that was looked at: ok, warn or bad. Exits 1 when one is bad. Run it as the user that owns the agent.',
+  summary: 'diagnose problems on this host and suggest fixes',
+  help: 'Prints one line per check: ok, warn or bad. Exits with 1 if any is bad. Run it as the user that owns the agent.',
   options: { ...CONFIG_OPTION, ...JSON_OPTION },
   positionals: [],
   examples: ['sidekey doctor --config ./sidekey.yaml'],

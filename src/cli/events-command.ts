@@ -61,11 +61,11 @@ async function follow(
 
 export const eventsCommand: Command = {
   name: 'events',
-  summary: 'what happens, as it happens',
-  help: 'Leases, providers that go and come, logins, denials, keys that are made, rotated, destroyed. Ends with Ctrl-C. --json prints a\nline of JSON for each, with the id from which --after goes on: nothing is missed, or (events in between are lost) is said.',
+  summary: 'show events as they happen',
+  help: 'Shows leases, provider outages, logins, denials, and keys created, rotated or destroyed, until Ctrl-C. --json prints one JSON\nline per event; pass its id to --after to resume. If events were lost in between, the output says so.',
   options: {
-    past: { type: 'boolean', help: 'only those that the agent still knows, then end' },
-    after: { type: 'string', value: 'ID', help: 'what came after this one first' },
+    past: { type: 'boolean', help: 'show past events that the agent still has, then exit' },
+    after: { type: 'string', value: 'ID', help: 'start with the events after this one' },
     ...JSON_OPTION,
     ...API_OPTION,
   },

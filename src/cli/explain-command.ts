@@ -12,7 +12,7 @@ function explain(text: string): Explanation[] {
 function refusal(text: string): SidekeyError {
   const match = nearestMatch(text, KNOWN_CODES);
   const hint = match ? `; did you mean ${match.startsWith('ckr_') ? match.toUpperCase() : match}?` : '';
-  return new SidekeyError('usage', `explain: no error is called "${text}"${hint}`);
+  return new SidekeyError('usage', `explain: there is no error "${text}"${hint}`);
 }
 
 function formatExplanation({ title, what, why, cure }: Explanation): string {
@@ -21,10 +21,12 @@ function formatExplanation({ title, what, why, cure }: Explanation): string {
 
 export const explainCommand: Command = {
   name: 'explain',
-  summary: 'what an error means, and what to do',
-  help: 'A return value of PKCS#11 by name or number, or an error of Sidekey by its code or its status. A return value that\nseveral errors become is explained by all of them: the log says which it was. No instance is needed.',
+  summary: 'explain an error and what to do about it',
+  help: 'Accepts a PKCS#11 return value by name or number, or a Sidekey error by code or status. For a return value that stands for\nseveral errors, explains each: the log shows which one occurred. Needs no running instance.',
   options: { ...JSON_OPTION },
-  positionals: [{ name: 'CODE', required: true, help: 'CKR_PIN_INCORRECT, 0xa0, 160, pin_incorrect, 54' }],
+  positionals: [
+    { name: 'CODE', required: true, help: 'name or number: CKR_PIN_INCORRECT, 0xa0, 160, pin_incorrect, 54' },
+  ],
   examples: ['sidekey explain CKR_DEVICE_ERROR', 'sidekey explain 0xa4', 'sidekey explain provider_refused'],
   async run({ positionals, values, say }) {
     const [text = ''] = positionals;

@@ -43,7 +43,7 @@ function readSecretFile(path: string, ownUid: number): Buffer {
 function givenPin(values: Invocation['values'], name: 'pin' | 'so-pin', ownUid: number): Buffer | null {
   const [text, file] = [textOption(values, name), textOption(values, `${name}-file`)];
   if (text !== undefined && file !== undefined)
-    throw new SidekeyError('usage', `either --${name} or --${name}-file`);
+    throw new SidekeyError('usage', `give either --${name} or --${name}-file`);
   if (text !== undefined) return Buffer.from(text, 'utf8');
   return file === undefined ? null : readSecretFile(file, ownUid);
 }
@@ -108,7 +108,7 @@ async function make(
 async function makeSystem(instance: NewInstance, pins: Pins, invocation: Invocation): Promise<void> {
   const owner = findSystemOwner();
   if (existsSync(instance.layout.config))
-    throw new SidekeyError('init_refused', `${instance.layout.config} is there already: nothing was changed`);
+    throw new SidekeyError('init_refused', `${instance.layout.config} already exists: nothing was changed`);
   // Before the files of its owner: with these ids the configuration can be read, not written.
   writeSystemConfig(instance, owner);
   try {
@@ -127,52 +127,59 @@ async function init(invocation: Invocation): Promise<number> {
   if (instance.layout.isSystem) await makeSystem(instance, pins, invocation);
   else await make(instance, pins, ownUid, invocation);
   if (token !== null && !pins.so)
-    invocation.warn('sidekey: the token has no SO PIN: a locked user PIN stays locked');
+    invocation.warn('sidekey: the token has no SO PIN: a locked user PIN cannot be unlocked');
   const { config, isSystem } = instance.layout;
   const start = isSystem ? 'systemctl enable --now sidekey.target' : `sidekey agent --config ${config}`;
   if (invocation.values['json']) invocation.say(JSON.stringify({ config }));
-  else invocation.say(`made ${config}; start it with: ${start}`);
+  else invocation.say(`created ${config}; start it with: ${start}`);
   return 0;
 }
 
-const HELP = `Writes DIR/sidekey.yaml, DIR/store (the embedded key store, the database, the audit log); the sockets will be
-DIR/pkcs11.sock and DIR/api.sock. With --system: /etc/sidekey/sidekey.yaml, /var/lib/sidekey, /run/sidekey. Overwrites nothing.
-Without a PIN it asks for both on the terminal.`;
+const HELP = `Creates DIR/sidekey.yaml and DIR/store (embedded key store, database, audit log). The sockets will be DIR/pkcs11.sock and
+DIR/api.sock. With --system the paths are /etc/sidekey/sidekey.yaml, /var/lib/sidekey and /run/sidekey. Never overwrites
+existing files. If no PIN is given, prompts for both PINs.`;
 
 const PIN_DANGER =
-  'for tests and scripts only: every user of this host can read them in the list of processes, and the shell keeps them';
+  'the user PIN, for tests only: visible to every user in the process list, and kept in the shell history';
 
 export const initCommand: Command = {
   name: 'init',
   secret: true,
-  summary: 'make an instance: configuration and an embedded key store',
+  summary: 'create an instance: configuration and embedded key store',
   help: HELP,
   options: {
-    dir: { type: 'string', value: 'DIR', help: 'where; made when it is not there' },
-    system: { type: 'boolean', help: "instead of --dir, as root: the one of this host, for systemd's units" },
+    dir: {
+      type: 'string',
+      value: 'DIR',
+      help: 'where to create the instance; the directory is created if missing',
+    },
+    system: {
+      type: 'boolean',
+      help: 'create the system-wide instance for the systemd units, instead of --dir; requires root',
+    },
     token: {
       type: 'string',
       value: 'LABEL',
-      help: 'make a token; without it C_InitToken may make one later',
+      help: 'create a token; otherwise C_InitToken can create one later',
     },
-    'pin-file': { type: 'string', value: 'FILE', help: 'its user PIN, from a file of mode 0600' },
+    'pin-file': { type: 'string', value: 'FILE', help: 'file of mode 0600 that contains the user PIN' },
     'so-pin-file': {
       type: 'string',
       value: 'FILE',
-      help: 'its SO PIN; without one a locked user PIN stays locked',
+      help: 'file with the SO PIN; without an SO PIN, a locked user PIN cannot be unlocked',
     },
     pin: { type: 'string', value: 'PIN', help: PIN_DANGER },
-    'so-pin': { type: 'string', value: 'PIN', help: 'as --pin' },
+    'so-pin': { type: 'string', value: 'PIN', help: 'the SO PIN; same warning' },
     allow: {
       type: 'string',
       multiple: true,
       value: 'WHO',
-      help: 'uid:N, gid:N, user:NAME, group:NAME or any may use it, enter DIR and connect; without it the caller alone',
+      help: 'grant access to uid:N, gid:N, user:NAME, group:NAME or any, including to DIR and its sockets; default: only the caller',
     },
     'passphrase-file': {
       type: 'string',
       value: 'FILE',
-      help: 'protects the key file; it must be there at every start',
+      help: 'file with a passphrase that encrypts the key file; required at every start',
     },
     ...JSON_OPTION,
   },

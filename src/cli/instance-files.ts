@@ -148,7 +148,7 @@ export async function writeInstance(
     ? [join(store, 'kek'), join(store, 'sidekey.db')]
     : [config, store]) {
     if (existsSync(path))
-      throw new SidekeyError('init_refused', `${path} is there already: nothing was changed`);
+      throw new SidekeyError('init_refused', `${path} already exists: nothing was changed`);
   }
   if (!instance.layout.isSystem) {
     prepareFolder(dir, admitsOthers(instance.allow, ownUid) ? 0o711 : 0o700, ownUid, warn);

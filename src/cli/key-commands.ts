@@ -14,13 +14,13 @@ const HMAC_BYTES_MAX = 512;
 
 export const keysCreateCommand: Command = {
   name: 'keys create',
-  summary: 'make a key',
-  help: 'The key is there for PKCS#11 programs too: its CKA_LABEL is KEY. A key that is there already stays as it is, and the answer says so; one of another --type is a failure.',
+  summary: 'create a key',
+  help: 'PKCS#11 programs see the key with the CKA_LABEL KEY. If the key exists already it is left unchanged; if it has another --type,\nthe command fails.',
   options: {
-    type: { type: 'string', choices: TYPES, help: 'aes256-gcm96 unless said' },
-    bytes: { type: 'string', value: 'N', help: 'of a key of type hmac: 32 to 512, 32 unless said' },
-    derived: { type: 'boolean', help: 'an AES key per --context' },
-    exportable: { type: 'boolean', help: 'the key may leave later, which cannot be undone' },
+    type: { type: 'string', choices: TYPES, help: 'type of the key; default: aes256-gcm96' },
+    bytes: { type: 'string', value: 'N', help: 'length of a key of type hmac: 32 to 512; default: 32' },
+    derived: { type: 'boolean', help: 'derive a separate AES key for each --context' },
+    exportable: { type: 'boolean', help: 'allow the key to be exported; cannot be undone' },
     ...TRANSIT_OPTIONS,
   },
   positionals: [KEY],
@@ -39,7 +39,7 @@ export const keysCreateCommand: Command = {
     const warnings = jsonAt(answer, 'warnings');
     const made = textAt(answer, 'data', 'type');
     if (values['type'] !== undefined && made !== fields.type)
-      throw new SidekeyError('request_refused', `key ${key} is there already, of type ${made}`);
+      throw new SidekeyError('request_refused', `key ${key} already exists, with type ${made}`);
     if (values['json']) say(JSON.stringify(jsonAt(answer, 'data')));
     else say(`${key}: ${made}`);
     if (Array.isArray(warnings)) for (const warning of warnings) invocation.warn(`sidekey: ${warning}`);
@@ -49,8 +49,8 @@ export const keysCreateCommand: Command = {
 
 export const keysRotateCommand: Command = {
   name: 'keys rotate',
-  summary: 'make the next version of a key',
-  help: 'New messages are encrypted with it, and what older versions made can still be read. Each version is an object of its own for\nPKCS#11 programs, under the same CKA_LABEL.',
+  summary: 'create the next version of a key',
+  help: 'New messages use the new version; older versions still decrypt. PKCS#11 programs see each version as a separate object with\nthe same CKA_LABEL.',
   options: { ...TRANSIT_OPTIONS },
   positionals: [KEY],
   examples: ['sidekey keys rotate orders'],
@@ -65,10 +65,10 @@ export const keysRotateCommand: Command = {
 
 export const keysDestroyCommand: Command = {
   name: 'keys destroy',
-  summary: 'destroy a key in all its versions, for good',
-  help: 'What was encrypted with it cannot be read by anybody any more. Nothing brings it back but a copy of the store.',
+  summary: 'permanently destroy a key with all its versions',
+  help: 'Data encrypted with the key can no longer be decrypted. The key can only be recovered from a backup of the store.',
   options: {
-    yes: { type: 'boolean', help: 'without it nothing is destroyed' },
+    yes: { type: 'boolean', help: 'confirm; nothing is destroyed without it' },
     ...TRANSIT_OPTIONS,
   },
   positionals: [KEY],
@@ -76,7 +76,7 @@ export const keysDestroyCommand: Command = {
   async run(invocation) {
     const [key = ''] = invocation.positionals;
     if (!invocation.values['yes'])
-      throw new SidekeyError('usage', `keys destroy: say --yes, and ${key} is gone for good`);
+      throw new SidekeyError('usage', `keys destroy: this permanently destroys ${key}: confirm with --yes`);
     await callTransit(invocation, 'POST', ['keys', key, 'config'], { deletion_allowed: true });
     await callTransit(invocation, 'DELETE', ['keys', key]);
     if (invocation.values['json']) invocation.say(JSON.stringify({ destroyed: key }));
@@ -87,10 +87,10 @@ export const keysDestroyCommand: Command = {
 
 export const keysExportPublicCommand: Command = {
   name: 'keys export-public',
-  summary: 'the public half of a key, in PEM',
-  help: 'SubjectPublicKeyInfo, which openssl and every library read.',
+  summary: 'export the public key of a key pair',
+  help: 'Writes a SubjectPublicKeyInfo in PEM.',
   options: {
-    'key-version': { type: 'string', value: 'N', help: 'the latest unless said' },
+    'key-version': { type: 'string', value: 'N', help: 'version of the key; default: latest' },
     der: { type: 'boolean', help: 'DER instead of PEM' },
     ...OUT_OPTION,
     ...TRANSIT_OPTIONS,

@@ -40,12 +40,12 @@ const HEADINGS = [
 
 export const keysListCommand: Command = {
   name: 'keys ls',
-  summary: 'the objects of every token',
-  help: 'LIVES: enveloped (sealed in the store), session (in the keeper only) or resident (at the key service).\nLEASE: how long the key is still open in the keeper.\nAUDIT: each (every use is a line of the audit log, by `audit.each` of the configuration) or total (uses are counted there).',
+  summary: 'list the objects in all tokens',
+  help: 'LIVES: enveloped (sealed in the store), session (in the keeper only) or resident (at the key service).\nLEASE: how long the key remains open in the keeper.\nAUDIT: each (every use is a line of the audit log, by `audit.each` of the configuration) or total (uses are counted there).',
   options: {
     ...API_OPTION,
     ...JSON_OPTION,
-    token: { type: 'string', value: 'LABEL', help: 'of this token alone' },
+    token: { type: 'string', value: 'LABEL', help: 'list only this token' },
   },
   positionals: [],
   examples: ['sidekey keys ls --token demo'],
@@ -64,12 +64,12 @@ interface AttributeText {
 
 export const keysShowCommand: Command = {
   name: 'keys show',
-  summary: 'one object with its attributes',
-  help: 'Attributes stand by their names in PKCS#11; bytes are hex. With --json they are numbers (CKA_) and hex alone.\nSecret values are never shown: they are not here.',
+  summary: 'show an object and its attributes',
+  help: 'Shows attributes by their PKCS#11 names, with bytes in hex. With --json, attributes are numbers (CKA_) and values hex.\nSecret values are not available.',
   options: { ...API_OPTION, ...JSON_OPTION },
   positionals: [
-    { name: 'TOKEN', required: true, help: 'the label of the token' },
-    { name: 'HANDLE', required: true, help: 'the number that `keys ls` shows' },
+    { name: 'TOKEN', required: true, help: 'label of the token' },
+    { name: 'HANDLE', required: true, help: 'object handle, as shown by `keys ls`' },
   ],
   examples: ['sidekey keys show demo 3'],
   async run(invocation) {

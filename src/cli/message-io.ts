@@ -6,13 +6,13 @@ import { textOption, type Invocation } from './command.ts';
 import { startProgress } from './progress.ts';
 
 export const IN_OPTION = {
-  in: { type: 'string', value: 'FILE', help: 'where the message is; stdin unless said' },
+  in: { type: 'string', value: 'FILE', help: 'input file; default: stdin' },
 } as const;
 export const OUT_OPTION = {
   out: {
     type: 'string',
     value: 'FILE',
-    help: 'where the result goes, with mode 0600 when it is new; stdout unless said',
+    help: 'output file, created with mode 0600; default: stdout',
   },
 } as const;
 
@@ -77,10 +77,7 @@ export async function writeMessage(invocation: Invocation, bytes: Buffer): Promi
   const { output } = invocation.streams;
   if (path !== undefined) return writeNewFile(path, bytes, 'w');
   if (output.isTTY && !isForTerminal(bytes))
-    throw new SidekeyError(
-      'file_refused',
-      'the result is binary and stdout a terminal: name a file by --out',
-    );
+    throw new SidekeyError('file_refused', 'the result is binary and stdout is a terminal: use --out FILE');
   await new Promise<void>((done, fail) => output.write(bytes, (error) => (error ? fail(error) : done())));
 }
 

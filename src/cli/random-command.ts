@@ -22,19 +22,21 @@ const FORMATS: Readonly<Record<string, (bytes: Buffer) => Buffer>> = {
 
 export const randomCommand: Command = {
   name: 'random',
-  summary: 'random bytes',
-  help: 'By way of the agent: what a Transit client gets. From the kernel’s generator, that of the token’s key service, or both, XORed.',
+  summary: 'generate random bytes',
+  help: 'Asks the agent, as a Transit client does. The source is the kernel, the token’s key service, or both, XORed.',
   options: {
-    format: { type: 'string', choices: ['base64', 'hex', 'raw'], help: 'base64 unless said' },
+    format: { type: 'string', choices: ['base64', 'hex', 'raw'], help: 'output format; default: base64' },
     from: {
       type: 'string',
       choices: ['platform', 'seal', 'all'],
-      help: 'platform unless said; seal: the key service, up to 1024',
+      help: 'source; default: platform. seal is the key service, at most 1024 bytes',
     },
     ...OUT_OPTION,
     ...TRANSIT_OPTIONS,
   },
-  positionals: [{ name: 'BYTES', help: `how many; ${RANDOM_BYTES} unless said, up to ${RANDOM_MAX_BYTES}` }],
+  positionals: [
+    { name: 'BYTES', help: `number of bytes, at most ${RANDOM_MAX_BYTES}; default: ${RANDOM_BYTES}` },
+  ],
   examples: ['sidekey random 16 --format hex', 'sidekey random 32 --from all --token demo'],
   async run(invocation) {
     const source = textOption(invocation.values, 'from') ?? 'platform';

@@ -16,7 +16,7 @@ function erase(bytes: Buffer, length: number): number {
 
 export async function askSecret(question: string): Promise<Buffer> {
   const { stdin, stderr } = process;
-  if (!stdin.isTTY) throw new SidekeyError('init_refused', `${question}: there is no terminal to ask on`);
+  if (!stdin.isTTY) throw new SidekeyError('init_refused', `${question}: no terminal available`);
   stderr.write(`${question}: `);
   stdin.setRawMode(true);
   const typed = Buffer.alloc(SECRET_MAX_BYTES);
@@ -30,7 +30,7 @@ export async function askSecret(question: string): Promise<Buffer> {
         else if (length < SECRET_MAX_BYTES) typed[length++] = byte;
       }
     }
-    throw new SidekeyError('init_refused', 'the terminal is gone');
+    throw new SidekeyError('init_refused', 'the terminal was closed');
   } finally {
     typed.fill(0);
     stdin.setRawMode(false);
@@ -47,5 +47,5 @@ export async function askNewSecret(question: string): Promise<Buffer> {
   second.fill(0);
   if (isSame) return first;
   first.fill(0);
-  throw new SidekeyError('init_refused', 'the two are not the same');
+  throw new SidekeyError('init_refused', 'the two entries differ');
 }

@@ -18,16 +18,16 @@ import {
 } from './transit-client.ts';
 
 const HASH_OPTION = {
-  hash: { type: 'string', choices: HASH_NAMES, help: `the hash; ${DEFAULT_HASH} unless said` },
+  hash: { type: 'string', choices: HASH_NAMES, help: `hash algorithm; default: ${DEFAULT_HASH}` },
 } as const;
 const SCHEME_OPTIONS = {
   ...HASH_OPTION,
   padding: {
     type: 'string',
     choices: ['pss', 'pkcs1v15'],
-    help: 'of RSA signatures; pss unless said',
+    help: 'padding of RSA signatures; default: pss',
   },
-  prehashed: { type: 'boolean', help: 'the message is a digest already' },
+  prehashed: { type: 'boolean', help: 'the input is already a digest' },
 } as const;
 
 function schemeFields(invocation: Invocation): Fields {
@@ -71,14 +71,14 @@ async function writeVersioned(invocation: Invocation, data: unknown, field: stri
 const RAW_OPTION = {
   raw: {
     type: 'boolean',
-    help: 'the bytes alone, for openssl and others, instead of `vault:vN:` and base64',
+    help: 'raw bytes, as openssl uses them, instead of `vault:vN:` and base64',
   },
 } as const;
 
 export const signCommand: Command = {
   name: 'sign',
-  summary: 'sign a message with a key of a token',
-  help: 'RSA (PSS or PKCS #1), ECDSA (in DER) or Ed25519, by the kind of the key. A message of any length: a long one is hashed here,\nwhich Ed25519 does not allow.',
+  summary: 'sign a message with a key in a token',
+  help: 'Signs with RSA (PSS or PKCS #1), ECDSA (in DER) or Ed25519, depending on the key. A long message is hashed locally,\nwhich Ed25519 does not allow.',
   options: {
     ...IN_OPTION,
     ...OUT_OPTION,
@@ -101,8 +101,8 @@ export const signCommand: Command = {
 
 export const macCommand: Command = {
   name: 'mac',
-  summary: 'make an HMAC of a message',
-  help: 'HMAC with a key of type hmac. `sidekey verify KEY --mac` checks it.',
+  summary: 'compute the HMAC of a message',
+  help: 'Needs a key of type hmac. `sidekey verify KEY --mac` checks the result.',
   options: {
     ...IN_OPTION,
     ...OUT_OPTION,
@@ -143,14 +143,14 @@ function readSignature(invocation: Invocation, option: 'signature' | 'mac'): str
 
 export const verifyCommand: Command = {
   name: 'verify',
-  summary: 'whether a signature or an HMAC is right',
-  help: 'Says valid and exits 0, or says invalid and exits 1. The file holds what `sign` or `mac` wrote, as text or with --raw.',
+  summary: 'verify a signature or an HMAC',
+  help: 'Prints valid and exits with 0, or invalid and 1. The file is the output of `sign` or `mac`, as text or with --raw.',
   options: {
-    signature: { type: 'string', value: 'FILE', help: 'the signature' },
-    mac: { type: 'string', value: 'FILE', help: 'the HMAC, instead of a signature' },
+    signature: { type: 'string', value: 'FILE', help: 'file with the signature' },
+    mac: { type: 'string', value: 'FILE', help: 'file with an HMAC, instead of a signature' },
     ...IN_OPTION,
     ...SCHEME_OPTIONS,
-    'key-version': { type: 'string', value: 'N', help: 'which version made a raw signature; 1 unless said' },
+    'key-version': { type: 'string', value: 'N', help: 'key version that made a raw signature; default: 1' },
     ...TRANSIT_OPTIONS,
   },
   positionals: [KEY],
@@ -159,7 +159,7 @@ export const verifyCommand: Command = {
     const [key = ''] = invocation.positionals;
     const [signature, hmac] = [readSignature(invocation, 'signature'), readSignature(invocation, 'mac')];
     if ((signature === undefined) === (hmac === undefined))
-      throw new SidekeyError('usage', 'verify: either --signature or --mac');
+      throw new SidekeyError('usage', 'verify: give either --signature or --mac');
     const { bytes, fields } = await readInput(invocation);
     const proof = signature === undefined ? { hmac } : { signature };
     const data = await askTransit(

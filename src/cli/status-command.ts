@@ -82,12 +82,16 @@ function sayStatus(status: AgentStatus, say: (line: string) => void): void {
 
 export const statusCommand: Command = {
   name: 'status',
-  summary: 'whether the instance can serve, and with what',
-  help: 'Exits 0 when the agent answers and a keeper is attached, 1 when no keeper is, 3 when no agent answers.\n--wait 10s waits so long for that.',
+  summary: 'show the state of the instance',
+  help: 'Exits with 0 if the instance is ready, 1 if the agent has no keeper, 3 if the agent is not running.\nWith --wait 10s, waits up to ten seconds for it to become ready.',
   options: {
     ...CONFIG_OPTION,
     ...JSON_OPTION,
-    wait: { type: 'string', value: 'DURATION', help: 'how long to wait until it can serve: 10s, 1m' },
+    wait: {
+      type: 'string',
+      value: 'DURATION',
+      help: 'how long to wait until the instance is ready: 10s, 1m',
+    },
   },
   positionals: [],
   examples: ['sidekey status', 'sidekey status --wait 10s && systemctl start my-service'],

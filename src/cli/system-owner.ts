@@ -23,7 +23,7 @@ export function findSystemOwner(): Owner {
     throw new SidekeyError('init_refused', `there is no user ${USER}: run systemd-sysusers`);
   const missing = FOLDERS.find((folder) => !existsSync(folder));
   if (missing !== undefined)
-    throw new SidekeyError('init_refused', `${missing} is not there: run systemd-tmpfiles --create`);
+    throw new SidekeyError('init_refused', `${missing} does not exist: run systemd-tmpfiles --create`);
   return { uid, gid };
 }
 

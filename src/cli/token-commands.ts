@@ -4,8 +4,12 @@ import { API_OPTION, apiSocket, JSON_OPTION, type Command, type Invocation } fro
 import { formatTable } from './table.ts';
 
 const TOKENS = '/v1/sidekey/tokens';
-const TOKEN = { name: 'TOKEN', required: true, help: 'the label of the token in the configuration' } as const;
-const PROVIDER = { name: 'PROVIDER', required: true, help: 'a name below `providers`' } as const;
+const TOKEN = { name: 'TOKEN', required: true, help: 'label of the token in the configuration' } as const;
+const PROVIDER = {
+  name: 'PROVIDER',
+  required: true,
+  help: 'name of the provider in the configuration',
+} as const;
 const HEADINGS = ['TOKEN', 'SLOT', 'SERIAL', 'OBJECTS', 'KEY', 'KEK', 'WRAPPED', 'SERVICE'];
 
 const SERVICE = { closed: 'up', open: 'down', probing: 'asking' } as const;
@@ -38,8 +42,8 @@ function kekPath({ positionals }: Invocation): string {
 
 export const tokenListCommand: Command = {
   name: 'token ls',
-  summary: 'the tokens and the KEKs that their keys lie under',
-  help: "KEY: open while the token's key stands in the keeper. KEKs stand in order of preference; any one of them opens the token.\nWRAPPED: - until the first object needs a key, or while that KEK's service was not there to wrap it.\nSERVICE: what the last calls found.",
+  summary: 'list the tokens and the KEKs that wrap their keys',
+  help: "KEY: open while the token's key is in the keeper. KEKs are in order of preference; any of them opens the token.\nWRAPPED: - until the first object is created, or if the KEK's service was unavailable then.\nSERVICE: result of the last calls.",
   options: { ...API_OPTION, ...JSON_OPTION },
   positionals: [],
   examples: ['sidekey token ls'],
@@ -51,12 +55,12 @@ export const tokenListCommand: Command = {
 
 export const tokenAddKekCommand: Command = {
   name: 'token add-kek',
-  summary: "wrap a token's key by the KEK of one more provider",
-  help: 'Then either opens the token: an outage of one service is none of the applications. No object is touched.\nWhoever may use any of the KEKs may open the token: the weakest one decides.',
+  summary: "wrap a token's key with the KEK of an additional provider",
+  help: 'Either KEK then opens the token, so applications survive an outage of one service. Objects are unchanged.\nAnyone who can use one of the KEKs can open the token: it is only as secure as the weakest of them.',
   options: {
     ...API_OPTION,
     ...JSON_OPTION,
-    first: { type: 'boolean', help: 'prefer it to the others' },
+    first: { type: 'boolean', help: 'prefer this KEK to the others' },
   },
   positionals: [TOKEN, PROVIDER],
   examples: ['sidekey token add-kek demo google'],
@@ -66,8 +70,8 @@ export const tokenAddKekCommand: Command = {
 
 export const tokenRemoveKekCommand: Command = {
   name: 'token remove-kek',
-  summary: "forget a token's key as one provider's KEK wrapped it",
-  help: 'Refused for the last KEK, and unless another one opens the token now. A copy of the store from before still opens by the\nremoved KEK: disable that at its service.',
+  summary: "remove a provider's KEK from a token",
+  help: 'Refused for the last KEK, and if no other KEK can open the token now. Earlier copies of the store can still be opened with the\nremoved KEK: disable it in its service.',
   options: { ...API_OPTION, ...JSON_OPTION },
   positionals: [TOKEN, PROVIDER],
   examples: ['sidekey token remove-kek demo aws'],
@@ -76,8 +80,8 @@ export const tokenRemoveKekCommand: Command = {
 
 export const tokenRotateCommand: Command = {
   name: 'token rotate',
-  summary: "wrap a token's key anew by the newest version of every KEK",
-  help: 'After the service rotated its key, so that the former version is not needed any more. No object is touched, and the token\nkey stays the same. All KEKs or none: every service must be there.',
+  summary: "rewrap a token's key with the latest version of each KEK",
+  help: 'Use this after rotating the KEK in its service, so that its previous version is no longer needed. Objects and the token key\nare unchanged. All or nothing: every service must be available.',
   options: { ...API_OPTION, ...JSON_OPTION },
   positionals: [TOKEN],
   examples: ['sidekey token rotate demo'],
@@ -86,10 +90,10 @@ export const tokenRotateCommand: Command = {
 
 export const tokenRotateKeyCommand: Command = {
   name: 'token rotate-key',
-  summary: 'make a further version of a key that stays in its key service',
-  help: 'For tokens with `resident`, where keys have versions (Vault, Google Cloud KMS, Azure Key Vault). The new version takes the label, the\nformer one is shown as LABEL:VERSION. Keys in the store are rotated by `sidekey keys rotate`.',
+  summary: 'create the next version of a resident key',
+  help: 'For tokens with `resident` in services that have key versions (Vault, Google Cloud KMS, Azure Key Vault). The new version takes\nover the label; the previous one becomes LABEL:VERSION. To rotate keys in the store, use `sidekey keys rotate`.',
   options: { ...API_OPTION, ...JSON_OPTION },
-  positionals: [TOKEN, { name: 'LABEL', required: true, help: "the key's label, without its version" }],
+  positionals: [TOKEN, { name: 'LABEL', required: true, help: 'label of the key, without the version' }],
   examples: ['sidekey token rotate-key remote signer'],
   run: (invocation) =>
     change(invocation, 'POST', `keys/${encodeURIComponent(invocation.positionals[1] ?? '')}/rotate`),
@@ -97,8 +101,8 @@ export const tokenRotateKeyCommand: Command = {
 
 export const tokenWipeCommand: Command = {
   name: 'token wipe',
-  summary: "wipe a token's key and all that it opened, now",
-  help: 'For when the KEK was disabled and nobody shall wait for leases to end: what is used next asks the key service.',
+  summary: "wipe a token's key, and all keys opened with it, immediately",
+  help: 'Use this after disabling a KEK, to avoid waiting for leases to end: the next use asks the key service.',
   options: { ...API_OPTION, ...JSON_OPTION },
   positionals: [TOKEN],
   examples: ['sidekey token wipe demo'],

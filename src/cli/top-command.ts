@@ -97,10 +97,10 @@ async function watch(
 
 export const topCommand: Command = {
   name: 'top',
-  summary: 'a live view: operations, latencies, key services, leases, processes',
-  help: 'q or Ctrl-C ends it. --json prints a line for each interval instead, for programs. Times of HTTP requests are upper bounds of the\nhistogram of /metrics; what PKCS#11 programs do is counted by the keeper, which takes no times.',
+  summary: 'show a live view: operations, latencies, key services, leases, processes',
+  help: 'Press q or Ctrl-C to quit. --json prints one line per interval instead. Latencies of HTTP requests are upper bounds of histogram\nbuckets; PKCS#11 operations are counted, not timed.',
   options: {
-    interval: { type: 'string', value: 'DURATION', help: 'how often to ask the agent; 1s unless said' },
+    interval: { type: 'string', value: 'DURATION', help: 'refresh interval; default: 1s' },
     ...JSON_OPTION,
     ...API_OPTION,
   },
@@ -110,7 +110,7 @@ export const topCommand: Command = {
     const { output } = invocation.streams;
     const isJson = invocation.values['json'] === true;
     if (!isJson && !output.isTTY)
-      throw new SidekeyError('usage', 'top: stdout is no terminal; there is --json');
+      throw new SidekeyError('usage', 'top: stdout is not a terminal; use --json');
     const end = new AbortController();
     const release = listenForEnd(end);
     if (!isJson) output.write(ENTER);

@@ -12,11 +12,11 @@ const REQUEST_REST_BYTES = 64 * 1024;
 export const MESSAGE_MAX_BYTES = Math.floor(((API_LIMITS.bodyBytes - REQUEST_REST_BYTES) * 3) / 4);
 
 export const TRANSIT_OPTIONS = {
-  token: { type: 'string', value: 'LABEL', help: 'the token of the key; the first one unless said' },
+  token: { type: 'string', value: 'LABEL', help: 'token that contains the key; default: the first' },
   ...JSON_OPTION,
   ...API_OPTION,
 } as const;
-export const KEY = { name: 'KEY', required: true, help: 'the name of the key: its CKA_LABEL' } as const;
+export const KEY = { name: 'KEY', required: true, help: 'name of the key (its CKA_LABEL)' } as const;
 
 export type Fields = Readonly<Record<string, unknown>>;
 
@@ -67,20 +67,20 @@ export async function askTransit(
 /** A base64 field of `data` as bytes, which the caller wipes; the rest of the body can be parsed afterwards. */
 export function takeField(body: Buffer, field: string): Buffer {
   const bytes = takeSecret(body, ['data', field]);
-  if (bytes === null) throw new SidekeyError('internal', `the agent's answer has no ${field}`);
+  if (bytes === null) throw new SidekeyError('internal', `the agent's response has no ${field}`);
   return bytes;
 }
 
 export function textField(data: unknown, field: string): string {
   const value = jsonAt(data, field);
-  if (typeof value !== 'string') throw new SidekeyError('internal', `the agent's answer has no ${field}`);
+  if (typeof value !== 'string') throw new SidekeyError('internal', `the agent's response has no ${field}`);
   return value;
 }
 
 /** vault:v1:BASE64 in bytes. */
 export function bytesOfVersioned(text: string): Buffer {
   const bytes = decodeBase64(Buffer.from(text.slice(text.lastIndexOf(':') + 1), 'latin1'));
-  if (bytes === null) throw new SidekeyError('internal', 'the agent’s answer is no base64');
+  if (bytes === null) throw new SidekeyError('internal', 'the response of the agent is not base64');
   return bytes;
 }
 

@@ -17,7 +17,7 @@ function periodOf({ values }: Invocation, now: Date): URLSearchParams {
     if (day === undefined) continue;
     if (!DAY.test(day))
       throw new SidekeyError('usage', `--${name} takes a day such as ${today}, not "${day}"`);
-    if (values['month']) throw new SidekeyError('usage', 'usage: either --month or --from and --to');
+    if (values['month']) throw new SidekeyError('usage', 'usage: give either --month, or --from and --to');
     query.set(name, day);
   }
   return query;
@@ -80,13 +80,13 @@ function sayTables(report: UsageReport, say: (line: string) => void): void {
 
 export const usageCommand: Command = {
   name: 'usage',
-  summary: 'who used which key how often, and what the key service would have cost',
-  help: 'By day (UTC). SAVED: calls of the key service that the cache made unnecessary. Costs are at the prices of the configuration.\nPKCS#11 uses are written down once a minute.',
+  summary: 'show who used which key how often, and what the key service would have cost',
+  help: 'Grouped by day (UTC). SAVED: key service calls avoided by the cache. Costs use the prices in the configuration.\nPKCS#11 uses are recorded once a minute.',
   options: {
-    month: { type: 'boolean', help: 'this month until today; the last thirty days unless said' },
+    month: { type: 'boolean', help: 'this month to date; default: the last 30 days' },
     from: { type: 'string', value: 'DAY', help: 'the first day: 2026-01-31' },
     to: { type: 'string', value: 'DAY', help: 'the last day' },
-    csv: { type: 'boolean', help: 'a line for each day, peer, key and operation' },
+    csv: { type: 'boolean', help: 'CSV with a line for each day, peer, key and operation' },
     ...JSON_OPTION,
     ...API_OPTION,
   },
@@ -94,7 +94,8 @@ export const usageCommand: Command = {
   examples: ['sidekey usage --month', 'sidekey usage --from 2026-01-01 --to 2026-03-31 --csv > quarter.csv'],
   async run(invocation) {
     const { values, say } = invocation;
-    if (values['csv'] && values['json']) throw new SidekeyError('usage', 'usage: either --csv or --json');
+    if (values['csv'] && values['json'])
+      throw new SidekeyError('usage', 'usage: give either --csv or --json');
     const query = periodOf(invocation, new Date());
     const report = await askAgent<UsageReport>(apiSocket(invocation), `/v1/sidekey/usage?${query}`);
     if (values['json']) say(JSON.stringify(report, null, 2));

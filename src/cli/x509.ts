@@ -36,7 +36,7 @@ const ALGORITHMS: readonly (readonly [type: RegExp, algorithm: SignatureAlgorith
 export function algorithmFor(type: string): SignatureAlgorithm {
   const found = ALGORITHMS.find(([pattern]) => pattern.test(type));
   if (found) return found[1];
-  throw new SidekeyError('usage', `a key of type ${type} signs no certificates`);
+  throw new SidekeyError('usage', `a key of type ${type} cannot sign certificates`);
 }
 
 const NAME_TYPES: Readonly<Record<string, string>> = {
@@ -59,7 +59,7 @@ export function parseName(text: string): Buffer {
     if (type === undefined || plain === '' || plain.length > NAME_MAX_CHARACTERS)
       throw new SidekeyError(
         'usage',
-        `a name is written CN=www.example.org,O=Example with ${Object.keys(NAME_TYPES).join(', ')}; not "${part}"`,
+        `a name has the form CN=www.example.org,O=Example with ${Object.keys(NAME_TYPES).join(', ')}; not "${part}"`,
       );
     const string = type === NAME_TYPES['C'] ? der.printable(plain) : der.utf8(plain);
     return der.setOf(der.sequence(der.oid(type), string));

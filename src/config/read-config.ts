@@ -106,7 +106,7 @@ function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
     if (labels.has(label)) yield [['tokens', i, 'label'], `"${label}" is the label of another token already`];
     labels.add(label);
     if (resident !== undefined && raw.providers[provider]?.kind === 'embedded')
-      yield [['tokens', i, 'resident'], 'the embedded key store has no keys of its own to show'];
+      yield [['tokens', i, 'resident'], 'the embedded key store has no resident keys'];
     if (Object.hasOwn(raw.providers, provider)) continue;
     const match = nearestMatch(provider, Object.keys(raw.providers));
     yield [

@@ -27,6 +27,6 @@ export function checkReload(running: Config, wanted: Config): void {
   const parts = changed.map((part) => `"${part}"`).join(', ');
   throw new SidekeyError(
     'config_invalid',
-    `${wanted.file}: ${parts} changed, which takes a restart of the agent`,
+    `${wanted.file}: ${parts} changed: restart the agent for this to take effect`,
   );
 }

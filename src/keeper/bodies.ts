@@ -293,7 +293,7 @@ export function writeBinding(binding: Binding, version: number = LIMITS.version)
   if (version < 2 && binding.eachAsks)
     throw new SidekeyError(
       'wire_version',
-      'the keeper is of the last release and cannot ask for each use: restart it',
+      'the keeper is of the previous release and cannot record each use: restart it',
     );
   let operations = 0;
   for (const operation of binding.operations) operations |= 1 << OPERATIONS[operation];

@@ -55,7 +55,7 @@ export class FrameDecoder {
 
   /** The frames that `chunk` completes, in order. What is needed of `chunk` is copied. */
   push(chunk: Buffer): Frame[] {
-    if (this.#broken) throw new SidekeyError('wire_malformed', 'the stream was broken before');
+    if (this.#broken) throw new SidekeyError('wire_malformed', 'the stream has already failed');
     try {
       return this.#cut(chunk);
     } catch (error) {

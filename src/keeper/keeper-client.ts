@@ -171,7 +171,7 @@ export class KeeperClient implements Keeper {
       if (!more || last === undefined) return all;
       after = numberOf(last);
     }
-    throw new SidekeyError('wire_malformed', `${message} never ends`);
+    throw new SidekeyError('wire_malformed', `the list of ${message} does not end`);
   }
 
   mechanisms(): readonly MechanismRow[] {

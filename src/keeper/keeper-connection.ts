@@ -100,7 +100,7 @@ export class KeeperConnection {
       try {
         if (this.#isClosed) throw new SidekeyError('keeper_absent', this.#reason);
         if (this.#pending.size >= PENDING_MAX)
-          throw new SidekeyError('busy', `${PENDING_MAX} requests wait already`);
+          throw new SidekeyError('busy', `${PENDING_MAX} requests are already waiting`);
         this.#send(encodeFrame({ message, id, body }));
       } finally {
         body.fill(0);

@@ -69,7 +69,7 @@ export class KeeperLink {
     if (endKeeper && client.pid !== null) {
       isEnded = await client.shutdown().then(
         () => true,
-        (error: unknown) => (log.warn({ error }, 'the keeper did not take leave'), false),
+        (error: unknown) => (log.warn({ error }, 'the keeper did not shut down cleanly'), false),
       );
     }
     client.detach();
@@ -113,7 +113,7 @@ export class KeeperLink {
     const { start, log, client } = this.#options;
     const fault = error instanceof Error ? error.message : String(error);
     if (fault !== this.#lastFault && !(error instanceof SidekeyError && error.code === 'keeper_absent')) {
-      log.error({ error }, 'the keeper cannot be attached');
+      log.error({ error }, 'cannot attach to the keeper');
     }
     this.#lastFault = fault;
     if (this.#isStopped || client.pid !== null) return;
@@ -124,11 +124,11 @@ export class KeeperLink {
 
   /** A keeper that lingers from before an upgrade, and that nobody can speak with any more. It wipes its keys as it ends. */
   #end(pid: number): void {
-    this.#options.log.warn({ keeper: pid }, 'ending a keeper of another version');
+    this.#options.log.warn({ keeper: pid }, 'stopping a keeper of another version');
     try {
       process.kill(pid, 'SIGTERM');
     } catch (error) {
-      this.#options.log.error({ error, keeper: pid }, 'it could not be ended');
+      this.#options.log.error({ error, keeper: pid }, 'cannot stop the keeper');
     }
   }
 
@@ -142,7 +142,7 @@ export class KeeperLink {
       start((why) => this.#ended(now, why));
     } catch (error) {
       this.#startFault = error instanceof Error ? error.message : String(error);
-      this.#options.log.error({ error }, 'no keeper can be started');
+      this.#options.log.error({ error }, 'cannot start a keeper');
     }
   }
 
@@ -158,7 +158,7 @@ export class KeeperLink {
 
   #lost(reason: string): void {
     if (this.#isStopped) return;
-    this.#options.log.warn({ reason }, 'the keeper is gone');
+    this.#options.log.warn({ reason }, 'lost the connection to the keeper');
     this.#attached = Promise.withResolvers<void>();
     this.#startedAtMs = null;
     this.#schedule(PAUSE_FIRST_MS * (this.#options.random ?? Math.random)());

@@ -53,7 +53,7 @@ export function startKeeper(program: KeeperProgram, log: Logger, ended: (why: st
   });
   log.info({ keeper: child.pid, path }, 'started a keeper');
   child.once('error', (error) => {
-    log.error({ error }, 'the keeper could not be started');
+    log.error({ error }, 'cannot start the keeper');
     ended(error.message);
   });
   child.once('exit', (code, signal) => {

@@ -97,7 +97,7 @@ export class OperationFrames {
 
   #again(item: Item): void {
     if (item.endsAt > performance.now()) this.#wait(item);
-    else item.settle(new SidekeyError('deadline', 'the keeper did not begin an operation in time'));
+    else item.settle(new SidekeyError('deadline', 'the keeper did not start the operation in time'));
   }
 }
 

@@ -21,7 +21,7 @@ export class RefusedClients {
     if (!this.#byPid.delete(pid))
       this.#log.warn(
         { client: pid, ...rest },
-        'a process was turned away: its module speaks no version that is served',
+        'refused a process: its module has an unsupported protocol version',
       );
     this.#byPid.set(pid, client);
     for (const old of [...this.#byPid.keys()].slice(0, -REFUSED_MAX)) this.#byPid.delete(old);

@@ -38,11 +38,11 @@ export class Searches {
 
   #turn(): Promise<void> {
     if (this.#waiting.length >= WAITING_MAX)
-      throw new SidekeyError('busy', `${WAITING_MAX} searches for primes wait already`);
+      throw new SidekeyError('busy', `${WAITING_MAX} searches for primes are already waiting`);
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
-        reject(new SidekeyError('deadline', 'other searches for primes took all the time there was'));
+        reject(new SidekeyError('deadline', 'other searches for primes took too long'));
       }, this.#patienceMs);
       const waiting = { go: resolve, timer };
       this.#waiting.push(waiting);

@@ -29,7 +29,7 @@ export class KmsKey {
     if (found === null)
       throw new SidekeyError('key_handle_invalid', `there is no key ${key} in token ${token}`);
     if (found.kind !== 'aes' || found.derived)
-      throw new SidekeyError('function_not_supported', `key ${key} is not an AES key of its own`);
+      throw new SidekeyError('function_not_supported', `key ${key} is not a plain AES key`);
     return found;
   }
 
@@ -61,9 +61,9 @@ export class KmsKey {
     const found = await this.#demand(peer);
     const version = found.versions.find((each) => this.#idOf(each) === keyId);
     if (version === undefined || ciphertext.length < GCM_NONCE_BYTES + GCM_TAG_BYTES)
-      throw new SidekeyError('encrypted_data_invalid', 'the ciphertext is of another key');
+      throw new SidekeyError('encrypted_data_invalid', 'the ciphertext belongs to another key');
     if (version.version < found.policy.minDecryptionVersion)
-      throw new SidekeyError('key_function_not_permitted', 'this version decrypts no more');
+      throw new SidekeyError('key_function_not_permitted', 'this version can no longer decrypt');
     const mechanism = gcmMechanism(ciphertext.subarray(0, GCM_NONCE_BYTES), Buffer.from(keyId));
     const use = { operation: 'decrypt', mechanism, version: version.version } as const;
     return tokens.operateNamedKey(peer, token, key, use, ciphertext.subarray(GCM_NONCE_BYTES));
@@ -72,6 +72,6 @@ export class KmsKey {
 
 function latestOf({ name, versions, latestVersion }: NamedKey): NamedKeyVersion {
   const latest = versions.find(({ version }) => version === latestVersion);
-  if (latest === undefined) throw new SidekeyError('internal', `key ${name} has lost its latest version`);
+  if (latest === undefined) throw new SidekeyError('internal', `key ${name} has no latest version`);
   return latest;
 }

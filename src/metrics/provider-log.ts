@@ -43,6 +43,6 @@ export class ProviderLog {
   answered(): void {
     if (!this.#isDown) return;
     this.#isDown = false;
-    this.#log.info({ provider: this.#provider }, 'the key service answers again');
+    this.#log.info({ provider: this.#provider }, 'the key service responds again');
   }
 }

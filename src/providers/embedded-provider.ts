@@ -57,7 +57,10 @@ function readPassphrase(options: KeyFiles): Buffer | null {
   if (!systemdCredential) return null;
   const directory = process.env['CREDENTIALS_DIRECTORY'];
   if (!directory)
-    throw new SidekeyError('provider_unreachable', `systemd gave no credential "${systemdCredential}"`);
+    throw new SidekeyError(
+      'provider_unreachable',
+      `systemd did not provide the credential "${systemdCredential}"`,
+    );
   return readPrivateFile(join(directory, systemdCredential), ownUid);
 }
 
@@ -160,7 +163,7 @@ function bareKek(keeper: Keeper, kek: KekCell): BareKek {
     async decrypt(ciphertext) {
       const nonce = ciphertext.subarray(0, BARE_NONCE_BYTES);
       if (nonce.length < BARE_NONCE_BYTES)
-        throw new SidekeyError('encrypted_data_invalid', 'too short to have a nonce');
+        throw new SidekeyError('encrypted_data_invalid', 'too short to contain a nonce');
       const body = ciphertext.subarray(BARE_NONCE_BYTES);
       return kek.use((by) => keeper.operate(by, 'decrypt', gcm(nonce), body));
     },

@@ -58,7 +58,7 @@ async function openProtected(file: Buffer, passphrase: Buffer): Promise<Buffer> 
     kek.fill(0);
     throw new SidekeyError(
       'provider_refused',
-      'the key file does not open: a wrong passphrase, or a damaged file',
+      'the key file cannot be decrypted: wrong passphrase, or damaged file',
     );
   } finally {
     key.fill(0);
@@ -69,7 +69,7 @@ async function openProtected(file: Buffer, passphrase: Buffer): Promise<Buffer> 
 export async function openKeyFile(file: Buffer, passphrase: Buffer | null): Promise<Buffer> {
   if (!isProtected(file)) {
     if (file.length !== KEK_BYTES)
-      throw new SidekeyError('provider_refused', `a key file of ${file.length} bytes is none`);
+      throw new SidekeyError('provider_refused', `a file of ${file.length} bytes is not a key file`);
     if (passphrase)
       throw new SidekeyError(
         'provider_refused',
@@ -78,6 +78,6 @@ export async function openKeyFile(file: Buffer, passphrase: Buffer | null): Prom
     return Buffer.from(file);
   }
   if (!passphrase)
-    throw new SidekeyError('provider_refused', 'the key file is protected, and no passphrase is configured');
+    throw new SidekeyError('provider_refused', 'the key file is encrypted, but no passphrase is configured');
   return openProtected(file, passphrase);
 }

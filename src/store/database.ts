@@ -13,7 +13,7 @@ function migrate(db: DatabaseSync): void {
   if (version > MIGRATIONS.length)
     throw new SidekeyError(
       'store_failed',
-      `the store has version ${version}, this program knows ${MIGRATIONS.length}`,
+      `the store has version ${version}, but this release supports only up to ${MIGRATIONS.length}`,
     );
   MIGRATIONS.slice(version).forEach((sql, i) => {
     const record = `INSERT INTO migration VALUES (${version + i + 1}, unixepoch())`;

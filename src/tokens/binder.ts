@@ -59,7 +59,7 @@ async function tryBind(domain: Domain, caller: Caller, handle: number, credits: 
     const object = getObject(domain, now, handle, 'key_handle_invalid');
     const operations = boundOperations(domain, now, object);
     if (operations.length === 0)
-      throw new SidekeyError('key_function_not_permitted', 'neither key nor rules permit any use');
+      throw new SidekeyError('key_function_not_permitted', 'neither the key nor the rules permit any use');
     const cell = await takeCell(domain, now, object);
     if (cell === null) return false;
     const binding = { ...describe(domain, now, object, operations), cell, credits };

@@ -95,7 +95,7 @@ export function checkAllows(object: TokenObject, flag: number, name: string): vo
 /** The token as it was when the caller was found; token_not_present when it was initialized since. */
 export function checkSameToken(domain: Domain, token: TokenRow): void {
   if (domain.catalogue.get(token.id)?.serial !== token.serial)
-    throw new SidekeyError('token_not_present', `token ${token.label} was initialized meanwhile`);
+    throw new SidekeyError('token_not_present', `token ${token.label} was initialized in the meantime`);
 }
 
 /** Who made it, for the audit log. */

@@ -78,7 +78,7 @@ export class Clients {
 
   async find(id: ClientId): Promise<Client> {
     const client = await this.#clients.get(id);
-    if (client === undefined) throw new SidekeyError('internal', `client ${id} is not known`);
+    if (client === undefined) throw new SidekeyError('internal', `client ${id} does not exist`);
     return client;
   }
 

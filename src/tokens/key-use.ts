@@ -62,7 +62,10 @@ export function findMechanism(domain: Offering, tokenId: number, type: number, f
   const found = rowOf(domain, tokenId, type);
   if (found !== undefined && (found.flags & flag) !== 0 && domain.catalogue.offers(tokenId, found.standing))
     return found;
-  throw new SidekeyError('mechanism_invalid', `mechanism 0x${type.toString(16)} does not do that`);
+  throw new SidekeyError(
+    'mechanism_invalid',
+    `mechanism 0x${type.toString(16)} does not support this operation`,
+  );
 }
 
 function fitsKeyType(mechanism: MechanismRow, keyType: number | null): boolean {
@@ -146,7 +149,7 @@ export function checkUse(
   nowMs: number,
   errors: UseErrors = KEY_ERRORS,
 ): void {
-  if (!isKey(object)) throw new SidekeyError(errors.handle, `object ${object.handle} is no key`);
+  if (!isKey(object)) throw new SidekeyError(errors.handle, `object ${object.handle} is not a key`);
   const row = findMechanism(domain, object.tokenId, mechanism, USES[use].flag);
   if (!fitsKeyType(row, keyTypeOf(object)))
     throw new SidekeyError(errors.type, `${row.name} is not for this type of key`);

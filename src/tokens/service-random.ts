@@ -13,7 +13,7 @@ export function randomOf(
   if (random === null)
     throw new SidekeyError(
       'function_not_supported',
-      `the provider of token ${token.name} has no generator of its own`,
+      `the provider of token ${token.name} has no random number generator`,
     );
   return random(bytes);
 }

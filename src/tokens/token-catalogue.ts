@@ -173,7 +173,7 @@ export class TokenCatalogue {
     if (row !== undefined) return row;
     if (slot === this.freeSlot(peer))
       throw new SidekeyError('token_not_recognized', 'the token is not initialized');
-    throw new SidekeyError('slot_id_invalid', `slot ${slot} is not there for this process`);
+    throw new SidekeyError('slot_id_invalid', `this process has no access to slot ${slot}`);
   }
 
   /** The slot of the token that C_InitToken would make; null when this peer may make none. Always the last. */
@@ -191,7 +191,7 @@ export class TokenCatalogue {
 
   add(token: Pick<TokenRow, 'name' | 'provider' | 'soPin' | 'userPin' | 'createdAt'>): TokenRow {
     if (this.byName(token.name) !== null)
-      throw new SidekeyError('arguments_bad', `there is a token named ${token.name} already`);
+      throw new SidekeyError('arguments_bad', `a token named ${token.name} already exists`);
     const fresh = { soFailures: 0, userFailures: 0 };
     const place = { label: token.name, serial: this.newSerial(), slot: this.#nextSlot() };
     const row = this.#store.addToken({ ...token, ...fresh, ...place });

@@ -133,7 +133,7 @@ export class TokenKeks {
   #askBare(token: TokenRow, call: (bare: BareKek) => Promise<Buffer>): Promise<Buffer> {
     return this.#ask(token, this.#deps.envelopeProvider(token), async ({ name, bare }) => {
       if (bare !== null) return call(bare);
-      throw new SidekeyError('function_not_supported', `provider ${name} has no envelopes`);
+      throw new SidekeyError('function_not_supported', `provider ${name} does not support envelopes`);
     });
   }
 

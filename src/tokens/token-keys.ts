@@ -149,7 +149,7 @@ export class TokenKeys {
     const demand = (): TokenRow => {
       const row = catalogue.get(token.id);
       if (row?.serial === token.serial) return row;
-      throw new SidekeyError('token_not_present', 'the token was initialized meanwhile');
+      throw new SidekeyError('token_not_present', 'the token was initialized in the meantime');
     };
     const before = this.#turns.get(token.id) ?? Promise.resolve();
     const turn = before

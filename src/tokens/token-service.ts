@@ -31,7 +31,7 @@ export type { TokenServiceDeps } from './domain.ts';
 async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
   const handler = HANDLERS.get(request.message);
   if (handler === undefined)
-    throw new SidekeyError('wire_malformed', `the agent handles no ${request.message}`);
+    throw new SidekeyError('wire_malformed', `the agent does not handle ${request.message}`);
   const attempt = (): Promise<Buffer> => handler(domain, request, new WireReader(request.body));
   try {
     const reply = await attempt().catch((error: unknown) => {

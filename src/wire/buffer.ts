@@ -51,7 +51,7 @@ export class WireReader {
     const length = this.u32();
     if (length === ABSENT) return null;
     if (length > max)
-      throw new SidekeyError('wire_malformed', `a byte string of ${length} bytes is over ${max}`);
+      throw new SidekeyError('wire_malformed', `a byte string of ${length} bytes exceeds ${max}`);
     const at = this.#take(length);
     return this.#bytes.subarray(at, at + length);
   }

@@ -92,15 +92,15 @@ t.test('SIGHUP takes up all or nothing', async (t) => {
   const { config, agent, log } = await scene(t);
   edit(config, /level: info/, 'level: debug\nsoket: 1');
   agent.kill('SIGHUP');
-  await until(() => log().includes('the old configuration stays'));
+  await until(() => log().includes('keeping the old configuration'));
   t.match(log(), /soket: unknown key/);
   edit(config, /soket: 1/, '');
   edit(config, /sidekey\.db/, 'other.db');
   agent.kill('SIGHUP');
-  await until(() => log().includes('takes a restart'));
+  await until(() => log().includes('restart the agent'));
   edit(config, /other\.db/, 'sidekey.db');
   agent.kill('SIGHUP');
-  await until(() => log().includes('took up the changed configuration'));
+  await until(() => log().includes('reloaded the configuration'));
   agent.kill('SIGTERM');
   t.same(await once(agent, 'exit'), [0, null]);
 });

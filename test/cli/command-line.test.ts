@@ -68,7 +68,7 @@ t.test('a command of one word and one of two have their help', async (t) => {
     t.match(stdout, `Usage: sidekey ${name}`);
     t.match(stdout, 'Exit codes: 0');
   }
-  t.match(sidekey('init', '--help').stdout, /every user of this host can read them/);
+  t.match(sidekey('init', '--help').stdout, /visible to every user/);
 });
 
 t.test('init makes an instance for the caller alone', async (t) => {
@@ -105,7 +105,7 @@ t.test('init overwrites nothing', async (t) => {
   writeFileSync(join(dir, 'sidekey.yaml'), 'mine');
   const { status, stderr } = sidekey('init', '--dir', dir, ...PINS);
   t.equal(status, 1);
-  t.match(stderr, /init_refused: .*is there already/);
+  t.match(stderr, /init_refused: .*already exists/);
   t.equal(readFileSync(join(dir, 'sidekey.yaml'), 'utf8'), 'mine');
   t.strictSame(readdirSync(dir), ['sidekey.yaml']);
 });

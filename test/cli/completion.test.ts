@@ -86,7 +86,7 @@ t.test('zsh', async (t) => {
   const rows = told('keys', 'create', '--');
   t.match(
     rows.join('\n'),
-    /--type\[aes256-gcm96 unless said\]:VALUE|--type\[aes256-gcm96 unless said\]::\(aes256-gcm96/,
+    /--type\[type of the key; default\\?: aes256-gcm96\]:VALUE|--type\[type of the key; default\\?: aes256-gcm96\]::\(aes256-gcm96/,
   );
   t.ok(rows.includes(':KEY: '));
   t.match(told('init', '--').join('\n'), /--dir\[.*\]:DIR:_files -\//);

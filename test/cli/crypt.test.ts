@@ -96,7 +96,7 @@ t.test('a terminal is told how far it is when it takes longer than a second, a p
 t.test('binary output does not go to a terminal', async (t) => {
   must(t, sidekey, ['keys', 'create', 'binary']);
   const sealed = must(t, sidekey, ['encrypt', 'binary'], '\u001b[2J').toString().trim();
-  t.match(await onTerminal(sidekey, `echo ${sealed} | "$SIDEKEY" decrypt binary`), /name a file by --out/);
+  t.match(await onTerminal(sidekey, `echo ${sealed} | "$SIDEKEY" decrypt binary`), /use --out FILE/);
   const text = must(t, sidekey, ['encrypt', 'binary'], 'plain text').toString().trim();
   t.match(await onTerminal(sidekey, `echo ${text} | "$SIDEKEY" decrypt binary`), /plain text/);
 });

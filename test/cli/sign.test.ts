@@ -61,7 +61,7 @@ t.test('a key that is there already stays, and is not taken for one of another t
   const again = run(sidekey, ['keys', 'create', 'once']);
   t.match([again.status, again.stderr], [0, /already existed/]);
   const other = run(sidekey, ['keys', 'create', 'once', '--type', 'ed25519']);
-  t.match([other.status, other.stderr], [1, /key once is there already, of type aes256-gcm96/]);
+  t.match([other.status, other.stderr], [1, /key once already exists, with type aes256-gcm96/]);
   t.match(
     must(t, sidekey, ['keys', 'create', 'once', '--type', 'aes256-gcm96']).toString(),
     'once: aes256-gcm96',
@@ -75,7 +75,7 @@ t.test('a key is rotated, and destroyed when that is meant', async (t) => {
   t.match(must(t, sidekey, ['encrypt', 'turning', '--context', 'a'], 'new').toString(), /^vault:v2:/);
   t.equal(must(t, sidekey, ['decrypt', 'turning', '--context', 'a'], old).toString(), 'old');
   t.equal(run(sidekey, ['decrypt', 'turning', '--context', 'b'], old).status, 1);
-  t.match(run(sidekey, ['keys', 'destroy', 'turning']).stderr, /say --yes/);
+  t.match(run(sidekey, ['keys', 'destroy', 'turning']).stderr, /confirm with --yes/);
   must(t, sidekey, ['keys', 'destroy', 'turning', '--yes']);
   t.match(run(sidekey, ['decrypt', 'turning', '--context', 'a'], old).stderr, /key not found/);
 });

@@ -29,7 +29,7 @@ t.test('on a terminal it fills the screen, and gives it back at q; a pipe gets J
   const sidekey = await startInstance(t);
   sidekey.sidekey('keys', 'create', 'orders');
   sidekey.sidekey('encrypt', 'orders', '--in', '/etc/hostname');
-  t.match(sidekey.sidekey('top').stderr, /no terminal; there is --json/);
+  t.match(sidekey.sidekey('top').stderr, /not a terminal; use --json/);
 
   const command = `${join(ROOT, 'bin/sidekey')} top --interval 300ms --config ${sidekey.config}`;
   const screen = spawn('script', ['-qec', command, '/dev/null'], { env: { ...process.env, TERM: 'xterm' } });

@@ -58,7 +58,7 @@ ${more}`;
 t.test('revoked and told by an event: nothing succeeds after a second', async (t) => {
   const events = '    events: { type: kv-v2/data-write }\n';
   const { service, instance, use, lastGood } = await scene(t, 'any: 5m', events);
-  for (let i = 0; i < 100 && !instance.log.includes('events are followed'); i++) await sleep(50);
+  for (let i = 0; i < 100 && !instance.log.includes('following events'); i++) await sleep(50);
   service.tell('deny');
   await sleep(100);
   t.equal(use(), 0, 'without an event the lease would last');

@@ -139,8 +139,8 @@ t.test(
     t.match(sidekey.status(), { refused: [{ program: 'program', wire: oldest }] });
     t.match(sidekey.sidekey('status').stdout, /^refused {2}pid \d+ .*restart it/m);
     const { pid } = (sidekey.status()['refused'] as { pid: number }[])[0] ?? {};
-    while (!sidekey.log.includes('turned away')) await sleep(20);
-    t.match(sidekey.log, new RegExp(`"level":"warn".*"client":${pid},.*a process was turned away`));
+    while (!sidekey.log.includes('refused a process')) await sleep(20);
+    t.match(sidekey.log, new RegExp(`"level":"warn".*"client":${pid},.*refused a process`));
   },
 );
 

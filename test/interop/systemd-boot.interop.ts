@@ -76,7 +76,7 @@ function boot(t: Test): (name: string) => string {
 
 /** What kill -9, restarts and a KEK without a passphrase make the journal say. */
 const EXPECTED = [
-  /the keeper is gone/,
+  /lost the connection to the keeper/,
   /no passphrase/,
   /Main process exited, code=killed, status=9\/KILL/,
   /Failed with result 'signal'/,
@@ -145,7 +145,7 @@ t.test('installed and booted under systemd', { timeout: 400_000 }, async (t) => 
   t.match(seen('confined'), /^agent CapEff:\s0+$/m);
 
   const journal = seen('journal');
-  t.match(journal, /the agent serves/);
+  t.match(journal, /the agent is ready/);
   t.notOk(journal.includes(PIN) || journal.includes(SO_PIN), 'the journal holds no PIN');
   const complaints = seen('journal-warnings')
     .split('\n')

@@ -40,7 +40,10 @@ t.test('its return is a line, and a service that comes and goes is no flood', as
     told.failed(down);
     told.answered();
   }
-  t.match(lines, [{ code: 'provider_unreachable' }, { provider: 'p', msg: 'the key service answers again' }]);
+  t.match(lines, [
+    { code: 'provider_unreachable' },
+    { provider: 'p', msg: 'the key service responds again' },
+  ]);
   t.equal(lines.length, 2);
 });
 

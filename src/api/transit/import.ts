@@ -55,7 +55,7 @@ async function importKey(call: TransitCall, body: z.output<typeof first>): Promi
   const exportable = body.exportable ?? false;
   const wanted = { ...readMaterial(body), kind, exportable, derived: false, autoRotateMs };
   if (findKey(call) !== null)
-    throw new Refusal(400, 'the key is there already: import_version adds to an imported one');
+    throw new Refusal(400, 'the key already exists: use import_version to add a version to an imported key');
   if (!NEW_NAME.test(name)) throw new Refusal(400, 'a key name is of letters, digits, "_", "-" and "."');
   await call.tokens.importNamedKey(call.peer, call.token, name, wanted, false);
   return { empty: true };

@@ -25,7 +25,7 @@ export function awsBareKek(call: CallKek): BareKek {
         const { what, body } = await call('Encrypt', request);
         const ciphertext = Buffer.from(textAt(parseJson(body), 'CiphertextBlob'), 'base64');
         if (ciphertext.length > 0) return ciphertext;
-        throw new SidekeyError('provider_unreachable', `${what}: the answer holds no ciphertext`);
+        throw new SidekeyError('provider_unreachable', `${what}: the response has no ciphertext`);
       } finally {
         for (const secret of [plaintext, base64, ...bodies]) secret.fill(0);
       }
@@ -40,10 +40,10 @@ export function awsBareKek(call: CallKek): BareKek {
         const plaintext = takeSecret(body, ['Plaintext']);
         body.fill(0);
         if (plaintext !== null) return plaintext;
-        throw new SidekeyError('provider_unreachable', `${what}: the answer holds no plaintext`);
+        throw new SidekeyError('provider_unreachable', `${what}: the response has no plaintext`);
       } catch (error) {
         if (['InvalidCiphertextException', 'IncorrectKeyException'].some((name) => isNamed(error, name)))
-          throw new SidekeyError('encrypted_data_invalid', 'the KEK does not open it', { cause: error });
+          throw new SidekeyError('encrypted_data_invalid', 'the KEK cannot unwrap it', { cause: error });
         throw error;
       }
     },

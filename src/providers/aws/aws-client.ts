@@ -141,5 +141,5 @@ export class AwsClient {
 export function keyArn(what: string, reply: unknown): string {
   const arn = textAt(reply, 'KeyId');
   if (arn !== '') return arn;
-  throw new SidekeyError('provider_unreachable', `${what}: the answer names no key`);
+  throw new SidekeyError('provider_unreachable', `${what}: the response names no key`);
 }

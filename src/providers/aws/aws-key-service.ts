@@ -82,7 +82,7 @@ class AwsKey {
     if (plaintext?.length === DATA_KEY_BYTES) return plaintext;
     plaintext?.fill(0);
     body.fill(0);
-    throw new SidekeyError('provider_unreachable', `${what}: the answer holds no data key`);
+    throw new SidekeyError('provider_unreachable', `${what}: the response has no data key`);
   }
 
   #call(operation: string, request: object): Promise<AwsAnswer> {

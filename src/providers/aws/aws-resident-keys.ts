@@ -235,13 +235,13 @@ export class AwsResidentKeys implements ResidentKeys {
     const signature = this.#bytes(await this.#use('Sign', key, request), 'Signature');
     const raw = algorithm.scheme === 'ecdsa' ? decodeDer(signature, key.sizeBits) : signature;
     if (raw !== null) return raw;
-    throw new SidekeyError('provider_unreachable', `${this.#what}: the signature is none`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: the signature is malformed`);
   }
 
   #bytes(body: Buffer, field: string): Buffer {
     const bytes = Buffer.from(textAt(parseJson(body), field), 'base64');
     if (bytes.length > 0) return bytes;
-    throw new SidekeyError('provider_unreachable', `${this.#what}: the answer holds no ${field}`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: the response has no ${field}`);
   }
 
   async agree(key: ResidentKey, other: Buffer): Promise<Buffer> {
@@ -251,7 +251,7 @@ export class AwsResidentKeys implements ResidentKeys {
     body.fill(0);
     if (secret?.length === scalarBytes(key.sizeBits)) return secret;
     secret?.fill(0);
-    throw new SidekeyError('provider_unreachable', `${this.#what}: the answer holds no shared secret`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: the response has no shared secret`);
   }
 
   encrypt(): Promise<Buffer> {
@@ -276,6 +276,6 @@ export class AwsResidentKeys implements ResidentKeys {
         throw new SidekeyError('encrypted_data_invalid', `${this.#what}: it does not open`, { cause: error });
       throw error;
     }
-    throw new SidekeyError('provider_unreachable', `${this.#what}: the answer holds no plaintext`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: the response has no plaintext`);
   }
 }

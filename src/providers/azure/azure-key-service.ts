@@ -54,7 +54,7 @@ class AzureKey {
       ];
       if (this.#versionOf(reference) === version && ciphertext.length > 0)
         return formatWrappedKey(KIND, { reference, ciphertext });
-      throw new SidekeyError('provider_unreachable', `${this.#what}: wrapkey gave no wrapped key`);
+      throw new SidekeyError('provider_unreachable', `${this.#what}: wrapkey returned no wrapped key`);
     } finally {
       for (const secret of [plaintext, base64, body]) secret.fill(0);
     }
@@ -69,14 +69,14 @@ class AzureKey {
     const plaintext = takeSecret(body, ['value']);
     body.fill(0);
     if (plaintext) return openBoundPlaintext(KIND, purpose, plaintext);
-    throw new SidekeyError('provider_unreachable', `${what} gave no key`);
+    throw new SidekeyError('provider_unreachable', `${what} returned no key`);
   }
 
   async health(): Promise<string> {
     const { kid, kty, isEnabled } = await this.#describe();
     const facts = `${this.#what}: ${kty}, ${kid}`;
     if (!isEnabled) throw new SidekeyError('provider_refused', `${facts} is disabled`);
-    if (!kty.startsWith('RSA')) throw new SidekeyError('provider_refused', `${facts} is no RSA key`);
+    if (!kty.startsWith('RSA')) throw new SidekeyError('provider_refused', `${facts} is not an RSA key`);
     return facts;
   }
 

@@ -74,7 +74,7 @@ export function answerArc({ headers }: HttpReply, tokensFolder: string): string 
   if (!isKey || dirname(path) !== tokensFolder)
     throw new SidekeyError(
       'provider_refused',
-      `Azure Arc names no key in ${tokensFolder}: ${JSON.stringify(path)}`,
+      `Azure Arc did not name a key in ${tokensFolder}: ${JSON.stringify(path)}`,
     );
   try {
     if (statSync(path).size > ARC_KEY_MAX_BYTES) throw new Error('it is too long');

@@ -186,7 +186,7 @@ export class AzureResidentKeys implements ResidentKeys {
     const { body } = await this.#options.client.call(what, `keys/${key.id}/sign`, request);
     const signature = Buffer.from(textAt(parseJson(body), 'value'), 'base64url');
     if (signature.length > 0) return signature;
-    throw new SidekeyError('provider_unreachable', `${what} gave no signature`);
+    throw new SidekeyError('provider_unreachable', `${what} returned no signature`);
   }
 
   async encrypt(key: ResidentKey): Promise<Buffer> {
@@ -208,6 +208,6 @@ export class AzureResidentKeys implements ResidentKeys {
     const plaintext = takeSecret(body, ['value']);
     body.fill(0);
     if (plaintext) return plaintext;
-    throw new SidekeyError('provider_unreachable', `${what} gave no plaintext`);
+    throw new SidekeyError('provider_unreachable', `${what} returned no plaintext`);
   }
 }

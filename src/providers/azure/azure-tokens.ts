@@ -87,7 +87,7 @@ export class AzureTokens {
     const reply = await this.#ask({ resource, claims: this.#claims });
     const parsed = parseJson(reply.body);
     const token = textAt(parsed, 'access_token');
-    if (token === '') throw new SidekeyError('provider_unreachable', `${what}: the login gave no token`);
+    if (token === '') throw new SidekeyError('provider_unreachable', `${what}: the login returned no token`);
     const lifeMs = this.#lifeSeconds(parsed) * 1000;
     const now = clock.monotonic();
     const refreshAt = now + lifeMs * REFRESH_AT * (1 - REFRESH_JITTER * fraction(random));

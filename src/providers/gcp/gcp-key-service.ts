@@ -128,7 +128,7 @@ class GcpKey {
     const call = { what, path: `${this.#key}:decrypt`, body, check };
     await this.#client.call(badArgument === undefined ? call : { ...call, badArgument });
     if (plaintext) return plaintext;
-    throw new SidekeyError('internal', `${what}: an answer was not checked`);
+    throw new SidekeyError('internal', `${what}: the integrity of a response was not checked`);
   }
 
   async health(): Promise<string> {

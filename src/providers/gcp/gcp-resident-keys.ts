@@ -284,6 +284,6 @@ export class GcpResidentKeys implements ResidentKeys {
       badArgument: 'encrypted_data_invalid',
     });
     if (plaintext) return plaintext;
-    throw new SidekeyError('internal', `${this.#what(key.id)}: an answer was not checked`);
+    throw new SidekeyError('internal', `${this.#what(key.id)}: the integrity of a response was not checked`);
   }
 }

@@ -49,6 +49,9 @@ export class PinSource {
     if (file || !systemdCredential) return file;
     const directory = process.env['CREDENTIALS_DIRECTORY'];
     if (directory) return join(directory, systemdCredential);
-    throw new SidekeyError('provider_unreachable', `systemd gave no credential "${systemdCredential}"`);
+    throw new SidekeyError(
+      'provider_unreachable',
+      `systemd did not provide the credential "${systemdCredential}"`,
+    );
   }
 }

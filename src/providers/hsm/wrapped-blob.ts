@@ -33,7 +33,7 @@ export function decodeBlob(bytes: Buffer, provider: string): WrappedBlob {
   const known = bytes.length <= BLOB_MAX && bytes.subarray(0, MAGIC.length).equals(MAGIC);
   const bodyAt = HEADER + (mechanism ? ivBytesOf(mechanism) : 0);
   if (!known || !mechanism || bytes.length <= bodyAt)
-    throw new SidekeyError('provider_refused', `provider "${provider}": this was not wrapped by an HSM`);
+    throw new SidekeyError('provider_refused', `provider "${provider}": the key was not wrapped by an HSM`);
   return { mechanism, iv: bytes.subarray(HEADER, bodyAt), body: bytes.subarray(bodyAt) };
 }
 

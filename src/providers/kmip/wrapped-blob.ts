@@ -61,7 +61,7 @@ export function decodeBlob(bytes: Buffer, provider: string): KmipBlob {
   if (!known || !mode || bytes.length <= ivAt + mode.ivBytes + mode.tagBytes)
     throw new SidekeyError(
       'provider_refused',
-      `provider "${provider}": this was not wrapped at a KMIP server`,
+      `provider "${provider}": the key was not wrapped by a KMIP server`,
     );
   const tagAt = ivAt + mode.ivBytes;
   const bodyAt = tagAt + mode.tagBytes;

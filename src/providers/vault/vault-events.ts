@@ -90,7 +90,7 @@ export class VaultEvents {
     const error: unknown = await this.#follow().catch((reason: unknown) => reason);
     if (this.#isClosed) return;
     const isRefused = error instanceof Ended && error.isRefused;
-    log.warn({ provider: what, error }, 'the stream of events ended; revocations are noticed within `any`');
+    log.warn({ provider: what, error }, 'the event stream ended; revocations will be noticed within `any`');
     const pauseMs = isRefused ? REFUSED_PAUSE_MS : this.#pauseMs;
     this.#pauseMs = Math.min(this.#pauseMs * 2, PAUSE_MAX_MS);
     this.#cancel = timer(pauseMs * (0.5 + fraction(random) / 2), () => void this.#run());
@@ -122,7 +122,7 @@ export class VaultEvents {
   }
 
   #opened(): void {
-    this.#options.log.info({ provider: this.#options.what }, 'events are followed');
+    this.#options.log.info({ provider: this.#options.what }, 'following events');
     this.#pauseMs = PAUSE_FIRST_MS;
     if (this.#wasOpen) this.#hint();
     this.#wasOpen = true;

@@ -60,7 +60,7 @@ class VaultKey {
     } finally {
       for (const secret of [plaintext, base64, body]) secret.fill(0);
     }
-    throw new SidekeyError('provider_unreachable', `${this.#what}: encrypt gave no ciphertext`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: encrypt returned no ciphertext`);
   }
 
   async decrypt(ciphertext: Buffer, purpose: string): Promise<Buffer> {
@@ -87,7 +87,7 @@ class VaultKey {
     const plaintext = takeSecret(body, ['data', 'plaintext']);
     body.fill(0);
     if (plaintext) return plaintext;
-    throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt gave no plaintext`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt returned no plaintext`);
   }
 
   readonly random = (bytes: number): Promise<Buffer> =>

@@ -180,7 +180,7 @@ export class VaultResidentKeys implements ResidentKeys {
     try {
       return createPublicKey(pem);
     } catch (cause) {
-      throw new SidekeyError('provider_refused', `${this.#what}: the public key is none`, { cause });
+      throw new SidekeyError('provider_refused', `${this.#what}: the public key is malformed`, { cause });
     }
   }
 
@@ -227,7 +227,7 @@ export class VaultResidentKeys implements ResidentKeys {
     const signature = Buffer.from(/^vault:v\d+:(.+)$/.exec(text)?.[1] ?? '', 'base64');
     const raw = algorithm.scheme === 'ecdsa' ? decodeDer(signature, key.sizeBits) : signature;
     if (raw !== null && raw.length > 0) return raw;
-    throw new SidekeyError('provider_unreachable', `${this.#what}: sign/${name} gave no signature`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: sign/${name} returned no signature`);
   }
 
   encrypt(): Promise<Buffer> {
@@ -254,7 +254,7 @@ export class VaultResidentKeys implements ResidentKeys {
         throw new SidekeyError('encrypted_data_invalid', error.message, { cause: error });
       throw error;
     }
-    throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt/${name} gave no plaintext`);
+    throw new SidekeyError('provider_unreachable', `${this.#what}: decrypt/${name} returned no plaintext`);
   }
 }
 

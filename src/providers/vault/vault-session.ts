@@ -158,7 +158,10 @@ export class VaultSession implements VaultTokens {
     const auth = jsonAt(reply, 'auth');
     const token = textAt(auth, 'client_token');
     if (token === '')
-      throw new SidekeyError('provider_refused', `provider "${this.#deps.name}": the login gave no token`);
+      throw new SidekeyError(
+        'provider_refused',
+        `provider "${this.#deps.name}": the login returned no token`,
+      );
     const life = this.#life(jsonAt(auth, 'lease_duration'), jsonAt(auth, 'renewable'));
     return { token, ...life, fingerprint: this.#fingerprint() };
   }
@@ -192,7 +195,7 @@ export class VaultSession implements VaultTokens {
       await this.#renew(held);
     } catch (error) {
       const { log, name, clock } = this.#deps;
-      log.warn({ provider: name, secondsLeft: this.secondsLeft, error }, 'the token could not be renewed');
+      log.warn({ provider: name, secondsLeft: this.secondsLeft, error }, 'cannot renew the token');
       if (this.#held === held && clock.monotonic() < held.expiresAt) this.#schedule(RETRY_MS);
     }
   }

@@ -33,7 +33,10 @@ export function inheritSecrecy(bases: readonly TokenObject[], template: Map<numb
     if (!bases.some((base) => has(base, attribute) === secret)) continue;
     const given = template.get(attribute);
     if (given !== undefined && !given.equals(encodeBool(secret)))
-      throw new SidekeyError('template_inconsistent', 'the derived key would tell what the base key may not');
+      throw new SidekeyError(
+        'template_inconsistent',
+        'the derived key would reveal what the base key must not',
+      );
     template.set(attribute, encodeBool(secret));
   }
 }
@@ -66,10 +69,7 @@ export function refusePieces(
   for (const [i, object] of bases.entries()) {
     const isHidden = has(object, CKA.SENSITIVE) || !has(object, CKA.EXTRACTABLE);
     if (isHidden && (taken[i] ?? 0) < Math.min(sizes[i] ?? 0, PIECE_LEAST_BYTES))
-      throw new SidekeyError(
-        'template_inconsistent',
-        'so little of a key that may not be read could be guessed',
-      );
+      throw new SidekeyError('template_inconsistent', 'so short a part of a sensitive key could be guessed');
   }
 }
 

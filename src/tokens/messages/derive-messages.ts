@@ -47,7 +47,7 @@ function findOther(domain: Domain, caller: Caller, { type, params }: Mechanism):
 function checkDeriving(domain: Domain, key: TokenObject, mechanism: number): void {
   checkUse(domain, key, 'derive', mechanism, domain.clock.now());
   if (classOf(key) === CKO.PUBLIC_KEY)
-    throw new SidekeyError('key_type_inconsistent', 'nothing is derived from a public key');
+    throw new SidekeyError('key_type_inconsistent', 'a public key cannot be used for derivation');
 }
 
 /** A data object of what was derived. CKA_VALUE_LEN is none of its attributes, but where a template says how much is wanted. */
@@ -68,7 +68,7 @@ async function makeData(
   attributes.set(CKA.VALUE, await derive(lengthBytes));
   const draft = await draftPlain(domain, makerOf(caller), attributes, { origin: 'derive' });
   const [object] = await keep(domain, makerOf(caller), [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
+  if (object === undefined) throw new SidekeyError('internal', 'no key was created');
   return object;
 }
 
@@ -96,8 +96,7 @@ async function deriveInService(
   base: Shown,
 ): Promise<Buffer> {
   const source = domain.resident.service(caller.token);
-  if (source === null)
-    throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
+  if (source === null) throw new SidekeyError('key_handle_invalid', 'the token no longer has resident keys');
   const make = (lengthBytes: number | null): Make => {
     return async (key) => {
       const value = await deriveAgreed(source.service, base.resident, mechanism, lengthBytes);

@@ -90,7 +90,7 @@ export const handleDecapsulateKey: Handler = async (domain, request, reader) => 
   if (ciphertext.length !== needed)
     throw new SidekeyError(
       'wrapped_key_len_range',
-      `${ciphertext.length} bytes are no ciphertext of this key`,
+      `${ciphertext.length} bytes are not a ciphertext of this key`,
     );
   const cell = await domain.cells.take(caller.token, by);
   const make = (lengthBytes: number | null): Make => {

@@ -69,7 +69,7 @@ export const handlePasswordKey: Handler = async (domain, request, reader) => {
   reader.end();
   const caller = await findCaller(domain, request.client, place);
   if (mechanism.type !== CKM.PKCS5_PBKD2)
-    throw new SidekeyError('mechanism_invalid', 'this mechanism takes no password');
+    throw new SidekeyError('mechanism_invalid', 'this mechanism does not take a password');
   const object = await generateKey(
     domain,
     makerOf(caller),
@@ -107,7 +107,7 @@ const UNWRAPPING: UseErrors = {
 
 export function findKey(domain: Domain, caller: Caller, handle: number, code: ErrorCode): TokenObject {
   const object = getObject(domain, caller, handle, code);
-  if (!isKey(object)) throw new SidekeyError(code, `object ${handle} is no key`);
+  if (!isKey(object)) throw new SidekeyError(code, `object ${handle} is not a key`);
   return object;
 }
 
@@ -197,7 +197,7 @@ export async function makeFrom(
   const lengthBytes = wantedLength(attributes) ?? onlyBytes;
   const draft = await draftKey(domain, makerOf(caller), attributes, from, make(lengthBytes));
   const [object] = await keep(domain, makerOf(caller), [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
+  if (object === undefined) throw new SidekeyError('internal', 'no key was created');
   return object;
 }
 

@@ -89,7 +89,7 @@ async function checkRolePin(
 ): Promise<void> {
   // Programs log in to whatever they find; where there is nothing to protect, any PIN will do.
   if (role === 'user' && !domain.catalogue.needsLogin(token)) return;
-  if (pin === null) throw new SidekeyError('arguments_bad', 'there is no other way to log in than by PIN');
+  if (pin === null) throw new SidekeyError('arguments_bad', 'the only way to log in is with a PIN');
   await checkPin(domain, client.peer, token.id, role, pin);
 }
 
@@ -104,7 +104,7 @@ async function loginForKey(
     throw new SidekeyError('user_not_logged_in', 'log in before logging in for a key');
   const object = getObject(domain, caller, handle, 'operation_not_initialized');
   if (!has(object, CKA.ALWAYS_AUTHENTICATE))
-    throw new SidekeyError('operation_not_initialized', 'this key asks for no login of its own');
+    throw new SidekeyError('operation_not_initialized', 'this key needs no context-specific login');
   await checkRolePin(domain, caller, 'user', pin);
   domain.audit.object('login-for-key', caller.client.peer, caller.token, object);
   await bindObject(domain, caller, handle, CONTEXT_CREDITS);
@@ -211,7 +211,7 @@ export const handleInitPin: Handler = async (domain, request, reader) => {
   const { client, token, role } = await callerIn(domain, request.client, slot);
   await wiping([pin], async () => {
     if (role !== 'so')
-      throw new SidekeyError('user_not_logged_in', 'only the security officer sets the first PIN');
+      throw new SidekeyError('user_not_logged_in', 'only the security officer can set the first PIN');
     checkPinLength(pin);
     const userPin = await hashPin(pin, domain.random, domain.pinCost);
     domain.logins.pinChanged(token.serial, 'user', client.process);

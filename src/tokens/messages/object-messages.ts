@@ -159,7 +159,7 @@ async function changeObject(
   checkSameToken(domain, caller.token);
   // What was awaited above may have let the object be changed or destroyed by another request.
   if (getObject(domain, caller, handle) !== object)
-    throw new SidekeyError('busy', 'the object changed meanwhile');
+    throw new SidekeyError('busy', 'the object has changed in the meantime');
   const names = [...template.keys()].map((type) => `0x${type.toString(16)}`).join(' ');
   const maker = { peer: caller.client.peer, token: caller.token };
   replaceRecorded(domain, maker, { before: object, after: changed }, { attributes: names });
@@ -215,7 +215,7 @@ export const handleCreate: Handler = async (domain, request, reader) => {
   checkKeyLength(attributes, material.get(CKA.VALUE) ?? null);
   const draft = await draftGiven(domain, makerOf(caller), attributes, request.id);
   const [object] = await keep(domain, makerOf(caller), [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'nothing was made');
+  if (object === undefined) throw new SidekeyError('internal', 'no key was created');
   recordMade(domain, actOf(caller), 'object-created', [object]);
   return replyHandle(object);
 };

@@ -59,7 +59,7 @@ async function permit(domain: Domain, request: RoutedRequest, asked: Asked): Pro
 function check(domain: Domain, caller: Caller, { handle, use, mechanism }: Asked): Permitted {
   const object = getObject(domain, caller, handle, 'key_handle_invalid');
   if (object.resident === undefined || handle < RESIDENT_FROM)
-    throw new SidekeyError('key_handle_invalid', `key ${handle} is not used in a service`);
+    throw new SidekeyError('key_handle_invalid', `key ${handle} is not a resident key`);
   checkUse(domain, object, use, mechanism.type, domain.clock.now());
   demandUse(domain, caller, object, use);
   const plan = planUse(object.resident, use, mechanism);
@@ -86,8 +86,7 @@ async function finish(
   const { caller, object, key, plan } = await permit(domain, request, asked);
   const { client, token } = caller;
   const source = domain.resident.service(token);
-  if (source === null)
-    throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
+  if (source === null) throw new SidekeyError('key_handle_invalid', 'the token no longer has resident keys');
   const data = running.take();
   const each = { peer: client.peer, token, object, use: asked.use, mechanism: asked.mechanism.type };
   const work = async (): Promise<Buffer> => {
@@ -135,7 +134,7 @@ export const handleResidentOperate: Handler = async (domain, request, reader) =>
     return reply(NOTHING);
   }
   if ((flags & OPERATE.more) !== 0)
-    throw new SidekeyError('operation_not_initialized', 'nothing of this operation is left');
+    throw new SidekeyError('operation_not_initialized', 'the operation has no remaining output');
   const running =
     asked === null
       ? operations.take(request.client, number)

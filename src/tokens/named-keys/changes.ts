@@ -56,7 +56,8 @@ export class NamedKeyChanges {
       const { family, described } = this.#keys.demand(token, name);
       if (isInService(family)) return rotateResident(this.#domain, peer, token, name);
       const kind = kindOfNext(described);
-      if (kind === null) throw new SidekeyError('function_not_supported', `no key like ${name} is made here`);
+      if (kind === null)
+        throw new SidekeyError('function_not_supported', `keys like ${name} cannot be created here`);
       const { extractable: exportable, derived } = described;
       const version = family.latest.version + 1;
       return this.#keys.make(peer, token, { kind, exportable, derived, name, version, like: family });
@@ -94,7 +95,7 @@ export class NamedKeyChanges {
     await this.#keys.inTurn(token, name, async () => {
       const { family } = this.#keys.demand(token, name);
       if (!family.policy.deletionAllowed)
-        throw new SidekeyError('action_prohibited', `key ${name} is not to be deleted`);
+        throw new SidekeyError('action_prohibited', `deletion of key ${name} is not allowed`);
       if (isInService(family)) return destroyFamily(this.#domain, peer, token, family);
       const beside = this.#keys.lookUp(token, hmacNameOf(name))?.family.versions.values() ?? [];
       for (const version of [...family.versions.values(), ...beside])
@@ -134,7 +135,7 @@ export class NamedKeyChanges {
       recordMade(this.#domain, { peer, token }, 'key-generated', made);
     });
     const found = findWrappingKey(this.#domain, token);
-    if (found === null) throw new SidekeyError('internal', 'the wrapping key is gone');
+    if (found === null) throw new SidekeyError('internal', 'the wrapping key no longer exists');
     return found.latest;
   }
 
@@ -158,7 +159,10 @@ export class NamedKeyChanges {
       if ((like !== null) !== next)
         throw new SidekeyError('action_prohibited', `key ${name} is ${next ? 'not ' : ''}there`);
       if (like !== null && isInService(like))
-        throw new SidekeyError('function_not_supported', `the versions of ${name} are made in its service`);
+        throw new SidekeyError(
+          'function_not_supported',
+          `the versions of ${name} are managed by its key service`,
+        );
       const by = await this.#domain.cells.take(token, wrapping.main);
       const version = (like?.latest.version ?? 0) + 1;
       const made = await importVersion(this.#domain, token, by, { ...wanted, name, version, like });
@@ -172,5 +176,8 @@ export class NamedKeyChanges {
 /** To ask for what holds anyway, as clients do before they delete, is no change. */
 function refusePolicy({ name, policy }: KeyFamily, wanted: KeyPolicy): void {
   if (Object.entries(policy).every(([field, value]) => Reflect.get(wanted, field) === value)) return;
-  throw new SidekeyError('function_not_supported', `what holds for ${name} is set in its service`);
+  throw new SidekeyError(
+    'function_not_supported',
+    `the configuration of ${name} is managed by its key service`,
+  );
 }

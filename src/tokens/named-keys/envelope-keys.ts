@@ -91,7 +91,7 @@ export class EnvelopeKeys {
     const { keeper, cache, random } = this.#deps;
     const { name, wrapped } = await this.#currentKey(token);
     const cell = cache.peek(name.key)?.cell;
-    if (cell === undefined) throw new SidekeyError('cell_unknown', 'the data key is gone');
+    if (cell === undefined) throw new SidekeyError('cell_unknown', 'the data key no longer exists');
     cache.touch(name.key);
     const nonce = random(NONCE_BYTES);
     const body = await keeper.operate(cell, 'encrypt', gcm(nonce, aad), plaintext);

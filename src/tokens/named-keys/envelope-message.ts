@@ -33,7 +33,7 @@ export function parseEnvelope(message: Buffer): EnvelopeMessage {
   const nonceAt = LENGTH_BYTES + length;
   const isPossible = length > 0 && length <= WRAPPED_MAX_BYTES;
   if (!isPossible || message.length < nonceAt + NONCE_BYTES + TAG_BYTES)
-    throw new SidekeyError('encrypted_data_invalid', 'no envelope message');
+    throw new SidekeyError('encrypted_data_invalid', 'not an envelope message');
   const bodyAt = nonceAt + NONCE_BYTES;
   return {
     wrapped: message.subarray(LENGTH_BYTES, nonceAt),
@@ -54,7 +54,7 @@ export function takeDataKey(serialized: Buffer): Buffer {
     const key = serialized.subarray(at + 2);
     const isKey = serialized[at] === KEY_TAG && serialized[at + 1] === key.length;
     if (isKey && KEY_SIZES.includes(key.length)) return Buffer.from(key);
-    throw new SidekeyError('encrypted_data_invalid', 'what the KEK opened is no AES-GCM key of Tink');
+    throw new SidekeyError('encrypted_data_invalid', 'the KEK did not unwrap to an AES-GCM key of Tink');
   } finally {
     serialized.fill(0);
   }

@@ -27,7 +27,7 @@ export function mayLeave(object: TokenObject): boolean {
 }
 
 export function demandExtractable(object: TokenObject): void {
-  if (!mayLeave(object)) throw new SidekeyError('key_unextractable', 'the key was not made to leave');
+  if (!mayLeave(object)) throw new SidekeyError('key_unextractable', 'the key is not exportable');
 }
 
 /** The bytes of a secret key, or PKCS#8 (DER) of a private one. key_unextractable unless its attributes let it leave. */

@@ -85,7 +85,7 @@ function sizeOf(kind: NewNamedKeyKind): number {
 function checkSize({ kind }: ImportedVersion, { object }: Draft): void {
   const made = { ...object, handle: 0 };
   if (kindOfKey(made) === kind.kind && (kind.kind === 'generic' || sizeBitsOf(made) === sizeOf(kind))) return;
-  throw new SidekeyError('key_size_range', 'the key is not of the size that its type says');
+  throw new SidekeyError('key_size_range', 'the size of the key does not match its type');
 }
 
 async function draftPublic(

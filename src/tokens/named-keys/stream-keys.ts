@@ -23,7 +23,7 @@ function gcm(nonce: Buffer, aad: Buffer): Mechanism {
 /** Streams are for AES keys: a derived key has another for each context, and a pair wraps nothing by AES-GCM. */
 export function checkStreams(object: TokenObject): void {
   if (keyTypeOf(object) === CKK.AES && !has(object, CKA.ALWAYS_AUTHENTICATE)) return;
-  throw new SidekeyError('key_type_inconsistent', 'streams are for AES keys');
+  throw new SidekeyError('key_type_inconsistent', 'streams only support AES keys');
 }
 
 function newKey(domain: Domain, token: TokenRow, object: TokenObject): NewKey {

@@ -89,7 +89,7 @@ export class NamedKeyUses {
     const permitted = (): Promise<StreamKey> => {
       demandAccess(this.#domain, peer, token, name, accessWordOf(object, use));
       if (isUsedInService(object))
-        throw new SidekeyError('function_not_supported', 'streams are for keys that are used on this host');
+        throw new SidekeyError('function_not_supported', 'streams do not support resident keys');
       checkStreams(object);
       checkUse(this.#domain, object, use, CKM.AES_GCM, this.#domain.clock.now());
       return work(object);
@@ -226,14 +226,14 @@ export class NamedKeyUses {
     if (isUsedInService(main))
       throw new SidekeyError(
         'function_not_supported',
-        `beside ${name}, which is in its service, is no HMAC key`,
+        `${name} is a resident key and has no HMAC key`,
       );
     const beside = hmacNameOf(name);
     const find = () => this.#keys.lookUp(token, beside)?.family.versions.get(version);
     const found = find();
     if (found !== undefined) return found;
     if (operation === 'verify')
-      throw new SidekeyError('signature_invalid', 'no HMAC was ever made with this key');
+      throw new SidekeyError('signature_invalid', 'this key has no HMAC key');
     const kind = { kind: 'generic', sizeBits: 256 } as const;
     const wanted = { kind, exportable: mayLeave(main), derived: false };
     await this.#keys.inTurn(token, beside, () =>
@@ -249,7 +249,7 @@ export class NamedKeyUses {
     const now = this.#domain.clock.now();
     if (operation === 'digest') throw new SidekeyError('function_not_supported', 'a digest needs no key');
     if (has(object, CKA.ALWAYS_AUTHENTICATE))
-      throw new SidekeyError('user_not_logged_in', 'the key asks for a PIN at each use');
+      throw new SidekeyError('user_not_logged_in', 'the key needs a PIN for each use');
     const isDerived = has(object, CKA.SIDEKEY_DERIVED);
     if (isDerived !== (context != null))
       throw new SidekeyError('arguments_bad', 'a context is for derived keys, which need one');

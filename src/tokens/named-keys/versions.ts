@@ -26,6 +26,6 @@ export function publicKeyInfoOf({ main }: KeyVersion): Buffer | null {
 export function objectFor({ main, shown }: KeyVersion, operation: NamedKeyUse['operation']): TokenObject {
   const isPublic = operation === 'encrypt' || operation === 'verify';
   const object = isPublic && classOf(main) === CKO.PRIVATE_KEY ? shown : main;
-  if (object === null) throw new SidekeyError('key_handle_invalid', 'the public half of the key is gone');
+  if (object === null) throw new SidekeyError('key_handle_invalid', 'the public key no longer exists');
   return object;
 }

@@ -92,7 +92,7 @@ export function parseValue(row: AttributeRow, value: Buffer): Buffer {
   if (!CHECKS[row.kind](value))
     throw new SidekeyError(
       'attribute_value_invalid',
-      `${row.name} has ${value.length} bytes that are no ${row.kind}`,
+      `${row.name} has ${value.length} bytes that are not a ${row.kind}`,
     );
   return row.kind === 'bool' ? encodeBool(value[0] !== 0) : Buffer.from(value);
 }

@@ -53,6 +53,6 @@ export function readCertificate(bytes: Buffer | string): Certificate {
     const { raw, publicKey } = new X509Certificate(bytes);
     return { der: raw, ...readNames(raw), publicKeyInfo: publicKey.export({ format: 'der', type: 'spki' }) };
   } catch (cause) {
-    throw new SidekeyError('attribute_value_invalid', 'this is no X.509 certificate', { cause });
+    throw new SidekeyError('attribute_value_invalid', 'this is not an X.509 certificate', { cause });
   }
 }

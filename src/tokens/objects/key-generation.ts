@@ -42,7 +42,7 @@ function madeType(
   if (own !== null) return own;
   if (mechanism === CKM.PKCS5_PBKD2) return given ?? CKK.GENERIC_SECRET;
   if (mechanism === CKM.GENERIC_SECRET_KEY_GEN && given !== null && isGenericKind(given)) return given;
-  if (keyType === null) throw new SidekeyError('mechanism_invalid', 'this mechanism makes no key');
+  if (keyType === null) throw new SidekeyError('mechanism_invalid', 'this mechanism does not generate keys');
   return keyType;
 }
 
@@ -98,7 +98,7 @@ export async function generateDomain(
   const keyType = madeType(domain, maker.token.id, mechanism.type, MECHANISM_FLAG.GENERATE, template);
   const objectClass = CKO.DOMAIN_PARAMETERS;
   if (!hasDomainParameters(keyType))
-    throw new SidekeyError('mechanism_invalid', 'this mechanism makes no domain parameters');
+    throw new SidekeyError('mechanism_invalid', 'this mechanism does not generate domain parameters');
   identify(template, { objectClass, keyType });
   const attributes = buildAttributes({ origin: 'generate', objectClass, keyType, template });
   check(attributes);

@@ -110,7 +110,7 @@ export class ObjectCells {
   async #open(token: TokenRow, object: TokenObject): Promise<OpenCell> {
     if (object.resident !== undefined) return this.#openPublic(token, object);
     if (object.blob === null)
-      throw new SidekeyError('seal_broken', `object ${object.uniqueId} has lost its seal`);
+      throw new SidekeyError('seal_broken', `object ${object.uniqueId} has no sealed blob`);
     for (let tries = 1; ; tries++) {
       const sealing = await this.#keys.take(token, this.#catalogue.limits(token, labelOf(object)));
       try {
@@ -138,7 +138,7 @@ export class ObjectCells {
   /** The public half of a resident key is used here; the other half has no cell. */
   async #openPublic(token: TokenRow, object: TokenObject): Promise<OpenCell> {
     if (classOf(object) !== CKO.PUBLIC_KEY)
-      throw new SidekeyError('key_handle_invalid', `key ${object.uniqueId} does not leave its service`);
+      throw new SidekeyError('key_handle_invalid', `key ${object.uniqueId} cannot leave its key service`);
     const { anyMs: leaseMs, uses } = this.#catalogue.limits(token, labelOf(object));
     const note = Buffer.from(ObjectCells.cacheKey(object.handle));
     const endsAt = this.#clock.monotonic() + leaseMs;
@@ -158,7 +158,7 @@ export class ObjectCells {
     });
     if (!differs) return;
     this.drop(made.cell);
-    throw new SidekeyError('seal_broken', `the public part of object ${object.uniqueId} was exchanged`);
+    throw new SidekeyError('seal_broken', `the public part of object ${object.uniqueId} was replaced`);
   }
 
   /** The seal for changed attributes, by a cell that was opened under the old ones. */
@@ -184,7 +184,9 @@ export class ObjectCells {
       return await this.#keeper.operate(cell, 'decrypt', mechanism, object.blob.subarray(NONCE_BYTES));
     } catch (cause) {
       if (!(cause instanceof SidekeyError) || !cause.code.startsWith('encrypted_data')) throw cause;
-      throw new SidekeyError('seal_broken', `object ${object.uniqueId} is not what was sealed`, { cause });
+      throw new SidekeyError('seal_broken', `object ${object.uniqueId} differs from what was sealed`, {
+        cause,
+      });
     }
   }
 

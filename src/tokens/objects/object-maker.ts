@@ -50,7 +50,7 @@ export function checkKeyLength(attributes: AttributeMap, lengthBytes: number | n
   const keyType = readUlong(attributes, CKA.KEY_TYPE);
   const lengths = keyType === null ? undefined : findSecretType(keyType)?.lengthsBytes;
   if (lengths === undefined || lengthBytes === null || lengths.includes(lengthBytes)) return;
-  throw new SidekeyError('attribute_value_invalid', `a key of this type has no ${lengthBytes} bytes`);
+  throw new SidekeyError('attribute_value_invalid', `a key of this type cannot have ${lengthBytes} bytes`);
 }
 
 function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, from: Provenance): TokenObject {
@@ -103,7 +103,7 @@ function checkCurve(domain: Domain, maker: Maker, attributes: AttributeMap): voi
   const curve = attributes.get(CKA.EC_PARAMS);
   if (curve === undefined || domain.catalogue.offers(maker.token.id, 'other')) return;
   if (!APPROVED_CURVES.includes(curve.toString('hex')))
-    throw new SidekeyError('curve_not_supported', 'the curve is not approved, and the token says fips: true');
+    throw new SidekeyError('curve_not_supported', 'the curve is not approved, and the token has fips: true');
 }
 
 /** A key, by whichever way `make` has the keeper get it. */
@@ -182,7 +182,7 @@ function isStored({ session }: Draft['object']): boolean {
 /** Lets the keeper remember a session key for an agent that comes after this one. */
 export async function noteSession(domain: Domain, object: TokenObject | undefined): Promise<TokenObject> {
   if (object === undefined)
-    throw new SidekeyError('internal', 'the store answered fewer handles than objects');
+    throw new SidekeyError('internal', 'the store returned fewer handles than objects');
   const cell = object.session?.cell ?? null;
   const note = cell === null ? null : writeSessionNote(object);
   if (cell !== null && note !== null) await domain.keeper.note(cell, note);

@@ -39,7 +39,7 @@ export function collect(template: Template): Map<number, Buffer> {
     if (earlier !== undefined && !earlier.equals(value))
       throw new SidekeyError(
         'template_inconsistent',
-        `attribute 0x${type.toString(16)} stands twice in a template`,
+        `attribute 0x${type.toString(16)} occurs twice in a template`,
       );
     attributes.set(type, Buffer.from(value));
   }
@@ -116,7 +116,7 @@ function takeGiven(row: AttributeRow, value: Buffer, { origin, byOfficer = false
   if (!row.set.includes(origin) || (isOfficers && !byOfficer))
     throw new SidekeyError('attribute_read_only', `${row.name} cannot be given here`);
   if (row.material === true)
-    throw new SidekeyError('template_inconsistent', `${row.name} did not come as key material`);
+    throw new SidekeyError('template_inconsistent', `${row.name} was not sent as key material`);
   return parseValue(row, value);
 }
 

@@ -93,7 +93,7 @@ function readAgreement({ spec, sizeBits }: ResidentKey, { params }: Mechanism): 
   if (kdf === null && number !== CKD_NULL) refuse('this derivation function is not known');
   if (kdf === null && shared.length > 0) refuse('without a derivation function there is no shared data');
   const { curve } = rowOf(spec);
-  if (curve === null) throw new SidekeyError('key_type_inconsistent', 'the key is on no curve');
+  if (curve === null) throw new SidekeyError('key_type_inconsistent', 'the key is not on a curve');
   return { kdf, shared, other: toInfo(curve, takePoint(point, Math.ceil(sizeBits / 8))) };
 }
 
@@ -120,11 +120,11 @@ export async function deriveAgreed(
   lengthBytes: number | null,
 ): Promise<Buffer> {
   if (service.agree === undefined || key.agrees !== true)
-    throw new SidekeyError('mechanism_invalid', 'the service makes no shared secret with this key');
+    throw new SidekeyError('mechanism_invalid', 'the service cannot derive a shared secret with this key');
   const { kdf, shared, other } = readAgreement(key, mechanism);
   const most = kdf === null ? Math.ceil(key.sizeBits / 8) : LIMITS.componentMax;
   if (lengthBytes !== null && (lengthBytes < 0 || lengthBytes > most))
-    throw new SidekeyError('key_size_range', `no more than ${most} bytes are derived`);
+    throw new SidekeyError('key_size_range', `at most ${most} bytes can be derived`);
   const secret = await service.agree(key, other);
   try {
     if (kdf !== null) return expand(kdf, secret, shared, lengthBytes || hashOf(kdf.hash).bytes);

@@ -29,9 +29,9 @@ function chooseOaep(algorithms: readonly CipherAlgorithm[], { params }: Mechanis
   const row = HASHES.find((each) => each.mechanism === hash && each.mgf === mgf);
   const algorithm = algorithms.find((each) => row !== undefined && each.hash === row.hash);
   if (algorithm === undefined)
-    refuse('mechanism_param_invalid', 'the key opens no OAEP of this hash and mask');
+    refuse('mechanism_param_invalid', 'the key does not support OAEP with this hash and mask');
   if (label.length > 0 && algorithm.takesLabel !== true)
-    refuse('mechanism_param_invalid', 'the service takes no label');
+    refuse('mechanism_param_invalid', 'the service does not support a label');
   return { algorithm, parameters: { ...NO_PARAMETERS, label } };
 }
 
@@ -49,11 +49,12 @@ function chooseCipher(key: ResidentKey, mechanism: Mechanism, encrypts: boolean)
   const scheme = CIPHER_MECHANISMS.find(({ type }) => type === mechanism.type)?.scheme;
   const algorithms = key.ciphers.filter((each) => each.scheme === scheme && (each.encrypts || !encrypts));
   const [algorithm] = algorithms;
-  if (algorithm === undefined) refuse('mechanism_invalid', 'the key has no such algorithm');
+  if (algorithm === undefined) refuse('mechanism_invalid', 'the key does not support this algorithm');
   if (scheme === 'rsa-oaep') return chooseOaep(algorithms, mechanism);
   if (scheme === 'aes-gcm') return chooseGcm(algorithm, mechanism);
   const ivBytes = scheme === 'aes-cbc' || scheme === 'aes-cbc-pad' ? AES_BLOCK : 0;
-  if (mechanism.params.length !== ivBytes) refuse('mechanism_param_invalid', `the IV has ${ivBytes} bytes`);
+  if (mechanism.params.length !== ivBytes)
+    refuse('mechanism_param_invalid', `the IV must have ${ivBytes} bytes`);
   return { algorithm, parameters: { ...NO_PARAMETERS, iv: Buffer.from(mechanism.params) } };
 }
 
@@ -61,7 +62,10 @@ function checkBlocks(scheme: CipherAlgorithm['scheme'], encrypts: boolean, bytes
   const isWhole = bytes % AES_BLOCK === 0 && (encrypts || scheme !== 'aes-cbc-pad' || bytes > 0);
   const isFree = scheme === 'aes-gcm' || (encrypts && scheme === 'aes-cbc-pad');
   if (!isFree && !isWhole)
-    throw new SidekeyError(encrypts ? 'data_len_range' : 'encrypted_data_len_range', 'no whole blocks');
+    throw new SidekeyError(
+      encrypts ? 'data_len_range' : 'encrypted_data_len_range',
+      'not a multiple of the block size',
+    );
 }
 
 function outputOf(

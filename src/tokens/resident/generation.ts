@@ -52,13 +52,16 @@ function checkSecrecy(attributes: AttributeMap): void {
 function demandSpec(service: ResidentKeys, keyType: number, attributes: AttributeMap): SpecRow {
   const exponent = attributes.get(CKA.PUBLIC_EXPONENT)?.toString('hex') ?? '';
   if (keyType === CKK.RSA && exponent !== '' && exponent.padStart(6, '0') !== RSA_F4)
-    throw new SidekeyError('attribute_value_invalid', 'the service makes keys with the exponent 65537');
+    throw new SidekeyError(
+      'attribute_value_invalid',
+      'the service only generates keys with the exponent 65537',
+    );
   const row = findSpec(keyType, attributes);
   if (row !== null && service.creates.includes(row.spec)) return row;
   const isCurve = attributes.has(CKA.EC_PARAMS);
   throw new SidekeyError(
     isCurve ? 'curve_not_supported' : 'key_size_range',
-    'the service makes no key of this kind and size',
+    'the service cannot generate keys of this type and size',
   );
 }
 
@@ -72,7 +75,7 @@ export function demandName(name: string): string {
   if (NAME.test(name)) return name;
   throw new SidekeyError(
     'attribute_value_invalid',
-    'the name of a key has letters, digits and "-", "_", ".", "/"',
+    'the name of a key may contain letters, digits and "-", "_", ".", "/"',
   );
 }
 
@@ -86,7 +89,10 @@ function nameOf(templates: Templates, { prefix }: ResidentOptions): string {
 function idOf(templates: Templates, service: ResidentKeys): Buffer {
   const id = firstOf(templates, CKA.ID);
   if (id.length === 0 || service.keepsIds) return id;
-  throw new SidekeyError('template_inconsistent', 'the service keeps no CKA_ID: the key gets one of its own');
+  throw new SidekeyError(
+    'template_inconsistent',
+    'the service does not store CKA_ID: one is assigned to the key',
+  );
 }
 
 /** What the template says, not its defaults; where it says nothing, what such keys are for. */
@@ -109,13 +115,13 @@ export async function generateResident(
   templates: Templates,
 ): Promise<TokenObject[]> {
   const source = domain.resident.service(caller.token);
-  if (source === null) throw new SidekeyError('internal', 'the token shows no resident keys');
+  if (source === null) throw new SidekeyError('internal', 'the token has no resident keys');
   const { service, options } = source;
   const isPair = templates.public !== null;
   const flag = isPair ? MECHANISM_FLAG.GENERATE_KEY_PAIR : MECHANISM_FLAG.GENERATE;
   const { keyType } = findMechanism(domain, caller.token.id, mechanism.type, flag);
   if (keyType === null || typeGeneratedBy(mechanism.type) !== null)
-    throw new SidekeyError('mechanism_invalid', 'the service makes no keys by this mechanism');
+    throw new SidekeyError('mechanism_invalid', 'the service cannot generate keys with this mechanism');
   const shown = isPair ? build(domain, caller, CKO.PUBLIC_KEY, keyType, templates.public) : null;
   const hidden = build(domain, caller, isPair ? CKO.PRIVATE_KEY : CKO.SECRET_KEY, keyType, templates.key);
   checkSecrecy(hidden);
@@ -140,7 +146,7 @@ export async function destroyResident(
   const source = domain.resident.service(token);
   const key = object.resident;
   if (source === null || key === undefined)
-    throw new SidekeyError('internal', 'the object stands for no resident key');
+    throw new SidekeyError('internal', 'the object is not a resident key');
   // First, as nothing brings it back when its line cannot be written.
   domain.audit.object('object-destroy-asked', peer, token, object, { service: key.id });
   const outcome = await source.service.destroy(key);

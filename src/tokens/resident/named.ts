@@ -101,10 +101,9 @@ export function useResident(
   signature: Buffer | undefined,
 ): Promise<Buffer> {
   const source = domain.resident.service(token);
-  if (source === null)
-    throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
+  if (source === null) throw new SidekeyError('key_handle_invalid', 'the token no longer has resident keys');
   if (operation !== 'encrypt' && operation !== 'decrypt' && operation !== 'sign' && operation !== 'verify')
-    throw new SidekeyError('function_not_supported', 'no key of a service does this');
+    throw new SidekeyError('function_not_supported', 'resident keys do not support this');
   const plan = planUse(key, operation, mechanism);
   return useAtOnce(source.service, key, plan, operation, data, signature ?? null);
 }
@@ -116,7 +115,7 @@ function specOf(kind: NewNamedKeyKind) {
     case 'aes':
       return { spec: `aes-${kind.sizeBits}`, sizeBits: kind.sizeBits } as const;
     case 'chacha20':
-      throw new SidekeyError('mechanism_invalid', 'no key service makes keys of ChaCha20-Poly1305');
+      throw new SidekeyError('mechanism_invalid', 'no key service supports ChaCha20-Poly1305 keys');
     case 'generic':
       return { spec: 'generic', sizeBits: kind.sizeBits } as const;
     case 'rsa':
@@ -154,7 +153,7 @@ export async function createResident(
   { kind, exportable, derived, autoRotateMs = 0 }: NewNamedKey,
 ): Promise<void> {
   const source = domain.resident.service(token);
-  if (source === null) throw new SidekeyError('internal', 'the token shows no resident keys');
+  if (source === null) throw new SidekeyError('internal', 'the token has no resident keys');
   if (exportable || derived || autoRotateMs > 0)
     throw new SidekeyError(
       'template_inconsistent',
@@ -163,7 +162,7 @@ export async function createResident(
   const { service, options } = source;
   const wanted = specOf(kind);
   if (!service.creates.includes(wanted.spec))
-    throw new SidekeyError('key_size_range', 'the service makes no key of this kind and size');
+    throw new SidekeyError('key_size_range', 'the service cannot generate keys of this type and size');
   const rest = { uses: USES[kind.kind], ckaId: service.keepsIds ? domain.random(16) : EMPTY };
   const key = await service.create({ ...wanted, ...rest, name: demandName(options.prefix + name) });
   await recordResidentMade(domain, { peer, token }, { service, key });

@@ -96,7 +96,8 @@ export class ResidentOperations {
   take(client: ClientId, number: bigint): RunningOperation {
     const key = ResidentOperations.#keyOf(client, number);
     const operation = this.#running.get(key);
-    if (operation === undefined) throw new SidekeyError('operation_lost', `operation ${number} is not known`);
+    if (operation === undefined)
+      throw new SidekeyError('operation_lost', `operation ${number} does not exist`);
     this.#running.delete(key);
     return operation;
   }

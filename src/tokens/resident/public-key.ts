@@ -28,7 +28,7 @@ function readKey(info: Buffer): KeyObject {
   try {
     return createPublicKey({ key: info, format: 'der', type: 'spki' });
   } catch (cause) {
-    throw new SidekeyError('provider_refused', 'the service gave a public key that is none', { cause });
+    throw new SidekeyError('provider_refused', 'the service returned a malformed public key', { cause });
   }
 }
 
@@ -49,7 +49,7 @@ function field(jwk: Jwk, name: 'n' | 'e' | 'x' | 'y'): Buffer {
 function ofSet({ spec, set = 0 }: SpecRow, info: Buffer): Attribute[] {
   const key = readKey(info);
   if (key.asymmetricKeyType !== spec)
-    throw new SidekeyError('provider_refused', `the public key is no ${spec}`);
+    throw new SidekeyError('provider_refused', `the public key is not of type ${spec}`);
   return [
     { type: CKA.PARAMETER_SET, value: encodeUlong(set) },
     { type: CKA.VALUE, value: key.export({ format: 'raw-public' }) },
@@ -61,7 +61,7 @@ export function publicComponentsOf(row: SpecRow, info: Buffer): Attribute[] {
   if (row.set !== undefined) return ofSet(row, info);
   const jwk: Jwk = readKey(info).export({ format: 'jwk' });
   if (jwk.crv !== CURVE_NAMES[row.spec] || (jwk.n !== undefined) !== (row.keyType === CKK.RSA))
-    throw new SidekeyError('provider_refused', `the public key is no ${row.spec}`);
+    throw new SidekeyError('provider_refused', `the public key is not of type ${row.spec}`);
   if (row.keyType === CKK.RSA)
     return [
       { type: CKA.MODULUS, value: field(jwk, 'n') },

@@ -121,7 +121,7 @@ export class ResidentObjects {
         listing.failure =
           error instanceof SidekeyError
             ? error
-            : new SidekeyError('internal', 'the list of keys is of no use', { cause: error });
+            : new SidekeyError('internal', 'the list of keys is malformed', { cause: error });
         if (listing.failure.code === 'provider_refused') this.#show(listing, null);
       })
       .finally(() => {
@@ -184,7 +184,7 @@ export class ResidentObjects {
   /** Shows a key that was made just now; its objects, the public one first. */
   async add(token: TokenRow, key: ResidentKey): Promise<TokenObject[]> {
     const source = this.service(token);
-    if (source === null) throw new SidekeyError('internal', 'the token shows no resident keys');
+    if (source === null) throw new SidekeyError('internal', 'the token has no resident keys');
     const info = isPair(rowOf(key.spec)) ? await this.#publicKey(source.service, token, key) : null;
     const objects = objectsOf(token, key, info, source.options);
     const listing = this.#listingOf(token);

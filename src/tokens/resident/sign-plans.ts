@@ -31,7 +31,7 @@ function signing(
     verify: async (service, data, signature) => {
       const { algorithm, input } = prepare(data);
       if (service.verify === undefined)
-        throw new SidekeyError('key_function_not_permitted', 'the service checks no signatures');
+        throw new SidekeyError('key_function_not_permitted', 'the service does not verify signatures');
       return service.verify(key, algorithm, input, signature, saltBytes);
     },
   };
@@ -65,7 +65,7 @@ function readPss({ params }: Mechanism, wanted: HashName | null): PssParameters 
   const [mechanism, mgf, saltBytes] = given;
   const row = HASHES.find((each) => each.mechanism === mechanism && each.mgf === mgf);
   if (row === undefined || (wanted !== null && row.hash !== wanted))
-    refuse('mechanism_param_invalid', 'hash and mask generation must be of one hash, and the mechanism’s');
+    refuse('mechanism_param_invalid', 'hash and mask generation must use the hash of the mechanism');
   return { hash: row.hash, saltBytes };
 }
 
@@ -74,11 +74,11 @@ function planPss(key: ResidentKey, row: SignMechanism, mechanism: Mechanism): Pl
   const { bytes } = hashOf(hash);
   const whole = ofMessages(key, row);
   const algorithm = whole ?? withScheme(key, row).find((each) => each.hash === hash);
-  if (algorithm === undefined) refuse('mechanism_param_invalid', `the key signs with no PSS of ${hash}`);
+  if (algorithm === undefined) refuse('mechanism_param_invalid', `the key does not support PSS with ${hash}`);
   if (algorithm.anySalt !== true && saltBytes !== bytes)
-    refuse('mechanism_param_invalid', `the service salts with ${bytes} bytes only`);
+    refuse('mechanism_param_invalid', `the service only supports a salt of ${bytes} bytes`);
   if (algorithm.neverUnsalted === true && saltBytes === 0)
-    refuse('mechanism_param_invalid', 'the service signs with a salt only');
+    refuse('mechanism_param_invalid', 'the service does not support an empty salt');
   if (bytes + saltBytes + 2 > bytesOf(key)) refuse('mechanism_param_invalid', 'the salt is too long');
   return {
     hash: whole === null ? row.hash : null,
@@ -132,7 +132,7 @@ function checkEddsa({ params }: Mechanism): void {
     (reader) => [reader.u8(), reader.u8(), reader.bytes(LIMITS.paramsMax)] as const,
   );
   if (present !== 0 && (prehash !== 0 || context.length > 0))
-    refuse('mechanism_param_invalid', 'the service signs without prehash and context only');
+    refuse('mechanism_param_invalid', 'the service does not support prehash and context');
 }
 
 /** ML-DSA's parameter: u8 hedge, bytes context. Services sign pure, hedged as they like. */
@@ -143,10 +143,7 @@ function checkMlDsa({ params }: Mechanism): void {
     (reader) => [reader.u8(), reader.bytes(LIMITS.paramsMax)] as const,
   );
   if (context.length > 0 || hedge === DETERMINISTIC)
-    refuse(
-      'mechanism_param_invalid',
-      'the service signs without context, and says not whether deterministically',
-    );
+    refuse('mechanism_param_invalid', 'the service does not support a context or deterministic signatures');
 }
 
 function codeBytes(row: SignMechanism): number {
@@ -156,9 +153,9 @@ function codeBytes(row: SignMechanism): number {
 /** Schemes of whole messages: eddsa, ml-dsa, hmac, aes-cmac. */
 function planMessage(key: ResidentKey, row: SignMechanism, mechanism: Mechanism, whole: number): Plan {
   const algorithm = withScheme(key, row).find(({ hash }) => row.scheme === 'eddsa' || hash === row.hash);
-  if (algorithm === undefined) refuse('mechanism_invalid', 'the key has no such algorithm');
+  if (algorithm === undefined) refuse('mechanism_invalid', 'the key does not support this algorithm');
   const size = row.general === true ? readParams(mechanism.params, (reader) => reader.u32()) : whole;
-  if (size < 1 || size > whole) refuse('mechanism_param_invalid', `a code of ${size} bytes is not made`);
+  if (size < 1 || size > whole) refuse('mechanism_param_invalid', `a MAC cannot have ${size} bytes`);
   return {
     hash: null,
     maxBytes: mostOf(algorithm),
@@ -193,7 +190,8 @@ const WITH_PARAMETERS: readonly SignMechanism['scheme'][] = ['rsa-pss', 'eddsa',
 /** Signing with a private key, or the code of a secret key. */
 export function planSign(key: ResidentKey, mechanism: Mechanism): Plan {
   const row = SIGN_MECHANISMS.find(({ type }) => type === mechanism.type);
-  if (row === undefined || !canSign(key, row)) refuse('mechanism_invalid', 'the key does not sign so');
+  if (row === undefined || !canSign(key, row))
+    refuse('mechanism_invalid', 'the key does not support this signature mechanism');
   if (!WITH_PARAMETERS.includes(row.scheme) && row.general !== true) demandNone(mechanism);
   return SIGN_PLANS[row.scheme](key, row, mechanism);
 }

@@ -30,13 +30,13 @@ export function preparePkcs1(
   content: Buffer,
 ): Prepared {
   if (content.length > bytesOf(key) - PKCS1_PADDING_BYTES)
-    refuse('data_len_range', 'this is longer than the padding leaves room for');
+    refuse('data_len_range', 'the data is too long for the padding');
   const raw = algorithms.find(({ hash }) => hash === null);
   if (raw !== undefined) return { algorithm: raw, input: content };
   const info = openDigestInfo(content);
   const algorithm = info === null ? undefined : algorithms.find(({ hash }) => hash === info.hash);
   if (info !== null && algorithm !== undefined) return { algorithm, input: info.digest };
-  throw new SidekeyError('data_invalid', 'the service signs a DigestInfo of its own hashes only');
+  throw new SidekeyError('data_invalid', 'the service only signs a DigestInfo with a hash that it supports');
 }
 
 /**
@@ -53,7 +53,7 @@ export function prepareEcdsa(
   algorithms: readonly SignAlgorithm[],
   digest: Buffer,
 ): Prepared {
-  if (digest.length === 0) refuse('data_len_range', 'a digest has a length');
+  if (digest.length === 0) refuse('data_len_range', 'the digest is empty');
   const whole = algorithms.find(({ hash }) => hash === null);
   if (whole !== undefined) return { algorithm: whole, input: digest };
   const algorithm = algorithms.find(
@@ -64,6 +64,6 @@ export function prepareEcdsa(
   const bytes = first?.hash == null ? 0 : hashOf(first.hash).bytes;
   // Cutting keeps the number only where the curve is no longer than the hash.
   if (first === undefined || (digest.length > bytes && bytes * 8 < key.sizeBits))
-    refuse('data_len_range', 'the service signs no digest of this length');
+    refuse('data_len_range', 'the service cannot sign a digest of this length');
   return { algorithm: first, input: fitDigest(digest, bytes) };
 }

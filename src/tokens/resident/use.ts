@@ -33,7 +33,7 @@ function compareCode(mine: Buffer, signature: Buffer | null): Buffer {
   if (signature === null || signature.length !== mine.length)
     throw new SidekeyError('signature_len_range', `a code of this key has ${mine.length} bytes`);
   if (!timingSafeEqual(mine, signature))
-    throw new SidekeyError('signature_invalid', 'this is not the code of these data');
+    throw new SidekeyError('signature_invalid', 'the MAC does not match the data');
   return Buffer.alloc(0);
 }
 
@@ -50,7 +50,7 @@ async function checkSignature(
   if (signature === null || signature.length !== plan.size)
     throw new SidekeyError('signature_len_range', `a signature of this key has ${plan.size} bytes`);
   if (await plan.verify(service, input, signature)) return Buffer.alloc(0);
-  throw new SidekeyError('signature_invalid', 'this is not the signature of these data');
+  throw new SidekeyError('signature_invalid', 'the signature does not match the data');
 }
 
 /** `input`: what was gathered, or the digest. */

@@ -20,7 +20,7 @@ const CELL_MS = 30_000;
 function serviceOf(domain: Domain, token: TokenRow): ResidentKeys {
   const source = domain.resident.service(token);
   if (source !== null) return source.service;
-  throw new SidekeyError('key_handle_invalid', 'the token shows no resident keys any more');
+  throw new SidekeyError('key_handle_invalid', 'the token no longer has resident keys');
 }
 
 /** The cell of an AES key that lives as long as `work`. */
@@ -93,7 +93,7 @@ async function open(
 /** CKM_RSA_AES_KEY_WRAP: a key for AES, encrypted by OAEP, and what it wraps. */
 function splitRsaAes(by: ResidentKey, { params }: Mechanism, wrapped: Buffer) {
   const bytes = Math.ceil(by.sizeBits / 8);
-  if (wrapped.length <= bytes) throw new SidekeyError('wrapped_key_len_range', 'there is no wrapped key');
+  if (wrapped.length <= bytes) throw new SidekeyError('wrapped_key_len_range', 'the wrapped key is missing');
   const aesBytes = new WireReader(params).u32() / 8;
   const oaep = { type: CKM.RSA_PKCS_OAEP, params: Buffer.from(params.subarray(4)) };
   return { aesBytes, oaep, first: wrapped.subarray(0, bytes), rest: wrapped.subarray(bytes) };
@@ -113,7 +113,7 @@ export async function unwrapByService(
     const aes = await open(service, by, oaep, first);
     if (aes.length !== aesBytes) {
       aes.fill(0);
-      throw new SidekeyError('wrapped_key_invalid', 'the key of the wrap is of another length');
+      throw new SidekeyError('wrapped_key_invalid', 'the wrapping key has the wrong length');
     }
     return (key, lengthBytes) => carry(domain, aes, rest, key, lengthBytes);
   }
