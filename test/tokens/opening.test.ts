@@ -1,0 +1,165 @@
+// How a key is opened into a cell when it is used: once for all who ask, and again when its cell ends meanwhile.
+import { test } from 'tap';
+import { SidekeyError } from '../../src/errors.ts';
+import { CKA, CKM } from '../../src/tokens/cryptoki.ts';
+import { WireWriter } from '../../src/wire/buffer.ts';
+import { createTokenService } from '../../src/tokens/token-service.ts';
+import { AES_KEY_WRAP } from './fake-keeper.ts';
+import { AES_TOKEN, makeRig, peerOf, Program } from './rig.ts';
+
+const GCM = CKM.AES_GCM;
+test('a hundred requests on a cold key open it once, and ask the provider once', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate(AES_TOKEN);
+  rig.now += 5000;
+  const before = rig.provider.opens;
+  await Promise.all(Array.from({ length: 100 }, () => app.resolve(key, 'encrypt', GCM)));
+  t.equal(rig.keeper.opens, 1);
+  t.equal(rig.provider.opens - before, 1);
+  rig.now += 500;
+  const other = await app.generate(AES_TOKEN);
+  await app.resolve(other, 'encrypt', GCM);
+  const leases = [...rig.keeper.held.values()].filter(({ note }) => note?.toString() === `object ${other}`);
+  t.ok((leases[0]?.key.leaseMs ?? Infinity) <= 500, 'no lease outlives that of the token key');
+});
+
+test('a cell that ends between look-up and use costs one more try, not an error', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const kek = await app.generate(AES_TOKEN);
+  const key = await app.generate({ ...AES_TOKEN, [CKA.EXTRACTABLE]: true });
+  await app.wrap(kek, key, AES_KEY_WRAP);
+  const endAll = (): void => {
+    for (const cell of [...rig.keeper.held.keys()]) rig.keeper.held.delete(cell);
+  };
+  // Without the events that the real keeper sends first: then it is an error, by code, and not a wrong answer.
+  endAll();
+  const cells = Array.from({ length: 40 }, (_, i) => BigInt(i));
+  await t.rejects(app.wrap(kek, key, AES_KEY_WRAP), { code: 'cell_unknown' });
+  for (const cell of cells) rig.service.cellEnded(cell);
+  rig.now += 2000;
+  t.equal((await app.wrap(kek, key, AES_KEY_WRAP)).length, 40);
+  const { wrap } = rig.keeper;
+  let failures = 1;
+  rig.keeper.wrap = (...asked: Parameters<typeof wrap>) => {
+    if (failures-- > 0) return Promise.reject(new SidekeyError('cell_unknown', 'gone'));
+    return wrap.apply(rig.keeper, asked);
+  };
+  t.equal((await app.wrap(kek, key, AES_KEY_WRAP)).length, 40);
+});
+
+test('a cell that is gone for many at once is opened anew for all of them', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const encrypt = (): Promise<Buffer> =>
+    rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('hello'));
+  await encrypt();
+  const { operate } = rig.keeper;
+  let gone: bigint | null = null;
+  rig.keeper.operate = (cell, ...asked) => {
+    gone ??= cell;
+    if (cell === gone) return Promise.reject(new SidekeyError('cell_unknown', 'gone'));
+    return operate.call(rig.keeper, cell, ...asked);
+  };
+  const sealed = await Promise.all(Array.from({ length: 40 }, encrypt));
+  t.equal(sealed.length, 40, 'nobody forgets the cell that another has opened meanwhile');
+});
+
+test('a key is opened and used also when the token key, and then its own cell, end in the middle of it', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const { open, operate } = rig.keeper;
+  const gone = (): Promise<never> => Promise.reject(new SidekeyError('cell_unknown', 'gone'));
+  const failures = { open: 2, operate: 3 };
+  rig.keeper.open = (...asked) => (failures.open-- > 0 ? gone() : open.apply(rig.keeper, asked));
+  rig.keeper.operate = (...asked) => (failures.operate-- > 0 ? gone() : operate.apply(rig.keeper, asked));
+  const encrypt = (): Promise<Buffer> =>
+    rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('hello'));
+  t.ok((await encrypt()).length > 0);
+  t.same(failures, { open: -4, operate: -1 }, 'both were met');
+  failures.operate = 100;
+  await t.rejects(encrypt(), { code: 'cell_unknown' }, 'but not for ever');
+});
+
+test('many uses of a key end each by itself, in order; the cell that ended under some is opened once more', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const texts = ['a', 'b', 'c'].map((text) => Buffer.from(text));
+  const encrypted = await rig.service.operateNamedKeys(
+    peer,
+    'alpha',
+    'orders',
+    texts.map((data) => ({ use, data })),
+  );
+  const open = { ...use, operation: 'decrypt' } as const;
+  const [a, b, c] = encrypted.map((data) => ({ use: open, data: data as Buffer }));
+  if (a === undefined || b === undefined || c === undefined) throw new Error('not all were answered');
+  const bad = { use: open, data: Buffer.alloc(20) };
+  const old = { use: { ...open, version: 2 }, data: b.data };
+  const { operateMany } = rig.keeper;
+  let asked = 0;
+  rig.keeper.operateMany = async (cell, operation, items) => {
+    const outcomes = await operateMany.call(rig.keeper, cell, operation, items);
+    if (asked++ === 0) outcomes[0] = new SidekeyError('cell_unknown', 'gone');
+    return outcomes;
+  };
+  const outcomes = await rig.service.operateNamedKeys(peer, 'alpha', 'orders', [c, bad, old, a]);
+  t.same(
+    outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? outcome.toString() : outcome.code)),
+    ['c', 'encrypted_data_invalid', 'key_handle_invalid', 'a'],
+  );
+  t.equal(asked, 2);
+});
+
+test('many uses that the key does not permit are all refused', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'sign', mechanism: { type: GCM, params }, version: 1 } as const;
+  const outcomes = await rig.service.operateNamedKeys(peer, 'alpha', 'orders', [
+    { use, data: Buffer.alloc(1) },
+    { use, data: Buffer.alloc(1) },
+  ]);
+  t.same(
+    outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? 'ok' : outcome.code)),
+    ['mechanism_invalid', 'mechanism_invalid'],
+  );
+});
+
+test('a key that was being opened while the rules became narrower is not bound by the former ones', async (t) => {
+  const rig = await makeRig();
+  let permitted = true;
+  const access = { ...rig.deps.access, permits: () => permitted };
+  rig.service = createTokenService({ ...rig.deps, access });
+  await rig.service.keeperAttached(1n);
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const key = await app.generate(AES_TOKEN);
+  const open = rig.keeper.open.bind(rig.keeper);
+  rig.keeper.open = async (...asked) => {
+    permitted = false;
+    await rig.service.rulesChanged();
+    return open(...asked);
+  };
+  await t.rejects(app.resolve(key, 'encrypt', GCM), { code: 'key_function_not_permitted' });
+  t.equal(rig.keeper.bindings.size, 0);
+});
