@@ -224,16 +224,12 @@ export class NamedKeyUses {
   ): Promise<KeyVersion> {
     const { main } = this.#keys.version(token, name, version);
     if (isUsedInService(main))
-      throw new SidekeyError(
-        'function_not_supported',
-        `${name} is a resident key and has no HMAC key`,
-      );
+      throw new SidekeyError('function_not_supported', `${name} is a resident key and has no HMAC key`);
     const beside = hmacNameOf(name);
     const find = () => this.#keys.lookUp(token, beside)?.family.versions.get(version);
     const found = find();
     if (found !== undefined) return found;
-    if (operation === 'verify')
-      throw new SidekeyError('signature_invalid', 'this key has no HMAC key');
+    if (operation === 'verify') throw new SidekeyError('signature_invalid', 'this key has no HMAC key');
     const kind = { kind: 'generic', sizeBits: 256 } as const;
     const wanted = { kind, exportable: mayLeave(main), derived: false };
     await this.#keys.inTurn(token, beside, () =>
