@@ -32,6 +32,12 @@ const schema = z
     mechanism: z.enum(MECHANISM_NAMES).optional(),
     sessions: z.int().min(1).max(64).default(8),
     environment: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string()).default({}),
+    'library-parameters': z
+      .string()
+      .min(1)
+      .max(4096)
+      .refine((given) => !given.includes('\0'), 'no byte of zero')
+      .optional(),
     timeout: callDuration.default(8000),
     'try-timeout': callDuration.default(4000),
   })
@@ -55,6 +61,7 @@ export const PKCS11_HSM = defineKind('pkcs11-hsm', schema, (options, deps) => {
     provider: deps.name,
     worker: {
       module: deps.resolvePath(options.module),
+      libraryParameters: options['library-parameters'] ?? null,
       token: {
         label: options['token-label'] ?? null,
         serial: options['token-serial'] ?? null,

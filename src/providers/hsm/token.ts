@@ -56,8 +56,10 @@ export class HsmToken {
 
   /** Loads the library, logs in, finds the key. Gives the mechanism for new data keys; null: the token has none, and serves resident keys alone. */
   start(): WrapMechanism | null {
-    this.#module.load(this.#options.module);
-    this.#module.C_Initialize({ flags: CKF_OS_LOCKING_OK });
+    const { module, libraryParameters } = this.#options;
+    const nss = libraryParameters === null ? {} : { libraryParameters };
+    this.#module.load(module);
+    this.#module.C_Initialize({ flags: CKF_OS_LOCKING_OK, ...nss });
     this.#slot = this.#findSlot();
     const session = this.#openSession();
     this.#release(session);

@@ -1,6 +1,8 @@
 /** What the agent tells the process of the vendor's library in its first frame, as JSON (the PIN is a field of its own). */
 export interface WorkerOptions {
   readonly module: string;
+  /** What NSS's library takes at C_Initialize by CK_C_INITIALIZE_ARGS, in a field of its own before pReserved; null: none. */
+  readonly libraryParameters: string | null;
   readonly token: {
     readonly label: string | null;
     readonly serial: string | null;
