@@ -21,6 +21,8 @@ static const struct message messages[] = {
 #undef MESSAGE
 };
 
+enum { FEW_BYTES = 16 * 1024 };
+
 /* What the keeper itself answers. `apart`: takes long, and nothing that follows on its connection waits for it. */
 static const struct {
     uint16_t type;
@@ -133,6 +135,9 @@ bool kp_handle_in_order(const struct kp_conn *from, const struct wire_header *he
         return true;
     if (header->type & WIRE_REPLY)
         return header->type != (WIRE_resolve | WIRE_REPLY);
+    /* To have another worker woken for the next frame takes longer than a few short operations. */
+    if (header->type == WIRE_cell_operate_many && header->length <= FEW_BYTES)
+        return true;
     return row < 0 || !handlers[row].apart;
 }
 

@@ -150,9 +150,10 @@ export class KeeperConnection {
     this.#willFlush = false;
     const frames = joinShort(this.#unsent);
     this.#unsent = [];
-    this.#socket.cork();
+    // To cork and uncork takes as long as to write.
+    if (frames.length > 1) this.#socket.cork();
     for (const bytes of frames) this.#socket.write(bytes, () => bytes.fill(0));
-    this.#socket.uncork();
+    if (frames.length > 1) this.#socket.uncork();
   }
 
   #read(chunk: Buffer): boolean {

@@ -6,7 +6,7 @@ import { SidekeyError } from '../errors.ts';
 import type { Outcome } from '../tokens/ports.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
 import { LIMITS } from '../wire/tables.ts';
-import { operateBytes, readOutput, writeOperate, type OperateStep } from './bodies.ts';
+import { operateBytes, writeOperate, type OperateStep } from './bodies.ts';
 import { refusalOf, type KeeperConnection } from './keeper-connection.ts';
 
 /** What an output may be longer than its data: the keeper wants so much room before it begins an item. */
@@ -76,11 +76,7 @@ export class OperationFrames {
     if (first === undefined) return;
     const leftMs = Math.max(1, first.endsAt - performance.now());
     try {
-      if (items.length === 1)
-        first.settle(
-          readOutput(await this.#connection.request('cell_operate', writeOperate(first.step).done(), leftMs)),
-        );
-      else this.#settle(items, await this.#connection.request('cell_operate_many', writeMany(items), leftMs));
+      this.#settle(items, await this.#connection.request('cell_operate_many', writeMany(items), leftMs));
     } catch (error) {
       for (const { settle } of items) settle(asSidekeyError(error));
     }
