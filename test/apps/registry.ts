@@ -2,6 +2,7 @@
  * What neither Debian 12 nor npm has comes from a registry that a developer may be without: then the test says so in one line. With
  * SIDEKEY_REGISTRIES=demanded, which .ci/run says, it is a failure.
  */
+import { stripVTControlCharacters } from 'node:util';
 import type { Test } from 'tap';
 
 const DEMANDED = process.env['SIDEKEY_REGISTRIES'] === 'demanded';
@@ -19,8 +20,8 @@ export function ofRegistry<T>(t: Test, what: string, fetch: () => T): T | null {
     return fetch();
   } catch (error) {
     if (DEMANDED) throw error;
-    const [reason = ''] = String(error).trim().split('\n').slice(-1);
-    t.comment(`${what} is absent and not run here (.ci/run demands it): ${reason}`);
+    const said = stripVTControlCharacters(String(error)).trim();
+    t.comment(`${what} is absent and not run here (.ci/run demands it): ${said.split('\n').at(-1)}`);
     t.pass('nothing to run');
     return null;
   }
