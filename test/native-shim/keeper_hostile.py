@@ -123,25 +123,36 @@ def unread(k, agent):
             c.send('slots')
         for id in [agent.awaited('slots')['id'] for _ in range(frames)]:
             agent.send('slots', bytes(8000), id=id, reply=True)
-    read = b''
+    read, last, longest = b'', time.time(), 0
     for _ in range(18): # for some fifteen seconds
-        read += slow.exactly(2 * 8032)
+        try:
+            read += slow.exactly(2 * 8032)
+        except (EOFError, ConnectionError):
+            pass
         time.sleep(0.8)
+        longest, last = max(longest, time.time() - last), time.time()
     hog.sock.settimeout(2)
     ok(closed(hog), 'who reads nothing for ten seconds is hung up on')
-    ok(len(read) == frames * 8032, 'who reads slowly is not')
+    # Where the machine stood still for longer than the deadline, it is rightly hung up on.
+    ok(len(read) == frames * 8032 or longest > DEADLINE_S / 2, 'who reads slowly is not')
     is_served(k, agent, 'and the next is served')
 
 
-def private_keys(agent):
+def busy(k):
+    """Seconds of processor time that the keeper has taken."""
+    fields = open('/proc/%d/stat' % k.process.pid).read().rsplit(')', 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
+
+
+def private_keys(k, agent):
     """Exponents that do not belong to the modulus are found out at once: to find its primes takes a hundred tries at worst."""
     r = random.Random(1)
     odd = lambda bits: (r.getrandbits(bits) | 1 | 1 << bits - 1).to_bytes(bits // 8, 'big')
     agent.sock.settimeout(100)
     give = lambda n, d: agent.call('cell_import', new_key(PRIVATE, RSA) + u64(0) + template([(0x120, n), (0x122, b'\1\0\1'), (0x123, d)]))
-    started = time.time()
+    started = busy(k)
     ok(give(odd(8192), odd(8192))['status'] == 'attribute_value_invalid', 'a private exponent of another modulus is refused')
-    ok(time.time() - started < 20, 'without a hundred tries: %.1f s' % (time.time() - started))
+    ok(busy(k) - started < 15, 'without a hundred tries: %.1f s' % (busy(k) - started))
     ok(give(odd(2048), odd(32768))['status'] == 'attribute_value_invalid', 'and so is one longer than its modulus')
 
 
@@ -150,6 +161,6 @@ agent = Agent(k)
 material(k, agent)
 partial(k, agent)
 unread(k, agent)
-private_keys(agent)
+private_keys(k, agent)
 print('1..%d' % count)
 sys.exit(failed > 0)
