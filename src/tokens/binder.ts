@@ -104,6 +104,11 @@ function isToldOf({ credits, eachAsks }: Binding): boolean {
 /** Clients of which the last binding was refused: with the next one the refusal is waited for, and is the program's answer. */
 const REFUSED = new WeakSet<Client>();
 
+function ended(domain: Domain, cell: CellId): false {
+  if (!domain.cache.cellEnded(cell)) domain.sessionObjects.removeCell(cell);
+  return false;
+}
+
 /**
  * The keeper does what one connection brings in its order: before it reads the answer to a miss it has the binding, or has refused
  * it, and then it asks again. What takes a binding away comes behind it. So nobody waits for its word unless it must be
@@ -113,8 +118,7 @@ async function tell(domain: Domain, client: Client, binding: Binding): Promise<b
   const told = domain.keeper.bind(binding).then(
     () => true,
     (error: unknown) => {
-      if (error instanceof SidekeyError && error.code === 'cell_unknown')
-        return domain.cache.cellEnded(binding.cell) && false;
+      if (error instanceof SidekeyError && error.code === 'cell_unknown') return ended(domain, binding.cell);
       REFUSED.add(client);
       throw error;
     },

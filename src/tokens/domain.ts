@@ -103,9 +103,13 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
   const outside = { keeper, clock, timer, random: fraction, observe };
   const envelopeProvider = (token: TokenRow): string => catalogue.configuredProvider(token);
   const keks = new TokenKeks({ ...outside, providers, envelopeProvider });
-  const wipeObjects = (token: string, reason: LeaseEnd): void => cache.forgetToken(token, reason);
-  const tokenKeys = new TokenKeys({ ...outside, catalogue, keks, wipeObjects });
   const sessionObjects = new SessionObjects(random);
+  const wipeObjects = (token: string, reason: LeaseEnd): void => {
+    cache.forgetToken(token, reason);
+    const id = catalogue.all().find(({ name }) => name === token)?.id ?? 0;
+    for (const cell of sessionObjects.closeCopies(id)) drop(cell);
+  };
+  const tokenKeys = new TokenKeys({ ...outside, catalogue, keks, wipeObjects });
   const resident = new ResidentObjects({ catalogue, providers, clock });
   const listResident = (id: number): readonly TokenObject[] => {
     const token = catalogue.get(id);

@@ -35,12 +35,15 @@ ${more}`;
     { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
     { type: pkcs11js.CKA_ENCRYPT, value: true },
   ]);
+  const copy = p11.C_CopyObject(session, key, [{ type: pkcs11js.CKA_TOKEN, value: false }]);
   const parameter = Buffer.alloc(16);
-  const use = (): number =>
+  const useOf = (handle: pkcs11js.Handle): number =>
     codeOf(() => {
-      p11.C_EncryptInit(session, { mechanism: pkcs11js.CKM_AES_CBC, parameter }, key);
+      p11.C_EncryptInit(session, { mechanism: pkcs11js.CKM_AES_CBC, parameter }, handle);
       p11.C_Encrypt(session, Buffer.alloc(32), Buffer.alloc(64));
     });
+  const use = (): number => useOf(key);
+  const useCopy = (): number => useOf(copy);
   /** How long after `from` the last use was begun that succeeded, trying for so long. */
   const lastGood = async (from: number, forMs: number): Promise<number> => {
     let last = 0;
@@ -52,12 +55,13 @@ ${more}`;
     return Math.round(last);
   };
   t.equal(use(), 0);
-  return { service, instance, use, lastGood };
+  return { service, instance, use, useCopy, lastGood };
 }
 
 t.test('revoked and told by an event: nothing succeeds after a second', async (t) => {
   const events = '    events: { type: kv-v2/data-write }\n';
-  const { service, instance, use, lastGood } = await scene(t, 'any: 5m', events);
+  const { service, instance, use, useCopy, lastGood } = await scene(t, 'any: 5m', events);
+  t.equal(useCopy(), 0);
   for (let i = 0; i < 100 && !instance.log.includes('following events'); i++) await sleep(50);
   service.tell('deny');
   await sleep(100);
@@ -66,6 +70,7 @@ t.test('revoked and told by an event: nothing succeeds after a second', async (t
   service.tell('event');
   const last = await lastGood(from, 3000);
   t.ok(last < 1000, `the last one ${last} ms after the event`);
+  t.not(useCopy(), 0, 'nor does a copy in a session');
   t.comment(`pushed: the last use ${last} ms after the event`);
   service.tell('allow');
   await sleep(1100);
@@ -73,11 +78,16 @@ t.test('revoked and told by an event: nothing succeeds after a second', async (t
 });
 
 t.test('revoked without an event: nothing succeeds after `any`', async (t) => {
-  const { service, lastGood } = await scene(t, 'any: 2s');
+  const { service, useCopy, lastGood } = await scene(t, 'any: 2s');
+  t.equal(useCopy(), 0);
   const from = performance.now();
   service.tell('deny');
   const last = await lastGood(from, 3500);
   t.ok(last <= 2000 + SLACK_MS, `${last} ms`);
+  t.not(useCopy(), 0, 'nor does a copy in a session');
+  service.tell('allow');
+  await sleep(1100);
+  t.equal(useCopy(), 0, 'which is back too');
 });
 
 t.test('revoked, and the agent killed: the keeper ends the key by itself within `any`', async (t) => {

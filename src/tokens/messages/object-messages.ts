@@ -266,21 +266,27 @@ async function draftCopy(
   const from = { origin: 'copy', bases: [object.attributes] } as const;
   if (isKey(object)) {
     const cell = await domain.cells.take(caller.token, object);
-    const draft = await draftKey(domain, makerOf(caller), attributes, from, (key) =>
-      domain.keeper.copy(key, cell),
-    );
-    return withSource(draft, object);
+    const copyOf = sourceOf(object);
+    const draft = await draftKey(domain, makerOf(caller), attributes, from, (key) => {
+      const isLeased = key.owner !== null && copyOf !== null;
+      return domain.keeper.copy(isLeased ? domain.cells.leasedAs(caller.token, copyOf, key) : key, cell);
+    });
+    return withSource(draft, copyOf);
   }
   if (isSealedData(object) && !attributes.has(CKA.VALUE))
     attributes.set(CKA.VALUE, await domain.cells.openData(caller.token, object));
   return draftPlain(domain, makerOf(caller), attributes, from);
 }
 
-/** What a copy in a session is a copy of, if that is a key of the token. */
-function withSource(draft: Draft, { handle, session, resident }: TokenObject): Draft {
-  const copyOf = session === null ? handle : session.copyOf;
+/** What a copy is a copy of, if that is a key of the token. */
+function sourceOf({ handle, session, resident }: TokenObject): number | null {
+  if (resident !== undefined) return null;
+  return session === null ? handle : (session.copyOf ?? null);
+}
+
+function withSource(draft: Draft, copyOf: number | null): Draft {
   const own = draft.object.session;
-  if (own === null || copyOf === undefined || resident !== undefined) return draft;
+  if (own === null || copyOf === null) return draft;
   return { ...draft, object: { ...draft.object, session: { ...own, copyOf } } };
 }
 

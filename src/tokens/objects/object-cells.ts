@@ -103,8 +103,15 @@ export class ObjectCells {
     const source = session?.copyOf === undefined ? null : this.#stored(session.copyOf);
     if (session === null || source === null)
       throw new SidekeyError('key_handle_invalid', 'this object is no key, or its source is gone');
-    const newKey = { ...this.#describe(object), owner: session.client };
+    const key = { ...this.#describe(object), owner: session.client };
+    const newKey = (): NewKey => this.leasedAs(token, source.handle, key);
     return this.#copies.open(object, { newKey, cell: () => this.take(token, source) });
+  }
+
+  /** A copy in a session ends with the lease of what it is a copy of: what refuses that refuses it too. */
+  leasedAs(token: TokenRow, handle: number, key: NewKey): NewKey {
+    const { anyMs, uses } = this.#catalogue.limits(token);
+    return { ...key, leaseMs: Math.max(1, Math.floor(this.leftMs(handle) ?? anyMs)), uses };
   }
 
   async #open(token: TokenRow, object: TokenObject): Promise<OpenCell> {

@@ -10,7 +10,8 @@ import type { TokenObject } from './token-object.ts';
 export interface Source {
   /** The cell of the key that this is a copy of. */
   readonly cell: () => Promise<CellId>;
-  readonly newKey: NewKey;
+  /** Asked for when that cell is open: its lease is no longer. */
+  readonly newKey: () => NewKey;
 }
 
 export class SessionCopies {
@@ -33,7 +34,8 @@ export class SessionCopies {
   }
 
   async #open(object: TokenObject, source: Source): Promise<CellId> {
-    const { cell } = await this.#keeper.copy(source.newKey, await source.cell());
+    const by = await source.cell();
+    const { cell } = await this.#keeper.copy(source.newKey(), by);
     const { session } = object;
     if (session === null || this.#sessions.get(session.client, object.handle) === null) {
       await this.#keeper.drop(cell);

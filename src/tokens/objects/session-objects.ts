@@ -44,6 +44,7 @@ export function readSessionNote(note: Buffer, client: ClientId, cell: CellId): T
   return { handle, tokenId, uniqueId, attributes, blob: null, createdAt, session };
 }
 
+/** Without a cell: the next use opens it. */
 function belongingTo(client: ClientId, object: TokenObject): TokenObject {
   return object.session === null ? object : { ...object, session: { ...object.session, client, cell: null } };
 }
@@ -130,7 +131,21 @@ export class SessionObjects {
 
   removeCell(cell: CellId): void {
     const object = this.all().find(({ session }) => session?.cell === cell);
-    if (object !== undefined) this.remove(object);
+    if (object === undefined) return;
+    if (object.session?.copyOf === undefined) this.remove(object);
+    else this.put(belongingTo(object.session.client, object));
+  }
+
+  /** The cells of a token's copies, which are no longer theirs. */
+  closeCopies(tokenId: number): CellId[] {
+    const cells: CellId[] = [];
+    for (const object of this.all()) {
+      const { session } = object;
+      if (object.tokenId !== tokenId || session?.copyOf === undefined || session.cell === null) continue;
+      cells.push(session.cell);
+      this.put(belongingTo(session.client, object));
+    }
+    return cells;
   }
 
   /** Another keeper: it has no cell of these, and other numbers for its clients. */
