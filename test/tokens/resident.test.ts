@@ -297,6 +297,16 @@ test('a certificate in the store stands beside the pair whose CKA_ID it has', as
   t.same(classes, [CKO.CERTIFICATE, CKO.PUBLIC_KEY, CKO.PRIVATE_KEY]);
 });
 
+test('a key that a program brings is an object of the token, and the service is not asked to take it', async (t) => {
+  const { keys, app } = await scene();
+  const before = keys.calls.filter((call) => call !== 'list').length;
+  const brought = { [CKA.CLASS]: CKO.SECRET_KEY, [CKA.KEY_TYPE]: CKK.AES, [CKA.TOKEN]: true };
+  const handle = await app.create({ ...brought, [CKA.LABEL]: 'brought' }, { [CKA.VALUE]: randomBytes(32) });
+  t.ok(handle < RESIDENT_FROM, 'it is none of the service');
+  t.equal(keys.calls.filter((call) => call !== 'list').length, before);
+  t.equal((await app.find({ [CKA.LABEL]: 'brought' })).length, 1);
+});
+
 test('whatever bytes come as a request, the answer is one or a SidekeyError', async (t) => {
   const { keys, app } = await scene();
   await keys.create(key('app-rsa', 'rsa-2048', 'sign', 'decrypt'));
