@@ -30,7 +30,7 @@ void *kp_realloc(void *old, size_t size);
 /* Wipes and returns; NULL is allowed. */
 void kp_free(void *block);
 
-/* Bytes in use, headers included. */
+/* Bytes in use, headers included, without what is kept near. */
 size_t kp_arena_used(void);
 
 /* Walks every block and checks every tag: for tests. True when all is well. */

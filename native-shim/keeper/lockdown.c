@@ -24,7 +24,9 @@ static const int allowed[] = {
     SCMP_SYS(madvise),       SCMP_SYS(mremap),          SCMP_SYS(rt_sigprocmask),   SCMP_SYS(rt_sigreturn),
     SCMP_SYS(rt_sigaction),  SCMP_SYS(rt_sigtimedwait), SCMP_SYS(restart_syscall),  SCMP_SYS(getpid),
     SCMP_SYS(gettid),        SCMP_SYS(geteuid),         SCMP_SYS(sched_yield),      SCMP_SYS(exit),
-    SCMP_SYS(exit_group),    SCMP_SYS(gettimeofday),    SCMP_SYS(time), /* where the vDSO cannot read the clock source */    SCMP_SYS(rseq),            SCMP_SYS(set_robust_list), /* a thread that is still starting */
+    SCMP_SYS(exit_group),    SCMP_SYS(gettimeofday),    SCMP_SYS(time), /* where the vDSO cannot read the clock source */
+    SCMP_SYS(getcpu), /* where neither rseq nor the vDSO knows the processor */
+    SCMP_SYS(rseq),            SCMP_SYS(set_robust_list), /* a thread that is still starting */
 #ifdef SIDEKEY_SANITIZED
     SCMP_SYS(sigaltstack),   SCMP_SYS(openat),          SCMP_SYS(readlink),         SCMP_SYS(getuid),
     SCMP_SYS(prctl),         SCMP_SYS(rt_sigpending),   SCMP_SYS(nanosleep),        SCMP_SYS(getrusage),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "arena.h"
+#include "arena_near.h"
 #include "clock.h"
 #include "conn.h"
 #include "handle.h"
@@ -36,6 +37,7 @@ struct worker {
     uint8_t in[WIRE_BODY_MAX];
     uint8_t out[WIRE_HEADER_BYTES + WIRE_BODY_MAX];
     struct kp_poller poller;
+    struct kp_near near;
 };
 
 enum reading { READ_FRAME, READ_PART, READ_HUNGRY, READ_END };
@@ -283,6 +285,7 @@ static void *work(void *argument)
     struct worker *w = argument;
     struct epoll_event e;
 
+    kp_arena_near(&w->near);
     for (;;)
         if (next_event(w, &e) == 1)
             on_any(&e, w);

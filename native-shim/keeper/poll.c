@@ -76,6 +76,7 @@ static void run(struct kp_poller *p, struct kp_conn *conn, unsigned slot, const 
     bool slow = is_slow(h, body);
     size_t dirty = 0;
 
+    p->slow = slow;
     if (slow) {
         kp_ring_running(atomic_load_explicit(&conn->ring, memory_order_relaxed), slot);
         kp_poll_leave(p);
@@ -92,8 +93,8 @@ static bool may_come_by_ring(uint16_t type)
     return type == WIRE_operate || type == WIRE_bind_check || type == WIRE_random;
 }
 
-/* How many requests it has served. `later` is that of kp_ring_take. */
-static unsigned serve(struct kp_poller *p, struct kp_conn *conn, size_t later)
+/* How many requests it has served. `later` and `patient` are those of kp_ring_take. */
+static unsigned serve(struct kp_poller *p, struct kp_conn *conn, size_t later, bool patient)
 {
     struct kp_ring *ring = atomic_load_explicit(&conn->ring, memory_order_relaxed);
     struct wire_header h = {0};
@@ -101,7 +102,7 @@ static unsigned serve(struct kp_poller *p, struct kp_conn *conn, size_t later)
     int slot, length;
 
     while (served < TURN && !atomic_load_explicit(&ring->dead, memory_order_relaxed) &&
-           (slot = kp_ring_take(ring, later, &h.type, p->in, &length)) >= 0) {
+           (slot = kp_ring_take(ring, later, patient, &h.type, p->in, &length)) >= 0) {
         served++;
         if (length < 0 || !may_come_by_ring(h.type)) {
             kp_conn_close(conn);
@@ -184,6 +185,24 @@ static void offer(struct kp_poller *p, struct kp_conn *conn)
         adopt(p); /* they have gone to sleep meanwhile */
 }
 
+/* Beside the owner. Who is answered next comes back soon, and to wake this worker again would cost as much as to answer: it stays
+ * for a while, and lets whoever is on its processor run. */
+static unsigned help(struct kp_poller *p, struct kp_conn *conn)
+{
+    unsigned served = serve(p, conn, 0, false);
+    uint64_t since = now_ns();
+
+    while (served && served < TURN && p->slow && now_ns() - since < LINGER_NS) {
+        unsigned more;
+
+        sched_yield();
+        more = serve(p, conn, 0, true);
+        since = more ? now_ns() : since;
+        served += more;
+    }
+    return served;
+}
+
 void kp_poll_bell(struct kp_poller *p, struct kp_conn *conn)
 {
     struct kp_ring *ring = atomic_load(&conn->ring);
@@ -192,7 +211,7 @@ void kp_poll_bell(struct kp_poller *p, struct kp_conn *conn)
         return;
     if (!atomic_load(&ring->owned) && own(p, conn))
         return;
-    if (serve(p, conn, 0) == TURN)
+    if (help(p, conn) >= TURN)
         kp_ring_ring(ring); /* more may be there: behind what else has happened */
     if (!atomic_load(&ring->owned) && !atomic_load(&ring->dead))
         offer(p, conn);
@@ -234,15 +253,16 @@ bool kp_poll_look(struct kp_poller *p)
         bool busy = false;
 
         for (unsigned i = 0; i < p->count; i++)
-            if (serve(p, p->rings[i].conn, later)) {
+            if (serve(p, p->rings[i].conn, later, p->slow)) {
                 p->rings[i].idle_since = 0;
                 busy = true;
             }
-        if (!busy) {
+        if (!busy && p->slow)
+            sched_yield();
+        else if (!busy)
             make_way(p);
-            if (round >= EAGER)
-                relax();
-        }
+        if (!busy && round >= EAGER)
+            relax();
         later = busy ? 0 : ring_pause();
     }
     adopt(p);

@@ -15,6 +15,7 @@ struct kp_poller {
     uint8_t *in, *out;          /* frames: the worker's, arena memory */
     size_t dirty_in, dirty_out; /* how far they are to be wiped before the worker sleeps */
     unsigned count;
+    bool slow; /* what it has served last took long */
     struct {
         struct kp_conn *conn; /* a reference */
         uint64_t idle_since;  /* ns; 0: it was busy when last looked at */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -12,7 +13,11 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-enum { TYPE_AT = 4 /* in a header: behind the length */ };
+enum {
+    TYPE_AT = 4,    /* in a header: behind the length */
+    PASSED_MAX = 8, /* no request waits longer for the worker of its processor */
+    NONE = RING_SLOTS
+};
 
 static atomic_uint rings, rings_max = UINT_MAX;
 
@@ -149,12 +154,10 @@ static void expect(const struct kp_ring *ring, unsigned slot, size_t all)
 
 /* Of two workers that see the same request one takes it; who comes later finds that it was seen. The mark is the client's: what
  * is read last counts. */
-static bool take(struct kp_ring *ring, unsigned slot, size_t later, size_t *length)
+static bool take(struct kp_ring *ring, unsigned slot, size_t *length)
 {
-    uint64_t mark = mark_of(ring, slot + later);
+    uint64_t mark = mark_of(ring, slot);
 
-    if (!is_new(ring, slot, mark) || atomic_load_explicit(&ring->held[slot], memory_order_relaxed))
-        return false;
     expect(ring, slot, ring_length(mark));
     if (atomic_exchange(&ring->held[slot], true))
         return false;
@@ -168,22 +171,50 @@ static bool take(struct kp_ring *ring, unsigned slot, size_t later, size_t *leng
     return false;
 }
 
-int kp_ring_take(struct kp_ring *ring, size_t later, uint16_t *type, uint8_t *body, int *length)
+static bool is_ready(const struct kp_ring *ring, unsigned slot, size_t later)
 {
-    unsigned first = atomic_load_explicit(&ring->next, memory_order_relaxed);
-    size_t all;
+    return is_new(ring, slot, mark_of(ring, slot + later)) && !atomic_load_explicit(&ring->held[slot], memory_order_relaxed);
+}
+
+/* Whether its client sleeps where another worker may be: to wake it there interrupts that processor, which in a virtual machine
+ * costs both sides as much as half a signature. What the client says of itself is a hint, and holds for so many times. */
+static bool is_elsewhere(struct kp_ring *ring, unsigned slot)
+{
+    uint32_t asleep = atomic_load_explicit(&ring->region->waiting[slot], memory_order_relaxed);
+
+    return asleep && asleep != (uint32_t)sched_getcpu() + 1 &&
+           atomic_fetch_add_explicit(&ring->passed[slot], 1, memory_order_relaxed) < PASSED_MAX;
+}
+
+static unsigned choose(struct kp_ring *ring, unsigned first, size_t later, bool patient, size_t *length)
+{
+    unsigned passed = NONE;
 
     for (unsigned i = 0; i < RING_SLOTS; i++) {
         unsigned slot = (first + i) % RING_SLOTS;
 
-        if (!take(ring, slot, later, &all))
+        if (!is_ready(ring, slot, later))
             continue;
-        if (slot != first)
-            atomic_store_explicit(&ring->next, slot, memory_order_relaxed);
-        *length = copy_out(ring, slot, all, type, body);
-        return (int)slot;
+        if (is_elsewhere(ring, slot))
+            passed = passed == NONE ? slot : passed;
+        else if (take(ring, slot, length))
+            return slot;
     }
-    return -1;
+    return passed != NONE && !patient && take(ring, passed, length) ? passed : NONE;
+}
+
+int kp_ring_take(struct kp_ring *ring, size_t later, bool patient, uint16_t *type, uint8_t *body, int *length)
+{
+    const unsigned first = atomic_load_explicit(&ring->next, memory_order_relaxed);
+    size_t all;
+    const unsigned slot = choose(ring, first, later, patient, &all);
+
+    if (slot == NONE)
+        return -1;
+    if (slot != first)
+        atomic_store_explicit(&ring->next, slot, memory_order_relaxed);
+    *length = copy_out(ring, slot, all, type, body);
+    return (int)slot;
 }
 
 void kp_ring_running(struct kp_ring *ring, unsigned slot)
@@ -217,7 +248,9 @@ void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, s
     if (length < WIRE_HEADER_BYTES || length > WIRE_HEADER_BYTES + RING_BODY_MAX)
         abort();
     write_reply(ring, slot, frame, length - WIRE_HEADER_BYTES);
-    sleeps = atomic_load(&ring->region->waiting[slot]);
+    sleeps = atomic_load(&ring->region->waiting[slot]) != 0;
+    if (sleeps)
+        atomic_store_explicit(&ring->passed[slot], 0, memory_order_relaxed);
     atomic_store_explicit(&ring->held[slot], false, memory_order_release);
     if (sleeps)
         wake(&ring->region->reply[slot].mark);

@@ -21,6 +21,7 @@ struct kp_ring {
     atomic_bool owned;            /* some worker polls it: see poll.h */
     _Atomic unsigned woke;        /* so many answers in a row had to wake a sleeper */
     _Atomic unsigned next;        /* slot to look at first: the one that was served last */
+    _Atomic unsigned passed[RING_SLOTS]; /* so often its request was left to another processor's worker */
     struct kp_subject {
         bool known;
         uint8_t bytes[RING_SUBJECT_BYTES];
@@ -44,10 +45,11 @@ void kp_ring_set_epoch(struct kp_ring *ring, uint64_t epoch);
 /* Whether a slot has a request that nobody has taken. */
 bool kp_ring_has_work(struct kp_ring *ring);
 
-/* Takes the next slot that is ready and copies its frame out, once: its type, and its body to `body` (RING_FRAME_BYTES and a
- * subject of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote what is no frame.
- * The slot is the caller's until it is answered. `later` is ring_pause's zero, for who has just looked in vain, or 0. */
-int kp_ring_take(struct kp_ring *ring, size_t later, uint16_t *type, uint8_t *body, int *length);
+/* Takes the next slot that is ready, rather one whose client does not sleep on another processor than this, and copies its frame
+ * out, once: its type, and its body to `body` (RING_FRAME_BYTES and a subject of room). Its number, or -1 when none is ready. `length` is that of the body, or -1 when the client wrote what is no frame.
+ * The slot is the caller's until it is answered. `later` is ring_pause's zero, for who has just looked in vain, or 0. `patient`: who looks again soon
+ * leaves the other ones for some looks. */
+int kp_ring_take(struct kp_ring *ring, size_t later, bool patient, uint16_t *type, uint8_t *body, int *length);
 
 /* Marks a request that was taken and will take long: nobody needs to be woken for it. */
 void kp_ring_running(struct kp_ring *ring, unsigned slot);

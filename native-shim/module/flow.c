@@ -167,7 +167,11 @@ static enum wire_status await(struct flow *f, struct piece *p)
     return p->flags & WIRE_BEGIN ? STATUS_keeper_absent : STATUS_operation_lost;
 }
 
-static void post(struct piece *p) { sk_ring_post(&p->turn, WIRE_operate); }
+static void post(const struct flow *f, struct piece *p)
+{
+    p->turn.sleeps = sk_pace_sleeps(&f->e->state->link.pace, pace_of(f->kind, f->op));
+    sk_ring_post(&p->turn, WIRE_operate);
+}
 
 /* `now` is on its way; `next` is where the following piece is prepared, NULL when no second slot is free. */
 static enum wire_status run(struct flow *f, struct piece *now, struct piece *next)
@@ -185,14 +189,14 @@ static enum wire_status run(struct flow *f, struct piece *now, struct piece *nex
         if (status != STATUS_ok)
             return status;
         if (more && next)
-            post(next);
+            post(f, next);
         if (!take_output(f, now))
             return STATUS_wire_malformed;
         if (!more)
             return STATUS_ok;
         if (!next) {
             write_piece(f, now);
-            post(now);
+            post(f, now);
         }
         next = next ? now : NULL;
         now = after;
@@ -210,7 +214,7 @@ static enum wire_status begin(struct flow *f, struct piece *first, struct piece 
         return STATUS_operation_lost;
     f->op->generation = generation;
     write_piece(f, first);
-    post(first);
+    post(f, first);
     if (f->in.length)
         two = sk_ring_enter_now(&f->e->state->link, home + 1, &second->turn);
     if (two && second->turn.ring != first->turn.ring) {

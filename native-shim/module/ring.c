@@ -165,7 +165,7 @@ static bool enter(struct sk_link *l, uint64_t home, bool waits, struct sk_turn *
     t->slot = (unsigned)slot;
     t->region = atomic_load_explicit(&r->region, memory_order_relaxed);
     sk_ring_begin(t);
-    t->posted = false;
+    t->posted = t->sleeps = false;
     t->deadline = 0;
     return true;
 }
@@ -291,11 +291,14 @@ void sk_ring_post(struct sk_turn *t, uint16_t type)
     t->type = type;
     t->posted = true;
     t->epoch = atomic_load_explicit(&t->region->epoch, memory_order_relaxed);
+    if (t->sleeps)
+        sk_ring_announce_sleep(t);
     note_subject(t, type);
     memcpy(t->head, &head, sizeof(head));
     memcpy(line->head, t->head, RING_HEADER_BYTES + (t->at < IN_LINE ? t->at : IN_LINE)); /* the rest is this stack's */
     atomic_store(&line->mark, ring_mark(t->number, RING_HEADER_BYTES + t->at));
-    if (!atomic_load(&t->region->polled))
+    t->rang = !atomic_load(&t->region->polled);
+    if (t->rang)
         sk_ring_ring(t->ring);
 }
 

@@ -45,8 +45,9 @@ struct sk_pace {
     atomic_uint skipped;
     atomic_bool spinning;     /* one thread, for a short answer: the others nap */
     atomic_uint napping;      /* of those */
-    atomic_uint waiting_long; /* threads: only the first spins, the others' answers need the processors */
-    atomic_bool alone; /* one processor: never */
+    atomic_uint waiting_slow; /* threads whose answers take long: their answers need processors, too */
+    atomic_uint crowded;      /* of so many waits to come none spins */
+    atomic_uint processors;   /* that this process may use */
 };
 
 /* One request by the ring. */
@@ -56,6 +57,8 @@ struct sk_turn {
     unsigned slot;
     uint32_t number;     /* its turn of the slot, once posted */
     bool posted;         /* and not answered */
+    bool sleeps;         /* the caller's word, before it is posted: its answer will not be waited for awake */
+    bool rang;           /* with this request, and has not slept since */
     bool again;          /* its subject was left out */
     uint16_t type;
     size_t at;           /* what was put into, or taken of, the body */
@@ -128,6 +131,13 @@ uint64_t sk_ring_epoch_in(const struct sk_ring *ring);
 
 /* Whether the keeper is gone. */
 bool sk_ring_hung_up(const struct sk_ring *ring);
+
+/* Whether who asks for that will not spin for the answer. */
+bool sk_pace_sleeps(const struct sk_pace *pace, enum sk_pace_class which);
+
+/* Tells the keeper to wake who sleeps on the processor where this is called; or that nobody does. */
+void sk_ring_announce_sleep(const struct sk_turn *t);
+void sk_ring_announce_awake(const struct sk_turn *t);
 
 void sk_pace_init(struct sk_pace *pace);
 

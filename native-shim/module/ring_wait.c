@@ -22,6 +22,7 @@ enum {
     EAGER = 80,
     NAP_FIRST_NS = 100000,
     NAP_MAX_NS = 2000000,
+    CROWDED = 32,
     NAPS = 4
 };
 
@@ -58,6 +59,14 @@ static int64_t now_us(void)
     return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
 }
 
+/* Whether every slow answer that this process waits for may have a processor, and who spins for it another. A processor that is
+ * spun away is one that the keeper does not answer on. */
+static bool has_room(const struct sk_pace *pace)
+{
+    return 2 * atomic_load_explicit(&pace->waiting_slow, memory_order_relaxed) <=
+           atomic_load_explicit(&pace->processors, memory_order_relaxed);
+}
+
 /* Most short replies are here before a pause or a look at the clock would be worth it. */
 static bool look(const struct sk_turn *t)
 {
@@ -67,7 +76,7 @@ static bool look(const struct sk_turn *t)
     return false;
 }
 
-static bool spin(const struct sk_turn *t, unsigned budget_us)
+static bool spin(const struct sk_turn *t, const struct sk_pace *pace, unsigned budget_us)
 {
     int64_t begun = now_us();
 
@@ -77,7 +86,7 @@ static bool spin(const struct sk_turn *t, unsigned budget_us)
                 return true;
             relax();
         }
-    } while (now_us() - begun < budget_us);
+    } while (has_room(pace) && now_us() - begun < budget_us);
     return is_done(t);
 }
 
@@ -99,17 +108,26 @@ static bool give_way(const struct sk_turn *t, struct sk_pace *pace)
     return found;
 }
 
+void sk_ring_announce_sleep(const struct sk_turn *t)
+{
+    const int processor = sched_getcpu();
+
+    atomic_store(&t->region->waiting[t->slot], processor < 0 ? 1 : (uint32_t)processor + 1);
+}
+
+void sk_ring_announce_awake(const struct sk_turn *t) { atomic_store(&t->region->waiting[t->slot], 0); }
+
 /* On the reply's turn, unless it is there. */
 static void sleep_for(const struct sk_turn *t, int64_t us)
 {
     _Atomic uint64_t *mark = &t->region->reply[t->slot].mark;
     uint32_t before;
 
-    atomic_store(&t->region->waiting[t->slot], 1);
+    sk_ring_announce_sleep(t);
     before = ring_turn(atomic_load(mark));
     if (before != t->number)
         sleep_on(mark, before, us);
-    atomic_store(&t->region->waiting[t->slot], 0);
+    sk_ring_announce_awake(t);
 }
 
 /* Sleeps until shortly before an answer that takes long is due, and leaves the rest to a spin: to be woken would cost a tenth
@@ -129,10 +147,12 @@ static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_
         budget = first_spin(which); /* the keeper was asleep too */
     if (budget >= 2 && due > NAP_SHORT_US) {
         nap(t, due - NAP_SHORT_US);
-        found = spin(t, NAP_SPIN_US);
+        found = spin(t, pace, NAP_SPIN_US);
     } else {
-        found = budget ? spin(t, budget) : is_done(t);
+        found = budget ? spin(t, pace, budget) : is_done(t);
     }
+    if (!found && !has_room(pace))
+        return false;
     next = found ? budget + 2 : learnt / 2;
     next = next < SPIN_MAX_US ? next : SPIN_MAX_US;
     if (next != learnt)
@@ -140,14 +160,30 @@ static bool spin_by(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_
     return found;
 }
 
+/* Who was crowded goes on to sleep for a while: between two of its requests another thread waits for nothing. */
+static bool may_spin(struct sk_pace *pace)
+{
+    unsigned left = atomic_load_explicit(&pace->crowded, memory_order_relaxed);
+    const bool room = has_room(pace);
+
+    if (!room || left)
+        atomic_store_explicit(&pace->crowded, room ? left - 1 : CROWDED, memory_order_relaxed);
+    return room && !left;
+}
+
+bool sk_pace_sleeps(const struct sk_pace *pace, enum sk_pace_class which)
+{
+    return which > SK_PACE_SHORT && atomic_load_explicit(&pace->crowded, memory_order_relaxed);
+}
+
 static bool wait_awake(const struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
 {
     bool found;
 
-    if (atomic_load_explicit(&pace->alone, memory_order_relaxed))
+    if (atomic_load_explicit(&pace->processors, memory_order_relaxed) == 1)
         return is_done(t);
     if (which > SK_PACE_SHORT)
-        return spin_by(t, pace, which);
+        return may_spin(pace) && spin_by(t, pace, which);
     if (look(t))
         return true;
     if (atomic_exchange_explicit(&pace->spinning, true, memory_order_relaxed))
@@ -165,8 +201,9 @@ static enum sk_io sleep_until_done(struct sk_turn *t)
         t->deadline = now + WIRE_DEADLINE_MS;
     for (; now < t->deadline; now = sk_now_ms(), piece = sk_earlier(2 * piece, PIECE_MS)) {
         /* Who polls may have lost its processor: another worker may have one. */
-        if (atomic_load(&t->region->running[t->slot]) != t->number)
+        if (!t->rang && atomic_load(&t->region->running[t->slot]) != t->number)
             sk_ring_ring(t->ring);
+        t->rang = false;
         sleep_for(t, 1000 * sk_earlier(piece, t->deadline - now));
         if (is_done(t))
             return SK_IO_OK;
@@ -204,15 +241,15 @@ static void learn(struct sk_pace *pace, enum sk_pace_class which, int64_t took)
     atomic_store_explicit(&pace->due_us[which], (unsigned)sk_earlier(due, DUE_MAX_US), memory_order_relaxed);
 }
 
-static enum sk_io wait_long(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
+static enum sk_io wait_slow(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_class which)
 {
-    const bool first = atomic_fetch_add(&pace->waiting_long, 1) == 0;
+    const bool first = atomic_fetch_add(&pace->waiting_slow, 1) == 0;
     int64_t begun = now_us();
-    enum sk_io r = first && wait_awake(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
+    enum sk_io r = wait_awake(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
 
-    if (first && r == SK_IO_OK)
+    if (first && r == SK_IO_OK && which >= SK_PACE_LONG)
         learn(pace, which, now_us() - begun);
-    atomic_fetch_sub(&pace->waiting_long, 1);
+    atomic_fetch_sub(&pace->waiting_slow, 1);
     return r;
 }
 
@@ -220,10 +257,12 @@ enum sk_io sk_ring_wait(struct sk_turn *t, struct sk_pace *pace, enum sk_pace_cl
 {
     enum sk_io r;
 
-    if (which >= SK_PACE_LONG)
-        r = wait_long(t, pace, which);
+    if (which > SK_PACE_SHORT)
+        r = wait_slow(t, pace, which);
     else
         r = wait_awake(t, pace, which) ? SK_IO_OK : sleep_until_done(t);
+    if (t->sleeps)
+        sk_ring_announce_awake(t);
     return r == SK_IO_OK ? read_reply(t) : r;
 }
 
@@ -235,8 +274,9 @@ void sk_pace_init(struct sk_pace *pace)
         atomic_init(&pace->budget_us[i], first_spin(i));
         atomic_init(&pace->due_us[i], 0);
     }
-    atomic_init(&pace->waiting_long, 0);
+    atomic_init(&pace->waiting_slow, 0);
+    atomic_init(&pace->crowded, 0);
     atomic_init(&pace->spinning, false);
     atomic_init(&pace->napping, 0);
-    atomic_init(&pace->alone, sched_getaffinity(0, sizeof(usable), &usable) == 0 && CPU_COUNT(&usable) == 1);
+    atomic_init(&pace->processors, sched_getaffinity(0, sizeof(usable), &usable) == 0 ? (unsigned)CPU_COUNT(&usable) : 2);
 }

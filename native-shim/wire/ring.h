@@ -65,7 +65,7 @@ struct ring_region {
     _Atomic uint32_t slots;
     _Alignas(64) _Atomic uint32_t polled; /* keeper: a worker looks at the slots; else ring the bell after a request */
     _Alignas(64) _Atomic uint64_t epoch;  /* keeper: as in the header of replies */
-    _Alignas(64) _Atomic uint32_t waiting[RING_SLOTS]; /* client: about to sleep on the reply's turn; the keeper wakes it */
+    _Alignas(64) _Atomic uint32_t waiting[RING_SLOTS]; /* client: about to sleep on the reply's turn, on processor n - 1: the keeper wakes it */
     _Alignas(64) _Atomic uint32_t running[RING_SLOTS]; /* keeper: the turn of a request that takes long: no need to ring */
     struct ring_line request[RING_SLOTS]; /* client */
     struct ring_line reply[RING_SLOTS];   /* keeper: the turn of the request that it answers */

@@ -1,12 +1,14 @@
 /* The locked memory: what is taken is zero, what is given back is wiped, and no order of both breaks a tag. */
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "arena_near.h"
 #include "keeper_tap.h"
 
-enum { BLOCKS = 512, ROUNDS = 200000 };
+enum { BLOCKS = 512, ROUNDS = 200000, THREADS = 2 };
 
 static unsigned char *block[BLOCKS];
 static size_t size[BLOCKS];
@@ -106,6 +108,68 @@ static void free_elsewhere(unsigned char *at)
     kp_free(&elsewhere);
 }
 
+/* What is kept near is checked as well. The child's own: the parent keeps nothing yet. */
+static void free_twice_near(unsigned char *at)
+{
+    static struct kp_near mine;
+
+    kp_arena_near(&mine);
+    free_twice(at);
+}
+
+static void overrun_near(unsigned char *at)
+{
+    static struct kp_near mine;
+
+    kp_arena_near(&mine);
+    kp_free(at);
+    memset(at - 16, 0xff, 16);
+    kp_alloc(64);
+}
+
+/* Threads that keep what they free, and free what others have allocated: each block is filled with its length. */
+static _Atomic(unsigned char *) shared[BLOCKS];
+static atomic_bool spoilt;
+
+static void expect(bool good)
+{
+    if (!good)
+        atomic_store(&spoilt, true);
+}
+
+static void *exchange(void *mine)
+{
+    unsigned seed = (unsigned)(uintptr_t)mine;
+
+    kp_arena_near(mine);
+    for (int i = 0; i < ROUNDS; i++) {
+        unsigned char length = (unsigned char)(rand_r(&seed) % 255 + 1), *at = kp_alloc(length);
+
+        expect(at && is_all(at, length, 0));
+        memset(at, length, length);
+        at = atomic_exchange(&shared[(unsigned)rand_r(&seed) % BLOCKS], at);
+        expect(!at || is_all(at, at[0], at[0]));
+        kp_free(at);
+    }
+    return NULL;
+}
+
+static bool threads_agree(void)
+{
+    static struct kp_near near[THREADS];
+    pthread_t threads[THREADS];
+
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_create(&threads[i], NULL, exchange, &near[i]);
+    for (unsigned i = 0; i < THREADS; i++)
+        pthread_join(threads[i], NULL);
+    for (unsigned i = 0; i < BLOCKS; i++)
+        kp_free(shared[i]);
+    for (unsigned i = 0; i < THREADS; i++)
+        expect(near[i].units > 0 && near[i].units <= KP_NEAR_UNITS);
+    return !atomic_load(&spoilt);
+}
+
 int main(void)
 {
     size_t before;
@@ -134,5 +198,9 @@ int main(void)
     ok(ends_the_process(free_twice), "freeing twice ends the process");
     ok(ends_the_process(overrun), "a tag that was written over ends the process");
     ok(ends_the_process(free_elsewhere), "freeing a foreign address ends the process");
+    ok(ends_the_process(free_twice_near), "freeing twice what is kept near ends the process");
+    ok(ends_the_process(overrun_near), "so does a tag that was written over while its block was kept near");
+    ok(threads_agree(), "threads that keep what they freed find it zero, and keep no more than they may");
+    ok(kp_arena_used() == before && kp_arena_check(), "what is kept near is not counted as used");
     return done();
 }
