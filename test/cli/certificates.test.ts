@@ -107,7 +107,7 @@ t.test('a certificate of another key, and what is none, are refused', async (t) 
   writeFileSync(path('none'), '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
   t.match(run('keys', 'cert', 'two', '--in', path('none')).stderr, /not X\.509/);
   t.match(run('keys', 'cert', 'two').stderr, /either --subject or --in/);
-  t.match(run('keys', 'cert', 'two', '--subject', 'X=1').stderr, /usage: a name is written/);
+  t.match(run('keys', 'cert', 'two', '--subject', 'X=1').stderr, /usage: a name has the form/);
   t.match(run('keys', 'csr', 'two', '--subject', 'CN=x', '--san', 'host').stderr, /--san takes DNS:/);
   must('keys', 'create', 'secret');
   t.match(run('keys', 'csr', 'secret', '--subject', 'CN=x').stderr, /no public half/);
