@@ -80,7 +80,7 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     'resident keys of the embedded store',
     '    provider: local\n',
     '    provider: local\n    resident: { create: true }\n',
-    /^s\.yaml:5:5: tokens\[0\]\.resident: the embedded key store has no keys/m,
+    /^s\.yaml:5:5: tokens\[0\]\.resident: the embedded key store has no resident keys/m,
   ],
   [
     'two tokens of one label',
