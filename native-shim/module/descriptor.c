@@ -1,10 +1,13 @@
 #include "descriptor.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { FIRST_OWN_NUMBER = 3 };
+
+/* fstat(2), which the C library has as a function since glibc 2.33 alone. */
+bool sk_file_of(int fd, struct stat *file) { return syscall(SYS_fstat, fd, file) == 0; }
 
 bool sk_descriptor_take(struct sk_descriptor *d, int fd)
 {
@@ -20,7 +23,7 @@ bool sk_descriptor_take(struct sk_descriptor *d, int fd)
     }
     if (moved < 0)
         return false;
-    if (fstat(moved, &file) < 0) {
+    if (!sk_file_of(moved, &file)) {
         close(moved);
         return false;
     }
@@ -32,7 +35,7 @@ bool sk_descriptor_alive(const struct sk_descriptor *d)
 {
     struct stat file;
 
-    return d->fd >= 0 && fstat(d->fd, &file) == 0 && file.st_dev == d->device && file.st_ino == d->inode;
+    return d->fd >= 0 && sk_file_of(d->fd, &file) && file.st_dev == d->device && file.st_ino == d->inode;
 }
 
 void sk_descriptor_close(struct sk_descriptor *d)

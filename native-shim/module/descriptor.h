@@ -6,6 +6,7 @@
 #define SIDEKEY_MODULE_DESCRIPTOR_H
 
 #include <stdbool.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct sk_descriptor {
@@ -22,5 +23,8 @@ bool sk_descriptor_alive(const struct sk_descriptor *d);
 
 /* Closes it if it is still ours. */
 void sk_descriptor_close(struct sk_descriptor *d);
+
+/* False: `fd` is not open. */
+bool sk_file_of(int fd, struct stat *file);
 
 #endif

@@ -13,7 +13,7 @@ struct sk_waiter {
     struct sk_connection *on;
     struct sk_exchange *x;
     uint64_t id;
-    pthread_cond_t wake;
+    struct sk_condition wake;
     bool done;
     enum sk_io result;
 };
@@ -22,7 +22,7 @@ void sk_link_init(struct sk_link *l)
 {
     *l = (struct sk_link){.next_id = 1};
     pthread_mutex_init(&l->lock, NULL);
-    sk_cond_init(&l->turn);
+    sk_condition_init(&l->turn);
     sk_pace_init(&l->pace);
 }
 
@@ -30,7 +30,7 @@ static void finish(struct sk_waiter *w, enum sk_io result)
 {
     w->done = true;
     w->result = result;
-    pthread_cond_signal(&w->wake);
+    sk_condition_signal(&w->wake);
 }
 
 /* Under the lock. */
@@ -51,7 +51,7 @@ static void break_off(struct sk_link *l, struct sk_connection *c)
     for (struct sk_waiter *w = l->waiters; w; w = w->next)
         if (w->on == c && !w->done)
             finish(w, SK_IO_BROKEN);
-    pthread_cond_broadcast(&l->turn);
+    sk_condition_broadcast(&l->turn);
 }
 
 /* Under the lock. The last user of a broken connection frees it. */
@@ -87,11 +87,10 @@ static void take_out(struct sk_link *l, struct sk_waiter *w)
     *at = w->next;
     for (struct sk_waiter *other = l->waiters; other && !w->on->reading; other = other->next)
         if (other->on == w->on && !other->done) {
-            pthread_cond_signal(&other->wake);
+            sk_condition_signal(&other->wake);
             break;
         }
     leave(w->on);
-    pthread_cond_destroy(&w->wake);
 }
 
 /* Under the lock. A reply that nobody waits for is dropped: its thread gave up at its deadline. */
@@ -145,7 +144,7 @@ static bool write_frame(struct sk_link *l, struct sk_waiter *w)
     enum sk_io r;
 
     while (c->writing && !w->done)
-        if (sk_cond_wait(&l->turn, &l->lock, w->x->deadline) == ETIMEDOUT)
+        if (sk_condition_wait(&l->turn, &l->lock, w->x->deadline) == ETIMEDOUT)
             finish(w, SK_IO_TIMEOUT);
     if (w->done)
         return false;
@@ -154,7 +153,7 @@ static bool write_frame(struct sk_link *l, struct sk_waiter *w)
     r = sk_connection_send(c, w->x->frame, w->x->length, w->x->deadline);
     pthread_mutex_lock(&l->lock);
     c->writing = false;
-    pthread_cond_broadcast(&l->turn);
+    sk_condition_broadcast(&l->turn);
     if (r != SK_IO_OK)
         break_off(l, c); /* the frame may stand half in the stream; nobody can have obeyed it */
     return r == SK_IO_OK;
@@ -165,7 +164,7 @@ static void await_reply(struct sk_link *l, struct sk_waiter *w)
     while (!w->done) {
         if (!w->on->reading)
             read_for_all(l, w);
-        else if (sk_cond_wait(&w->wake, &l->lock, w->x->deadline) == ETIMEDOUT && !w->done)
+        else if (sk_condition_wait(&w->wake, &l->lock, w->x->deadline) == ETIMEDOUT && !w->done)
             finish(w, SK_IO_TIMEOUT);
     }
 }
@@ -179,7 +178,7 @@ static enum sk_io exchange(struct sk_link *l, struct sk_exchange *x, bool *sent)
     wire_write_header(x->frame, &h);
     x->generation = l->now->generation;
     x->asked_in = l->now->ring ? sk_ring_epoch_in(l->now->ring) : 0;
-    sk_cond_init(&w.wake);
+    sk_condition_init(&w.wake);
     put_in(l, &w);
     *sent = write_frame(l, &w);
     await_reply(l, &w);
@@ -254,7 +253,7 @@ void sk_link_close(struct sk_link *l)
     l->closing = true;
     if (l->now)
         sk_link_drop_now(l);
-    pthread_cond_broadcast(&l->turn);
+    sk_condition_broadcast(&l->turn);
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -266,6 +265,5 @@ void sk_link_free(struct sk_link *l)
         l->rings = r->next;
         sk_ring_free(r);
     }
-    pthread_cond_destroy(&l->turn);
     pthread_mutex_destroy(&l->lock);
 }

@@ -7,6 +7,7 @@
 #ifndef SIDEKEY_MODULE_LINK_H
 #define SIDEKEY_MODULE_LINK_H
 
+#include "condition.h"
 #include "connection.h"
 #include "ring.h"
 
@@ -17,7 +18,7 @@ struct sk_waiter;
 
 struct sk_link {
     pthread_mutex_t lock;
-    pthread_cond_t turn; /* connecting or writing has ended, or the link is closing */
+    struct sk_condition turn; /* connecting or writing has ended, or the link is closing */
     struct sk_connection *now;
     _Atomic(struct sk_ring *) ring; /* of `now`; NULL: none */
     struct sk_ring *rings;          /* all that were ever made */

@@ -31,7 +31,7 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     status = sk_dial(l, deadline, &c, &epoch, &boot);
     pthread_mutex_lock(&l->lock);
     l->connecting = false;
-    pthread_cond_broadcast(&l->turn);
+    sk_condition_broadcast(&l->turn);
     if (l->refused && !l->refused_at)
         l->refused_at = sk_now_ms();
     if (status != STATUS_ok)
@@ -93,7 +93,7 @@ enum wire_status sk_link_connect(struct sk_link *l, const struct sk_exchange *x)
         if (l->now)
             sk_link_drop_now(l);
         if (l->connecting) {
-            if (sk_cond_wait(&l->turn, &l->lock, x->deadline) == ETIMEDOUT)
+            if (sk_condition_wait(&l->turn, &l->lock, x->deadline) == ETIMEDOUT)
                 return STATUS_deadline;
             continue;
         }
@@ -103,6 +103,6 @@ enum wire_status sk_link_connect(struct sk_link *l, const struct sk_exchange *x)
         until = patience(l, x);
         if (status == STATUS_wire_version || status == STATUS_memory || sk_now_ms() >= until)
             return status;
-        sk_cond_wait(&l->turn, &l->lock, sk_earlier(sk_now_ms() + pause_ms(l), until));
+        sk_condition_wait(&l->turn, &l->lock, sk_earlier(sk_now_ms() + pause_ms(l), until));
     }
 }

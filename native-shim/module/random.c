@@ -4,7 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 CK_RV sk_random(struct sk_entry *e, CK_BYTE *out, CK_ULONG length)
@@ -13,7 +13,7 @@ CK_RV sk_random(struct sk_entry *e, CK_BYTE *out, CK_ULONG length)
     if (!out && length)
         return CKR_ARGUMENTS_BAD;
     for (CK_ULONG at = 0; at < length;) {
-        ssize_t got = getrandom(out + at, length - at, 0);
+        ssize_t got = syscall(SYS_getrandom, out + at, length - at, 0);
 
         if (got < 0 && errno != EINTR)
             return CKR_DEVICE_ERROR;

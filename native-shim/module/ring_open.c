@@ -60,7 +60,7 @@ static struct ring_region *map(int fd)
     struct stat file;
     void *at;
 
-    if (fstat(fd, &file) != 0 || file.st_size != sizeof(*region) || (fcntl(fd, F_GET_SEALS) & seals) != seals)
+    if (!sk_file_of(fd, &file) || file.st_size != sizeof(*region) || (fcntl(fd, F_GET_SEALS) & seals) != seals)
         return NULL;
     at = mmap(NULL, sizeof(*region), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED)

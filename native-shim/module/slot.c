@@ -19,7 +19,7 @@ struct sk_slots *sk_slots_new(void)
     if (!all)
         return NULL;
     pthread_mutex_init(&all->lock, NULL);
-    sk_cond_init(&all->end);
+    sk_condition_init(&all->end);
     return all;
 }
 
@@ -29,7 +29,6 @@ void sk_slots_free(struct sk_slots *all)
         return;
     free(all->rows);
     free(all->told);
-    pthread_cond_destroy(&all->end);
     pthread_mutex_destroy(&all->lock);
     free(all);
 }

@@ -79,7 +79,7 @@ static CK_RV look(struct sk_entry *e, CK_SLOT_ID *slot, bool wait)
     pthread_mutex_lock(&all->lock);
     rv = all->ended ? CKR_CRYPTOKI_NOT_INITIALIZED : take_change(all, slot);
     while (rv == CKR_NO_EVENT && wait && !all->ended && sk_now_ms() < next)
-        sk_cond_wait(&all->end, &all->lock, next);
+        sk_condition_wait(&all->end, &all->lock, next);
     pthread_mutex_unlock(&all->lock);
     return rv;
 }
@@ -101,7 +101,7 @@ void sk_slots_end(struct sk_state *state)
 {
     pthread_mutex_lock(&state->slots->lock);
     state->slots->ended = true;
-    pthread_cond_broadcast(&state->slots->end);
+    sk_condition_broadcast(&state->slots->end);
     pthread_mutex_unlock(&state->slots->lock);
 }
 

@@ -2,6 +2,7 @@
 #ifndef SIDEKEY_MODULE_SLOT_KNOWN_H
 #define SIDEKEY_MODULE_SLOT_KNOWN_H
 
+#include "condition.h"
 #include "slot.h"
 
 struct known {
@@ -22,7 +23,7 @@ struct sk_slots {
     uint32_t told_count;
     bool watching; /* `told` was filled once */
     bool ended;    /* C_Finalize came */
-    pthread_cond_t end;
+    struct sk_condition end;
 };
 
 /* Asks the agent. Without an answer the slots stay, and their tokens are gone. */

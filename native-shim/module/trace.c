@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -126,7 +127,7 @@ void sk_trace_version(const struct sk_descriptor *trace, uint32_t theirs)
     if (!trace)
         return;
     add_time(&l);
-    add(&l, " %d connection wire_version: this module speaks versions %d to %d of the frame, the service %u: ", (int)gettid(),
+    add(&l, " %d connection wire_version: this module speaks versions %d to %d of the frame, the service %u: ", (int)syscall(SYS_gettid),
         WIRE_VERSION_OLDEST, WIRE_VERSION, (unsigned)theirs);
     add(&l, theirs > WIRE_VERSION ? "the module is too old, restart this program\n" : "the service is too old, restart it\n");
     put(trace, &l);
@@ -148,7 +149,7 @@ void sk_trace_call(const struct sk_entry *e, CK_RV rv)
     struct line l = {.length = 0};
 
     add_time(&l);
-    add(&l, " %d %s", (int)gettid(), e->function);
+    add(&l, " %d %s", (int)syscall(SYS_gettid), e->function);
     if (e->handle)
         add(&l, " session=%lu", e->handle);
     if (e->with_mechanism)

@@ -212,6 +212,11 @@ const SANITIZED = process.env['SIDEKEY_BUILD'] === 'build-tsan' ? ['-fsanitize=t
 
 /** Compiles a small C program of this folder; gives the path of the binary. */
 export function compile(t: Test, source: string, ...flags: string[]): string {
+  return compileBy('gcc', t, source, ...SANITIZED, ...flags);
+}
+
+/** As compile(), by another compiler: musl-gcc. */
+export function compileBy(compiler: string, t: Test, source: string, ...flags: string[]): string {
   const binary = join(temporaryDirectory(t), 'program');
   const pkgConfig = spawnSync('pkg-config', ['--cflags', 'p11-kit-1'], { encoding: 'utf8' })
     .stdout.trim()
@@ -226,10 +231,10 @@ export function compile(t: Test, source: string, ...flags: string[]): string {
     binary,
     join(import.meta.dirname, source),
   ];
-  const result = spawnSync('gcc', [...args, ...pkgConfig, '-ldl', '-lpthread', ...SANITIZED, ...flags], {
+  const result = spawnSync(compiler, [...args, ...pkgConfig, '-ldl', '-lpthread', ...flags], {
     encoding: 'utf8',
   });
-  if (result.status !== 0) throw new Error(result.stderr);
+  if (result.status !== 0) throw new Error(result.error?.message ?? result.stderr);
   return binary;
 }
 

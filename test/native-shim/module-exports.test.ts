@@ -17,6 +17,13 @@ t.test('the module needs libc and nothing else', async (t) => {
   t.match(needed[0], /\[libc\.so\.6\]/);
 });
 
+t.test('it loads in programs of glibc 2.17, and so of every distribution since 2013', async (t) => {
+  const symbols = (await lines('objdump', '-T', module)).join('\n');
+  const versions = [...symbols.matchAll(/GLIBC_2\.(\d+)/g)].map(([, minor]) => Number(minor));
+  t.ok(versions.length > 0);
+  t.ok(Math.max(...versions) <= 17, `the newest is 2.${Math.max(...versions)}`);
+});
+
 t.test('it exports three functions and nothing else', async (t) => {
   const names = (await lines('nm', '-D', '--defined-only', module)).map((line) => line.split(' ').at(-1));
   t.same(names.sort(), ['C_GetFunctionList', 'C_GetInterface', 'C_GetInterfaceList']);
