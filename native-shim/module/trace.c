@@ -140,7 +140,7 @@ void sk_trace_absence(const struct sk_descriptor *trace, const struct sk_absence
     if (!trace)
         return;
     add_time(&l);
-    add(&l, " %d connection keeper_absent: %s: %s (errno %d)\n", (int)gettid(), absence->path[0] ? absence->path : "SIDEKEY_SOCKET", text_of(absence->why), absence->why);
+    add(&l, " %d connection keeper_absent: %s: %s (errno %d)\n", (int)syscall(SYS_gettid), absence->path[0] ? absence->path : "SIDEKEY_SOCKET", text_of(absence->why), absence->why);
     put(trace, &l);
 }
 

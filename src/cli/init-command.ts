@@ -16,7 +16,7 @@ import {
   discardInstance,
   folderLayout,
   parseWho,
-  SYSTEM_LAYOUT,
+  systemLayout,
   writeInstance,
   type Layout,
   type NewInstance,
@@ -71,7 +71,7 @@ async function createToken(config: string, label: string, pins: Pins, version: s
 function readLayout({ values }: Invocation): Layout {
   if (values['system'] !== true) return folderLayout(resolve(requiredOption(values, 'dir')));
   if (values['dir'] !== undefined) throw new SidekeyError('usage', 'either --dir or --system');
-  return SYSTEM_LAYOUT;
+  return systemLayout();
 }
 
 function readInstance(invocation: Invocation, ownUid: number): NewInstance {
@@ -128,8 +128,8 @@ async function init(invocation: Invocation): Promise<number> {
   else await make(instance, pins, ownUid, invocation);
   if (token !== null && !pins.so)
     invocation.warn('sidekey: the token has no SO PIN: a locked user PIN cannot be unlocked');
-  const { config, isSystem } = instance.layout;
-  const start = isSystem ? 'systemctl enable --now sidekey.target' : `sidekey agent --config ${config}`;
+  const { config, startsKeeper } = instance.layout;
+  const start = startsKeeper ? `sidekey agent --config ${config}` : 'systemctl enable --now sidekey.target';
   if (invocation.values['json']) invocation.say(JSON.stringify({ config }));
   else invocation.say(`created ${config}; start it with: ${start}`);
   return 0;
@@ -155,7 +155,7 @@ export const initCommand: Command = {
     },
     system: {
       type: 'boolean',
-      help: 'create the system-wide instance for the systemd units, instead of --dir; requires root',
+      help: 'create the instance of this host or container, instead of --dir; requires root',
     },
     token: {
       type: 'string',

@@ -16,8 +16,10 @@ export interface Layout {
   readonly store: string;
   readonly audit: string;
   readonly sockets: { readonly pkcs11: string; readonly api: string; readonly control: string };
-  /** Somebody else starts the keeper, and owns the folders. */
+  /** The one instance of this host: root owns its configuration, and its folders are there before it. */
   readonly isSystem: boolean;
+  /** Whether the agent starts the keeper, and so makes its socket; else systemd does. */
+  readonly startsKeeper: boolean;
 }
 
 export function folderLayout(dir: string): Layout {
@@ -27,6 +29,7 @@ export function folderLayout(dir: string): Layout {
     audit: 'store/audit.log',
     sockets: { pkcs11: 'pkcs11.sock', api: 'api.sock', control: 'store/control.sock' },
     isSystem: false,
+    startsKeeper: true,
   };
 }
 
@@ -41,7 +44,17 @@ export const SYSTEM_LAYOUT: Layout = {
     control: '/run/sidekey/keeper/control.sock',
   },
   isSystem: true,
+  startsKeeper: false,
 };
+
+/** systemd's own test for a host that it booted (sd_booted(3)): a container with a single service has none. */
+function isSystemdRunning(): boolean {
+  return existsSync('/run/systemd/system');
+}
+
+export function systemLayout(): Layout {
+  return { ...SYSTEM_LAYOUT, startsKeeper: !isSystemdRunning() };
+}
 
 export interface NewInstance {
   readonly layout: Layout;
@@ -105,13 +118,13 @@ export function renderConfig(instance: NewInstance, ownUid: number): string {
     '# The mode lets peers connect; the rules above decide what they see.',
     'sockets:',
     `  pkcs11: ${layout.sockets.pkcs11}`,
-    ...(layout.isSystem ? [] : [`  pkcs11-mode: ${mode}`]),
+    ...(layout.startsKeeper ? [`  pkcs11-mode: ${mode}`] : []),
     `  api: ${layout.sockets.api}`,
     `  api-mode: ${mode}`,
     `  control: ${layout.sockets.control}`,
     '',
     'keeper:',
-    `  start: ${!layout.isSystem}`,
+    `  start: ${layout.startsKeeper}`,
     '',
     'audit:',
     `  path: ${layout.audit}`,
