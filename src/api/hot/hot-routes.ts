@@ -15,8 +15,8 @@ import { writeBody, type Reply, type Route } from '../route.ts';
 /** The first segment below the mount. */
 const HOT = ['encrypt', 'decrypt', 'rewrap', 'hmac', 'sign', 'verify', 'datakey', 'random'];
 const PLAIN_PATH = /^\/v1(?:\/[\w.~-]+)+$/;
-/** Others go to fastify. */
-export const PLAIN_TYPES: readonly (string | undefined)[] = ['application/json', FORM_TYPE];
+/** Others go to fastify. Vault's client for Go names none. */
+export const PLAIN_TYPES: readonly (string | undefined)[] = [undefined, 'application/json', FORM_TYPE];
 
 interface HotRoute {
   readonly route: Route;

@@ -36,7 +36,7 @@ const HEADERS: ReadonlyMap<string, (value: string) => boolean> = new Map([
   ['x-vault-request', anything],
   ['x-vault-token', anything],
 ]);
-const REQUIRED = ['host', 'content-type', 'content-length'] as const;
+const REQUIRED = ['host', 'content-length'] as const;
 
 /** `text`: without the empty line that ends it. null: not this plain. */
 export function parseHead(text: string): RequestHead | null {

@@ -98,6 +98,20 @@ test('plain requests never reach node:http, however they are cut or pipelined', 
   t.equal(requests(), 1);
 });
 
+/** As OpenBao's command line sends it, by the library that all of Go uses: without a type. */
+const GO = `PUT /v1/transit/encrypt/k HTTP/1.1\r\nHost: localhost\r\nUser-Agent: Go-http-client/1.1\r\nContent-Length: ${BODY.length}\r\nX-Vault-Request: true\r\nAccept-Encoding: gzip\r\n\r\n${BODY}`;
+
+test('a request of the Go client of Vault and OpenBao never reaches node:http', async (t) => {
+  const { path } = await startWithKey(t);
+  const requests = countHttp(t);
+  const socket = connect(path);
+  socket.write(GO);
+  const [answer] = (await once(socket, 'data')) as [Buffer];
+  t.match(answer.toString(), /^HTTP\/1\.1 200 OK\r\n/);
+  t.equal(requests(), 0);
+  socket.destroy();
+});
+
 test('a request that stops half way, and a connection that says nothing, have the time that node:http gives', async (t) => {
   const { path } = await startWithKey(t, {
     limits: { headersTimeoutMs: 300, requestTimeoutMs: 300, timeoutCheckMs: 50 },
