@@ -145,6 +145,23 @@ test('the free slot is the last, for those who may; init_token makes and wipes t
   await t.rejects(app.login(), { code: 'user_pin_not_initialized' });
 });
 
+test('a token says whether a program may log in without a PIN', async (t) => {
+  const [LOGIN_REQUIRED, PROTECTED_PATH] = [0x4, 0x100];
+  for (const [login, wanted] of [
+    ['pin', LOGIN_REQUIRED],
+    ['none', PROTECTED_PATH],
+  ] as const) {
+    const app = await Program.start(await makeRig(':memory:', login), 1n);
+    const reader = new WireReader(await app.send('slots', new WireWriter()));
+    t.equal(reader.u32() > 0, true);
+    t.same([reader.number(), reader.text(100), reader.u8()].slice(2), [1], 'a token in the first slot');
+    t.equal(reader.number() & (LOGIN_REQUIRED | PROTECTED_PATH), wanted, login);
+    const withoutPin = app.send('login', new WireWriter().u64(0).u64(1).bytes(null).u64(0));
+    if (login === 'none') await withoutPin;
+    else await t.rejects(withoutPin, { code: 'arguments_bad' });
+  }
+});
+
 test('a token without a login shows private objects, and takes any PIN', async (t) => {
   const rig = await makeRig(':memory:', 'none');
   const app = await Program.start(rig, 1n);

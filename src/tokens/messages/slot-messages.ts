@@ -30,7 +30,8 @@ function tokenFlags(domain: Domain, token: TokenRow): number {
   const F = TOKEN_FLAG;
   let flags = F.RNG | F.RESTORE_KEY_NOT_NEEDED | F.DUAL_CRYPTO_OPERATIONS | F.TOKEN_INITIALIZED;
   const needsLogin = domain.catalogue.needsLogin(token);
-  if (needsLogin) flags |= F.LOGIN_REQUIRED;
+  // Without a PIN it is the kernel that says who asks: programs that log in all the same give none.
+  flags |= needsLogin ? F.LOGIN_REQUIRED : F.PROTECTED_AUTHENTICATION_PATH;
   // Without a login there is nothing left to set up either: tools refuse tokens that lack this flag.
   if (!needsLogin || token.userPin !== null) flags |= F.USER_PIN_INITIALIZED;
   flags |= countFlags(token.userFailures, F.USER_PIN_COUNT_LOW, F.USER_PIN_FINAL_TRY, F.USER_PIN_LOCKED);
