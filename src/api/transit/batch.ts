@@ -104,16 +104,23 @@ export function rowOf(item: Referenced, result: object, failed: Failed): object 
   return { ...result, reference };
 }
 
-/** Promise.all with a bound on what is under way, so that one batch does not fill the keeper's queue. */
+/** Promise.all with a bound on what is under way, so that one batch does not fill the keeper's queue. Nothing is begun after a rejection. */
 async function mapBounded<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,
 ): Promise<Result[]> {
   const results: Result[] = new Array(items.length);
-  const queue = items.entries();
-  const drain = async () => {
-    for (const [index, item] of queue) results[index] = await work(item);
+  let next = 0;
+  const drain = async (): Promise<void> => {
+    while (next < items.length) {
+      const index = next++;
+      results[index] = await work(items[index] as Item);
+    }
   };
-  await Promise.all(Array.from({ length: API_LIMITS.batchInFlight }, drain));
+  const stop = (error: unknown): never => {
+    next = items.length;
+    throw error;
+  };
+  await Promise.all(Array.from({ length: API_LIMITS.batchInFlight }, () => drain().catch(stop)));
   return results;
 }
