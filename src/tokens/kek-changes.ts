@@ -29,9 +29,25 @@ function refuse(message: string): never {
   throw new SidekeyError('arguments_bad', message);
 }
 
-/** A token key that is open, for as long as one call needs; null while the token has none. */
-async function openCell(domain: Domain, token: TokenRow): Promise<bigint | null> {
-  return token.keks.some(isMade) ? (await domain.tokenKeys.take(token)).cell : null;
+const OPEN_TRIES = 3;
+
+/** `work` with the open token key (null while the token has none), again with a new lease when the first one ends under way. */
+async function withTokenKey(
+  domain: Domain,
+  token: TokenRow,
+  work: (cell: bigint | null) => Promise<void>,
+): Promise<void> {
+  if (!token.keks.some(isMade)) return work(null);
+  for (let tries = 1; ; tries++) {
+    const { cell } = await domain.tokenKeys.take(token);
+    try {
+      return await work(cell);
+    } catch (error) {
+      const hasEnded = error instanceof SidekeyError && error.code === 'cell_unknown';
+      if (!hasEnded || tries >= OPEN_TRIES) throw error;
+      domain.tokenKeys.cellEnded(cell);
+    }
+  }
 }
 
 /** Rejects with arguments_bad, or with what a key service said. */
@@ -43,14 +59,15 @@ export async function addKek(
   isFirst: boolean,
 ): Promise<void> {
   if (domain.keks.stateOf(provider) === null) refuse(`the configuration has no provider ${provider}`);
-  const cell = await openCell(domain, token);
-  await domain.tokenKeys.changeKeks(token, async (now) => {
-    if (now.some((kek) => kek.provider === provider))
-      refuse(`token ${token.name} is under ${provider} already`);
-    const none = { provider, wrapped: null, sealed: null };
-    const kek = cell === null ? none : await domain.keks.wrap(token, provider, cell);
-    return isFirst ? [kek, ...now] : [...now, kek];
-  });
+  await withTokenKey(domain, token, (cell) =>
+    domain.tokenKeys.changeKeks(token, async (now) => {
+      if (now.some((kek) => kek.provider === provider))
+        refuse(`token ${token.name} is under ${provider} already`);
+      const none = { provider, wrapped: null, sealed: null };
+      const kek = cell === null ? none : await domain.keks.wrap(token, provider, cell);
+      return isFirst ? [kek, ...now] : [...now, kek];
+    }),
+  );
   domain.audit.token('token-kek-added', peer, token, { provider, first: isFirst });
 }
 
@@ -81,10 +98,11 @@ async function proveAny(domain: Domain, token: TokenRow, left: readonly KekRow[]
 
 /** Wraps the token key anew under the newest version of every KEK: all of them, or none when one service is not there. */
 export async function rotateKeks(domain: Domain, peer: Peer | null, token: TokenRow): Promise<void> {
-  const cell = await openCell(domain, token);
-  if (cell === null) refuse(`token ${token.name} has no key yet`);
-  await domain.tokenKeys.changeKeks(token, (now) =>
-    Promise.all(now.map(({ provider }) => domain.keks.wrap(token, provider, cell))),
-  );
+  await withTokenKey(domain, token, (cell) => {
+    if (cell === null) refuse(`token ${token.name} has no key yet`);
+    return domain.tokenKeys.changeKeks(token, (now) =>
+      Promise.all(now.map(({ provider }) => domain.keks.wrap(token, provider, cell))),
+    );
+  });
   domain.audit.token('token-rotated', peer, token, { keks: token.keks.length });
 }

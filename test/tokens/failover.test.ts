@@ -1,5 +1,6 @@
 // A token under KEKs of two services: who is asked, what an outage of one costs, and how KEKs come and go.
 import { test } from 'tap';
+import { SidekeyError } from '../../src/errors.ts';
 import { CKM } from '../../src/tokens/cryptoki.ts';
 import { ADMIN, makeLeasingRig, type LeasingRig } from './leasing-rig.ts';
 
@@ -112,6 +113,23 @@ test('KEKs are added, reordered, rotated and removed without touching an object'
   const audited = rig.records.map(({ event }) => event).filter((event) => event.startsWith('token-'));
   t.same(audited, ['token-created', 'token-kek-added', 'token-rotated', 'token-kek-removed']);
   t.match(rig.records.at(-1)?.fields, { token: 'alpha', provider: 'first', uid: 0 });
+});
+
+test('a lease that ends while KEKs are rotated is no failure', async (t) => {
+  const rig = await makePair();
+  const { keeper } = rig;
+  const seal = keeper.seal.bind(keeper);
+  let ends = 1;
+  keeper.seal = async (...asked) => {
+    if (ends-- > 0) throw new SidekeyError('cell_unknown', 'the lease is over');
+    return seal(...asked);
+  };
+  const before = rig.store.tokens()[0]?.keks.map((kek) => kek.wrapped?.toString('hex'));
+  await rig.service.rotateKeks(ADMIN, 'alpha');
+  const rotated = rig.store.tokens()[0]?.keks.map((kek) => kek.wrapped?.toString('hex'));
+  t.ok(before?.every((each, i) => each !== rotated?.[i]));
+  ends = Infinity;
+  await t.rejects(rig.service.rotateKeks(ADMIN, 'alpha'), { code: 'cell_unknown' }, 'but not for ever');
 });
 
 test('a KEK is not removed when no other one opens the token now, nor rotated by half', async (t) => {
