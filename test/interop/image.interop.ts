@@ -7,12 +7,15 @@ import { chmodSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
+import { installNpm } from './npm-folder.ts';
 import { PIN, ROOT, SO_PIN, temporaryDirectory } from '../e2e/instance.ts';
 
 const BUILD_MS = 900_000;
 const RUN_MS = 60_000;
-/** What the image's first stage has: see make_node in image.sh. */
-const NODE = ['node@24', 'npm@11'];
+/** What node:24-bookworm-slim has above Debian: see make_node in image.sh. */
+const NODE = `node-linux-${process.arch}`;
+const NODE_VERSION = '24.21.0';
+const NPM_VERSION = '11.21.2';
 const VOLUMES = {
   etc: '/etc/sidekey',
   lib: '/var/lib/sidekey',
@@ -44,8 +47,9 @@ class Image {
   constructor(t: Test) {
     const folder = temporaryDirectory(t);
     chmodSync(folder, 0o711);
-    must('npm', ['install', '--prefix', join(folder, 'node'), '--no-audit', '--no-fund', ...NODE], BUILD_MS);
-    must('bash', [join(import.meta.dirname, 'image.sh'), folder, ROOT], BUILD_MS);
+    const node = join(installNpm(`${NODE}@${NODE_VERSION}`), 'node_modules', NODE, 'bin/node');
+    const npm = join(installNpm(`npm@${NPM_VERSION}`), 'node_modules/npm');
+    must('bash', [join(import.meta.dirname, 'image.sh'), folder, ROOT, node, npm], BUILD_MS);
     this.#store = ['--root', `${folder}/storage`, '--runroot', `${folder}/run`, '--storage-driver', 'vfs'];
     this.#container = this.#buildah('from', '--pull-never', 'localhost/sidekey');
     t.teardown(() => this.#buildah('rm', this.#container));

@@ -1,9 +1,9 @@
 #!/bin/bash
-# Builds this checkout's Dockerfile with buildah, in FOLDER. The two base images are made here, for only package registries can be
-# reached: Debian by debootstrap, and the same with Node 24 and npm 11, as node:24-bookworm-slim has. ROOT/node_modules of
-# FOLDER/node holds those two.
+# image.sh FOLDER CHECKOUT NODE NPM: builds the checkout's Dockerfile with buildah, in FOLDER. The two base images are made here,
+# since only package registries can be reached: Debian by debootstrap, and the same with this program and this package, as
+# node:24-bookworm-slim has them.
 set -euo pipefail
-folder=$1 checkout=$2
+folder=$1 checkout=$2 node_program=$3 npm_package=$4
 debian=docker.io/library/debian:bookworm-slim
 node=docker.io/library/node:24-bookworm-slim
 bud() { buildah --root "$folder/storage" --runroot "$folder/run" --storage-driver vfs "$@"; }
@@ -22,8 +22,8 @@ make_debian() {
 make_node() {
     local container inside=/usr/local/lib/node_modules
     container=$(bud from --pull-never $debian)
-    bud copy -q "$container" "$folder/node/node_modules/node/bin/node" /usr/local/bin/node >/dev/null
-    bud copy -q "$container" "$folder/node/node_modules/npm" $inside/npm >/dev/null
+    bud copy -q "$container" "$node_program" /usr/local/bin/node >/dev/null
+    bud copy -q "$container" "$npm_package" $inside/npm >/dev/null
     bud run "$container" -- ln -s $inside/npm/bin/npm-cli.js /usr/local/bin/npm
     bud run "$container" -- ln -s $inside/npm/bin/npx-cli.js /usr/local/bin/npx
     # A developer's network may have an authority of its own.
