@@ -126,8 +126,17 @@ test('the HMAC key beside an exportable key leaves, and makes the same HMACs', a
   t.same(Object.keys(await exported('ed25519')), ['1', '2']);
   await call('POST', '/transit/keys/closed');
   await call('POST', '/transit/hmac/closed', { input: plaintext });
-  const refused = await call('GET', '/transit/export/hmac-key/closed');
-  t.match([refused.status, refused.errors], [400, [/not exportable/]]);
+  await call('POST', '/transit/keys/silent');
+  const { body: before } = await call('GET', '/sidekey/tokens');
+  for (const name of ['closed', 'silent']) {
+    const refused = await call('GET', `/transit/export/hmac-key/${name}`);
+    t.match([refused.status, refused.errors], [400, [/not exportable/]]);
+  }
+  t.same(
+    (await call('GET', '/sidekey/tokens')).body,
+    before,
+    'nothing was made for an export that is refused',
+  );
 });
 
 test('a derived key is HKDF of its secret, as docs/transit.md says', async (t) => {

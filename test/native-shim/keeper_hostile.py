@@ -7,47 +7,12 @@ import os
 import random
 import shutil
 import struct
-import subprocess
-import sys
-import tempfile
 import time
 
-here = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, here)
-from keeper_client import *  # noqa: E402,F403
+from keeper_rig import *  # noqa: F401,F403
 
-load_tables(os.path.join(here, '../../native-shim/wire'))
 BODY_MAX, DATA_MAX, DEADLINE_S = 98304, 65536, 10
 PRIVATE, RSA, GCM, ENCRYPT = 3, 0, 0x1087, 1
-count = failed = 0
-
-
-def ok(good, sentence):
-    global count, failed
-    count += 1
-    failed += not good
-    print('%sok %d - %s' % ('' if good else 'not ', count, sentence), flush=True)
-
-
-class Keeper:
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix='sidekey-')
-        self.pkcs11, self.control = self.dir + '/pkcs11.sock', self.dir + '/control.sock'
-        log = open(self.dir + '/log', 'wb')
-        self.process = subprocess.Popen([*sys.argv[1:], '--pkcs11', self.pkcs11, '--control', self.control], stderr=log)
-        atexit.register(self.stop)
-        while not os.path.exists(self.control) or b'"started"' not in open(self.dir + '/log', 'rb').read():
-            assert self.process.poll() is None
-            time.sleep(0.02)
-
-    def stop(self):
-        self.process.kill()
-        shutil.rmtree(self.dir, ignore_errors=True)
-
-    def module(self):
-        c = Connection(self.pkcs11)
-        assert c.call('hello', u32(2) + bs(b'hostile'))['status'] == 'ok'
-        return c
 
 
 class Agent(Connection):
@@ -157,10 +122,11 @@ def private_keys(k, agent):
 
 
 k = Keeper()
+atexit.register(k.process.kill)
 agent = Agent(k)
 material(k, agent)
 partial(k, agent)
 unread(k, agent)
 private_keys(k, agent)
-print('1..%d' % count)
-sys.exit(failed > 0)
+shutil.rmtree(k.dir)
+done()

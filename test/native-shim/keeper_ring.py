@@ -12,31 +12,17 @@ import random
 import shutil
 import socket
 import struct
-import subprocess
 import sys
-import tempfile
-import threading
 import time
 
-here = os.path.dirname(os.path.abspath(__file__))
-sys.path.insert(0, here)
-from keeper_client import *  # noqa: E402,F403
+from keeper_rig import *  # noqa: F401,F403
 
-load_tables(os.path.join(here, '../../native-shim/wire'))
 # wire/ring.h: where the region's parts lie, and how a frame is divided between its line and the rest
 VERSION, SLOTS, LINE, HEAD, REST, SUBJECT, AGAIN = 3, 16, 56, 4, 16384 + 512, 43, 0x4000
 POLLED, EPOCH, WAITING, RUNNING, REQUESTS, REPLIES, RESTS = 64, 128, 192, 256, 320, 320 + 16 * 64, 4096
 SIZE = RESTS + SLOTS * REST
 SECRET, AES, VALUE_LEN, GCM, SHA256, ENCRYPT, DIGEST = 4, 0x1F, 0x161, 0x1087, 0x250, 1, 5
 F_GET_SEALS, SEALS = 1034, 7
-count = failed = 0
-
-
-def ok(good, sentence):
-    global count, failed
-    count += 1
-    failed += not good
-    print('%sok %d - %s' % ('' if good else 'not ', count, sentence), flush=True)
 
 
 class Client(Connection):
@@ -325,17 +311,6 @@ def sleeps(k):
     return False
 
 
-class Keeper:
-    def __init__(self):
-        self.dir = tempfile.mkdtemp(prefix='sidekey-')
-        self.pkcs11, self.control = self.dir + '/pkcs11.sock', self.dir + '/control.sock'
-        self.process = subprocess.Popen([*sys.argv[1:], '--pkcs11', self.pkcs11, '--control', self.control], stderr=subprocess.PIPE)
-        line = self.process.stderr.readline()
-        assert b'"started"' in line, line
-        self.lines = []
-        threading.Thread(target=lambda: self.lines.extend(self.process.stderr), daemon=True).start()
-
-
 k = Keeper()
 atexit.register(lambda: k.process.kill())
 agent = Connection(k.control)
@@ -354,5 +329,4 @@ ok(not reports, 'without a report of a sanitiser')
 for line in reports[:5]:
     print('#', line)
 shutil.rmtree(k.dir)
-print('1..%d' % count)
-sys.exit(failed > 0)
+done()
