@@ -1,4 +1,4 @@
-/* Waiting for the reply to a request by the ring: awake while that is short, asleep after. ARCHITECTURE.md, "The ring", 3. */
+/* Waiting for the reply to a request by the ring: awake while that is short, asleep after. ARCHITECTURE.md, "The ring". */
 #include "clock.h"
 #include "link.h"
 
