@@ -26,6 +26,7 @@ struct sk_link {
     const struct sk_descriptor *trace; /* NULL: none */
     struct sk_waiter *waiters;
     bool connecting, closing;
+    enum wire_status absence; /* of the last dialling by who is connecting now; ok: none has ended */
     bool was_good;      /* a connection was there before: its loss is a pause, not an absence */
     int64_t lost_at;    /* when, by sk_now_ms */
     bool refused;       /* the last dialling was: written by who dials, as are the next two */

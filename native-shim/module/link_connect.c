@@ -1,12 +1,12 @@
 /*
- * How the link comes by a connection: one thread dials, the others wait for it, and each goes on for as long as its patience lasts.
+ * How the link comes by a connection: one thread dials, the others sleep until it has one, and each goes on for as long as its
+ * patience lasts. While a daemon starts anew it needs the processors that its programs wait with.
  */
 #include "link.h"
 
 #include "clock.h"
 #include "dial.h"
 
-#include <errno.h>
 
 enum { PAUSE_PART = 16, PAUSE_MAX_MS = 100, FIRST_PATIENCE_MS = 1000 };
 
@@ -26,12 +26,9 @@ static enum wire_status connect_once(struct sk_link *l, int64_t deadline)
     uint64_t epoch = 0, boot = 0;
     enum wire_status status;
 
-    l->connecting = true;
     pthread_mutex_unlock(&l->lock);
     status = sk_dial(l, deadline, &c, &epoch, &boot);
     pthread_mutex_lock(&l->lock);
-    l->connecting = false;
-    sk_condition_broadcast(&l->turn);
     if (l->refused && !l->refused_at)
         l->refused_at = sk_now_ms();
     if (status != STATUS_ok)
@@ -80,29 +77,69 @@ static int64_t pause_ms(const struct sk_link *l)
     return most < 2 ? 1 : most / 2 + (int64_t)sk_chance((uint32_t)(most / 2 + 1));
 }
 
+static bool is_connected(struct sk_link *l)
+{
+    if (l->now && !sk_descriptor_alive(&l->now->socket))
+        sk_link_drop_now(l);
+    return l->now;
+}
+
+static bool is_final(enum wire_status status) { return status == STATUS_wire_version || status == STATUS_memory; }
+
+static void pause_until(struct sk_link *l, int64_t end)
+{
+    while (!l->closing && sk_now_ms() < end)
+        sk_condition_wait(&l->turn, &l->lock, end);
+}
+
+/* By the one thread that dials, until it is connected or its patience ends. The others are woken when they learn something new. */
+static enum wire_status dial_on(struct sk_link *l, const struct sk_exchange *x)
+{
+    while (!l->closing) {
+        enum wire_status status = connect_once(l, x->deadline);
+        const int64_t until = patience(l, x);
+
+        if (status == STATUS_ok || is_final(status) || sk_now_ms() >= until)
+            return status;
+        if (l->absence == STATUS_ok)
+            sk_condition_broadcast(&l->turn);
+        l->absence = status;
+        pause_until(l, sk_earlier(sk_now_ms() + pause_ms(l), until));
+    }
+    return STATUS_keeper_absent;
+}
+
+static enum wire_status dial_for_all(struct sk_link *l, const struct sk_exchange *x)
+{
+    enum wire_status status;
+
+    l->connecting = true;
+    l->absence = STATUS_ok;
+    status = dial_on(l, x);
+    l->connecting = false;
+    sk_condition_broadcast(&l->turn);
+    return status;
+}
+
+/* For who dials. How the last dialling ended, once patience has; until one has ended there is no telling how long that is. */
+static enum wire_status await_dial(struct sk_link *l, const struct sk_exchange *x)
+{
+    int64_t until = l->absence == STATUS_ok ? x->deadline : patience(l, x);
+
+    if (sk_now_ms() < until)
+        sk_condition_wait(&l->turn, &l->lock, until);
+    if (!l->connecting || sk_now_ms() < until)
+        return STATUS_ok;
+    return l->absence == STATUS_ok ? STATUS_deadline : l->absence;
+}
+
 enum wire_status sk_link_connect(struct sk_link *l, const struct sk_exchange *x)
 {
-    for (;;) {
-        enum wire_status status;
-        int64_t until;
+    while (!l->closing && !is_connected(l)) {
+        enum wire_status status = l->connecting ? await_dial(l, x) : dial_for_all(l, x);
 
-        if (l->closing)
-            return STATUS_keeper_absent;
-        if (l->now && sk_descriptor_alive(&l->now->socket))
-            return STATUS_ok;
-        if (l->now)
-            sk_link_drop_now(l);
-        if (l->connecting) {
-            if (sk_condition_wait(&l->turn, &l->lock, x->deadline) == ETIMEDOUT)
-                return STATUS_deadline;
-            continue;
-        }
-        status = connect_once(l, x->deadline);
-        if (status == STATUS_ok)
-            continue;
-        until = patience(l, x);
-        if (status == STATUS_wire_version || status == STATUS_memory || sk_now_ms() >= until)
+        if (status != STATUS_ok)
             return status;
-        sk_condition_wait(&l->turn, &l->lock, sk_earlier(sk_now_ms() + pause_ms(l), until));
     }
+    return l->closing ? STATUS_keeper_absent : STATUS_ok;
 }

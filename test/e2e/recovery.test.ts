@@ -5,6 +5,7 @@
  */
 import { spawn, spawnSync, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -135,6 +136,29 @@ t.test('a keeper or an agent that stands still for three seconds is a pause', as
     await endLoad(t, load, RESTART_MAX_MS);
   }
   t.equal(sidekey.keeperPid(), sidekey.status().keeper.pid, 'nobody took it for dead');
+});
+
+/** Of one process, in the kernel's ticks. */
+function ticksOf(pid: number): number {
+  const [, fields = ''] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ');
+  const [user, system] = fields.split(' ').slice(11, 13).map(Number);
+  return (user ?? NaN) + (system ?? NaN);
+}
+
+t.test('eight threads that wait for their service leave it the processors', async (t) => {
+  const sidekey = await startInstance(t);
+  const load = await startLoad(t, sidekey);
+  const keeper = sidekey.keeperPid() ?? 0;
+  const ended = sidekey.stopAgent('SIGKILL');
+  process.kill(keeper, 'SIGKILL');
+  await ended;
+  await sleep(100);
+  const before = ticksOf(load.child.pid ?? 0);
+  await sleep(2000);
+  const ticks = ticksOf(load.child.pid ?? 0) - before;
+  t.ok(ticks <= 10, `${ticks} ticks in two seconds`);
+  await sidekey.start();
+  await endLoad(t, load, RESTART_MAX_MS);
 });
 
 t.test('a program that begins while the keeper is restarted sees its token', async (t) => {
