@@ -1,4 +1,4 @@
-/** The agent: its parts, put together from a configuration, and the order in which they begin and end. */
+/** The agent: assembled from a configuration, with the order in which its parts start and stop. */
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -32,14 +32,16 @@ import { createTokenService } from './tokens/token-service.ts';
 
 const USAGE_FLUSH_MS = 60_000;
 /**
- * Loading the HTTP server and gRPC holds the event loop for as long as all the rest of a start. Programs are answered before: those
- * whose requests the keeper has parked, once it was attached, or was not for this long, and those that lost their bindings when it
- * was, who come a little later where the processors are busy. And between its parts.
+ * Loading the HTTP server and gRPC blocks the event loop for as long as the rest of the start. Programs are
+ * served first: those whose requests the keeper parked (KEEPER_FIRST_MS is how long to wait for a keeper),
+ * then those that lost their bindings when the agent attached and return a little later on a busy host.
+ * Loading begins once no request has arrived for `quietMs`, after `mostMs` at the latest, and pauses between
+ * its parts.
  */
 const KEEPER_FIRST_MS = 250;
 const PROGRAMS_FIRST = { quietMs: 40, mostMs: 500 };
 const BETWEEN_PARTS = { quietMs: 5, mostMs: 100 };
-/** What listeners.ts loads, in parts of some ten milliseconds. */
+/** What listeners.ts loads, in parts of about ten milliseconds each. */
 const LISTENER_PARTS: readonly (() => Promise<unknown>)[] = [
   () => import('node:http'),
   () => import('ws'),
@@ -60,7 +62,10 @@ function ownUid(): number {
   return uid;
 }
 
-/** Nothing is served without this lock: two agents on one store would each believe their own memory of it. */
+/**
+ * Nothing is served without this lock: two agents on one store would each trust their own copy of it in
+ * memory.
+ */
 function lockStore({ store }: Config): { release: () => void } {
   mkdirSync(dirname(store.path), { recursive: true, mode: 0o700 });
   const lock = lockFile(`${store.path}.lock`);
@@ -81,12 +86,12 @@ function createProviders(
   return new Map(entries);
 }
 
-/** Without a bound of uses a lease has any number. */
+/** `uses: 0` in the configuration means unlimited. */
 function toLimits({ anyMs, unusedMs, uses, offlineMs }: CacheLimits | LimitsConfig): CacheLimits {
   return { anyMs, unusedMs, uses: uses === 0 ? null : uses, offlineMs };
 }
 
-/** The parts that need no socket: what `init` uses too. */
+/** Everything that needs no socket; `init` uses it too. */
 export class Domain {
   readonly ownUid = ownUid();
   readonly keeper: KeeperClient;
@@ -145,7 +150,7 @@ export class Domain {
     });
   }
 
-  /** Limits and login follow the configuration as it is reloaded. */
+  /** Limits and login are read at each use, so that a reload takes effect. */
   #tokenOptions({ label, provider, legacy, fips }: TokenConfig): TokenOptions {
     const find = () => this.#config.tokens.find((token) => token.label === label);
     return {
@@ -186,7 +191,7 @@ export class Domain {
     return providerStatus(this.#providers, this.observation.providers, ask);
   }
 
-  /** The token that is meant when none is named. */
+  /** The token to use when none is named. */
   get defaultToken(): string {
     return this.#config.tokens[0]?.label ?? this.tokens.tokens()[0]?.label ?? '';
   }
@@ -204,13 +209,15 @@ export class Domain {
     return reportUsage({ from, to }, this.#ledger.read(from, to), providerOf, this.#config.usage);
   }
 
-  /** The keeper's counters into the audit log, and with it into metrics and usage; usage to the disk. */
+  /**
+   * Reads the keeper's counters into the audit log (and so into metrics and usage), and writes usage to disk.
+   */
   async flushUsage(): Promise<void> {
     if (this.keeper.pid !== null) await this.tokens.flushUsage();
     this.#ledger.flush();
   }
 
-  /** Tokens that the configuration names and the store does not know. They have no PIN until somebody sets one. */
+  /** Creates tokens that are configured but not in the store. They have no PIN until somebody sets one. */
   async createMissingTokens(): Promise<void> {
     const known = new Set(this.tokens.tokens().map(({ label }) => label));
     for (const { label, provider } of this.#config.tokens) {
@@ -218,7 +225,7 @@ export class Domain {
     }
   }
 
-  /** The tokens close their store. */
+  /** The token service closes the store. */
   async close(): Promise<void> {
     await this.tokens.close();
     for (const provider of this.#providers.values()) await provider.close();
@@ -244,7 +251,7 @@ export class Agent {
     this.#link = createLink(options, this.#domain.keeper);
   }
 
-  /** Resolves when the sockets of this process are there; a keeper may come later. */
+  /** Resolves when this process's sockets are listening; a keeper may attach later. */
   async start(): Promise<void> {
     const { config, audit } = this.#domain;
     audit.record('agent-started', { pid: process.pid, config: config.file });
@@ -252,7 +259,7 @@ export class Agent {
     prepareControlFolder(config);
     this.#domain.watchProviders();
     this.#link.start();
-    // Whoever is answered meanwhile waits for the disk as well.
+    // Requests answered in the meantime wait for this line to reach the disk as well.
     const recorded = audit.durable();
     recorded.catch(() => undefined);
     await this.#link.waitAttached(KEEPER_FIRST_MS).catch(() => undefined);
@@ -286,7 +293,7 @@ export class Agent {
     return this.#link.waitAttached(timeoutMs);
   }
 
-  /** All or nothing: throws config_invalid when something changed that needs a restart. */
+  /** All or nothing: throws config_invalid if a changed setting needs a restart. */
   async reload(config: Config): Promise<void> {
     const domain = this.#domain;
     checkReload(domain.config, config);
@@ -302,7 +309,7 @@ export class Agent {
     await Promise.all([this.#api?.close(), this.#kms?.close()]);
     await this.#flushUsage();
     const { config, audit } = this.#domain;
-    // A keeper has no file system: its sockets are removed by who told it to end.
+    // The keeper has no file system, so whoever stops it removes its sockets.
     const isKeeperEnded = await this.#link.stop(config.keeper.start);
     if (isKeeperEnded)
       for (const path of [config.sockets.pkcs11, config.sockets.control]) rmSync(path, { force: true });
@@ -317,7 +324,7 @@ export class Agent {
   }
 }
 
-/** The keeper's control socket is its owner's alone, and so is its folder unless it is shared with the other sockets. */
+/** The control socket is private to its owner, and so is its directory unless other sockets share it. */
 function prepareControlFolder({ sockets, keeper }: Config): void {
   if (!keeper.start) return;
   const folder = dirname(sockets.control);

@@ -1,4 +1,7 @@
-/** What the agent listens with itself, beside the keeper's socket. A module of its own, because it is loaded after that socket is served. */
+/**
+ * The agent's own listeners, in a module of their own because they are loaded after the keeper's socket is
+ * served.
+ */
 import { randomBytes } from 'node:crypto';
 import type { AgentOptions, Domain } from './agent.ts';
 import { isAdministrator } from './access/administrators.ts';
@@ -57,7 +60,7 @@ export async function createAgentKms(
   log: Logger,
   domain: Domain,
 ): Promise<KmsServer> {
-  // gRPC is large, and few configurations have this socket.
+  // gRPC is large, and few configurations use it.
   const { createKmsServer } = await import('./kms/kms-server.ts');
   const { keeper, tokens, observation } = domain;
   const key = new KmsKey({

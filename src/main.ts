@@ -1,4 +1,4 @@
-/** The entry: argv, streams and environment are handed to the command line; nothing else touches them. */
+/** Entry point: hands argv, streams and environment to the command line; nothing else touches them. */
 import { readFileSync } from 'node:fs';
 import { createPaint } from './cli/paint.ts';
 import type { Command } from './cli/command.ts';
@@ -7,13 +7,13 @@ import { runCommandLine } from './cli/run.ts';
 const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const version = String(Reflect.get(Object(manifest), 'version'));
 
-// Whoever reads may stop reading: `sidekey keys ls | head`.
+// The reader may close early: `sidekey keys ls | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit();
 });
 
-/** Programs wait while an agent starts: it loads no other command. */
+/** Programs wait while an agent starts, so it loads no other command. */
 async function loadCommands(first: string | undefined): Promise<readonly Command[]> {
   if (first === 'agent') return [(await import('./cli/agent-command.ts')).agentCommand];
   return (await import('./cli/command-table.ts')).COMMANDS;

@@ -1,4 +1,4 @@
-/** What the agent tells of itself, put together: metrics and events, and the wrappers through which they hear of things. */
+/** The agent's metrics and events, and the wrappers that feed them. */
 import { randomBytes } from 'node:crypto';
 import type { AuditFields } from './audit/audit-line.ts';
 import { eventTypeOf, teeAudit } from './events/audit-events.ts';
@@ -44,9 +44,9 @@ export class Observation {
   readonly #clock: Clock;
   readonly #ledger: UsageLedger;
   readonly #log: Logger;
-  /** Uses by HTTP and KMS, and keys that had to be opened for somebody. */
+  /** Uses over HTTP and KMS, and keys that had to be opened for a request. */
   readonly #agent = { uses: 0, misses: 0 };
-  /** Of the last operation: the next one is mostly of the same kind. */
+  /** The rows of the last operation: the next one is usually of the same kind. */
   #rows: OperationRows | null = null;
 
   constructor(options: {
@@ -90,7 +90,7 @@ export class Observation {
     return observed;
   }
 
-  /** The service as one door of the agent sees it. */
+  /** The service as one of the agent's own APIs sees it. */
   door(tokens: TokenService, peer: Exclude<PeerKind, 'pkcs11'>): TokenService {
     return observeNamedKeys(tokens, peer, (seen) => this.#operated(seen), this.#clock);
   }
@@ -102,7 +102,7 @@ export class Observation {
     return observeMisses(tokens, observe, this.#clock);
   }
 
-  /** What becomes of leases, and of the breakers before key services. */
+  /** Hears what happens to leases and to the circuit breakers in front of key services. */
   readonly cache: CacheObserver = (seen) => {
     if (seen.is === 'breaker-changed')
       this.metrics.set(
@@ -117,7 +117,7 @@ export class Observation {
     this.events.publish(type, { token, handle, reason });
   };
 
-  /** What the keeper is asked for at each scrape. `flush` brings its counters of uses in. */
+  /** What each scrape asks the keeper for. `flush` reads its use counters first. */
   collectFrom(keeper: Keeper, flush: () => Promise<void>): void {
     const { metrics } = this;
     metrics.onScrape(async () => {

@@ -1,4 +1,7 @@
-/** What `sidekey status` tells: made in the agent, sent as JSON by GET /v1/sidekey/status, shown by the command line. */
+/**
+ * What `sidekey status` shows: built in the agent, sent as JSON by GET /v1/sidekey/status, printed by the
+ * command line.
+ */
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
 import type { Config } from './config/config.ts';
@@ -11,7 +14,7 @@ import { LIMITS } from './wire/tables.ts';
 
 export interface AgentStatus {
   readonly version: string;
-  /** It can serve: a keeper is attached. */
+  /** A keeper is attached, so requests can be served. */
   readonly ready: boolean;
   readonly config: string;
   readonly agent: { readonly pid: number; readonly startedAt: string };
@@ -20,18 +23,18 @@ export interface AgentStatus {
   readonly keeperFault: string | null;
   readonly sockets: { readonly pkcs11: string; readonly api: string };
   readonly tokens: readonly TokenSummary[];
-  /** Of the key services whose credentials end: how long they have left. */
+  /** Key services whose credentials expire, with the time left. */
   readonly credentials: readonly { readonly provider: string; readonly secondsLeft: number }[];
-  /** Keys that are open now, under a lease. */
+  /** Number of keys open under a lease. */
   readonly leases: number;
   readonly lockedBytes: number;
-  /** Connected processes, as the kernel and they themselves name them. */
+  /** Connected processes; the program name is the process's own word. */
   readonly processes: readonly { readonly pid: number; readonly uid: number; readonly program: string }[];
-  /** Those of them that go by their socket, more slowly, for want of shared memory with the keeper. */
+  /** Processes without shared memory, which use the slower socket. */
   readonly withoutRing: readonly RinglessProcess[];
-  /** Those whose module is older than this agent: they work, and the release after this one may turn them away. */
+  /** Processes with a module older than this agent: they work, but the next release may refuse them. */
   readonly outdated: readonly ClientRefused[];
-  /** The last that were turned away: their module speaks no version that is served. */
+  /** The latest processes that were refused because their module speaks no supported version. */
   readonly refused: readonly ClientRefused[];
 }
 

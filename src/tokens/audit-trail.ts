@@ -13,7 +13,7 @@ export class AuditTrail {
     this.#sink = sink;
   }
 
-  /** `peer` null: the agent's own doing (its start, its command line). */
+  /** `peer` null: the agent itself acted (at start, or through its command line). */
   token(event: string, peer: Peer | null, token: TokenRow, fields: Fields = {}): void {
     this.#sink.record(event, { ...describePeer(peer), token: token.name, slot: token.slot, ...fields });
   }
@@ -30,7 +30,7 @@ export class AuditTrail {
     });
   }
 
-  /** To be awaited before an act is answered. */
+  /** Await this before answering. */
   durable(): Promise<void> {
     return this.#sink.durable();
   }

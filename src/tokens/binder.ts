@@ -1,4 +1,6 @@
-/** Gives a client the permission to use a key: the way a miss takes (ARCHITECTURE.md, "How a request travels", 2). */
+/**
+ * Gives a client permission to use a key: how a miss is served (ARCHITECTURE.md, "How a request travels", 2).
+ */
 import { SidekeyError } from '../errors.ts';
 import { findCaller, getObject, type Caller } from './caller.ts';
 import type { Client } from './clients.ts';
@@ -10,7 +12,7 @@ import { allowedMechanisms, mayBeUsed, type Use } from './key-use.ts';
 import type { Binding, CellId, Operation } from './ports.ts';
 import { has, isKey, type TokenObject } from './objects/token-object.ts';
 
-/** A context-specific login is good for one operation. */
+/** A context-specific login allows one operation. */
 export const CONTEXT_CREDITS = 1;
 
 const OPERATIONS = [
@@ -28,7 +30,7 @@ export function permittedOperations(domain: Domain, object: TokenObject): Bound[
   return OPERATIONS.filter((operation) => mayBeUsed(object, operation, domain.clock.now()));
 }
 
-/** Of these, the ones that the rules permit this caller. */
+/** The operations that the rules allow this caller. */
 function boundOperations(domain: Domain, { client, token }: Caller, object: TokenObject): Bound[] {
   return permittedOperations(domain, object).filter((operation) =>
     mayUse(domain, client.peer, token, object, operation),
@@ -36,8 +38,9 @@ function boundOperations(domain: Domain, { client, token }: Caller, object: Toke
 }
 
 /**
- * Binds all that the key permits, so that one miss serves them all. No change of its attributes comes between looking and
- * binding; but it may have been logged out of or destroyed, or its cell ended: then it is looked at again.
+ * Binds everything the key permits, so that one miss serves all operations. Attributes cannot change between
+ * check and bind; but if the client was logged out, the object destroyed or the cell closed meanwhile, the
+ * object is checked again.
  */
 export async function bindObject(
   domain: Domain,
@@ -50,7 +53,7 @@ export async function bindObject(
   throw new SidekeyError('busy', `key ${handle} kept changing while it was being opened`);
 }
 
-/** False: what was to be bound holds no longer. */
+/** False: the object must be checked again. */
 async function tryBind(domain: Domain, caller: Caller, handle: number, credits: number): Promise<boolean> {
   const bind = { slot: caller.place.slot, handle, revoked: false };
   domain.binds.add(bind);
@@ -63,7 +66,8 @@ async function tryBind(domain: Domain, caller: Caller, handle: number, credits: 
     const cell = await takeCell(domain, now, object);
     if (cell === null) return false;
     const binding = { ...describe(domain, now, object, operations), cell, credits };
-    // The answer waits for audit lines, also for those of others: what is bound must hold until it is on its way.
+    // The answer has to wait for the audit log anyway, other requests' lines included. Waiting here, before
+    // the bind is sent, lets the check below cover that time too.
     await domain.audit.durable();
     if (bind.revoked) return false;
     return (await tell(domain, now.client, binding)) && !(isToldOf(binding) && bind.revoked);
@@ -72,7 +76,7 @@ async function tryBind(domain: Domain, caller: Caller, handle: number, credits: 
   }
 }
 
-/** null: the cell that opens it has ended meanwhile. */
+/** null: the cell that opens it has closed in the meantime. */
 async function takeCell(domain: Domain, { token }: Caller, object: TokenObject): Promise<CellId | null> {
   try {
     return await domain.cells.take(token, object);
@@ -96,12 +100,15 @@ function describe(
   };
 }
 
-/** What is given once must be known to be there. */
+/** Credits and per-use permission are granted once, so the keeper must confirm that it has them. */
 function isToldOf({ credits, eachAsks }: Binding): boolean {
   return credits > 0 || eachAsks;
 }
 
-/** Clients of which the last binding was refused: with the next one the refusal is waited for, and is the program's answer. */
+/**
+ * Clients whose last binding was refused: the next one waits for the keeper's answer, so that the program
+ * sees the refusal.
+ */
 const REFUSED = new WeakSet<Client>();
 
 function ended(domain: Domain, cell: CellId): false {
@@ -110,9 +117,9 @@ function ended(domain: Domain, cell: CellId): false {
 }
 
 /**
- * The keeper does what one connection brings in its order: before it reads the answer to a miss it has the binding, or has refused
- * it, and then it asks again. What takes a binding away comes behind it. So nobody waits for its word unless it must be
- * known. False: the cell has ended.
+ * The keeper processes one connection in order: it has the binding (or has refused it, and asks again) before
+ * it reads the answer to the miss, and any unbind follows later. So nobody waits for its reply unless the
+ * result must be known. False: the cell has closed.
  */
 async function tell(domain: Domain, client: Client, binding: Binding): Promise<boolean> {
   const told = domain.keeper.bind(binding).then(
@@ -128,14 +135,14 @@ async function tell(domain: Domain, client: Client, binding: Binding): Promise<b
   return true;
 }
 
-/** Keys that a process was bound to before it asked: once each, and only so many. */
+/** Keys that a process was bound to before it asked: each at most once, and a bounded number. */
 const AHEAD = new WeakMap<Client, Set<number>>();
 const AHEAD_MAX = 64;
 
 /**
- * Who searches and finds one key is about to use it. If that stands open anyway, what the process may do with it is bound before it
- * has its answer, so that its first use asks nobody. Nothing is opened, waited for, recorded or refused here: what is not
- * bound, or is taken away again, is asked for as ever.
+ * A program that searches and finds a single key is about to use it. If that key is already open, bind it
+ * before answering the search, so that the first use causes no miss. This opens, awaits, records and refuses
+ * nothing; a key that is not bound here, or is unbound again, is resolved by the usual miss.
  */
 export function bindAhead(domain: Domain, caller: Caller, object: TokenObject): void {
   const { client, token } = caller;
@@ -151,7 +158,7 @@ export function bindAhead(domain: Domain, caller: Caller, object: TokenObject): 
   );
 }
 
-/** Of what was looked at before something was waited for, nothing may have changed: the row is another one after every change. */
+/** Nothing checked before an await may have changed since: every change replaces the row. */
 function mayBindAhead(domain: Domain, { client, token, role }: Caller, object: TokenObject): boolean {
   const holds =
     domain.catalogue.get(token.id) === token &&

@@ -1,4 +1,4 @@
-/** Who asks, of which token, in which session: the checks that every handler makes before anything else. */
+/** Who asks, on which token, in which session: the checks that every handler makes first. */
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import type { WireReader } from '../wire/buffer.ts';
@@ -17,7 +17,7 @@ import { isKey, labelOf, type TokenObject } from './objects/token-object.ts';
 
 export interface Place {
   readonly slot: number;
-  /** The module's number of the session. */
+  /** The session's number, chosen by the module. */
   readonly session: number;
   readonly readWrite: boolean;
 }
@@ -35,8 +35,8 @@ export function readPlace(reader: WireReader): Place {
 }
 
 /**
- * slot_id_invalid for a peer that the token's rules do not admit, as if there were no such slot. `handle`: what will be looked up; a resident
- * key's may have to be listed first.
+ * slot_id_invalid if the token's rules do not admit the peer, as if the slot did not exist. `handle` is what
+ * will be looked up next: the list of resident keys may have to be fetched for it.
  */
 export async function findCaller(
   domain: Domain,
@@ -53,7 +53,7 @@ export async function findCaller(
   return { client, token, role, place, view };
 }
 
-/** Keys with which no rule lets the peer do anything are not there for it; what is no key is. */
+/** Hides keys that no rule lets the peer use. Objects that are not keys stay visible. */
 function hiddenFrom({ access }: Domain, { peer }: Client, { name }: TokenRow): Pick<View, 'hides'> {
   if (access.sees(peer, name, null)) return {};
   return { hides: (object) => isKey(object) && !access.sees(peer, name, labelOf(object)) };
@@ -78,7 +78,10 @@ export function getObject(domain: Domain, caller: Caller, handle: number, code?:
   return domain.objects.get(caller.view, handle, code);
 }
 
-/** What a session may make or change: token objects when it is read-write, private ones when the user is logged in. */
+/**
+ * What a session may create or change: token objects if it is read-write, private objects if the user is
+ * logged in.
+ */
 export function checkWritable(caller: Caller, attributes: AttributeMap): void {
   if (readBool(attributes, CKA.TOKEN) && !caller.place.readWrite)
     throw new SidekeyError('session_read_only', 'a read-only session changes no token object');
@@ -92,13 +95,13 @@ export function checkAllows(object: TokenObject, flag: number, name: string): vo
     throw new SidekeyError('action_prohibited', `the object has ${name} false`);
 }
 
-/** The token as it was when the caller was found; token_not_present when it was initialized since. */
+/** token_not_present if the token was initialized since the caller was found. */
 export function checkSameToken(domain: Domain, token: TokenRow): void {
   if (domain.catalogue.get(token.id)?.serial !== token.serial)
     throw new SidekeyError('token_not_present', `token ${token.label} was initialized in the meantime`);
 }
 
-/** Who made it, for the audit log. */
+/** The actor and the token, for the audit log. */
 export function actOf({ client, token }: Caller): { peer: Peer; token: TokenRow } {
   return { peer: client.peer, token };
 }

@@ -1,4 +1,4 @@
-/** The connected processes. What they are logged in to stands in logins.ts, and what that says of them ends with their last connection. */
+/** The connected processes. Their logins are in logins.ts, and end with a process's last connection. */
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
 import type { Connection, Logins, Role } from './logins.ts';
@@ -8,7 +8,7 @@ export interface Client {
   readonly id: ClientId;
   readonly peer: Peer;
   readonly program: string;
-  /** One process as the kernel tells it from all others. */
+  /** Identifies one process among all, past and present: pid and start time. */
   readonly process: string;
 }
 
@@ -19,7 +19,7 @@ export type ReadPeer = (
   groups: readonly number[],
 ) => Peer | Promise<Peer>;
 
-/** Login of a note: token's serial and role. */
+/** The logins in a note: token serial to role. */
 type NotedLogins = Record<string, Role>;
 
 function parseNote(note: Buffer | null): NotedLogins {
@@ -41,7 +41,7 @@ export class Clients {
   readonly #connected: (client: ClientId, process: string) => void;
   #keepers = 0;
 
-  /** `connected` is told of each process before a frame of it is read. */
+  /** `connected` is called for each process before its first frame is read. */
   constructor(
     readPeer: ReadPeer,
     logins: Logins,
@@ -56,7 +56,9 @@ export class Clients {
     return [...this.#clients.keys()];
   }
 
-  /** A process connected, or is found connected. Its frames wait in find() until it is known. */
+  /**
+   * A process connected, or was found connected after an attach. Its frames wait in find() until it is known.
+   */
   async open(seen: ClientSeen): Promise<void> {
     const client = this.#clients.get(seen.client) ?? this.#describe(seen);
     this.#clients.set(seen.client, client);
@@ -71,7 +73,7 @@ export class Clients {
     this.#logins.connected(connection, (client) => this.#clients.has(client));
     for (const [serial, role] of Object.entries(parseNote(note)))
       this.#logins.noted(connection, serial, role);
-    // A number of a keeper that ended meanwhile is nobody's, or another's.
+    // If that keeper has ended meanwhile, this number belongs to nobody or to somebody else.
     if (keepers === this.#keepers) this.#connected(id, process);
     return { id, peer, program, process };
   }
@@ -82,11 +84,11 @@ export class Clients {
     return client;
   }
 
-  /** The process hung up: what it was logged in to, it is no longer, unless it has another connection. */
+  /** The process hung up: its logins end, unless it has another connection. */
   async close(id: ClientId): Promise<void> {
     const closing = this.#clients.get(id);
     this.#clients.delete(id);
-    // Those connected at this moment: a connection that comes after is a program that begins anew.
+    // Only connections that exist now count: one made later is a program starting afresh.
     const others = await Promise.all(this.#clients.values());
     const closed = await closing;
     if (closed === undefined) return;
@@ -95,19 +97,21 @@ export class Clients {
     else this.#logins.moved(connectionOf(other));
   }
 
-  /** The connections of one process, this one among them: they are logged in and out together. */
+  /** All connections of one process, this one included: they log in and out together. */
   async sharing(client: Client): Promise<ClientId[]> {
     const all = await Promise.all(this.#clients.values());
     return all.filter(({ process }) => process === client.process).map(({ id }) => id);
   }
 
-  /** The keeper is gone and its numbers with it; logins wait for their processes to come back. */
+  /** The keeper is gone, and its numbers with it; logins wait for their processes to reconnect. */
   forgetNumbers(): void {
     this.#keepers++;
     this.#clients.clear();
   }
 
-  /** Drops the logins of processes that ended while the keeper was away. One that is merely idle has yet to reconnect. */
+  /**
+   * Ends the logins of processes that exited while the keeper was away. An idle process may still reconnect.
+   */
   async pruneLogins(): Promise<void> {
     const present = new Set((await Promise.all(this.#clients.values())).map(({ process }) => process));
     for (const process of this.#logins.processes())

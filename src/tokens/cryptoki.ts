@@ -1,4 +1,4 @@
-/** The numbers of PKCS#11 3.2 that the domain speaks of, under the standard's own names without their prefix. */
+/** The constants of PKCS#11 3.2 that the domain uses, under the standard's names without their prefix. */
 
 /** CKO_ */
 export const CKO = {
@@ -137,7 +137,8 @@ export const CKA = {
   UNWRAP_TEMPLATE: 0x40000212,
   DERIVE_TEMPLATE: 0x40000213,
   ALLOWED_MECHANISMS: 0x40000600,
-  // Sidekey's own, from CKA_VENDOR_DEFINED: what a key is among the versions of its name (named-key-family.ts).
+  // Sidekey's own, from CKA_VENDOR_DEFINED: the key's place among the versions of its name
+  // (named-keys/family.ts).
   SIDEKEY_VERSION: 0x80534b01,
   SIDEKEY_DERIVED: 0x80534b02,
   SIDEKEY_MIN_AVAILABLE: 0x80534b03,
@@ -147,7 +148,7 @@ export const CKA = {
   SIDEKEY_AUTO_ROTATE: 0x80534b07,
 } as const;
 
-/** CKM_: those that the domain itself asks for; all others it knows by the keeper's table. */
+/** CKM_: only those that the domain itself uses; the rest come from the keeper's table. */
 export const CKM = {
   RSA_PKCS_KEY_PAIR_GEN: 0x00,
   ML_KEM_KEY_PAIR_GEN: 0x0f,

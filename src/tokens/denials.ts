@@ -1,4 +1,7 @@
-/** Refusals in the audit log: each once for a process, so that one that keeps asking neither fills the log nor keeps the disk busy. */
+/**
+ * Denials in the audit log: each is recorded once per process, so that a retry loop neither fills the log nor
+ * keeps the disk busy.
+ */
 import type { Peer } from '../access/peer.ts';
 import type { Domain } from './domain.ts';
 import type { TokenRow } from './store-port.ts';

@@ -1,4 +1,4 @@
-/** The parts that message handlers and the service work with, put together once from what `main` hands in. */
+/** The parts that message handlers and the service work with, assembled once from what `main` passes in. */
 import { LRUCache } from 'lru-cache';
 import { NO_OBSERVER, type CacheObserver, type LeaseEnd } from '../cache/cache-observer.ts';
 import { DataKeyCache } from '../cache/data-key-cache.ts';
@@ -33,22 +33,22 @@ export interface TokenServiceDeps {
   readonly clock: Clock;
   readonly timer: Timer;
   readonly random: (bytes: number) => Buffer;
-  /** Tells this run of the kernel from others: pids and start times mean nothing beyond it. */
+  /** The kernel's boot ID: pids and start times are meaningless in another boot. */
   readonly boot: string;
   readonly readPeer: ReadPeer;
-  /** The configuration's tokens: those that the store lacks are made by TokenService.createToken. */
+  /** The configured tokens; TokenService.createToken creates those missing from the store. */
   readonly tokens: readonly TokenOptions[];
   /** Offer a slot in which C_InitToken makes a token. */
   readonly createTokens: boolean;
   /** Provider of tokens that C_InitToken makes; default: the first. */
   readonly createProvider?: string;
   readonly pinCost?: PinCost;
-  /** Keys that stand open in the keeper at once; default 1000. */
+  /** Maximum number of keys open in the keeper at once; default 1000. */
   readonly openKeysMax?: number;
   readonly observeCache?: CacheObserver;
 }
 
-/** A key that is being bound: whatever takes the permission away meanwhile says so. */
+/** A bind in progress: whatever withdraws the permission meanwhile sets `revoked`. */
 export interface BindUnderWay {
   readonly slot: number;
   readonly handle: number;
@@ -70,7 +70,7 @@ export interface Domain {
   readonly keks: TokenKeks;
   readonly tokenKeys: TokenKeys;
   readonly cells: ObjectCells;
-  /** Changes of attributes, by handle; binds are shared. */
+  /** Attribute changes by handle are exclusive; binds are shared. */
   readonly changes: Turns;
   readonly envelopes: EnvelopeKeys;
   readonly cache: DataKeyCache;
@@ -78,10 +78,10 @@ export interface Domain {
   readonly access: AccessPolicy;
   readonly pinCost: PinCost;
   readonly pinMemo: PinMemo;
-  /** The last check of a PIN that is under way, by token and role: the next one waits for it. */
+  /** The latest PIN check in progress, by token and role; the next one waits for it. */
   readonly pinTurns: Map<string, Promise<void>>;
   readonly createProvider: string;
-  /** Refusals that are recorded already (denials.ts). */
+  /** Denials already recorded (denials.ts). */
   readonly denials: LRUCache<string, true>;
   readonly binds: Set<BindUnderWay>;
   readonly openUses: OpenUses;
@@ -146,8 +146,8 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
 }
 
 /**
- * Takes bindings away: null stands for every client, every handle. An absent keeper is no failure: attaching to it again
- * takes all bindings away.
+ * Removes bindings; null means every client or every handle. An absent keeper is no failure: attaching to it
+ * again removes all bindings.
  */
 export async function revoke(
   domain: Domain,

@@ -1,6 +1,7 @@
 /**
- * Keys of which every use is a line of the audit log (`audit.each` of a token). A line that cannot be written makes the use
- * fail. PKCS#11 uses of keys in cells have two lines (open-uses.ts): the keeper does the work after the first one stands.
+ * Keys whose every use is a line in the audit log (`audit.each` of a token). If the line cannot be written,
+ * the use fails. A PKCS#11 use of a key in a cell has two lines (open-uses.ts): the keeper starts only after
+ * the first is written.
  */
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
@@ -10,7 +11,7 @@ import type { Use } from './key-use.ts';
 import type { TokenRow } from './store-port.ts';
 import { labelOf, type TokenObject } from './objects/token-object.ts';
 
-/** The HMAC key of a name is used under that name. */
+/** The HMAC key that accompanies a named key is matched by that name. */
 const BESIDE = /\/hmac$/;
 
 export interface EachUse {
@@ -18,7 +19,7 @@ export interface EachUse {
   readonly token: TokenRow;
   readonly object: TokenObject;
   readonly use: Use | 'digest' | 'export';
-  /** CKM_ number; null: not known, or none. */
+  /** CKM_ number; null if unknown or none. */
   readonly mechanism: number | null;
 }
 
@@ -43,12 +44,12 @@ export function isEachRecorded(
   return catalogue.recordsEach(token, label) || catalogue.recordsEach(token, label.replace(BESIDE, ''));
 }
 
-/** `result`: ok, permitted (how it ended is another line), or the code of an error. */
+/** `result`: ok, permitted (a second line tells how it ended), or an error code. */
 export function eachUseFields({ use, mechanism }: EachUse, result: string) {
   return { use, mechanism, result };
 }
 
-/** Nothing for keys that are counted only. */
+/** Does nothing for keys whose uses are only counted. */
 function recordUse(domain: Recording, each: EachUse, result: string): void {
   const { peer, token, object } = each;
   if (!isEachRecorded(domain, token, object)) return;
@@ -59,7 +60,7 @@ export function recordFailedUse(domain: Recording, each: EachUse, error: unknown
   recordUse(domain, each, error instanceof SidekeyError ? error.code : 'internal');
 }
 
-/** Does it, and records how it ended before anybody hears of it. */
+/** Performs the use, and records the result before anybody sees it. */
 export function recordedUse<T>(
   domain: Recording,
   each: EachUse,
@@ -91,7 +92,7 @@ async function workAndRecord<T>(
   }
 }
 
-/** For the key of envelopes, which is no object. */
+/** For the envelope key, which is not an object. */
 export async function recordedNamedUse<T>(
   { catalogue, audit }: Recording,
   { peer, token, name, use }: { peer: Peer; token: TokenRow; name: string; use: 'encrypt' | 'decrypt' },
@@ -108,7 +109,7 @@ export async function recordedNamedUse<T>(
   return done;
 }
 
-/** A refusal names the key even when the caller may not see it: it knows the handle. */
+/** The refusal names the key even if the caller may not see it: it already knows the handle. */
 export function recordRefusedHandle(
   domain: Domain,
   { client, token }: Pick<Caller, 'client' | 'token'>,

@@ -1,4 +1,4 @@
-/** Changes of the KEKs under which a token's key lies. No object is touched: what seals them stays the same key. */
+/** Changes the KEKs that wrap a token's key. No object is touched: the token key itself stays the same. */
 import type { Peer } from '../access/peer.ts';
 import type { BreakerState } from '../cache/cache-observer.ts';
 import { SidekeyError } from '../errors.ts';
@@ -7,9 +7,9 @@ import type { KekRow, TokenRow } from './store-port.ts';
 
 export interface KekSummary {
   readonly provider: string;
-  /** false: the token key could not be wrapped under it yet, or there is none. */
+  /** false: the token key has not been wrapped under this KEK yet, or there is no token key. */
   readonly wrapped: boolean;
-  /** What is known of its service; null: the configuration has no such provider. */
+  /** State of its key service; null: the configuration has no such provider. */
   readonly service: BreakerState | null;
 }
 
@@ -31,7 +31,10 @@ function refuse(message: string): never {
 
 const OPEN_TRIES = 3;
 
-/** `work` with the open token key (null while the token has none), again with a new lease when the first one ends under way. */
+/**
+ * Calls `work` with the open token key (null if there is none yet), and once more with a new lease if the
+ * first one ends meanwhile.
+ */
 async function withTokenKey(
   domain: Domain,
   token: TokenRow,
@@ -50,7 +53,7 @@ async function withTokenKey(
   }
 }
 
-/** Rejects with arguments_bad, or with what a key service said. */
+/** Rejects with arguments_bad, or with the key service's error. */
 export async function addKek(
   domain: Domain,
   peer: Peer | null,
@@ -71,7 +74,10 @@ export async function addKek(
   domain.audit.token('token-kek-added', peer, token, { provider, first: isFirst });
 }
 
-/** Only when another KEK opens the token key, now. Rejects with arguments_bad, or with what that one's service said. */
+/**
+ * Only if another KEK can open the token key right now. Rejects with arguments_bad, or with that service's
+ * error.
+ */
 export async function removeKek(
   domain: Domain,
   peer: Peer | null,
@@ -96,7 +102,10 @@ async function proveAny(domain: Domain, token: TokenRow, left: readonly KekRow[]
   await domain.keks.proveAny({ ...token, keks: made });
 }
 
-/** Wraps the token key anew under the newest version of every KEK: all of them, or none when one service is not there. */
+/**
+ * Wraps the token key again under the newest version of every KEK: all of them, or none if one service is
+ * unavailable.
+ */
 export async function rotateKeks(domain: Domain, peer: Peer | null, token: TokenRow): Promise<void> {
   await withTokenKey(domain, token, (cell) => {
     if (cell === null) refuse(`token ${token.name} has no key yet`);

@@ -1,4 +1,7 @@
-/** The access rules at each act with a key. Objects of a session are a program's own: what it may make, it may use. */
+/**
+ * The access rules, checked at each use of a key. Session objects belong to their program: what it may
+ * create, it may use.
+ */
 import type { AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError, type ErrorCode } from '../errors.ts';
@@ -18,13 +21,13 @@ const WORDS: Readonly<Record<Use, AccessOperation>> = {
   ...{ encapsulate: 'derive', decapsulate: 'derive' },
 };
 
-/** Signing and verifying with a secret key is making and checking a code. */
+/** Signing and verifying with a secret key counts as `mac`. */
 export function accessWordOf(object: TokenObject, use: Use): AccessOperation {
   const isCode = classOf(object) === CKO.SECRET_KEY && (use === 'sign' || use === 'verify');
   return isCode ? 'mac' : WORDS[use];
 }
 
-/** Throws `code` unless a rule permits it. */
+/** Throws `code` unless a rule permits the operation. */
 export function demandAccess(
   domain: Domain,
   peer: Peer,
@@ -43,7 +46,7 @@ export function mayUse(domain: Domain, peer: Peer, token: TokenRow, object: Toke
   return domain.access.permits(peer, token.name, labelOf(object), accessWordOf(object, use));
 }
 
-/** What a program asks of a key by its handle: key_function_not_permitted, as if the key's attributes forbade it. */
+/** For keys addressed by handle: key_function_not_permitted, as if the key's own attributes forbade it. */
 export function demandUse(
   domain: Domain,
   { client, token }: Caller,
@@ -56,7 +59,7 @@ export function demandUse(
   demandAccess(domain, client.peer, token, labelOf(object), operation, code);
 }
 
-/** For an object that is about to be made: of a session, or one that stays. */
+/** For an object about to be created, in a session or on the token. */
 export function checkCreation(domain: Domain, caller: Caller, attributes: AttributeMap): void {
   checkWritable(caller, attributes);
   if (!readBool(attributes, CKA.TOKEN)) return;
@@ -64,7 +67,7 @@ export function checkCreation(domain: Domain, caller: Caller, attributes: Attrib
   demandAccess(domain, caller.client.peer, caller.token, label, 'create');
 }
 
-/** For an object that is there. */
+/** For an existing object. */
 export function demandChange(
   domain: Domain,
   { client, token }: Caller,

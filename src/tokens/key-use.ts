@@ -1,4 +1,4 @@
-/** Whether a key may be used for something: class, flags, mechanism, dates. Tables first. */
+/** Whether a key may be used for an operation: class, flags, mechanism, dates. */
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 import { readMechanisms } from './objects/attribute-value.ts';
 import { CKA, CKK, CKM, MECHANISM_FLAG } from './cryptoki.ts';
@@ -13,7 +13,10 @@ export type Use = Exclude<Operation, 'digest'> | 'wrap' | 'unwrap' | 'derive' | 
 interface UseRow {
   readonly attribute: number;
   readonly flag: number;
-  /** Whether the key must be within its dates: to protect something new, but not to open or check what is old. */
+  /**
+   * Whether CKA_START_DATE and CKA_END_DATE apply: they limit protecting new data, not opening or verifying
+   * old data.
+   */
   readonly dated: boolean;
 }
 
@@ -33,7 +36,7 @@ export const USES: Readonly<Record<Use, UseRow>> = {
 
 export type Offering = Pick<Domain, 'keeper' | 'catalogue' | 'resident'>;
 
-/** The keeper's table, and what the token's key service has beyond it. */
+/** The keeper's mechanisms, plus those that only the token's key service has. */
 function tableOf({ keeper, catalogue, resident }: Offering, tokenId: number): readonly MechanismRow[] {
   const own = keeper.mechanisms();
   const token = catalogue.get(tokenId);
@@ -44,7 +47,7 @@ function tableOf({ keeper, catalogue, resident }: Offering, tokenId: number): re
 
 const BY_TYPE = new WeakMap<readonly MechanismRow[], ReadonlyMap<number, MechanismRow>>();
 
-/** The keeper's own row goes first, and is found without a walk: each use of a key asks. */
+/** Tries the keeper's row first, which is found without a search: every use of a key comes here. */
 function rowOf(domain: Offering, tokenId: number, type: number): MechanismRow | undefined {
   const own = domain.keeper.mechanisms();
   const known = BY_TYPE.get(own) ?? new Map(own.map((row) => [row.type, row]));
@@ -52,12 +55,12 @@ function rowOf(domain: Offering, tokenId: number, type: number): MechanismRow | 
   return known.get(type) ?? tableOf(domain, tokenId).find((row) => row.type === type);
 }
 
-/** What a token offers of its table. */
+/** The mechanisms that a token offers. */
 export function offered(domain: Offering, tokenId: number): MechanismRow[] {
   return tableOf(domain, tokenId).filter(({ standing }) => domain.catalogue.offers(tokenId, standing));
 }
 
-/** The mechanism's row if the token offers it and it can do this; otherwise mechanism_invalid. */
+/** The mechanism's row if the token offers it for this operation; otherwise mechanism_invalid. */
 export function findMechanism(domain: Offering, tokenId: number, type: number, flag: number): MechanismRow {
   const found = rowOf(domain, tokenId, type);
   if (found !== undefined && (found.flags & flag) !== 0 && domain.catalogue.offers(tokenId, found.standing))
@@ -86,7 +89,7 @@ const BOUND =
 
 const FITTING = new WeakMap<readonly MechanismRow[], Map<number | null, readonly MechanismRow[]>>();
 
-/** Those of the keeper's table that a key of this type may be bound for: asked for at each miss. */
+/** Rows of the keeper's table that a key of this type may be bound for. Cached, as each miss asks. */
 function fittingRows({ keeper }: Offering, keyType: number | null): readonly MechanismRow[] {
   const table = keeper.mechanisms();
   const byType = FITTING.get(table) ?? new Map<number | null, readonly MechanismRow[]>();
@@ -98,14 +101,20 @@ function fittingRows({ keeper }: Offering, keyType: number | null): readonly Mec
   return rows;
 }
 
-/** Those that a key may be bound for, when the token withholds some that fit it; null: it withholds none. */
+/**
+ * The mechanisms a key may be bound for if the token withholds some of those that fit; null if it withholds
+ * none.
+ */
 function leftByToken(domain: Offering, object: TokenObject): number[] | null {
   const fitting = fittingRows(domain, keyTypeOf(object));
   const left = fitting.filter(({ standing }) => domain.catalogue.offers(object.tokenId, standing));
   return left.length === fitting.length ? null : left.map(({ type }) => type);
 }
 
-/** CKA_ALLOWED_MECHANISMS, less what the key's type or its token does not take; empty: all that fit the key. */
+/**
+ * CKA_ALLOWED_MECHANISMS, less those that do not fit the key's type or that the token withholds; empty: all
+ * that fit.
+ */
 export function allowedMechanisms(domain: Offering, object: TokenObject): number[] {
   const listed = readMechanisms(object.attributes, CKA.ALLOWED_MECHANISMS);
   const own = ownMechanisms(keyTypeOf(object) ?? 0);
@@ -118,7 +127,7 @@ export function allowedMechanisms(domain: Offering, object: TokenObject): number
   return left;
 }
 
-/** The key's dates are whole days of UTC. */
+/** The key's dates are whole days in UTC. */
 function isInDate(object: TokenObject, nowMs: number): boolean {
   const start = object.attributes.get(CKA.START_DATE)?.toString('latin1') ?? '';
   const end = object.attributes.get(CKA.END_DATE)?.toString('latin1') ?? '';
@@ -127,7 +136,7 @@ function isInDate(object: TokenObject, nowMs: number): boolean {
   return (start === '' || start <= today) && (end === '' || today <= end);
 }
 
-/** Uses that the key's attributes and dates permit, whatever the mechanism. */
+/** Whether the key's attributes and dates permit the use, with any mechanism. */
 export function mayBeUsed(object: TokenObject, use: Use, nowMs: number): boolean {
   const { attribute, dated } = USES[use];
   return has(object, attribute) && (!dated || isInDate(object, nowMs));
@@ -140,7 +149,7 @@ export interface UseErrors {
 
 export const KEY_ERRORS: UseErrors = { handle: 'key_handle_invalid', type: 'key_type_inconsistent' };
 
-/** Throws unless `object` is a key that may be used so with this mechanism. */
+/** Throws unless `object` is a key that may be used this way with this mechanism. */
 export function checkUse(
   domain: Offering,
   object: TokenObject,

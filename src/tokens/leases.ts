@@ -1,4 +1,4 @@
-/** The leases that stand open, as an administrator sees them and wipes them. What is wiped is opened anew by its next use. */
+/** The open leases, for administrators to list and wipe. A wiped key is opened again at its next use. */
 import type { Peer } from '../access/peer.ts';
 import type { CacheName } from '../cache/data-key-cache.ts';
 import type { Domain } from './domain.ts';
@@ -6,7 +6,7 @@ import type { LeaseSummary } from './service.ts';
 import type { TokenRow } from './store-port.ts';
 import { labelOf } from './objects/token-object.ts';
 
-/** The cache's keys are words with a space, which does not stand well in a path. */
+/** Cache keys contain a space, which is awkward in a URL path. */
 function idOf(key: string): string {
   return key.replaceAll(' ', '-');
 }
@@ -45,7 +45,10 @@ export function listLeases(domain: Domain): LeaseSummary[] {
   return [...tokens, ...keys];
 }
 
-/** With a token's key all objects that it opened are wiped. Answers how many were wiped: 0 when there is no such lease. */
+/**
+ * Wiping a token's key also wipes all objects opened with it. Returns the number wiped: 0 if there is no such
+ * lease.
+ */
 export function wipeLease(domain: Domain, peer: Peer, id: string): number {
   const lease = listLeases(domain).find((each) => each.id === id);
   if (lease === undefined) return 0;
@@ -57,7 +60,7 @@ export function wipeLease(domain: Domain, peer: Peer, id: string): number {
   return 1;
 }
 
-/** Also those that the index does not know: cells that outlived a restart of the agent. */
+/** Includes cells that the index does not know, because they survived a restart of the agent. */
 export async function wipeLeases(domain: Domain, peer: Peer): Promise<number> {
   const leases = listLeases(domain).length;
   for (const { key } of domain.cache.names()) domain.cache.forget(key, 'revoked');

@@ -1,14 +1,14 @@
 /**
- * Who is logged in to what. Login belongs to a process (pid and start time) and a token. Each change is written to the store as it
- * happens, so that a login outlives keeper and agent, also both at once; and in that order, so that the store never says of
- * a process that it is logged in when it was told that it is not.
+ * Who is logged in to what. A login belongs to a process (pid and start time) and a token. Each change is
+ * written to the store first, so that logins survive restarts of keeper and agent, even of both at once, and
+ * the store never lists a login that the process was told had ended.
  */
 import type { ClientId } from './ports.ts';
 import type { TokenStore } from './store-port.ts';
 
 export type Role = 'user' | 'so';
 
-/** A connection of a process, which may have several. */
+/** A process may have several connections. */
 export interface Connection {
   readonly process: string;
   readonly uid: number;
@@ -19,15 +19,15 @@ interface Login {
   uid: number | null;
   keeper: bigint | null;
   client: ClientId | null;
-  /** From the store, and not seen connected since. */
+  /** Loaded from the store; the process has not reconnected since. */
   restored: boolean;
-  /** By the token's serial. */
+  /** By token serial. */
   readonly roles: Map<string, Role>;
 }
 
 type LoginStore = Pick<TokenStore, 'logins' | 'putLogin' | 'moveLogins' | 'dropLogins'>;
 
-/** A process whose start time cannot be read is none that could be known again. */
+/** A process whose start time cannot be read could not be recognised again. */
 export function isNamed(process: string): boolean {
   return /^\d+ /.test(process);
 }
@@ -36,7 +36,7 @@ export class Logins {
   readonly #store: LoginStore;
   readonly #boot: string;
   readonly #logins = new Map<string, Login>();
-  /** Logins that ended and could not be removed from the store: tried again before the next change. */
+  /** Logins that ended but could not be removed from the store: retried before the next change. */
   readonly #ended = new Set<string>();
   #keeper: bigint | null = null;
 
@@ -71,7 +71,7 @@ export class Logins {
     return known ?? { uid, keeper: this.#keeper, client, restored: false, roles: new Map() };
   }
 
-  /** Throws store_failed: then nothing has changed. */
+  /** Throws store_failed, and then changes nothing. */
   begin(connection: Connection, serial: string, role: Role): void {
     const { process, uid } = connection;
     const login = this.#loginOf(connection);
@@ -82,14 +82,17 @@ export class Logins {
     this.#logins.set(process, login);
   }
 
-  /** The keeper remembers as well: that holds as long as the connection, whatever became of the row. */
+  /**
+   * The keeper's note also remembers the login, which is valid while the connection lasts, whatever happened
+   * to the row.
+   */
   noted(connection: Connection, serial: string, role: Role): void {
     const login = this.#loginOf(connection);
     login.roles.set(serial, role);
     this.#logins.set(connection.process, login);
   }
 
-  /** Throws store_failed: then it is logged in as before. */
+  /** Throws store_failed, and then the login stands. */
   end(process: string, serial: string): void {
     const login = this.#logins.get(process);
     if (login === undefined) return;
@@ -98,7 +101,7 @@ export class Logins {
     if (login.roles.size === 0) this.#logins.delete(process);
   }
 
-  /** What was begun is not to be: it ends here in any case, and in the store now or before the next login. */
+  /** Undoes begin(): the login ends now in any case, and in the store now or before the next login. */
   takeBack(process: string, serial: string): void {
     try {
       this.end(process, serial);
@@ -108,34 +111,35 @@ export class Logins {
     }
   }
 
-  /** The process hung up, or is no more. */
+  /** The process hung up or exited. */
   endProcess(process: string): void {
     if (!this.#logins.delete(process) || !isNamed(process)) return;
     this.#ended.add(process);
     try {
       this.#dropEnded();
     } catch {
-      // The next login tries again, and fails with it.
+      // The next login retries this, and fails if it fails.
     }
   }
 
-  /** The token is another one now. Throws store_failed. */
+  /** The token was initialized again. Throws store_failed. */
   endToken(serial: string): void {
     this.#store.dropLogins({ serial });
     for (const { roles } of this.#logins.values()) roles.delete(serial);
   }
 
   /**
-   * The PIN is another one now. Who logged in with the former one stays so, as PKCS#11 has it, but is not restored after
-   * keeper and agent ended; but for the process that made the change. Throws store_failed.
+   * The PIN was changed. As in PKCS#11, processes logged in with the old PIN stay logged in, but a restart of
+   * keeper and agent restores only the login of the process that made the change. Throws store_failed.
    */
   pinChanged(serial: string, role: Role, by: string): void {
     this.#store.dropLogins({ serial, role, except: by });
   }
 
   /**
-   * A process is connected. What it was logged in to it still is, unless it hung up in between: then the connection that the login
-   * was last seen on is another one of this same keeper, and gone. Under a keeper that ended nobody can say that it hung up.
+   * A process is connected. It keeps its logins, unless it hung up in between: then the connection on which
+   * the login was last seen belonged to this same keeper, and is gone. Under a previous keeper nobody can
+   * tell whether it hung up.
    */
   connected({ process, uid, client }: Connection, isOpen: (client: ClientId) => boolean): void {
     const login = this.#logins.get(process);
@@ -148,7 +152,7 @@ export class Logins {
     if (!isSameKeeper) this.#move(process, login, uid, client);
   }
 
-  /** The connection that the login was last seen on has ended, and this is another one of the same process. */
+  /** The login's last known connection has ended; this is another connection of the same process. */
   moved({ process, uid, client }: Connection): void {
     const login = this.#logins.get(process);
     if (login !== undefined) this.#move(process, login, uid, client);
@@ -161,11 +165,11 @@ export class Logins {
     try {
       this.#store.moveLogins(process, { uid, keeper, client });
     } catch {
-      // The row names the connection before: at worst the login is forgotten with that.
+      // The row still names the old connection; at worst, the login is forgotten with it.
     }
   }
 
-  /** Of those that were seen on a connection of this keeper which is not there any more, nobody comes back. */
+  /** Ends logins last seen on a connection of this keeper that no longer exists. */
   endGone(isOpen: (client: ClientId) => boolean): void {
     for (const [process, { keeper, client }] of [...this.#logins])
       if (keeper === this.#keeper && client !== null && !isOpen(client)) this.endProcess(process);

@@ -1,6 +1,7 @@
 /**
- * Uses that were let through and have not ended yet: the keeper does the work of keys in cells, and tells afterwards how it ended
- * (ARCHITECTURE.md, "Keys of which each use is recorded"). Both lines name the leave, so that they find each other.
+ * Uses that were permitted and have not ended: the keeper operates with keys in cells, and reports afterwards
+ * how it went (ARCHITECTURE.md, "Keys of which each use is recorded"). Both audit lines name the permission,
+ * so that they can be matched.
  */
 import { codeOfStatus } from '../errors.ts';
 import type { AuditTrail } from './audit-trail.ts';
@@ -17,7 +18,10 @@ interface OpenUsesDeps {
 
 export class OpenUses {
   readonly #deps: OpenUsesDeps;
-  /** By the keeper's number; it tells of each one's end, so that there are no more than it has operations. */
+  /**
+   * By the keeper's number. The keeper reports the end of each, so there are never more than it has
+   * operations.
+   */
   readonly #open = new Map<bigint, EachUse>();
   #boot: bigint | null = null;
 
@@ -25,7 +29,10 @@ export class OpenUses {
     this.#deps = deps;
   }
 
-  /** What another keeper had begun ended with it. What this one ended meanwhile was told to nobody. */
+  /**
+   * Operations begun by another keeper ended with it. Those this keeper ended in the meantime were reported
+   * to nobody.
+   */
   attached(boot: bigint): void {
     if (this.#boot !== null && this.#boot !== boot)
       for (const [leave, each] of this.#open) this.#record(leave, each, 'operation_lost');
@@ -33,7 +40,7 @@ export class OpenUses {
     this.#boot = boot;
   }
 
-  /** The line stands before the use may begin. */
+  /** Writes the line before the use may begin. */
   permit(leave: bigint, each: EachUse): void {
     const { peer, token, object } = each;
     const fields = { ...eachUseFields(each, 'permitted'), leave: this.#name(leave) };
@@ -56,7 +63,7 @@ export class OpenUses {
     this.#deps.audit.object('each-use-ended', each.peer, each.token, each.object, fields);
   }
 
-  /** Begun under an agent before this one. */
+  /** The use began under a previous agent. */
   async #recordUnknown(use: UseEnded, result: string): Promise<void> {
     const { leave, client, slot, handle, operation, mechanism } = use;
     const peer = await this.#deps.clients.find(client).then(
@@ -68,7 +75,7 @@ export class OpenUses {
     this.#deps.audit.event('each-use-ended', peer, fields);
   }
 
-  /** Numbers begin anew with each keeper. */
+  /** Each keeper numbers from the start again. */
   #name(leave: bigint): string {
     return `${(this.#boot ?? 0n).toString(36)}-${leave}`;
   }

@@ -1,8 +1,8 @@
-/** Of many operations each ends by itself: its error is what came of it, not the end of the others. */
+/** The outcome of one operation among many: an error ends only that operation. */
 import { SidekeyError } from '../errors.ts';
 import type { Outcome } from './ports.ts';
 
-/** What is no SidekeyError is a fault of our own, and ends all. */
+/** Anything but a SidekeyError is a bug of ours, and ends them all. */
 export async function outcomeOf(work: Promise<Buffer>): Promise<Outcome> {
   try {
     return await work;

@@ -1,4 +1,4 @@
-/** Checks a token's PIN and counts the wrong ones. */
+/** Checks a token's PIN and counts failed attempts. */
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
 import type { Domain } from './domain.ts';
@@ -6,7 +6,7 @@ import type { Role } from './logins.ts';
 import { verifyPin } from './pins.ts';
 import type { TokenRow } from './store-port.ts';
 
-/** So many wrong PINs in a row lock it: the user's until the SO sets a new one, the SO's for good. */
+/** This many wrong PINs in a row lock the PIN: the user's until the SO sets a new one, the SO's for good. */
 export const PIN_TRIES = 10;
 
 const FIELDS = {
@@ -15,8 +15,9 @@ const FIELDS = {
 } as const;
 
 /**
- * Resolves when the PIN is right. Checks of one PIN take turns: a failure is counted before the PIN is looked at, so
- * that eleven workers of a server that log in at once with the right PIN would otherwise lock each other out.
+ * Resolves if the PIN is right. Checks of one PIN take turns, because a failure is counted before the PIN is
+ * checked: otherwise eleven workers of a server that log in at once with the right PIN would lock each other
+ * out.
  */
 export async function checkPin(
   domain: Domain,
@@ -38,8 +39,8 @@ export async function checkPin(
 }
 
 /**
- * The failure is counted on the disk before the PIN is looked at, so that neither a crash nor many tries at once give more
- * than PIN_TRIES guesses. One that was right lately costs neither argon2id nor a write.
+ * The failure is counted on disk before the PIN is checked, so that neither a crash nor parallel attempts
+ * give more than PIN_TRIES guesses. A PIN that was right recently costs neither argon2id nor a write.
  */
 async function takeTurn(domain: Domain, peer: Peer, id: number, role: Role, pin: Buffer): Promise<void> {
   const fields = FIELDS[role];

@@ -1,7 +1,8 @@
 /**
- * PINs that were right lately, so that the hundredth process of a web server does not wait for argon2id again. What is
- * kept is a MAC under a key of this process, never the PIN. Accepted weakness: who reads the agent's memory can try
- * PINs against the MAC quickly; who reads that memory can open the token's keys without a PIN anyway.
+ * PINs that were right recently, so that the hundredth process of a web server does not wait for argon2id
+ * again. Only a MAC under a key of this process is kept, never the PIN. Accepted weakness: whoever can read
+ * the agent's memory can test PINs against the MAC quickly; but they could open the token's keys without a
+ * PIN anyway.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -13,7 +14,7 @@ const KEY_BYTES = 32;
 
 export class PinMemo {
   readonly #key: Buffer;
-  /** By the stored record, which names its own salt: a PIN that was changed is another record. */
+  /** By the stored record, which contains its salt: a changed PIN has another record. */
   readonly #tags: LRUCache<string, Buffer>;
 
   constructor(random: (bytes: number) => Buffer, clock: Clock) {
@@ -30,7 +31,7 @@ export class PinMemo {
     this.#tags.set(record, this.#tag(pin, record));
   }
 
-  /** False says nothing about the PIN: it has to be checked against its record. */
+  /** False says nothing about the PIN: check it against its record. */
   knows(pin: Buffer, record: string): boolean {
     const tag = this.#tags.get(record);
     return tag !== undefined && timingSafeEqual(tag, this.#tag(pin, record));

@@ -1,6 +1,6 @@
 /**
- * PINs at rest: argon2id (RFC 9106) with a salt of its own, as one string that names its parameters, so that a later
- * default does not lock anybody out.
+ * PINs at rest: argon2id (RFC 9106) with a random salt, as a string that includes the parameters, so that a
+ * new default locks nobody out.
  */
 import { argon2, timingSafeEqual } from 'node:crypto';
 import { promisify } from 'node:util';
@@ -13,8 +13,9 @@ export interface PinCost {
 }
 
 /**
- * OWASP's choice for argon2id (Password Storage Cheat Sheet): about 30 ms, and no more memory than an agent may take beside
- * an application. RFC 9106 recommends 64 MiB where a hash is all that protects; here PIN_TRIES does first. Lower is for tests.
+ * OWASP's parameters for argon2id (Password Storage Cheat Sheet): about 30 ms, in little enough memory for a
+ * sidecar. RFC 9106 recommends 64 MiB where only the hash protects; here PIN_TRIES does first. Lower values
+ * are for tests.
  */
 export const DEFAULT_PIN_COST: PinCost = { memoryKiB: 19456, passes: 2, parallelism: 1 };
 
@@ -35,7 +36,7 @@ export function checkPinLength(pin: Buffer): void {
     throw new SidekeyError('pin_len_range', `a PIN has ${PIN_BYTES_MIN} to ${PIN_BYTES_MAX} bytes`);
 }
 
-/** The string to store for a PIN. The PIN is left as it is: its owner wipes it. */
+/** Returns the string to store. The caller wipes the PIN. */
 export async function hashPin(
   pin: Buffer,
   random: (bytes: number) => Buffer,
@@ -47,7 +48,7 @@ export async function hashPin(
   return ['argon2id', numbers, salt.toString('base64'), tag.toString('base64')].join('$');
 }
 
-/** Compares in constant time. A record that cannot be read is an internal error, not a wrong PIN. */
+/** Compares in constant time. An unreadable record is an internal error, not a wrong PIN. */
 export async function verifyPin(pin: Buffer, record: string): Promise<boolean> {
   const [kind, numbers = '', salt = '', tag = ''] = record.split('$');
   const [memoryKiB = 0, passes = 0, parallelism = 0] = numbers.split(',').map(Number);

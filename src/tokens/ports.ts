@@ -1,18 +1,18 @@
 /**
- * What the domain needs from the world outside it, as small interfaces that `main` fills: the keeper, providers, the
- * store, audit, clock. Nothing here does anything.
+ * What the domain needs from the outside, as small interfaces that `main` fills: keeper, providers, store,
+ * audit, clock. No code.
  */
 import type { AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
 import type { SidekeyError } from '../errors.ts';
 import type { ResidentKeys } from './resident-port.ts';
 
-/** A cell in the keeper's locked memory. Numbers of the keeper are 64-bit. */
+/** A cell in the keeper's locked memory, by the keeper's 64-bit number. */
 export type CellId = bigint;
 /** A connected process, as the keeper numbers it. */
 export type ClientId = bigint;
 
-/** One PKCS#11 attribute: `type` is a CKA_ number, `value` the bytes that a 64-bit C program would see. */
+/** One PKCS#11 attribute: `type` is a CKA_ number, `value` the bytes as a 64-bit C program lays them out. */
 export interface Attribute {
   readonly type: number;
   readonly value: Buffer;
@@ -25,7 +25,7 @@ export interface Mechanism {
   readonly params: Buffer;
 }
 
-/** One row of the keeper's table: what it implements. `flags` are those of CK_MECHANISM_INFO. */
+/** One row of the keeper's mechanism table. `flags` are those of CK_MECHANISM_INFO. */
 export interface MechanismRow {
   readonly type: number;
   readonly name: string;
@@ -33,22 +33,22 @@ export interface MechanismRow {
   readonly flags: number;
   readonly min: number;
   readonly max: number;
-  /** approved: also where FIPS is asked for; legacy: only where old mechanisms are. */
+  /** approved: offered in FIPS mode too; legacy: offered only if old mechanisms are enabled. */
   readonly standing: 'approved' | 'other' | 'legacy';
 }
 
-/** What every message that makes a key says of the key that is made (ARCHITECTURE.md, new-key). */
+/** What every message that creates a key says about it (ARCHITECTURE.md, new-key). */
 export interface NewKey {
   readonly objectClass: number;
   readonly keyType: number;
-  /** The client that the cell dies with; null: the agent's own. */
+  /** The client whose disconnection closes the cell; null: the agent. */
   readonly owner: ClientId | null;
-  /** Life of the lease; null: none. */
+  /** Duration of the lease; null: unlimited. */
   readonly leaseMs: number | null;
   readonly uses: number | null;
-  /** What the keeper keeps for the agent's restart. */
+  /** Stored with the cell, for the agent to read after a restart. */
   readonly note: Buffer | null;
-  /** Seal the new key under this cell, with this associated data; null: do not. */
+  /** Seals the new key under cell `by` with this associated data; null: not sealed. */
   readonly seal: { readonly by: CellId; readonly aad: Buffer } | null;
 }
 
@@ -71,9 +71,9 @@ export interface Binding {
   /** CKA_ALLOWED_MECHANISMS; empty: all. */
   readonly mechanisms: readonly number[];
   readonly contextLogin: boolean;
-  /** Operations allowed before the next context-specific login; 0 with contextLogin: none yet. */
+  /** Operations allowed before the next context-specific login; 0 with contextLogin: log in first. */
   readonly credits: number;
-  /** Every use needs the agent's leave, by a `resolve` of its own. */
+  /** Every use needs the agent's permission, by a `resolve` of its own. */
   readonly eachAsks: boolean;
 }
 
@@ -84,14 +84,17 @@ export interface ClientSeen {
   readonly gid: number;
   readonly groups: readonly number[];
   readonly program: string;
-  /** The version of the frame that its module speaks; absent: the keeper does not say. */
+  /** Protocol version of the process's module; absent: the keeper does not say. */
   readonly wire?: number;
   readonly note: Buffer | null;
-  /** Absent from what is told when a client comes: it has not asked for its ring yet. */
+  /** Absent while a client connects: it has not asked for its ring yet. */
   readonly ring?: RingState;
 }
 
-/** Whether a process has shared memory with the keeper; `refused` is the errno of what stood in the way, null: it asked for none. */
+/**
+ * Whether a process shares memory with the keeper; `refused` is the errno of the failure, or null if it did
+ * not ask.
+ */
 export type RingState =
   { readonly shared: true } | { readonly shared: false; readonly refused: number | null };
 
@@ -112,9 +115,9 @@ export interface UsageSeen {
   readonly bytes: number;
 }
 
-/** A use that the agent gave leave for, and asked to be told of. */
+/** The end of a use that the agent permitted and asked to hear about. */
 export interface UseEnded {
-  /** The number of the request that asked for leave. */
+  /** The number of the request that asked for permission. */
   readonly leave: bigint;
   readonly client: ClientId;
   readonly slot: number;
@@ -126,7 +129,7 @@ export interface UseEnded {
   readonly status: number;
 }
 
-/** `times[i]`: below 2^(8+i) ns; the last: all others. */
+/** `times[i]` counts operations below 2^(8+i) ns; the last entry counts all others. */
 export interface LatencySeen {
   readonly operation: Operation;
   readonly nanoseconds: number;
@@ -143,7 +146,7 @@ export interface KeeperState {
   readonly parked: number;
   readonly hotOperations: number;
   readonly misses: number;
-  /** One of so many operations of programs is timed. */
+  /** One in this many operations of programs is timed. */
   readonly sampledOneOf: number;
   readonly latencies: readonly LatencySeen[];
 }
@@ -175,7 +178,7 @@ export interface Keeper {
   generateDomain(mechanism: Mechanism, template: Template): Promise<Template>;
   /** Components in the clear (a public key, or bytes on their way from a provider): secret ones are wiped after sending. */
   importComponents(key: NewKey, components: Template): Promise<MadeKey>;
-  /** The material that a routed create brought, with further (public) components. */
+  /** Imports the material that a routed `create` brought, with further (public) components. */
   importMaterial(key: NewKey, routedId: bigint, components: Template): Promise<MadeKey>;
   open(key: NewKey, by: CellId, aad: Buffer, blob: Buffer): Promise<MadeKey>;
   unwrap(
@@ -193,21 +196,21 @@ export interface Keeper {
     lengthBytes: number | null,
     other: CellId | null,
   ): Promise<MadeKey>;
-  /** CKM_HKDF_DATA: what is derived is no key, and the agent's to keep. */
+  /** CKM_HKDF_DATA: the output is not a key, and is returned to the agent. */
   deriveData(
     base: CellId,
     mechanism: Mechanism,
     lengthBytes: number | null,
     other: CellId | null,
   ): Promise<Buffer>;
-  /** A key of the password that a routed password_key brought. */
+  /** A key derived from the password that a routed password_key brought. */
   derivePassword(
     key: NewKey,
     routedId: bigint,
     mechanism: Mechanism,
     lengthBytes: number | null,
   ): Promise<MadeKey>;
-  /** A new secret key, and what the owner of the private key makes the same of. */
+  /** A new secret key, and the ciphertext from which the private key's owner obtains the same key. */
   encapsulate(
     key: NewKey,
     to: CellId,
@@ -235,7 +238,7 @@ export interface Keeper {
     data: Buffer,
     signature?: Buffer,
   ): Promise<Buffer>;
-  /** The same with many, each of which ends by itself: in their order. */
+  /** The same for many items, each of which succeeds or fails on its own; results in the same order. */
   operateMany(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]>;
   random(lengthBytes: number): Promise<Buffer>;
   bind(binding: Binding): Promise<void>;
@@ -245,61 +248,64 @@ export interface Keeper {
 }
 
 /**
- * The KEK as an AEAD of a few bytes without associated data, just as the service itself would be asked: what Tink calls a KMS
- * AEAD. Rejects with encrypted_data_invalid for what it did not encrypt.
+ * The KEK as an AEAD for a few bytes without associated data, in the service's own format: what Tink calls a
+ * KMS AEAD. Rejects with encrypted_data_invalid for anything that it did not encrypt.
  */
 export interface BareKek {
   /** Wipes the plaintext. */
   encrypt(plaintext: Buffer): Promise<Buffer>;
-  /** The caller wipes what it gets. */
+  /** The caller wipes the result. */
   decrypt(ciphertext: Buffer): Promise<Buffer>;
 }
 
-/** Adapter for one kind of key service: here, as the holder of KEKs. Rejections: provider_unreachable, provider_refused. */
+/**
+ * Adapter for one kind of key service, as the holder of KEKs. Rejects with provider_unreachable or
+ * provider_refused.
+ */
 export interface Provider {
   readonly name: string;
   readonly kind: string;
   /** Keys that never leave the service; null: this provider has none. */
   readonly resident: ResidentKeys | null;
-  /** null: this kind has no form that others could read. */
+  /** null: this kind has no format that others could read. */
   readonly bare: BareKek | null;
-  /** Bytes of the service's own generator, 1 to 1024 of them; the caller wipes them. null: this kind has none of its own. */
+  /** 1 to 1024 bytes from the service's own generator; the caller wipes them. null: this kind has none. */
   readonly random: ((bytes: number) => Promise<Buffer>) | null;
-  /** Make a data key that is open in a cell and wrapped by the KEK. */
+  /** Makes a data key, open in a cell and wrapped by the KEK. */
   createDataKey(purpose: string): Promise<{ cell: CellId; wrapped: Buffer }>;
-  /** Open a wrapped data key into a cell with this lease. */
+  /** Opens a wrapped data key into a cell with this lease. */
   openDataKey(wrapped: Buffer, purpose: string, leaseMs: number): Promise<CellId>;
   health(): Promise<{ ok: boolean; detail: string }>;
-  /** Seconds that its credentials have left; null: it holds none, they do not end, or it cannot say. */
+  /** Seconds until its credentials expire; null: it has none, they do not expire, or it cannot tell. */
   credentialSecondsLeft(): number | null;
-  /** Calls `changed` when the service says that something changed there, where it does; until close(). */
+  /** Calls `changed` when the service reports a change, if it does; until close(). */
   watch(changed: () => void): void;
   close(): Promise<void>;
 }
 
-/** What the access rules are asked. `use` is seeing the token and its public objects at all. */
+/** The questions put to the access rules. `use` is seeing the token and its public objects at all. */
 export interface AccessPolicy {
   admits(peer: Peer, tokenLabel: string): boolean;
-  /** Whether it may do anything with a key of this label; null: with every key. */
+  /** Whether the peer may do anything with a key of this label; null: with every key. */
   sees(peer: Peer, tokenLabel: string, key: string | null): boolean;
   permits(peer: Peer, tokenLabel: string, key: string, operation: AccessOperation): boolean;
-  /** May this peer create tokens (C_InitToken on the free slot)? */
+  /** Whether the peer may create tokens (C_InitToken on the free slot). */
   mayCreateTokens(peer: Peer): boolean;
 }
 
 /** One audit record; the sink adds time, number and chain. Values are strings and numbers only, never secrets. */
 export interface AuditSink {
   record(event: string, fields: Readonly<Record<string, string | number | boolean | null>>): void;
-  /** Resolves when what was recorded is on the disk: to be awaited before an act is answered. Rejects with audit_failed. */
+  /** Resolves when everything recorded is on disk: await it before answering. Rejects with audit_failed. */
   durable(): Promise<void>;
 }
 
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Milliseconds that only grow, suspended time included where the host can say. */
+  /** Monotonic milliseconds, including suspended time where the host can tell. */
   monotonic(): number;
 }
 
-/** Calls back once, unless what it gives is called before. */
+/** Calls `fire` once, unless the function it returns is called first. */
 export type Timer = (ms: number, fire: () => void) => () => void;

@@ -1,4 +1,7 @@
-/** What is made and cannot be recorded is taken back: its maker is told that the act failed, and nobody would ever remove it. */
+/**
+ * An object whose creation cannot be recorded is removed again: its creator is told that the act failed, so
+ * nobody else would remove it.
+ */
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
 import type { Domain } from './domain.ts';
@@ -33,7 +36,7 @@ export function recordMade(
   }
 }
 
-/** A change that the store refuses has no line; one whose line cannot be written is taken back. */
+/** A change refused by the store leaves no audit line; one whose line cannot be written is undone. */
 export function replaceRecorded(
   domain: Domain,
   { peer, token }: Maker,
@@ -49,7 +52,10 @@ export function replaceRecorded(
   }
 }
 
-/** A service may only let the key be destroyed later, or refuse: then it stays there, and the caller hears of the log all the same. */
+/**
+ * A service may delay or refuse the destruction: then the key stays there, and the caller still gets the
+ * error of the audit log.
+ */
 export async function recordResidentMade(
   domain: Domain,
   { peer, token }: Maker,
@@ -68,8 +74,8 @@ export async function recordResidentMade(
 }
 
 /**
- * The line comes first, as nothing brings a destroyed object back when its line cannot be written. An object that the store could
- * not remove has a second line: `object-kept`, for the first was not true.
+ * The audit line comes first, as nothing restores a destroyed object if its line cannot be written. If the
+ * store could not remove the object, a second line, `object-kept`, corrects the first.
  */
 export function removeRecorded(
   domain: Domain,

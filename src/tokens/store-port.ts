@@ -1,13 +1,14 @@
 /**
- * What the domain asks of a store. Calls are synchronous, because the one store is a local file: between two lines of the domain
- * nothing else can have changed. A change that returned is durable, but for addObjects. Every call may throw store_failed.
+ * What the domain needs from a store. Calls are synchronous, because the only store is a local file: nothing
+ * can change between two lines of the domain. Changes are durable when they return, except addObjects. Every
+ * call may throw store_failed.
  */
 
-/** One way to a token's key. */
+/** One wrapping of a token's key. */
 export interface KekRow {
-  /** Whose KEK it is. */
+  /** The provider that holds the KEK. */
   readonly provider: string;
-  /** A data key under the KEK: the token key itself, or what it is sealed by. null: not made yet. */
+  /** A data key under the KEK: the token key itself, or the key that seals it. null: not made yet. */
   readonly wrapped: Buffer | null;
   /** The token key, sealed by that data key; null: that data key is the token key. */
   readonly sealed: Buffer | null;
@@ -15,22 +16,22 @@ export interface KekRow {
 
 export interface TokenRow {
   readonly id: number;
-  /** What configuration and access rules call it: fixed when it is made. */
+  /** The name in the configuration and in access rules, fixed at creation. */
   readonly name: string;
-  /** What C_InitToken named it last. */
+  /** The label last set by C_InitToken. */
   readonly label: string;
-  /** 16 hex digits: also what seals are bound to; new with every C_InitToken. */
+  /** 16 hex digits; seals are bound to it. New with every C_InitToken. */
   readonly serial: string;
   readonly slot: number;
-  /** The preferred one: that of the first KEK. */
+  /** The provider of the first, preferred KEK. */
   readonly provider: string;
-  /** As pins.ts writes them; null: none. */
+  /** In the format of pins.ts; null: none. */
   readonly soPin: string | null;
   readonly userPin: string | null;
-  /** Wrong PINs since the last right one. */
+  /** Failed attempts since the last success. */
   readonly soFailures: number;
   readonly userFailures: number;
-  /** In order of preference; one at least. None is wrapped until the first object needs a token key. */
+  /** In order of preference; at least one. None is wrapped until the first object needs a token key. */
   readonly keks: readonly KekRow[];
   readonly createdAt: number;
 }
@@ -41,13 +42,13 @@ export interface ObjectRow {
   readonly handle: number;
   readonly tokenId: number;
   readonly uniqueId: string;
-  /** attribute-value.ts, encodeAttributes. */
+  /** In the format of encodeAttributes (objects/attribute-value.ts). */
   readonly attributes: Buffer;
   readonly blob: Buffer | null;
   readonly createdAt: number;
 }
 
-/** The columns by which find needs no scan. They repeat attributes; the attributes decide. */
+/** Columns that let find avoid a scan. They repeat attributes; the attributes decide. */
 export interface ObjectIndex {
   readonly objectClass: number;
   readonly keyType: number | null;
@@ -61,7 +62,7 @@ export interface NewObjectRow extends Omit<ObjectRow, 'handle'> {
   readonly index: ObjectIndex;
 }
 
-/** null: not asked for. */
+/** null: any. */
 export interface ObjectQuery {
   readonly objectClass: number | null;
   readonly keyType: number | null;
@@ -71,22 +72,25 @@ export interface ObjectQuery {
   readonly withPrivate: boolean;
 }
 
-/** That a process is logged in to a token. It holds no PIN, and opens nothing by itself. */
+/** A process's login to a token. It contains no PIN and opens nothing by itself. */
 export interface LoginRow {
-  /** Of the kernel: a process of another boot is another process. */
+  /** The kernel's boot ID: the same pid in another boot is another process. */
   readonly boot: string;
   /** Pid and start time, as clients.ts names a process. */
   readonly process: string;
-  /** With which it connected; null: not known. */
+  /** The uid with which it connected; null: unknown. */
   readonly uid: number | null;
-  /** Boot number of the keeper, and its number of the connection that the login was last seen on; null: not known. */
+  /**
+   * The keeper's boot number, and the number of the connection on which the login was last seen; null:
+   * unknown.
+   */
   readonly keeper: bigint | null;
   readonly client: bigint | null;
   readonly serial: string;
   readonly role: 'user' | 'so';
 }
 
-/** All that is named must hold; not those of `except`. */
+/** Every field given must match; `except` excludes a process. */
 export interface LoginQuery {
   readonly process?: string;
   readonly serial?: string;
@@ -95,30 +99,33 @@ export interface LoginQuery {
 }
 
 export interface TokenStore {
-  /** Those of this boot; the others are removed. */
+  /** Returns the logins of this boot, and removes all others. */
   logins(boot: string): LoginRow[];
-  /** Changes of logins outlive every process when they return, but not the kernel: its boot voids them anyway. */
+  /**
+   * Survives the end of every process once it returns, but not a kernel crash: a new boot voids logins
+   * anyway.
+   */
   putLogin(login: LoginRow): void;
-  /** All of a process, to the connection that it is seen on now. */
+  /** Moves all logins of a process to its current connection. */
   moveLogins(process: string, to: Pick<LoginRow, 'uid' | 'keeper' | 'client'>): void;
   dropLogins(query: LoginQuery): void;
   tokens(): TokenRow[];
-  /** Under one KEK, that of `provider`. */
+  /** With one KEK, that of `provider`. */
   addToken(token: Omit<TokenRow, 'id' | 'keks'>): TokenRow;
   updateToken(id: number, change: TokenChange): void;
-  /** Replaces all, in one transaction. */
+  /** Replaces all KEKs in one transaction. */
   setKeks(id: number, keks: readonly KekRow[]): void;
-  /** Removes the token's objects and its key, and changes its row, in one transaction. */
+  /** Removes the token's objects and key, and changes its row, in one transaction. */
   resetToken(id: number, change: TokenChange): void;
   countObjects(tokenId: number): number;
-  /** One transaction; the handles in the same order. Durable when durable() resolves. */
+  /** In one transaction; returns the handles in the same order. Durable when durable() resolves. */
   addObjects(objects: readonly NewObjectRow[]): number[];
-  /** Many who add objects at once wait for the disk together. */
+  /** Concurrent callers share one wait for the disk. */
   durable(): Promise<void>;
   object(handle: number): ObjectRow | null;
   updateObject(handle: number, attributes: Buffer, blob: Buffer | null, index: ObjectIndex): void;
   removeObject(handle: number): void;
-  /** Ascending by handle, from after `after`; the caller stops when it has enough. */
+  /** Ascending by handle, starting behind `after`; the caller stops when it has enough. */
   find(tokenId: number, query: ObjectQuery, after: number): Iterable<ObjectRow>;
   close(): void;
 }

@@ -1,6 +1,6 @@
 /**
- * The tokens and their slots: which there are, who may see them, what is made and re-made. Rows are kept in memory and
- * written through.
+ * The tokens and their slots: listing, visibility, creation and re-initialisation. Rows are kept in memory
+ * and written through.
  */
 import { SidekeyError } from '../errors.ts';
 import { matchesGlob } from '../access/glob.ts';
@@ -9,11 +9,11 @@ import type { CacheLimits } from '../cache/data-key-cache.ts';
 import type { AccessPolicy, MechanismRow } from './ports.ts';
 import type { KekRow, TokenChange, TokenRow, TokenStore } from './store-port.ts';
 
-/** How the keys of the provider's service appear on a token. */
+/** How keys of the provider's service appear on a token. */
 export interface ResidentOptions {
-  /** Only keys whose name begins so; it is no part of their label, and stands before the label of new ones. */
+  /** Only keys whose name has this prefix appear; labels omit it, and new keys get it. */
   readonly prefix: string;
-  /** How old the list of keys may be when it is asked for. */
+  /** Maximum age of the key list when it is used. */
   readonly refreshMs: number;
   /** Whether C_GenerateKey, C_GenerateKeyPair and the HTTP API make keys in the service. */
   readonly create: boolean;
@@ -21,11 +21,11 @@ export interface ResidentOptions {
   readonly destroy: boolean;
 }
 
-/** Envelope encryption under the token's provider, by the HTTP API. */
+/** Envelope encryption under the token's provider, for the HTTP API. */
 export interface EnvelopeOptions {
-  /** Its name. */
+  /** Its key name. */
   readonly key: string;
-  /** Messages for each data key. */
+  /** Messages per data key. */
   readonly messages: number;
 }
 
@@ -34,29 +34,29 @@ export interface KeyLimits {
   readonly limits: CacheLimits;
 }
 
-/** The HMAC key of a name of the HTTP API goes with that name. */
+/** The HMAC key that accompanies a named key is matched by that name. */
 const BESIDE = /\/hmac$/;
 
-/** A token as the configuration describes it. */
+/** A token as configured. */
 export interface TokenOptions {
   readonly label: string;
   readonly provider: string;
   readonly cache: CacheLimits;
-  /** Other limits for keys whose label one of the patterns matches: the first such row is the key's. Default: none. */
+  /** Limits for keys whose label matches a pattern; the first matching row applies. Default: none. */
   readonly cacheOfKeys?: readonly KeyLimits[];
-  /** Whether its key is opened when the agent starts. Default: false. */
+  /** Whether the token key is opened when the agent starts. Default: false. */
   readonly prewarm?: boolean;
-  /** none: no PIN, whoever is admitted sees private objects. Default: pin. */
+  /** none: no PIN; whoever is admitted sees private objects. Default: pin. */
   readonly login?: 'pin' | 'none';
-  /** Whether old mechanisms are offered as well. Default: false. */
+  /** Whether legacy mechanisms are offered too. Default: false. */
   readonly legacy?: boolean;
-  /** Whether only mechanisms are offered that FIPS 140-3 approves. Default: false. */
+  /** Whether only mechanisms approved by FIPS 140-3 are offered. Default: false. */
   readonly fips?: boolean;
-  /** The key of envelopes; null, absent: none. */
+  /** The envelope key; null or absent: none. */
   readonly envelope?: EnvelopeOptions | null;
-  /** Patterns of labels of keys of which each use is recorded. Default: none. */
+  /** Label patterns of the keys whose every use is recorded. Default: none. */
   readonly auditEach?: readonly string[];
-  /** null, absent: no key of the service is shown. */
+  /** null or absent: the service's keys are not shown. */
   readonly resident?: ResidentOptions | null;
 }
 
@@ -83,7 +83,7 @@ export class TokenCatalogue {
     random: (bytes: number) => Buffer;
     tokens: readonly TokenOptions[];
     createTokens: boolean;
-    /** Told of each change of a token. */
+    /** Called on each change of a token. */
     changed: () => void;
   }) {
     this.#changed = deps.changed;
@@ -107,14 +107,14 @@ export class TokenCatalogue {
     return this.all().find((row) => row.name === name) ?? null;
   }
 
-  /** Of a key with this label; without: of the token key. */
+  /** The limits for a key with this label; without a label, for the token key. */
   limits({ name }: TokenRow, label?: string): CacheLimits {
     const options = this.#options.get(name);
     const ofKey = label === undefined ? undefined : findLimits(options?.cacheOfKeys ?? [], label);
     return ofKey ?? options?.cache ?? DEFAULT_LIMITS;
   }
 
-  /** How long the token key may serve at most: the longest `any` and `offline` of a key. */
+  /** The longest time the token key may stay open: the longest `any` plus `offline` of its keys. */
   longestMs(token: TokenRow): number {
     const ofKeys = this.#options.get(token.name)?.cacheOfKeys ?? [];
     const all = [this.limits(token), ...ofKeys.map(({ limits }) => limits)];
@@ -125,7 +125,7 @@ export class TokenCatalogue {
     return this.#options.get(name)?.prewarm ?? false;
   }
 
-  /** Whether private objects are hidden until C_Login. A token without any PIN has nothing to log in with. */
+  /** Whether private objects are hidden until C_Login. A token without a PIN cannot be logged in to. */
   needsLogin({ name, soPin, userPin }: TokenRow): boolean {
     return this.#options.get(name)?.login !== 'none' && (soPin !== null || userPin !== null);
   }
@@ -134,7 +134,7 @@ export class TokenCatalogue {
     return this.#options.get(name)?.envelope ?? null;
   }
 
-  /** The provider that the configuration names; others may have been added since. */
+  /** The configured provider; KEKs of others may have been added since. */
   configuredProvider({ name, provider }: TokenRow): string {
     return this.#options.get(name)?.provider ?? provider;
   }
@@ -152,7 +152,10 @@ export class TokenCatalogue {
     return this.#options.get(name)?.resident ?? null;
   }
 
-  /** Whether a token offers mechanisms of this standing; a token that is not configured any more offers the usual ones. */
+  /**
+   * Whether a token offers mechanisms of this standing. A token that is no longer configured offers the
+   * default ones.
+   */
   offers(id: number, standing: MechanismRow['standing']): boolean {
     const options = this.#options.get(this.#rows.get(id)?.name ?? '');
     if (options?.fips === true) return standing === 'approved';
@@ -167,7 +170,7 @@ export class TokenCatalogue {
     return this.#access.admits(peer, name);
   }
 
-  /** The token in a slot that the peer may see; otherwise slot_id_invalid, whether it exists or not. */
+  /** The token in a slot, if the peer may see it; otherwise slot_id_invalid, whether it exists or not. */
   inSlot(peer: Peer, slot: number): TokenRow {
     const row = this.admitted(peer).find((token) => token.slot === slot);
     if (row !== undefined) return row;
@@ -176,7 +179,9 @@ export class TokenCatalogue {
     throw new SidekeyError('slot_id_invalid', `this process has no access to slot ${slot}`);
   }
 
-  /** The slot of the token that C_InitToken would make; null when this peer may make none. Always the last. */
+  /**
+   * The slot in which C_InitToken would create a token, always the last; null if the peer may not create one.
+   */
   freeSlot(peer: Peer): number | null {
     return this.#canCreate && this.#access.mayCreateTokens(peer) ? this.#nextSlot() : null;
   }
@@ -205,7 +210,7 @@ export class TokenCatalogue {
     return this.#remember(id, change);
   }
 
-  /** The token's objects and its key are gone for good; `change` holds the new serial. */
+  /** Removes the token's objects and key for good; `change` holds the new serial. */
   reset(id: number, change: TokenChange): TokenRow {
     this.#store.resetToken(id, change);
     const keks = this.#rows.get(id)?.keks.map(({ provider }) => ({ provider, wrapped: null, sealed: null }));

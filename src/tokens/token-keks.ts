@@ -1,7 +1,8 @@
 /**
- * The ways to a token's key: it is wrapped under one KEK or several, in different services, and any of them opens it. The first
- * KEK's data key is the token key itself; under every other KEK lies a data key of its own, by which the keeper seals the token
- * key, so that no service's interface ever carries it in the clear.
+ * The wrappings of a token's key: it is wrapped under one or more KEKs in different services, any of which
+ * can open it. The first KEK's data key is the token key itself. Under every other KEK there is a separate
+ * data key, with which the keeper seals the token key, so that the token key never crosses a service's
+ * interface in the clear.
  */
 import { CircuitBreaker } from '../cache/circuit-breaker.ts';
 import type { BreakerState, CacheObserver } from '../cache/cache-observer.ts';
@@ -11,9 +12,9 @@ import { CKK, CKO } from './cryptoki.ts';
 import type { BareKek, CellId, Clock, Keeper, NewKey, Provider, Timer } from './ports.ts';
 import type { KekRow, TokenRow } from './store-port.ts';
 
-/** A service that has not answered for so long gets company: the next KEK is tried beside it. */
+/** If a service has not answered for this long, the next KEK is tried in parallel. */
 const PATIENCE_MS = 1000;
-/** A cell that only opens or seals another one. */
+/** For a cell that only opens or seals another. */
 const PASSING_LEASE_MS = 30_000;
 
 export interface TokenKekDeps {
@@ -21,10 +22,10 @@ export interface TokenKekDeps {
   readonly keeper: Keeper;
   readonly clock: Clock;
   readonly timer: Timer;
-  /** At least 0, below 1. */
+  /** From 0, below 1. */
   readonly random: () => number;
   readonly observe: CacheObserver;
-  /** The provider that the configuration names for the token: the format names none, so that no other may be meant. */
+  /** The token's configured provider: envelopes do not name their provider, so there must be only one. */
   readonly envelopeProvider: (token: TokenRow) => string;
 }
 
@@ -37,7 +38,7 @@ function outcomeOf(error: unknown): 'unreachable' | 'refused' | 'failed' {
   return (error instanceof SidekeyError ? OUTCOMES[error.code] : undefined) ?? 'failed';
 }
 
-/** What a data key is for: a service that binds it refuses to open one for the other. */
+/** The purpose of a data key: a service that binds purposes refuses to open one kind as the other. */
 function purposeOf({ serial }: TokenRow, isTokenKey: boolean): string {
   return isTokenKey ? `token ${serial}` : `kek of token ${serial}`;
 }
@@ -51,7 +52,7 @@ function newAesKey(leaseMs: number): NewKey {
   return { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, leaseMs, ...none };
 }
 
-/** One error for several: a no counts more than silence, since after a no nothing may go on. */
+/** Combines errors into one: a refusal outweighs silence, since after a refusal nothing may continue. */
 function combine(errors: readonly unknown[]): unknown {
   const known = errors.filter((error) => error instanceof SidekeyError);
   const refused = known.find(({ code }) => code === 'provider_refused');
@@ -79,7 +80,10 @@ export class TokenKeks {
     return this.#breakers.get(provider)?.state ?? null;
   }
 
-  /** The token key in a cell with this lease, by the first KEK that opens it. provider_unreachable only when none said no. */
+  /**
+   * Opens the token key into a cell with this lease, by the first KEK that succeeds. provider_unreachable
+   * only if no service refused.
+   */
   open(token: TokenRow, leaseMs: number): Promise<CellId> {
     return this.#first(
       token,
@@ -89,7 +93,7 @@ export class TokenKeks {
     );
   }
 
-  /** A new token key by the first KEK that gives one. The caller drops the cell. */
+  /** Makes a token key by the first KEK that succeeds. The caller drops the cell. */
   create(token: TokenRow): Promise<{ cell: CellId; kek: KekRow }> {
     const make = async ({ provider }: KekRow): Promise<{ cell: CellId; kek: KekRow }> => {
       const made = await this.#ask(token, provider, (each) => each.createDataKey(purposeOf(token, true)));
@@ -98,7 +102,7 @@ export class TokenKeks {
     return this.#first(token, token.keks, make, ({ cell }) => this.#drop(cell));
   }
 
-  /** The token key of `cell` under the newest version of a KEK: proven to open before it is given. */
+  /** Wraps the token key in `cell` under a KEK's newest version, and proves that it can be opened. */
   async wrap(token: TokenRow, provider: string, cell: CellId): Promise<KekRow> {
     const purpose = purposeOf(token, false);
     const made = await this.#ask(token, provider, (each) => each.createDataKey(purpose));
@@ -110,22 +114,22 @@ export class TokenKeks {
     return kek;
   }
 
-  /** Rejects unless this KEK opens the token key, now. */
+  /** Rejects unless this KEK can open the token key now. */
   async prove(token: TokenRow, kek: KekRow): Promise<void> {
     this.#drop(await this.#openBy(token, kek, PASSING_LEASE_MS));
   }
 
-  /** Rejects unless one of the token's KEKs does. */
+  /** Rejects unless one of the token's KEKs can open it now. */
   async proveAny(token: TokenRow): Promise<void> {
     this.#drop(await this.open(token, PASSING_LEASE_MS));
   }
 
-  /** By the configured KEK alone, as the service itself writes it. Wipes the plaintext. */
+  /** By the configured KEK alone, in the service's own format. Wipes the plaintext. */
   encrypt(token: TokenRow, plaintext: Buffer): Promise<Buffer> {
     return this.#askBare(token, (bare) => bare.encrypt(plaintext)).finally(() => plaintext.fill(0));
   }
 
-  /** The caller wipes what it gets. */
+  /** The caller wipes the result. */
   decrypt(token: TokenRow, ciphertext: Buffer): Promise<Buffer> {
     return this.#askBare(token, (bare) => bare.decrypt(ciphertext));
   }
@@ -188,7 +192,7 @@ export class TokenKeks {
     });
   }
 
-  /** The keeper's absence wipes it as well. */
+  /** If the keeper is absent, the cell is gone anyway. */
   #drop(cell: CellId): void {
     this.#deps.keeper.drop(cell).catch(() => undefined);
   }

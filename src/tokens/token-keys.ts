@@ -1,6 +1,7 @@
 /**
- * The key that seals a token's objects: made when the first object needs it, stored wrapped, opened once per lease however many
- * wait for it. One KeyLease for each token says when the key services are asked again.
+ * The key that seals a token's objects: created when the first object needs it, stored wrapped, and opened
+ * once per lease however many requests wait for it. Each token's KeyLease decides when the key services are
+ * asked again.
  */
 import type { CacheObserver, LeaseEnd } from '../cache/cache-observer.ts';
 import type { CacheLimits, OpenCell } from '../cache/data-key-cache.ts';
@@ -13,10 +14,10 @@ import type { TokenKeks } from './token-keks.ts';
 
 const PREWARM_FIRST_MS = 250;
 const PREWARM_MAX_MS = 60_000;
-/** Reasons for which nothing that was opened with the key may stay open either. */
+/** Reasons that also close everything opened with the key. */
 const TAKES_OBJECTS_ALONG: readonly LeaseEnd[] = ['refused', 'revoked', 'changed'];
 
-/** What the keeper remembers of a token key's cell, for the agent's restart. */
+/** The note that the keeper stores with a token key's cell, for the next agent. */
 function noteOf({ serial }: TokenRow, beyondAnyMs: number): Buffer {
   return Buffer.from(`token ${serial} ${beyondAnyMs}`);
 }
@@ -27,17 +28,17 @@ export interface TokenKeyDeps {
   readonly keks: TokenKeks;
   readonly clock: Clock;
   readonly timer: Timer;
-  /** At least 0, below 1. */
+  /** From 0, below 1. */
   readonly random: () => number;
   readonly observe: CacheObserver;
-  /** Wipes the objects that were opened with the key. */
+  /** Wipes the objects opened with the key. */
   readonly wipeObjects: (token: string, reason: LeaseEnd) => void;
 }
 
 export class TokenKeys {
   readonly #deps: TokenKeyDeps;
   readonly #leases = new Map<string, KeyLease>();
-  /** The last change of a token's KEKs that is under way: the next one waits for it. */
+  /** The latest KEK change in progress; the next one waits for it. */
   readonly #turns = new Map<number, Promise<unknown>>();
   readonly #prewarming = new Map<string, () => void>();
   #isClosed = false;
@@ -50,12 +51,15 @@ export class TokenKeys {
     return this.#leases.get(serial)?.isOpen ?? false;
   }
 
-  /** When it is wiped or renewed, by Clock.monotonic(); null: it is not open. */
+  /** When it will be wiped or renewed, by Clock.monotonic(); null: it is not open. */
   endsAt({ serial }: TokenRow): number | null {
     return this.#leases.get(serial)?.endsAt ?? null;
   }
 
-  /** The open token key, by the limits of what it is to open, else by the token's own. Rejects with the provider's error. */
+  /**
+   * The open token key, within the limits of the object to open, or else the token's own. Rejects with the
+   * provider's error.
+   */
   take(token: TokenRow, limits?: CacheLimits): Promise<OpenCell> {
     return this.#lease(token).take('asked', limits);
   }
@@ -65,19 +69,19 @@ export class TokenKeys {
     this.#leases.get(serial)?.touch();
   }
 
-  /** Wipes the token key and every object opened with it; what is used next asks the key service anew. */
+  /** Wipes the token key and every object opened with it; the next use asks the key service again. */
   wipe(token: TokenRow, reason: LeaseEnd): void {
     this.#lease(token).wipe(reason);
     this.#deps.wipeObjects(token.name, reason);
   }
 
-  /** The service of a KEK says that something changed there. */
+  /** The service of a KEK reported a change. */
   recheck(provider: string): void {
     for (const { serial, keks } of this.#deps.catalogue.all())
       if (keks.some((kek) => kek.provider === provider)) this.#leases.get(serial)?.recheck();
   }
 
-  /** The token was initialized: this serial is nobody's any more. */
+  /** The token was initialized again: its old serial is no longer in use. */
   forget(token: TokenRow): void {
     this.wipe(token, 'changed');
     this.#leases.delete(token.serial);
@@ -112,7 +116,7 @@ export class TokenKeys {
     if (token.keks.every(({ wrapped }) => wrapped === null)) await this.#create(token);
     const ready = catalogue.get(token.id) ?? token;
     const cell = await keks.open(ready, leaseMs);
-    // Without its note the cell serves this agent as well.
+    // A cell without its note still serves this agent.
     await keeper.note(cell, noteOf(token, beyondAnyMs)).catch(() => undefined);
     if (ready.keks.some(({ wrapped }) => wrapped === null)) void this.#complete(ready, cell);
     return cell;
@@ -128,7 +132,7 @@ export class TokenKeys {
     });
   }
 
-  /** Wraps the token key under KEKs whose service was not there when it should have been. */
+  /** Wraps the token key under KEKs whose service was unavailable before. */
   async #complete(token: TokenRow, cell: CellId): Promise<void> {
     const { keks } = this.#deps;
     for (const { provider, wrapped } of token.keks) {
@@ -138,12 +142,15 @@ export class TokenKeys {
         const made = await keks.wrap(token, provider, cell);
         return now.map((each) => (each.provider === provider ? made : each));
       };
-      // The next opening tries again.
+      // Retried at the next opening.
       await this.changeKeks(token, add).catch(() => undefined);
     }
   }
 
-  /** One change of a token's KEKs after the other, durable when it resolves. `change` gives the new list, in order of preference. */
+  /**
+   * One change of a token's KEKs at a time; durable when it resolves. `change` returns the new list, in order
+   * of preference.
+   */
   changeKeks(token: TokenRow, change: (now: readonly KekRow[]) => Promise<readonly KekRow[]>): Promise<void> {
     const { catalogue } = this.#deps;
     const demand = (): TokenRow => {
@@ -166,7 +173,10 @@ export class TokenKeys {
     });
   }
 
-  /** Opens the keys of the tokens that are to be open when the first program comes, as soon as their services allow it. */
+  /**
+   * Opens the token keys that should be open before the first program arrives, as soon as their services
+   * allow.
+   */
   prewarm(): void {
     const { catalogue } = this.#deps;
     for (const token of catalogue.all()) {
@@ -195,7 +205,7 @@ export class TokenKeys {
     this.#prewarming.delete(serial);
   }
 
-  /** After the agent's restart: a cell that the former agent opened. False: it is no token key. */
+  /** Takes over a cell that a previous agent opened. False: it is not a token key. */
   adopt({ cell, owner, leftMs, note }: CellSeen): boolean {
     const [, serial, beyondAny] =
       /^token ([0-9a-f]{16}) (\d{1,15})$/.exec(note?.toString('latin1') ?? '') ?? [];

@@ -1,4 +1,4 @@
-/** The domain's front: what the keeper's connection, the HTTP API and the command line call (service.ts). */
+/** Implements TokenService (service.ts) for the keeper's connection, the HTTP API and the command line. */
 import type { Peer } from '../access/peer.ts';
 import { AutoRotation } from './named-keys/auto-rotation.ts';
 import { SidekeyError } from '../errors.ts';
@@ -45,7 +45,9 @@ async function handle(domain: Domain, request: RoutedRequest): Promise<Buffer> {
   }
 }
 
-/** The same, answered when what it recorded is on the disk, and when nobody keeps what it changed. */
+/**
+ * Wraps `work`: it answers once its audit lines are on disk and no module keeps an answer that it changed.
+ */
 function audited<A extends readonly unknown[], R>(
   domain: Domain,
   work: (...asked: A) => Promise<R>,
@@ -62,8 +64,8 @@ function audited<A extends readonly unknown[], R>(
 }
 
 /**
- * A cell may end between being looked up and being used: before anything was kept. These are tried once more, with what
- * is open now. Not `create`, whose material the keeper hands out once; not what has a PIN in it, which is wiped.
+ * A cell may close between lookup and use, before anything was stored. These messages are tried once more.
+ * Not `create`, whose material the keeper hands out only once, nor messages with a PIN, which is wiped.
  */
 const RETRIED: readonly string[] = [
   'get_attributes',
@@ -80,7 +82,9 @@ function isCellGone(error: unknown): boolean {
   return error instanceof SidekeyError && error.code === 'cell_unknown';
 }
 
-/** A cell that the keeper kept while the agent was away. What its note does not explain is left to its lease. */
+/**
+ * Takes over a cell that survived a restart of the agent. If its note is not understood, its lease ends it.
+ */
 function adopt(domain: Domain, seen: CellSeen): void {
   const { cell, owner, leftMs, note } = seen;
   if (note === null || note.length === 0 || domain.tokenKeys.adopt(seen)) return;
@@ -97,7 +101,7 @@ function adoptObject(domain: Domain, cell: bigint, handle: number, leftMs: numbe
   domain.cells.adopt(cell, token.name, handle, leftMs);
 }
 
-/** Bindings that were taken away while the keeper was out of reach still stand there: all are made anew. */
+/** Bindings that should have been removed while the keeper was unreachable still exist: remove all. */
 async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null): Promise<void> {
   if (boot !== previousBoot) {
     domain.cache.clear();
@@ -115,7 +119,7 @@ async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null)
   domain.tokenKeys.prewarm();
 }
 
-/** They may have become narrower: every binding is asked for again, those that are under way too, and every answer that was kept. */
+/** Rules may have become stricter: drops every binding, those in progress included, and every kept answer. */
 async function rulesChanged(domain: Domain): Promise<void> {
   for (const bind of domain.binds) bind.revoked = true;
   if (domain.keeper.pid === null) return;
@@ -168,7 +172,7 @@ function summarizeKey(domain: Domain, token: TokenRow, object: TokenObject): Key
   };
 }
 
-/** The agent's own eyes. */
+/** The view of the agent itself. */
 function viewAll({ id }: TokenRow): View {
   return { tokenId: id, client: null, seesPrivate: true };
 }
@@ -216,7 +220,7 @@ async function createToken(
   return summarizeToken(domain, token);
 }
 
-/** What the keeper knows as numbers. A key that was destroyed since, or is a session's, has no name left. */
+/** The keeper reports numbers. A key destroyed since then, or of a session, no longer has a name. */
 function nameOfUsed(domain: Domain, slot: number, handle: number): { token: string; label: string } {
   const token = domain.catalogue.all().find((row) => row.slot === slot);
   if (token === undefined) return { token: '', label: '' };
@@ -227,7 +231,7 @@ function nameOfUsed(domain: Domain, slot: number, handle: number): { token: stri
   }
 }
 
-/** Uses are counted in the keeper, which needs no agent to serve them, and recorded here in aggregate. */
+/** Uses are counted in the keeper, which serves them without the agent, and recorded here in total. */
 async function flushUsage(domain: Domain): Promise<void> {
   await domain.clients.pruneLogins();
   for (const process of domain.sessionObjects.awaited())

@@ -1,14 +1,14 @@
 /**
- * Work on one thing at a time, in the order in which it came; what is shared goes beside its like. Who waits is a request in
- * flight, of which there are only so many. The next one begins when what the one before said has gone out: a change would
- * else take away what a bind gave before the request that it was for was resumed.
+ * Exclusive and shared work per object, in order of arrival. Whoever waits is a request in flight, so there
+ * is a bound. The next work begins only after the previous one's messages have been sent: otherwise a change
+ * could remove a binding before the request it was made for had resumed.
  */
 import { setImmediate as afterIo } from 'node:timers/promises';
 
 interface Queue {
-  /** Ends with the last work that is alone. */
+  /** Settles with the last exclusive work. */
   readonly alone: Promise<unknown>;
-  /** Ends with all that came so far. */
+  /** Settles with everything queued so far. */
   readonly all: Promise<unknown>;
 }
 
@@ -16,7 +16,7 @@ const EMPTY: Queue = { alone: Promise.resolve(), all: Promise.resolve() };
 
 export class Turns {
   readonly #queues = new Map<number, Queue>();
-  /** How much work that is alone has not ended. */
+  /** Number of exclusive works that have not ended. */
   readonly #taken = new Map<number, number>();
 
   take<T>(thing: number, work: () => Promise<T>): Promise<T> {
@@ -36,7 +36,7 @@ export class Turns {
     return mine;
   }
 
-  /** Whether work that is alone goes on, or waits. */
+  /** Whether exclusive work is running or waiting. */
   isTaken(thing: number): boolean {
     return this.#taken.has(thing);
   }
@@ -47,7 +47,7 @@ export class Turns {
     else this.#taken.set(thing, count);
   }
 
-  /** How the work ended is its own caller's business: neither promise of a queue is ever rejected. */
+  /** Callers handle their own failures: neither promise of a queue ever rejects. */
   #put(thing: number, queue: Queue): void {
     this.#queues.set(thing, queue);
     void queue.all.then(() => this.#queues.get(thing) === queue && this.#queues.delete(thing));

@@ -1,4 +1,4 @@
-/** What a derivation's template may say and must say, by mechanism: how secret the new key is, and how long. */
+/** What a derivation's template may and must say, by mechanism: how secret the new key is, and how long. */
 import { SidekeyError } from '../../errors.ts';
 import { WireReader } from '../../wire/buffer.ts';
 import { CKA, CKM } from '../cryptoki.ts';
@@ -8,7 +8,7 @@ import { wantedLength } from '../objects/object-maker.ts';
 import { has, keyTypeOf, type TokenObject } from '../objects/token-object.ts';
 import type { Mechanism } from '../ports.ts';
 
-/** What these make tells who reads it the base key: XOR with zeros is the key itself. */
+/** Whoever can read a key derived by one of these knows the base key: XOR with zeros is the key itself. */
 const REVEALING: readonly number[] = [
   CKM.CONCATENATE_BASE_AND_KEY,
   CKM.CONCATENATE_BASE_AND_DATA,
@@ -27,7 +27,10 @@ const SECRECY: readonly (readonly [attribute: number, secret: boolean])[] = [
   [CKA.WRAP_WITH_TRUSTED, true],
 ];
 
-/** PKCS#11 3.1, 6.43: what keeps the base key inside keeps the derived one inside; a template that differs is refused. */
+/**
+ * PKCS#11 3.1, 6.43: a derived key is as sensitive and as unextractable as its base key; a template that
+ * differs is refused.
+ */
 export function inheritSecrecy(bases: readonly TokenObject[], template: Map<number, Buffer>): void {
   for (const [attribute, secret] of SECRECY) {
     if (!bases.some((base) => has(base, attribute) === secret)) continue;
@@ -41,10 +44,13 @@ export function inheritSecrecy(bases: readonly TokenObject[], template: Map<numb
   }
 }
 
-/** Of a key that may not be read so much must go into a derived one: of less, whoever uses that one can guess it, piece after piece. */
+/**
+ * If the base key cannot be read, at least this much of it must go into each derived key: whoever uses a
+ * shorter one could guess the base key piece by piece.
+ */
 const PIECE_LEAST_BYTES = 14;
 
-/** Bytes of base and second key that a derivation of `length` bytes takes over as they are. */
+/** How many bytes of the base and second key a derivation of `length` bytes copies unchanged. */
 const TAKEN: ReadonlyMap<number, (length: number, base: number, other: number) => readonly number[]> =
   new Map([
     [CKM.CONCATENATE_BASE_AND_KEY, (length, base) => [length, length - base]],
@@ -64,7 +70,7 @@ export function refusePieces(
   const [base = 0, key] = sizes;
   const keyType = readUlong(template, CKA.KEY_TYPE);
   const length = wantedLength(template) ?? (keyType === null ? null : onlyLength(keyType)) ?? Infinity;
-  // The parameter of those with data is the data, behind their length.
+  // For mechanisms with data, the parameter is the data preceded by its length.
   const taken = TAKEN.get(type)?.(length, base, key ?? params.length - 4) ?? [];
   for (const [i, object] of bases.entries()) {
     const isHidden = has(object, CKA.SENSITIVE) || !has(object, CKA.EXTRACTABLE);
@@ -73,13 +79,13 @@ export function refusePieces(
   }
 }
 
-/** Those that make a key of a key's hash. */
+/** Mechanisms that derive a key from the hash of a key. */
 const KEYS_BY_HASH: readonly number[] = [
   ...[0x390, 0x392, 0x393, 0x394, 0x395, 0x396, 0x397, 0x398, 0x399, 0x39a, 0x39b, 0x39c, 0x4b, 0x4f],
   ...[0x400f, 0x4014, 0x4019, 0x401e],
 ];
 
-/** PKCS#11 3.1, 6.20.5 and 6.43: without a length, the type must have but one. */
+/** PKCS#11 3.1, 6.20.5 and 6.43: if the template has no length, the key type must imply one. */
 const OF_KNOWN_LENGTH: readonly number[] = [...REVEALING, ...KEYS_BY_HASH];
 
 export function checkLengthSaid(mechanism: number, template: Map<number, Buffer>): void {
@@ -94,7 +100,7 @@ export function checkLengthSaid(mechanism: number, template: Map<number, Buffer>
 
 const BY_NAMED_PRF: readonly number[] = [CKM.IKE_PRF_DERIVE, CKM.IKE2_PRF_PLUS_DERIVE];
 
-/** The PRF stands behind the handle of the second key (native-shim/wire/params.h: ike). */
+/** The PRF follows the handle of the second key (native-shim/wire/params.h: ike). */
 export function checkPrf({ type, params }: Mechanism, base: TokenObject): void {
   if (!BY_NAMED_PRF.includes(type)) return;
   const reader = new WireReader(params);
@@ -103,7 +109,10 @@ export function checkPrf({ type, params }: Mechanism, base: TokenObject): void {
     throw new SidekeyError('key_type_inconsistent', "the key is another PRF's");
 }
 
-/** Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the others are given to the caller. */
+/**
+ * Parts of a key block that are keys (native-shim/wire/params.h, enum wire_tls_part); the other parts are
+ * returned to the caller.
+ */
 const TLS_KEY_PARTS = 4;
 
 const TLS_BLOCKS: readonly number[] = [
@@ -117,7 +126,10 @@ export function isTlsKey({ type, params }: Mechanism): boolean {
   return TLS_BLOCKS.includes(type) && (params[0] ?? TLS_KEY_PARTS) < TLS_KEY_PARTS;
 }
 
-/** PKCS#11 3.1, 6.38.5: keys of a session are as secret as its master secret, and of the type that the template says. */
+/**
+ * PKCS#11 3.1, 6.38.5: session keys are as secret as their master secret, and of the type given in the
+ * template.
+ */
 export function takeAfterMaster(base: TokenObject, template: Map<number, Buffer>): void {
   if (!template.has(CKA.KEY_TYPE)) throw new SidekeyError('template_incomplete', 'CKA_KEY_TYPE is missing');
   for (const attribute of [CKA.SENSITIVE, CKA.EXTRACTABLE]) {

@@ -1,4 +1,4 @@
-/** derive_key: a new key, or data, out of one key or two. */
+/** derive_key: a new key, or data, from one or two keys. */
 import { SidekeyError } from '../../errors.ts';
 import { WireReader } from '../../wire/buffer.ts';
 import { readMechanism, readTemplate } from '../../wire/template.ts';
@@ -29,7 +29,10 @@ import { findKey, makeFrom } from './key-messages.ts';
 import { makerOf, replyHandle } from './object-messages.ts';
 import { recordMade } from '../recorded.ts';
 
-/** Whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key, hkdf, ike). */
+/**
+ * Mechanisms whose parameter begins with the handle of a second key, or 0 (native-shim/wire/params.h: key,
+ * hkdf, ike).
+ */
 const TWO_KEYS: readonly number[] = [
   CKM.CONCATENATE_BASE_AND_KEY,
   CKM.HKDF_DERIVE,
@@ -50,7 +53,10 @@ function checkDeriving(domain: Domain, key: TokenObject, mechanism: number): voi
     throw new SidekeyError('key_type_inconsistent', 'a public key cannot be used for derivation');
 }
 
-/** A data object of what was derived. CKA_VALUE_LEN is none of its attributes, but where a template says how much is wanted. */
+/**
+ * A data object with the derived bytes. CKA_VALUE_LEN is not one of its attributes, but a template may use it
+ * to say how much to derive.
+ */
 async function makeData(
   domain: Domain,
   caller: Caller,
@@ -87,7 +93,7 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   );
 };
 
-/** What the service gives goes into the keeper as a data key does. */
+/** The secret from the service enters the keeper just as a data key does. */
 async function deriveInService(
   domain: Domain,
   caller: Caller,

@@ -1,4 +1,7 @@
-/** The form of a message's handler: it reads the body to its end, and answers with the reply's body or a SidekeyError. */
+/**
+ * The type of a message handler: it reads the whole body, and returns the body of the reply or throws a
+ * SidekeyError.
+ */
 import type { WireReader } from '../../wire/buffer.ts';
 import type { Domain } from '../domain.ts';
 import type { RoutedRequest } from '../service.ts';

@@ -1,4 +1,4 @@
-/** encapsulate_key, decapsulate_key: a secret key that two sides share (PKCS#11 3.2, 5.18.8). */
+/** encapsulate_key, decapsulate_key: a shared secret key (PKCS#11 3.2, 5.18.8). */
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
@@ -21,7 +21,7 @@ import { replyHandle } from './object-messages.ts';
 /** By CKA_PARAMETER_SET of CKK_ML_KEM (FIPS 203, table 3). */
 const CIPHERTEXT_BYTES: Readonly<Record<number, number>> = { 1: 768, 2: 1088, 3: 1568 };
 
-/** The code of C_DecapsulateKey for a key that it does not take is that of unwrapping. */
+/** For a key that it cannot use, C_DecapsulateKey returns the codes of unwrapping. */
 const DECAPSULATING: UseErrors = {
   handle: 'unwrapping_key_handle_invalid',
   type: 'unwrapping_key_type_inconsistent',
@@ -46,7 +46,10 @@ function findKem(
   }
 }
 
-/** A caller whose buffer is too short gets no key: it would have one that it cannot share, and no handle to destroy it by. */
+/**
+ * If the caller's buffer is too short, no key is created: the caller could not share it, and would have no
+ * handle to destroy it by.
+ */
 export const handleEncapsulateKey: Handler = async (domain, request, reader) => {
   const place = readPlace(reader);
   const mechanism = readMechanism(reader);

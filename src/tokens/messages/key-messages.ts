@@ -173,13 +173,13 @@ async function wrap(
   return domain.keeper.wrap(cell, by, mechanism);
 }
 
-/** PKCS#11 3.1, 6.43: what is derived without a key type is a generic secret key. */
+/** PKCS#11 3.1, 6.43: a derived key without a key type is a generic secret key. */
 function impliedBy(template: Map<number, Buffer>): { objectClass: number; keyType?: number } {
   const objectClass = CKO.SECRET_KEY;
   return template.has(CKA.KEY_TYPE) ? { objectClass } : { objectClass, keyType: CKK.GENERIC_SECRET };
 }
 
-/** What unwrapping, deriving and decapsulating share: a new key out of another one. */
+/** Shared by unwrapping, deriving and decapsulating: a new key from an existing one. */
 export async function makeFrom(
   domain: Domain,
   caller: Caller,

@@ -1,4 +1,4 @@
-/** login, logout, init_token, init_pin, set_pin, session_closed. PINs are wiped from the frame when they were used. */
+/** login, logout, init_token, init_pin, set_pin, session_closed. PINs are wiped from the frame after use. */
 import { SidekeyError } from '../../errors.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { bindObject, CONTEXT_CREDITS } from '../binder.ts';
@@ -71,7 +71,7 @@ async function login(domain: Domain, caller: Caller, role: Role, pin: Buffer | n
   }
 }
 
-/** The keeper is told while the line is on its way to the disk. */
+/** The keeper is told while the audit line is being written to disk. */
 async function allAtOnce(
   domain: Domain,
   client: Client,
@@ -87,7 +87,7 @@ async function checkRolePin(
   role: Role,
   pin: Buffer | null,
 ): Promise<void> {
-  // Programs log in to whatever they find; where there is nothing to protect, any PIN will do.
+  // Programs log in to any token they find; where there is nothing to protect, any PIN is accepted.
   if (role === 'user' && !domain.catalogue.needsLogin(token)) return;
   if (pin === null) throw new SidekeyError('arguments_bad', 'the only way to log in is with a PIN');
   await checkPin(domain, client.peer, token.id, role, pin);
@@ -110,7 +110,7 @@ async function loginForKey(
   await bindObject(domain, caller, handle, CONTEXT_CREDITS);
 }
 
-/** Who is logged in has changed for all of its connections: a program may have loaded the module twice. */
+/** A login affects all connections of a process: a program may have loaded the module twice. */
 async function revokeOfProcess(domain: Domain, client: Client, token: TokenRow): Promise<void> {
   const ids = await domain.clients.sharing(client);
   await Promise.all(ids.map((id) => revoke(domain, token.slot, null, id)));

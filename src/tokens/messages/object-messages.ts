@@ -81,7 +81,9 @@ export const handleFind: Handler = async (domain, request, reader) => {
   return writer.done();
 };
 
-/** Secret components may be read only of a key that is neither sensitive nor kept in (PKCS#11 3.1, 5.7.5). */
+/**
+ * Secret components may be read only if the key is neither sensitive nor unextractable (PKCS#11 3.1, 5.7.5).
+ */
 function isReadable(object: TokenObject): boolean {
   return !has(object, CKA.SENSITIVE) && has(object, CKA.EXTRACTABLE);
 }
@@ -100,7 +102,7 @@ function isSealedData(object: TokenObject): boolean {
   return classOf(object) === CKO.DATA && object.blob !== null;
 }
 
-/** The cell whose material the keeper puts into the answer. */
+/** The cell whose material the keeper inserts into the answer. */
 function reveal(domain: Domain, caller: Caller, object: TokenObject): Promise<CellId> {
   const { client, token } = caller;
   const each = { peer: client.peer, token, object, use: 'export', mechanism: null } as const;
@@ -153,11 +155,11 @@ async function changeObject(
   checkAllows(object, CKA.MODIFIABLE, 'CKA_MODIFIABLE');
   demandChange(domain, caller, object, 'administer');
   const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: false });
-  // A new label puts it under other rules: both must let it.
+  // A new label may bring the object under other rules: both the old and the new must permit the change.
   demandChange(domain, caller, { ...object, attributes }, 'administer');
   const changed = await resealed(domain, caller, object, template, attributes);
   checkSameToken(domain, caller.token);
-  // What was awaited above may have let the object be changed or destroyed by another request.
+  // Another request may have changed or destroyed the object during the awaits above.
   if (getObject(domain, caller, handle) !== object)
     throw new SidekeyError('busy', 'the object has changed in the meantime');
   const names = [...template.keys()].map((type) => `0x${type.toString(16)}`).join(' ');
@@ -185,7 +187,7 @@ async function resealed(
   return { ...changed, blob: await domain.cells.reseal(token, object, changed) };
 }
 
-/** The types and lengths of the material that the keeper holds back from this frame. */
+/** Types and lengths of the material that the keeper has cut out of this frame. */
 function readMaterial(reader: WireReader): Map<number, number> {
   const bytes = reader.optionalBytes(LIMITS.bodyMax);
   if (bytes === null || bytes.length === 0) return new Map();
@@ -278,7 +280,7 @@ async function draftCopy(
   return draftPlain(domain, makerOf(caller), attributes, from);
 }
 
-/** What a copy is a copy of, if that is a key of the token. */
+/** The handle of the token key that a copy was made from; null if it is not such a copy. */
 function sourceOf({ handle, session, resident }: TokenObject): number | null {
   if (resident !== undefined) return null;
   return session === null ? handle : (session.copyOf ?? null);

@@ -1,4 +1,7 @@
-/** resident_check and resident_operate: what is asked of keys that live in a key service (ARCHITECTURE.md, "Resident keys"). */
+/**
+ * resident_check and resident_operate: operations with keys in a key service (ARCHITECTURE.md, "Resident
+ * keys").
+ */
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter, type WireReader } from '../../wire/buffer.ts';
 import { LIMITS, OPERATE, OPERATIONS, RESIDENT_FROM } from '../../wire/tables.ts';
@@ -44,7 +47,7 @@ interface Permitted {
   readonly plan: Plan;
 }
 
-/** Login, rules, flags, mechanism and parameter: everything that may forbid it. */
+/** Checks everything that could forbid the use: login, rules, flags, mechanism and parameter. */
 async function permit(domain: Domain, request: RoutedRequest, asked: Asked): Promise<Permitted> {
   const caller = await findCaller(domain, request.client, asked.place, asked.handle);
   try {
@@ -108,7 +111,7 @@ const NOTHING = Buffer.alloc(0);
 interface Part {
   readonly flags: number;
   readonly number: bigint;
-  /** Of BEGIN; null: of an operation that was begun before. */
+  /** Set with BEGIN; null: part of an operation already begun. */
   readonly asked: Asked | null;
   readonly data: Buffer;
   readonly signature: Buffer | null;

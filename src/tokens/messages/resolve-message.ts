@@ -1,4 +1,7 @@
-/** resolve: the keeper met a request without a binding. Everything that permits a use is checked here, once per lease. */
+/**
+ * resolve: the keeper received a request without a binding. Everything that permits the use is checked here,
+ * once per lease.
+ */
 import { SidekeyError } from '../../errors.ts';
 import { OPERATIONS, WHY } from '../../wire/tables.ts';
 import { bindObject } from '../binder.ts';

@@ -1,4 +1,4 @@
-/** slots and mechanisms: what C_GetSlotList, C_GetTokenInfo and C_GetMechanismList are answered from. */
+/** slots and mechanisms: the answers of C_GetSlotList, C_GetTokenInfo and C_GetMechanismList. */
 import { WireWriter } from '../../wire/buffer.ts';
 import { TOKEN_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
@@ -11,7 +11,7 @@ import type { Handler } from './handler.ts';
 const LABEL_BYTES = 32;
 const SLOT_DESCRIPTION = 'Sidekey';
 
-/** Blank-padded, not terminated (PKCS#11 3.1, 3.2). A name that is cut is cut between characters. */
+/** Padded with blanks, not terminated (PKCS#11 3.1, 3.2). A long name is cut between characters. */
 function pad(text: string, bytes: number): Buffer {
   let cut = text;
   while (Buffer.byteLength(cut) > bytes) cut = cut.slice(0, -1);
@@ -30,9 +30,9 @@ function tokenFlags(domain: Domain, token: TokenRow): number {
   const F = TOKEN_FLAG;
   let flags = F.RNG | F.RESTORE_KEY_NOT_NEEDED | F.DUAL_CRYPTO_OPERATIONS | F.TOKEN_INITIALIZED;
   const needsLogin = domain.catalogue.needsLogin(token);
-  // Without a PIN it is the kernel that says who asks: programs that log in all the same give none.
+  // Without a PIN the kernel identifies the caller; programs that log in anyway pass no PIN.
   flags |= needsLogin ? F.LOGIN_REQUIRED : F.PROTECTED_AUTHENTICATION_PATH;
-  // Without a login there is nothing left to set up either: tools refuse tokens that lack this flag.
+  // Without a login there is nothing left to set up; some tools refuse tokens that lack this flag.
   if (!needsLogin || token.userPin !== null) flags |= F.USER_PIN_INITIALIZED;
   flags |= countFlags(token.userFailures, F.USER_PIN_COUNT_LOW, F.USER_PIN_FINAL_TRY, F.USER_PIN_LOCKED);
   return flags | countFlags(token.soFailures, F.SO_PIN_COUNT_LOW, F.SO_PIN_FINAL_TRY, F.SO_PIN_LOCKED);

@@ -1,4 +1,6 @@
-/** Every message that the keeper hands to the agent, and its handler. A message without a row is refused. */
+/**
+ * Every message that the keeper routes to the agent, with its handler. A message without a row is refused.
+ */
 import type { MessageName } from '../../wire/tables.ts';
 import type { Handler } from './handler.ts';
 import { handleDecapsulateKey, handleEncapsulateKey } from './kem-messages.ts';
