@@ -1,6 +1,6 @@
 /**
- * What the rest of the agent may ask of the tokens: the keeper's connection hands it routed frames, the HTTP API and the
- * CLI work by key name. src/tokens/token-service.ts makes it.
+ * What the rest of the agent can ask of the tokens: the keeper's connection passes routed frames, the HTTP
+ * API and the CLI use key names. token-service.ts implements it.
  */
 import type { Peer } from '../access/peer.ts';
 import type { Certificate } from './objects/certificate.ts';
@@ -10,11 +10,11 @@ import type { Attribute, ClientId, ClientSeen, Operation, Outcome, UseEnded } fr
 /** A frame that the keeper routed from a module, or its own `resolve`. */
 export interface RoutedRequest {
   readonly message: string;
-  /** The keeper's number of the request: importMaterial names it. */
+  /** The keeper's number of the request, for importMaterial. */
   readonly id: bigint;
   readonly client: ClientId;
   readonly body: Buffer;
-  /** Called when the module may keep the reply; absent: none may be kept. */
+  /** Permits the module to keep the reply; absent: it may not. */
   readonly letKeep?: () => void;
 }
 
@@ -29,11 +29,11 @@ export interface KeySummary {
   readonly objectClass: string;
   readonly kind: string;
   readonly sizeBits: number | null;
-  /** enveloped (sealed in the store), session, or resident at a provider. */
+  /** enveloped (sealed in the store), session, or resident (in a key service). */
   readonly lives: 'enveloped' | 'session' | 'resident';
   readonly createdAt: string | null;
   readonly lease: { readonly leftMs: number | null } | null;
-  /** each: every use is a line of the audit log; total: uses are counted there. */
+  /** each: every use is a line in the audit log; total: uses are counted there. */
   readonly audit: 'each' | 'total';
 }
 
@@ -51,15 +51,15 @@ export interface TokenSummary {
   readonly keks: readonly KekSummary[];
 }
 
-/** What holds for all versions of a named key. Numbers of versions; Vault's words for them. */
+/** Applies to all versions of a named key. Version numbers, in Vault's terms. */
 export interface KeyPolicy {
-  /** Older ones are destroyed; 0: none ever was. */
+  /** Older versions are destroyed; 0: none ever was. */
   readonly minAvailableVersion: number;
   readonly minDecryptionVersion: number;
-  /** 0: the latest alone unless another is asked for, which then may be any. */
+  /** 0: only the latest unless the request names another, which then may be any. */
   readonly minEncryptionVersion: number;
   readonly deletionAllowed: boolean;
-  /** A next version is made when the latest is so old; 0: never. */
+  /** A new version is made when the latest is this old; 0: never. */
   readonly autoRotateMs: number;
 }
 
@@ -68,7 +68,7 @@ export interface NamedKeyVersion {
   readonly createdAt: string;
   /** SubjectPublicKeyInfo, DER; null for secret keys. */
   readonly publicKeyInfo: Buffer | null;
-  /** Its X.509 certificate, DER, where one was stored. */
+  /** Its X.509 certificate in DER, if one was stored. */
   readonly certificate: Buffer | null;
 }
 
@@ -80,10 +80,10 @@ export interface NamedKey {
   readonly sizeBits: number;
   readonly operations: readonly Operation[];
   readonly extractable: boolean;
-  /** Each context has a key of its own. */
+  /** Each context has its own derived key. */
   readonly derived: boolean;
   readonly imported: boolean;
-  /** It stays in its key service. `salts`: which lengths of salt its PSS has. */
+  /** It stays in its key service. `salts`: the PSS salt lengths it supports. */
   readonly resident?: { readonly salts: 'any' | 'digest' };
   readonly policy: KeyPolicy;
   readonly latestVersion: number;
@@ -98,7 +98,7 @@ export type NewNamedKeyKind =
   | { readonly kind: 'rsa'; readonly sizeBits: 2048 | 3072 | 4096 }
   | { readonly kind: 'ec'; readonly sizeBits: 256 | 384 | 521 }
   | { readonly kind: 'ed25519' }
-  /** The size of the public key tells which parameter set: ML-DSA-44, -65, -87. */
+  /** The parameter set, by the size of the public key: ML-DSA-44, -65, -87. */
   | { readonly kind: 'ml-dsa'; readonly sizeBits: 10496 | 15616 | 20736 };
 
 export interface NewNamedKey {
@@ -108,25 +108,28 @@ export interface NewNamedKey {
   readonly autoRotateMs?: number;
 }
 
-/** The hash of RSA-OAEP, and of its mask generation, by their numbers in PKCS#11 (CKM_, CKG_). */
+/** The hash of RSA-OAEP and of its mask generation, as PKCS#11 numbers (CKM_, CKG_). */
 export interface OaepHash {
   readonly hash: number;
   readonly mgf: number;
 }
 
 export interface WrappedNamedKey extends NewNamedKey {
-  /** RSA-OAEP of an AES-256 key under the token's wrapping key, and AES-KWP of the key under that. */
+  /**
+   * An AES-256 key encrypted with RSA-OAEP under the token's wrapping key, followed by the key wrapped with
+   * AES-KWP under the AES key.
+   */
   readonly wrapped: Buffer;
   readonly hash: OaepHash;
 }
 
-/** A key that is for one stream, in a cell of its own. */
+/** A key for one stream, in its own cell. */
 export interface StreamKey {
-  /** Of the named key that wrapped it. */
+  /** The version of the named key that wrapped it. */
   readonly version: number;
-  /** 12 bytes nonce, 32 ciphertext, 16 tag: AES-GCM. */
+  /** AES-GCM: 12 bytes nonce, 32 ciphertext, 16 tag. */
   readonly wrapped: Buffer;
-  /** AES-256-GCM without associated data; the tag is at the end. */
+  /** AES-256-GCM without associated data, followed by the tag. */
   operate(operation: 'encrypt' | 'decrypt', nonce: Buffer, data: Buffer): Promise<Buffer>;
   /** Wipes it. */
   close(): void;
@@ -137,48 +140,57 @@ export interface NamedKeyUse {
   readonly operation: Operation;
   readonly mechanism: { readonly type: number; readonly params: Buffer };
   readonly version: number;
-  /** For derived keys, which need one; absent for all others. */
+  /** Required for derived keys, absent for all others. */
   readonly context?: Buffer | null;
-  /** hmac: the generic secret beside a key of another kind. */
+  /** hmac: the generic secret that accompanies a key of another kind. */
   readonly beside?: 'hmac';
 }
 
-/** One of many uses at once. */
+/** One of many uses in a batch. */
 export interface NamedKeyItem {
   readonly use: NamedKeyUse;
   readonly data: Buffer;
   readonly signature?: Buffer | undefined;
 }
 
-/** A key that stands open under a lease. */
+/** A key that is open under a lease. */
 export interface LeaseSummary {
   readonly id: string;
-  /** token: the key that seals a token's objects; object: one of these. */
+  /** token: the key that seals a token's objects; object: one of those. */
   readonly kind: string;
   readonly token: string;
   readonly label: string | null;
   readonly handle: number | null;
-  /** null: it ends when it is wiped. */
+  /** null: until it is wiped. */
   readonly leftMs: number | null;
 }
 
 export interface TokenService {
-  /** Body of the reply. Rejects with a SidekeyError whose code has a wire status. */
+  /** Resolves to the body of the reply. Rejects with a SidekeyError whose code has a wire status. */
   handle(request: RoutedRequest): Promise<Buffer>;
   clientOpened(seen: ClientSeen): Promise<void>;
   clientClosed(client: ClientId): void;
-  /** A use of a key of which each is recorded. Rejects with audit_failed: the next use then fails at its own line. */
+  /**
+   * A use of a key whose every use is recorded has ended. Rejects with audit_failed: the next use then fails
+   * at its own line.
+   */
   useEnded(use: UseEnded): Promise<void>;
   cellEnded(cell: bigint): void;
-  /** After every attach: the keeper may be a new one (boot changed) or the old one with cells and clients that are known. */
+  /**
+   * Call after every attach: the keeper may be new (its boot number changed), or the old one with known cells
+   * and clients.
+   */
   keeperAttached(boot: bigint): Promise<void>;
   keeperLost(): void;
 
-  /** After it, nothing that was permitted under former rules is: each is asked for again. Rejects with the keeper's fault. */
+  /**
+   * Once it resolves, nothing stays permitted by the old rules: every binding is resolved again. Rejects with
+   * the keeper's fault.
+   */
   rulesChanged(): Promise<void>;
 
   tokens(): TokenSummary[];
-  /** Admin: create a token (sidekey init, or configuration names one that is not in the store). PINs are wiped. */
+  /** Admin: creates a token (for sidekey init, or one configured but not in the store). Wipes the PINs. */
   createToken(options: {
     label: string;
     provider: string;
@@ -187,36 +199,54 @@ export interface TokenService {
   }): Promise<TokenSummary>;
   keys(token?: string): KeySummary[];
   keyAttributes(token: string, handle: number): Attribute[];
-  /** Admin: under which KEKs a token's key lies (kek-changes.ts). Answer the token as it is then. */
+  /** Admin: the KEKs that wrap a token's key (kek-changes.ts). They return the changed token. */
   addKek(peer: Peer, token: string, provider: string, isFirst: boolean): Promise<TokenSummary>;
   removeKek(peer: Peer, token: string, provider: string): Promise<TokenSummary>;
   rotateKeks(peer: Peer, token: string): Promise<TokenSummary>;
-  /** Admin: a further version of a key that stays in its service (resident/rotation.ts). */
+  /** Admin: a new version of a key that stays in its service (resident/rotation.ts). */
   rotateResident(peer: Peer, token: string, label: string): Promise<TokenSummary>;
-  /** Admin, or an event of the key service: the token's key and all it opened are wiped now; the next use asks the service. */
+  /**
+   * Admin, or an event of the key service: wipes the token's key and everything opened with it; the next use
+   * asks the service.
+   */
   wipeToken(peer: Peer | null, token: string): TokenSummary;
-  /** An event of a key service: every token key that is open under it is asked for anew, and wiped when the service says no. */
+  /**
+   * An event of a key service: every open token key under it is requested again, and wiped if the service
+   * refuses.
+   */
   providerChanged(provider: string): void;
   leases(): LeaseSummary[];
-  /** Both are recorded as acts of `peer`, and answer how many were wiped. */
+  /** Both are recorded as acts of `peer`, and return the number wiped. */
   wipeLease(peer: Peer, id: string): number;
   wipeLeases(peer: Peer): Promise<number>;
 
-  /** For the HTTP API: each checks that the peer may use the token; token_not_recognized when it may not. */
-  /** To be waited for before one of them is found, or (name null) all are listed; null: nothing is. */
+  /**
+   * For the HTTP API. Each of the following checks that the peer may use the token, and throws
+   * token_not_recognized if not. Await this before finding a key or (name null) listing all; null: there is
+   * nothing to wait for.
+   */
   settleNamedKeys(peer: Peer, token: string, name: string | null): Promise<void> | null;
-  /** Bytes of the token's key service (service-random.ts), 1 to 1024. The caller wipes them. */
+  /** 1 to 1024 bytes from the token's key service (service-random.ts). The caller wipes them. */
   serviceRandom(peer: Peer, token: string, bytes: number): Promise<Buffer>;
   listNamedKeys(peer: Peer, token: string): string[];
   findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
   createNamedKey(peer: Peer, token: string, name: string, wanted: NewNamedKey): Promise<NamedKey>;
   rotateNamedKey(peer: Peer, token: string, name: string): Promise<NamedKey>;
-  /** A greater minAvailableVersion destroys what is older. The caller has checked that the numbers fit each other. */
+  /**
+   * Raising minAvailableVersion destroys older versions. The caller has checked that the numbers are
+   * consistent.
+   */
   configureNamedKey(peer: Peer, token: string, name: string, change: Partial<KeyPolicy>): Promise<NamedKey>;
   deleteNamedKey(peer: Peer, token: string, name: string): Promise<void>;
-  /** SubjectPublicKeyInfo, DER, of the RSA key that keys are wrapped with for importNamedKey. Made when it is first asked for. */
+  /**
+   * SubjectPublicKeyInfo (DER) of the RSA key that wraps keys for importNamedKey. Created when first
+   * requested.
+   */
   wrappingKey(peer: Peer, token: string): Promise<Buffer>;
-  /** The first version of a new name (`next` false; action_prohibited when it is taken), or the next one of a key that is there. */
+  /**
+   * `next` false: the first version of a new name, or action_prohibited if the name is taken; true: the next
+   * version of an existing key.
+   */
   importNamedKey(
     peer: Peer,
     token: string,
@@ -231,21 +261,27 @@ export interface TokenService {
     name: string,
     wanted: { readonly version: number; readonly aad: Buffer },
   ): Promise<StreamKey>;
-  /** wrapped_key_invalid when it was not wrapped by this version with this `aad`. The caller closes it. */
+  /** wrapped_key_invalid if it was not wrapped by this version with this `aad`. The caller closes it. */
   openStreamKey(
     peer: Peer,
     token: string,
     name: string,
     wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
   ): Promise<StreamKey>;
-  /** The bytes of a secret key, or PKCS#8: the caller wipes them. key_unextractable unless the key was made to leave. */
+  /**
+   * The bytes of a secret key, or PKCS#8: the caller wipes them. key_unextractable unless the key is
+   * exportable.
+   */
   exportNamedKey(
     peer: Peer,
     token: string,
     name: string,
     wanted: Pick<NamedKeyUse, 'version' | 'beside'>,
   ): Promise<Buffer>;
-  /** The first certificate is the key's own: the caller has compared the public keys. The others are its issuers'. */
+  /**
+   * The first certificate is the key's own, whose public key the caller has compared; the others are its
+   * issuers'.
+   */
   setNamedKeyCertificates(
     peer: Peer,
     token: string,
@@ -253,11 +289,14 @@ export interface TokenService {
     version: number,
     chain: readonly Certificate[],
   ): Promise<NamedKey>;
-  /** A message of Tink's KMS envelope AEAD, by the envelope key of a token (kind envelope). */
+  /** Encrypts a message of Tink's KMS envelope AEAD, with the envelope key of a token (kind envelope). */
   sealEnvelope(peer: Peer, token: string, name: string, aad: Buffer, plaintext: Buffer): Promise<Buffer>;
-  /** encrypted_data_invalid for what is none, or not this key's. */
+  /** encrypted_data_invalid for a malformed message, or one encrypted under another key. */
   openEnvelope(peer: Peer, token: string, name: string, aad: Buffer, message: Buffer): Promise<Buffer>;
-  /** Many at once, each of which ends by itself: in their order. Rejects for what is wrong with all. */
+  /**
+   * A batch, in which each item succeeds or fails on its own; results in the same order. Rejects if the whole
+   * batch is invalid.
+   */
   operateNamedKeys(
     peer: Peer,
     token: string,
@@ -273,7 +312,7 @@ export interface TokenService {
     signature?: Buffer,
   ): Promise<Buffer>;
 
-  /** Write the use counters to audit (called now and then, and at the end). */
+  /** Writes the use counters to the audit log; called periodically and at the end. */
   flushUsage(): Promise<void>;
   close(): Promise<void>;
 }

@@ -280,7 +280,7 @@ async function draftCopy(
   return draftPlain(domain, makerOf(caller), attributes, from);
 }
 
-/** The handle of the token key that a copy was made from; null if it is not such a copy. */
+/** The token key behind an object that is being copied: itself, or the key that it copies; null: none. */
 function sourceOf({ handle, session, resident }: TokenObject): number | null {
   if (resident !== undefined) return null;
   return session === null ? handle : (session.copyOf ?? null);

@@ -1,6 +1,6 @@
 /**
- * Named keys whose policy has a period (`auto_rotate_period` of Transit) get their next version when the latest is so old. Looked at
- * once an hour, in pieces, so that a token of many objects holds nobody up.
+ * Rotates named keys whose policy has a period (`auto_rotate_period` of Transit) once the latest version is
+ * that old. Checked hourly, in small steps, so that a token with many objects delays nobody.
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { SidekeyError } from '../../errors.ts';
@@ -32,7 +32,7 @@ export class AutoRotation {
     this.#rotate = rotate;
   }
 
-  /** A keeper is there, without which nothing is made. */
+  /** Called once a keeper is attached: without one, nothing can be made. */
   start(): void {
     if (this.#isStarted || this.#isClosed) return;
     this.#isStarted = true;
@@ -51,7 +51,7 @@ export class AutoRotation {
     );
   }
 
-  /** A key that cannot be rotated now is recorded and tried again at the next look. Never rejects. */
+  /** A key that cannot be rotated now is recorded, and retried at the next check. Never rejects. */
   async look(): Promise<void> {
     for (const token of this.#domain.catalogue.all()) {
       for (const name of await this.#namesWithPeriod(token)) {

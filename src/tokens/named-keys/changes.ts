@@ -1,4 +1,7 @@
-/** Named keys made, rotated, imported, configured and destroyed: one change of a name at a time, each in the audit log. */
+/**
+ * Creates, rotates, imports, configures and deletes named keys: one change per name at a time, each recorded
+ * in the audit log.
+ */
 import { recordMade, removeRecorded, replaceRecorded } from '../recorded.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
@@ -27,7 +30,7 @@ export class NamedKeyChanges {
     this.#keys = keys;
   }
 
-  /** An existing name is left as it is and answered; the caller sees by its kind whether it is what it wanted. */
+  /** Returns an existing key unchanged; its kind tells the caller whether it is the one wanted. */
   async create(peer: Peer, tokenName: string, name: string, wanted: NewNamedKey): Promise<NamedKey> {
     const token = this.#keys.permitted(peer, tokenName, name, 'create');
     if (name === '') throw new SidekeyError('arguments_bad', 'a key needs a name');
@@ -39,14 +42,17 @@ export class NamedKeyChanges {
     return this.#keys.demand(token, name).described;
   }
 
-  /** Makes the next version, which may do what the latest may; older ones stay for what was made with them. */
+  /**
+   * Creates the next version, with the permissions of the latest; older versions stay usable for existing
+   * data.
+   */
   async rotate(peer: Peer, tokenName: string, name: string): Promise<NamedKey> {
     const token = this.#keys.permitted(peer, tokenName, name, 'rotate');
     await this.#rotate(peer, token, name);
     return this.#keys.demand(token, name).described;
   }
 
-  /** By its period: nobody asked. */
+  /** By the policy's period: no peer asked. */
   rotateByPeriod(token: TokenRow, name: string): Promise<void> {
     return this.#rotate(null, token, name);
   }
@@ -89,7 +95,7 @@ export class NamedKeyChanges {
     return this.#keys.demand(token, name).described;
   }
 
-  /** Every version, and the HMAC key beside it. action_prohibited unless the policy allows it. */
+  /** Deletes every version and the accompanying HMAC key. action_prohibited unless the policy allows it. */
   async delete(peer: Peer, tokenName: string, name: string): Promise<void> {
     const token = this.#keys.permitted(peer, tokenName, name, 'destroy');
     await this.#keys.inTurn(token, name, async () => {
@@ -103,7 +109,7 @@ export class NamedKeyChanges {
     });
   }
 
-  /** The first of the chain is that of this version of the key. */
+  /** The first certificate of the chain is for this version of the key. */
   async setCertificates(
     peer: Peer,
     tokenName: string,
@@ -173,7 +179,7 @@ export class NamedKeyChanges {
   }
 }
 
-/** To ask for what holds anyway, as clients do before they delete, is no change. */
+/** Clients set the current values before a delete: that is no change, and is allowed. */
 function refusePolicy({ name, policy }: KeyFamily, wanted: KeyPolicy): void {
   if (Object.entries(policy).every(([field, value]) => Reflect.get(wanted, field) === value)) return;
   throw new SidekeyError(

@@ -1,6 +1,7 @@
 /**
- * Cells of derived keys: AES keys by HKDF-SHA256 (RFC 5869) from a named key's secret, with the caller's context as info and no
- * salt. Kept open like any other key, one cell per context, never longer than the lease of the secret itself.
+ * Cells of derived keys: AES keys derived by HKDF-SHA256 (RFC 5869) from a named key's secret, with the
+ * caller's context as info and no salt. They are cached like other keys, one cell per context, and never
+ * outlive the lease of the secret.
  */
 import { createHash } from 'node:crypto';
 import { WireWriter } from '../../wire/buffer.ts';
@@ -16,7 +17,9 @@ import { labelOf, type TokenObject } from '../objects/token-object.ts';
 
 const NO_SALT_KEY = 0;
 const EXTRACT_AND_EXPAND = 3;
-/** What is left of a mechanism's parameter beside the salt's handle, steps, hash and two lengths. */
+/**
+ * What a mechanism's parameter leaves for the context, after the salt's handle, steps, hash and two lengths.
+ */
 const CONTEXT_MAX_BYTES = LIMITS.paramsMax - 28;
 
 function hkdf(context: Buffer): Mechanism {
@@ -26,7 +29,7 @@ function hkdf(context: Buffer): Mechanism {
   return { type: CKM.HKDF_DERIVE, params: writer.bytes(Buffer.alloc(0)).bytes(context).done() };
 }
 
-/** The AES key of `context`, as long as the secret is. */
+/** The AES key for `context`, of the same length as the secret. */
 export async function takeDerived(
   domain: Domain,
   token: TokenRow,

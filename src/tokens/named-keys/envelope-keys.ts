@@ -1,7 +1,7 @@
 /**
- * Envelope encryption for the HTTP API (`envelope` of a token): a data key in a cell serves many messages, each of which carries
- * it encrypted by the token's KEK, as Tink writes it (envelope-message.ts). Opening a message asks the key service once for each
- * data key and lease. Nothing of this is stored.
+ * Envelope encryption for the HTTP API (`envelope` of a token): a data key in a cell serves many messages.
+ * Each message carries the data key encrypted by the token's KEK, in Tink's format (envelope-message.ts).
+ * Opening messages asks the key service once per data key and lease. None of this is stored.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -23,7 +23,7 @@ import type { TokenKeks } from '../token-keks.ts';
 
 const KEY_BYTES = 32;
 const TAG_BITS = 128;
-/** Garbage is refused again without asking the service. */
+/** For this long, a message that the service refused is refused again without asking it. */
 const REFUSED_MS = 10_000;
 const REFUSED_MAX = 1000;
 
@@ -31,17 +31,17 @@ function gcm(nonce: Buffer, aad: Buffer): Mechanism {
   return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(aad).u32(TAG_BITS).done() };
 }
 
-/** Which part of a data key's life, by time or by messages, is left when the next one is made beside it. */
+/** The next data key is made when this fraction of the current one's life, in time or messages, is left. */
 const AHEAD = 0.2;
-/** A next key that could not be made is tried for again. */
+/** Delay before retrying to make the next data key. */
 const AGAIN_MS = 5000;
 
-/** What new messages are encrypted with. */
+/** The data key for new messages. */
 interface CurrentKey {
   readonly name: CacheName;
   readonly wrapped: Buffer;
   messagesLeft: number;
-  /** From when, by Clock.monotonic(), or from how many left on the next one is made. */
+  /** When to make the next key, by Clock.monotonic(), or at which number of messages left. */
   renewAt: number;
   renewBelow: number;
 }
@@ -58,7 +58,7 @@ interface EnvelopeDeps {
 export class EnvelopeKeys {
   readonly #deps: EnvelopeDeps;
   readonly #current = new Map<number, CurrentKey>();
-  /** Made ahead, until the current one has served. */
+  /** Made in advance, for when the current key is used up. */
   readonly #next = new Map<number, CurrentKey>();
   readonly #making = new Map<number, Promise<CurrentKey>>();
   readonly #refused: LRUCache<string, SidekeyError>;
@@ -78,7 +78,7 @@ export class EnvelopeKeys {
     return { key: `envelope ${id} ${digest}`, token: name, handle: 0 };
   }
 
-  /** A cell may end between being looked up and being used: once more is enough. */
+  /** A cell may close between lookup and use: one retry is enough. */
   async seal(token: TokenRow, aad: Buffer, plaintext: Buffer): Promise<Buffer> {
     return this.#sealOnce(token, aad, plaintext).catch((error: unknown) => {
       if (!isGone(error)) throw error;
@@ -98,7 +98,7 @@ export class EnvelopeKeys {
     return formatEnvelope({ wrapped, nonce, body });
   }
 
-  /** One that is open and has a message left; it is taken. */
+  /** An open data key with a message left, which is taken. */
   async #currentKey(token: TokenRow): Promise<CurrentKey> {
     const current = this.#usable(this.#current, token) ?? this.#usable(this.#next, token);
     const chosen = current ?? (await this.#makeOnce(token));
@@ -115,7 +115,9 @@ export class EnvelopeKeys {
     return isOpen && key.messagesLeft > 0 ? key : null;
   }
 
-  /** So that no message waits for the key service. A failure is nobody's answer: the current key still serves. */
+  /**
+   * Keeps messages from waiting for the key service. Failures go unreported: the current key is still good.
+   */
   #renewAhead(token: TokenRow, current: CurrentKey): void {
     const now = this.#deps.clock.monotonic();
     if (now < current.renewAt && current.messagesLeft > current.renewBelow) return;
@@ -157,7 +159,7 @@ export class EnvelopeKeys {
     return catalogue.limits(token, catalogue.envelope(token)?.key);
   }
 
-  /** Into a cell; `key` is wiped. */
+  /** Imports the key into a cell, and wipes `key`. */
   async #open(token: TokenRow, key: Buffer): Promise<{ cell: CellId; endsAt: number }> {
     const { keeper, clock } = this.#deps;
     const { anyMs: leaseMs, uses } = this.#limits(token);

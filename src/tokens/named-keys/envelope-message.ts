@@ -7,9 +7,9 @@ import { SidekeyError } from '../../errors.ts';
 export const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
 const LENGTH_BYTES = 4;
-/** Tink's own bound. */
+/** The limit in Tink. */
 const WRAPPED_MAX_BYTES = 4096;
-/** Fields of AesGcmKey (protobuf): 1 is its version, 3 the key. A version of 0 is not written. */
+/** Fields of AesGcmKey (protobuf): 1 is the version, 3 the key. Version 0 is not encoded. */
 const VERSION_TAG = 0x08;
 const KEY_TAG = 0x1a;
 const KEY_SIZES: readonly number[] = [16, 32];
@@ -17,7 +17,7 @@ const KEY_SIZES: readonly number[] = [16, 32];
 export interface EnvelopeMessage {
   readonly wrapped: Buffer;
   readonly nonce: Buffer;
-  /** With its tag at the end. */
+  /** Ciphertext and tag. */
   readonly body: Buffer;
 }
 
@@ -27,7 +27,7 @@ export function formatEnvelope({ wrapped, nonce, body }: EnvelopeMessage): Buffe
   return Buffer.concat([length, wrapped, nonce, body]);
 }
 
-/** encrypted_data_invalid when it cannot be one. */
+/** encrypted_data_invalid if it is not well-formed. */
 export function parseEnvelope(message: Buffer): EnvelopeMessage {
   const length = message.length < LENGTH_BYTES ? 0 : message.readUInt32BE(0);
   const nonceAt = LENGTH_BYTES + length;
@@ -42,12 +42,15 @@ export function parseEnvelope(message: Buffer): EnvelopeMessage {
   };
 }
 
-/** AesGcmKey of version 0. The caller wipes it. */
+/** An AesGcmKey of version 0. The caller wipes it. */
 export function serializeDataKey(key: Buffer): Buffer {
   return Buffer.concat([Buffer.from([KEY_TAG, key.length]), key]);
 }
 
-/** The key of an AesGcmKey, in a Buffer of its own; `serialized` is wiped. encrypted_data_invalid when it is none. */
+/**
+ * The key of an AesGcmKey, in a Buffer of its own; wipes `serialized`. encrypted_data_invalid if it is not
+ * well-formed.
+ */
 export function takeDataKey(serialized: Buffer): Buffer {
   try {
     const at = serialized[0] === VERSION_TAG && serialized[1] === 0 ? 2 : 0;

@@ -1,4 +1,6 @@
-/** The envelope key of a token under its name: who may use it, and how it is described beside the token's other keys. */
+/**
+ * The envelope key of a token by name: access checks, and how it is described next to the token's other keys.
+ */
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Domain } from '../domain.ts';
@@ -8,7 +10,9 @@ import { DEFAULT_POLICY } from './family.ts';
 import type { NamedKey } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
 
-/** There is one version: the KEK's own versions are the key service's business, whose ciphertexts name them. */
+/**
+ * It has one version: versions of the KEK are the key service's own business, and its ciphertexts name them.
+ */
 export function describeEnvelope({ name: token, createdAt }: TokenRow, name: string): NamedKey {
   const made = new Date(createdAt).toISOString();
   return {

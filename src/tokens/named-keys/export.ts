@@ -1,6 +1,6 @@
 /**
- * The material of a key that was made exportable, for the HTTP API. The keeper hands out wrapped keys alone: it is given a key for
- * this one answer, and what it wrapped is opened here. The bytes are the caller's to wipe.
+ * The material of an exportable key, for the HTTP API. The keeper only exports wrapped keys: it gets a
+ * wrapping key for this one answer, and the result is unwrapped here. The caller wipes the bytes.
  */
 import { createDecipheriv } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
@@ -21,7 +21,7 @@ function openWrapped(key: Buffer, wrapped: Buffer): Buffer {
   return opened;
 }
 
-/** Whether its attributes let it leave. */
+/** Whether the key's attributes allow its export. */
 export function mayLeave(object: TokenObject): boolean {
   return has(object, CKA.EXTRACTABLE) && !has(object, CKA.WRAP_WITH_TRUSTED);
 }
@@ -30,7 +30,10 @@ export function demandExtractable(object: TokenObject): void {
   if (!mayLeave(object)) throw new SidekeyError('key_unextractable', 'the key is not exportable');
 }
 
-/** The bytes of a secret key, or PKCS#8 (DER) of a private one. key_unextractable unless its attributes let it leave. */
+/**
+ * The bytes of a secret key, or PKCS#8 (DER) of a private key. key_unextractable unless its attributes allow
+ * export.
+ */
 export async function exportMaterial(domain: Domain, token: TokenRow, object: TokenObject): Promise<Buffer> {
   demandExtractable(object);
   const transport = domain.random(TRANSPORT_KEY_BYTES);

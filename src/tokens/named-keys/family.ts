@@ -1,6 +1,7 @@
 /**
- * The versions of a named key: objects of one token, class and type under one CKA_LABEL, numbered by CKA_SIDEKEY_VERSION. What a
- * PKCS#11 program made has no number and is version 1. What holds for the whole name (its policy) stands at the latest.
+ * The versions of a named key: objects of one token, class and type with the same CKA_LABEL, numbered by
+ * CKA_SIDEKEY_VERSION. An object made by a PKCS#11 program has no number and is version 1. The policy of the
+ * name is stored with the latest version.
  */
 import {
   encodeBool,
@@ -15,7 +16,7 @@ import type { Objects, View } from '../objects/objects.ts';
 import type { KeyPolicy, NamedKey } from '../service.ts';
 import { classOf, has, keyTypeOf, type TokenObject } from '../objects/token-object.ts';
 
-/** `main` is the secret or private key; `shown` the public one beside a private key, if it is there. */
+/** `main` is the secret or private key; `shown` the public key of a pair, if it exists. */
 export interface KeyVersion {
   readonly version: number;
   readonly main: TokenObject;
@@ -43,14 +44,14 @@ const KINDS: ReadonlyMap<number, Kind> = new Map<number, Kind>([
   [CKK.ML_DSA, 'ml-dsa'],
 ]);
 
-/** CKA_PARAMETER_SET of ML-DSA by the size of the public key (FIPS 204, table 2). */
+/** CKA_PARAMETER_SET of ML-DSA by the size of the public key in bits (FIPS 204, table 2). */
 export const ML_DSA_SETS: ReadonlyMap<number, number> = new Map([
   [8 * 1312, 1],
   [8 * 1952, 2],
   [8 * 2592, 3],
 ]);
 
-/** Named curves by the DER of their object identifier. */
+/** Named curves by the DER encoding of their object identifier. */
 const CURVE_BITS: ReadonlyMap<string, number> = new Map([
   ['06082a8648ce3d030107', 256],
   ['06052b81040022', 384],
@@ -58,7 +59,7 @@ const CURVE_BITS: ReadonlyMap<string, number> = new Map([
 ]);
 const RAW_CURVES: readonly string[] = ['06032b6570', '06032b656e'];
 
-/** Bytes of an object identifier in DER. */
+/** Object identifiers of the curves, in DER. */
 export const CURVE_OF_BITS: ReadonlyMap<number, Buffer> = new Map(
   [...CURVE_BITS].map(([der, bits]) => [bits, Buffer.from(der, 'hex')]),
 );
@@ -70,7 +71,7 @@ export function kindOfKey(object: TokenObject): Kind {
   return isGenericKind(keyType) ? 'generic' : (KINDS.get(keyType) ?? 'generic');
 }
 
-/** null: a certificate, or a key of which it is not known. */
+/** null: a certificate, or a key of unknown size. */
 export function sizeBitsOf(object: TokenObject): number | null {
   const { attributes } = object;
   const bytes = readUlong(attributes, CKA.VALUE_LEN);
@@ -83,7 +84,7 @@ export function sizeBitsOf(object: TokenObject): number | null {
   return curve === undefined ? null : (CURVE_BITS.get(curve.toString('hex')) ?? 255);
 }
 
-/** Whether the HTTP API has a name for the key's type: it has none for curves beyond these, or XTS. */
+/** Whether the HTTP API supports the key's type: not other curves, nor XTS. */
 export function isNameable(object: TokenObject): boolean {
   const keyType = keyTypeOf(object) ?? CKK.GENERIC_SECRET;
   const curve = object.attributes.get(CKA.EC_PARAMS)?.toString('hex');
@@ -117,7 +118,7 @@ const POLICY = {
   autoRotateMs: CKA.SIDEKEY_AUTO_ROTATE,
 } as const satisfies Partial<Record<keyof KeyPolicy, number>>;
 
-/** Of a name that nobody has configured. */
+/** The policy of a name that nobody has configured. */
 export const DEFAULT_POLICY: KeyPolicy = {
   ...{ minAvailableVersion: 0, minDecryptionVersion: 1, minEncryptionVersion: 0 },
   ...{ autoRotateMs: 0, deletionAllowed: false },
@@ -145,7 +146,10 @@ function isSameSort(a: TokenObject, b: TokenObject): boolean {
   return classOf(a) === classOf(b) && keyTypeOf(a) === keyTypeOf(b);
 }
 
-/** Several objects of one number: the oldest counts, so that nobody takes a name over by making another object under it. */
+/**
+ * If several objects have one number, the oldest counts: nobody can take over a name by creating another
+ * object under it.
+ */
 function numberVersions(mains: readonly TokenObject[]): Map<number, TokenObject> {
   const numbered = new Map<number, TokenObject>();
   for (const main of mains) {
@@ -155,7 +159,7 @@ function numberVersions(mains: readonly TokenObject[]): Map<number, TokenObject>
   return new Map([...numbered].sort(([a], [b]) => a - b));
 }
 
-/** null: no key of this name. The oldest object decides of which class and type the key is. */
+/** null: there is no key of this name. The oldest object determines the key's class and type. */
 export function findFamily(objects: Objects, view: View, name: string): KeyFamily | null {
   const found = [...mainObjects(objects, view, Buffer.from(name))];
   const [first] = found;
@@ -171,7 +175,7 @@ export function findFamily(objects: Objects, view: View, name: string): KeyFamil
   return latest === undefined ? null : { name, policy, latest, versions };
 }
 
-/** Of every key with a label; each once. */
+/** The labels of all keys, each once. */
 export function findNames(objects: Objects, view: View): string[] {
   const names = new Set<string>();
   for (const object of mainObjects(objects, view, null))

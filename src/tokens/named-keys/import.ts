@@ -1,6 +1,7 @@
 /**
- * Keys from elsewhere under a name, as CKM_RSA_AES_KEY_WRAP carries them: a fresh AES key under the token's RSA key, and the key under
- * that (PKCS#8, or a secret's bytes). The keeper opens both; this process sees neither.
+ * Imports wrapped keys under a name, in the format of CKM_RSA_AES_KEY_WRAP: a fresh AES key under the token's
+ * RSA key, and the key (PKCS#8, or a secret's bytes) under the AES key. The keeper unwraps both; this process
+ * sees neither.
  */
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';
@@ -18,13 +19,13 @@ import type { NewNamedKey, NewNamedKeyKind, OaepHash } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { TokenObject } from '../objects/token-object.ts';
 
-/** Not a name that Transit lets anybody make. */
+/** Not a name that Transit lets anybody create. */
 export const WRAPPING_KEY = 'import/wrapping-key';
 const WRAPPING_KEY_BITS = 4096;
-/** Of the AES key between the two: what Vault's clients make. */
+/** Size of the AES key in between: what Vault's clients use. */
 const EPHEMERAL_KEY_BITS = 256;
 
-/** Makes the token's RSA key for imports. It unwraps and does nothing else. */
+/** Makes the token's RSA key for imports. It can only unwrap. */
 export async function makeWrappingKey(domain: Domain, token: TokenRow): Promise<TokenObject[]> {
   const common: [number, Buffer][] = [
     [CKA.TOKEN, encodeBool(true)],
@@ -81,7 +82,7 @@ function sizeOf(kind: NewNamedKeyKind): number {
   return kind.kind === 'ed25519' ? 255 : kind.sizeBits;
 }
 
-/** What was wrapped is of the type that was said: the keeper saw to that. Its size is compared here. */
+/** The keeper has verified that the key has the declared type. Its size is checked here. */
 function checkSize({ kind }: ImportedVersion, { object }: Draft): void {
   const made = { ...object, handle: 0 };
   if (kindOfKey(made) === kind.kind && (kind.kind === 'generic' || sizeBitsOf(made) === sizeOf(kind))) return;
@@ -109,7 +110,7 @@ async function draftPublic(
   );
 }
 
-/** Durable when it resolves. wrapped_key_invalid when it does not open, or is no key of this kind. */
+/** Durable when it resolves. wrapped_key_invalid if it cannot be unwrapped, or is not a key of this kind. */
 export async function importVersion(
   domain: Domain,
   token: TokenRow,

@@ -1,4 +1,6 @@
-/** Makes one version of a named key: a secret key or a pair, under the name and with the version's number. */
+/**
+ * Makes one version of a named key: a secret key or a pair, with the name as label and the version's number.
+ */
 import { encodeBool, encodeUlong } from '../objects/attribute-value.ts';
 import { CKA } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
@@ -12,11 +14,11 @@ import type { TokenObject } from '../objects/token-object.ts';
 export interface NewVersion extends NewNamedKey {
   readonly name: string;
   readonly version: number;
-  /** The key whose next version it is: it may do what the latest one may. */
+  /** The key of which this is the next version: it gets the same permissions as the latest. */
   readonly like: KeyFamily | null;
 }
 
-/** What a next version takes over: what the key may be used for, and by whom. Not its dates, which it would be born past. */
+/** What the next version inherits: usage and access flags. Not the dates, which may have passed. */
 const INHERITED: readonly number[] = [
   ...[CKA.PRIVATE, CKA.MODIFIABLE, CKA.COPYABLE, CKA.DESTROYABLE, CKA.SUBJECT],
   ...[CKA.ENCRYPT, CKA.DECRYPT, CKA.SIGN, CKA.VERIFY, CKA.SIGN_RECOVER, CKA.VERIFY_RECOVER],
@@ -32,7 +34,7 @@ function inherited(from: TokenObject | null | undefined): [number, Buffer][] {
   });
 }
 
-/** Sidekey's own attributes of a version: its number, and the policy of the name, which the latest one holds. */
+/** Sidekey's own attributes of a version: its number and, on the latest version, the policy of the name. */
 export function ownAttributes({ version, derived, like, autoRotateMs = 0 }: NewVersion): Map<number, Buffer> {
   const policy = like?.policy ?? (autoRotateMs > 0 ? { ...DEFAULT_POLICY, autoRotateMs } : null);
   return new Map<number, Buffer>([

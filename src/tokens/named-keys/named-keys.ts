@@ -1,7 +1,7 @@
 /**
- * Keys by name, as the Transit dialect of HTTP has them: the secret keys, or the pairs, whose CKA_LABEL is the name. The same
- * objects as in PKCS#11; access rules take the place of the PIN, as nobody can type one for a service. Here they are found,
- * and one is changed at a time; changes.ts changes them, uses.ts uses them.
+ * Keys by name, for the Transit dialect: the secret keys, or pairs, whose CKA_LABEL is the name. They are the
+ * same objects as in PKCS#11, but access rules replace the PIN, as a service has nobody to type one. This
+ * file finds keys and serialises their changes; changes.ts changes them, uses.ts uses them.
  */
 import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../../errors.ts';
@@ -29,7 +29,7 @@ import { hmacNameOf, isInService, publicKeyInfoOf } from './versions.ts';
 const FAMILIES_MAX = 1000;
 const DAY_MS = 86_400_000;
 
-/** What was found under a name, good until an object changes or (as dates of keys are whole days) the day does. */
+/** A lookup's result, valid until an object changes or (as key dates are whole days) the day ends. */
 export interface Found {
   readonly changes: number;
   readonly day: number;
@@ -40,7 +40,7 @@ export interface Found {
 export class NamedKeys {
   readonly #domain: Domain;
   readonly #found = new LRUCache<string, Found>({ max: FAMILIES_MAX });
-  /** Names being changed: the second of two changes waits, and then sees what the first one did. */
+  /** Names being changed: a second change waits for the first, and sees its result. */
   readonly #turns = new Map<string, Promise<void>>();
 
   constructor(domain: Domain) {
@@ -58,7 +58,7 @@ export class NamedKeys {
     return { tokenId: token.id, client: null, seesPrivate: true };
   }
 
-  /** Before a name (null: all names) is looked up: null when there is nothing to wait for. */
+  /** Await this before looking up a name (null: all names). Returns null if there is nothing to wait for. */
   settle(peer: Peer, tokenName: string, name: string | null): Promise<void> | null {
     const token = this.token(peer, tokenName);
     const { resident, access } = this.#domain;
@@ -67,7 +67,7 @@ export class NamedKeys {
     if (!access.sees(peer, tokenName, name) || this.#domain.envelopes.isEnvelope(token, name)) return null;
     const family = this.lookUp(token, name)?.family;
     if (family === undefined) return resident.refresh(token);
-    // What is known is used at once (the service checks every use), and made young for the next one.
+    // A known key is used at once (the service checks every use), and refreshed for the next time.
     if (isInService(family)) void resident.refresh(token).catch(() => undefined);
     return null;
   }
@@ -103,7 +103,7 @@ export class NamedKeys {
     throw new SidekeyError('key_handle_invalid', `there is no key ${name} in this token`);
   }
 
-  /** A key with which the rules let the peer do nothing is not there for it. */
+  /** A key that the rules do not let the peer use does not exist for it. */
   find(peer: Peer, tokenName: string, name: string): NamedKey | null {
     const token = this.token(peer, tokenName);
     if (!this.#domain.access.sees(peer, tokenName, name)) return null;
@@ -111,14 +111,17 @@ export class NamedKeys {
     return this.lookUp(token, name)?.described ?? null;
   }
 
-  /** token_not_recognized, or action_prohibited when the rules let it use the token but not do this. */
+  /**
+   * token_not_recognized, or action_prohibited if the rules admit the peer to the token but not to this
+   * operation.
+   */
   permitted(peer: Peer, tokenName: string, name: string, operation: AccessOperation): TokenRow {
     const token = this.token(peer, tokenName);
     demandAccess(this.#domain, peer, token, name, operation);
     return this.withoutEnvelope(token, name);
   }
 
-  /** The name of the token's envelopes stands for these alone. */
+  /** The name of the token's envelope key is reserved for envelopes. */
   withoutEnvelope(token: TokenRow, name: string): TokenRow {
     if (!this.#domain.envelopes.isEnvelope(token, name)) return token;
     throw new SidekeyError('function_not_supported', `${name} is the envelope of token ${token.name}`);
@@ -146,7 +149,7 @@ export class NamedKeys {
     };
   }
 
-  /** One change of a name at a time. */
+  /** One change per name at a time. */
   async inTurn<T>(token: TokenRow, name: string, work: () => Promise<T> | T): Promise<T> {
     const ticket = `${token.id} ${name}`;
     const turn = (this.#turns.get(ticket) ?? Promise.resolve()).then(work);

@@ -1,4 +1,4 @@
-/** What makes a key of each kind that the HTTP API has a name for. */
+/** How to make each kind of key that the HTTP API supports. */
 import { encodeUlong, type AttributeMap } from '../objects/attribute-value.ts';
 import { CKA, CKM } from '../cryptoki.ts';
 import { CURVE_OF_BITS, ED25519, ML_DSA_SETS } from './family.ts';
@@ -7,7 +7,7 @@ import type { NamedKey, NewNamedKeyKind } from '../service.ts';
 
 export interface Recipe {
   readonly mechanism: Mechanism;
-  /** For the template of the secret key, or of the public half. */
+  /** For the template of the secret key or the public key. */
   readonly parameters: AttributeMap;
 }
 
@@ -23,7 +23,7 @@ export function isSecret({ kind }: NewNamedKeyKind): boolean {
   return kind === 'aes' || kind === 'chacha20' || kind === 'generic';
 }
 
-/** A derived key is a secret for HKDF: the AES keys come from it, one per context. */
+/** A derived key is a secret for HKDF, from which AES keys are derived, one per context. */
 export function recipeFor(wanted: NewNamedKeyKind, derived: boolean): Recipe {
   switch (wanted.kind) {
     case 'aes':
@@ -49,7 +49,7 @@ export function recipeFor(wanted: NewNamedKeyKind, derived: boolean): Recipe {
   }
 }
 
-/** What a further version of a key is made of; null: of a size or kind that Sidekey does not make. */
+/** The kind of a key's next version; null: a size or kind that Sidekey does not make. */
 export function kindOfNext({ kind, sizeBits }: NamedKey): NewNamedKeyKind | null {
   switch (kind) {
     case 'aes':

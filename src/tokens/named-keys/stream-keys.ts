@@ -1,6 +1,6 @@
 /**
- * Keys for one stream each: made in the keeper, wrapped with AES-GCM by a version of a named AES key, never in this process. What the
- * stream's chunks look like is the API's business (src/api/stream-format.ts).
+ * Keys for one stream each: made in the keeper and wrapped with AES-GCM by a version of a named AES key. They
+ * are never in this process. src/api/stream-format.ts defines the chunks of a stream.
  */
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';
@@ -20,7 +20,7 @@ function gcm(nonce: Buffer, aad: Buffer): Mechanism {
   return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(aad).u32(TAG_BITS).done() };
 }
 
-/** Streams are for AES keys: a derived key has another for each context, and a pair wraps nothing by AES-GCM. */
+/** Only AES keys: a derived key differs for each context, and a pair cannot wrap with AES-GCM. */
 export function checkStreams(object: TokenObject): void {
   if (keyTypeOf(object) === CKK.AES && !has(object, CKA.ALWAYS_AUTHENTICATE)) return;
   throw new SidekeyError('key_type_inconsistent', 'streams only support AES keys');
@@ -62,7 +62,7 @@ export async function makeStreamKey(
   }
 }
 
-/** wrapped_key_invalid when it is not of this key, this version and this `aad`. */
+/** wrapped_key_invalid if it was not wrapped by this version of this key with this `aad`. */
 export async function openStreamKey(
   domain: Domain,
   token: TokenRow,

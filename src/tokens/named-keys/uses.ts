@@ -1,4 +1,7 @@
-/** Named keys in use: operations, keys of streams, export. Each is checked, and recorded where its key asks for that. */
+/**
+ * Uses of named keys: operations, stream keys and export. Each is checked, and recorded if its key requires
+ * it.
+ */
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
 import { CKA, CKM } from '../cryptoki.ts';
@@ -19,7 +22,7 @@ import { has, type TokenObject } from '../objects/token-object.ts';
 import type { NamedKeys } from './named-keys.ts';
 import { hmacNameOf, objectFor } from './versions.ts';
 
-/** Where the items of one kind of use stand; `use` is the first one's. */
+/** The positions of the items that share one kind of use; `use` is that of the first. */
 interface SameUse {
   readonly use: NamedKeyUse;
   readonly at: number[];
@@ -31,7 +34,7 @@ function isSame(a: NamedKeyUse, b: NamedKeyUse): boolean {
   return a.beside === b.beside && (a.context ?? null) === (b.context ?? null);
 }
 
-/** A batch is mostly of one kind: the last one found is asked first. */
+/** Items of a batch are usually of one kind, so the group found last is compared first. */
 function sameUses(items: readonly NamedKeyItem[]): SameUse[] {
   const found: SameUse[] = [];
   let last: SameUse | null = null;
@@ -43,7 +46,7 @@ function sameUses(items: readonly NamedKeyItem[]): SameUse[] {
   return found;
 }
 
-/** More than it takes: a lease that is new lasts longer than a use. */
+/** More than enough: a new lease lasts longer than a use. */
 const USE_TRIES = 4;
 
 function isCellUnknown(outcome: unknown): boolean {
@@ -71,7 +74,7 @@ export class NamedKeyUses {
   ): Promise<Buffer> {
     const token = this.#keys.permitted(peer, tokenName, name, 'export');
     const named = this.#keys.version(token, name, wanted.version);
-    // Before the HMAC key is made.
+    // Must precede the creation of the HMAC key.
     demandExtractable(named.main);
     const { main } = wanted.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, wanted) : named;
     const material = await exportMaterial(this.#domain, token, main);
@@ -79,7 +82,7 @@ export class NamedKeyUses {
     return material;
   }
 
-  /** With the key that wraps a stream's key, if this peer may `use` it so. */
+  /** Calls `work` with the key that wraps the stream's key, if this peer may use it for `operation`. */
   #forStream(
     { peer, token, name, version }: { peer: Peer; token: TokenRow; name: string; version: number },
     use: 'wrap' | 'unwrap',
@@ -132,7 +135,7 @@ export class NamedKeyUses {
   ): Promise<Buffer> {
     const token = this.#keys.token(peer, tokenName);
     this.#keys.withoutEnvelope(token, name);
-    // Before the HMAC key is made.
+    // Must precede the creation of the HMAC key.
     if (use.beside === 'hmac') demandAccess(this.#domain, peer, token, name, 'mac');
     const version = use.beside === 'hmac' ? await this.#hmacVersion(peer, token, name, use) : null;
     const object = objectFor(version ?? this.#keys.version(token, name, use.version), use.operation);
@@ -145,7 +148,7 @@ export class NamedKeyUses {
     return recordedUse(this.#domain, each, work, (output) => output.fill(0));
   }
 
-  /** What holds for a kind of use is found and checked once for all items of that kind. */
+  /** Each kind of use is resolved and checked once for all its items. */
   async operateMany(
     peer: Peer,
     tokenName: string,
@@ -193,7 +196,7 @@ export class NamedKeyUses {
     this.#check(object, use);
   }
 
-  /** Those whose cell ended before they were begun are done again, as one alone is. */
+  /** Items whose cell closed before they were begun are retried, as a single use is. */
   async #operateCell(
     token: TokenRow,
     object: TokenObject,
@@ -215,7 +218,7 @@ export class NamedKeyUses {
     return outcomes;
   }
 
-  /** Made when it is first asked for, and not to verify. It may leave if the key that it stands beside may. */
+  /** Created when first needed, but not to verify. It is extractable if the key that it accompanies is. */
   async #hmacVersion(
     peer: Peer,
     token: TokenRow,
@@ -262,8 +265,9 @@ export class NamedKeyUses {
   }
 
   /**
-   * A cell may end between opening and use, and the one opened after it as well, if the token key's lease was about to end, which it
-   * never outlasts. Only that cell is forgotten: others, to whom the same happened, may be opening the key already.
+   * A cell may close between opening and use, and so may its replacement if the token key's lease, which it
+   * never outlasts, is about to end. Only the closed cell is forgotten: other requests in the same situation
+   * may already be opening the key again.
    */
   async #operate(
     token: TokenRow,

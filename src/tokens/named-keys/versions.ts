@@ -1,4 +1,7 @@
-/** What holds for a version of a named key: where it is used, which half is meant, what stands beside it. */
+/**
+ * Properties of a version of a named key: where it is used, which half of a pair applies, what accompanies
+ * it.
+ */
 import { SidekeyError } from '../../errors.ts';
 import { CKA, CKO } from '../cryptoki.ts';
 import type { KeyFamily, KeyVersion } from './family.ts';
@@ -8,7 +11,7 @@ import { classOf, type TokenObject } from '../objects/token-object.ts';
 
 const EMPTY = Buffer.alloc(0);
 
-/** Beside a key that has no mechanism for it stands a generic secret for its HMACs, made when first asked for. */
+/** A key whose type has no HMAC mechanism is accompanied by a generic secret for HMACs, made on first use. */
 export function hmacNameOf(name: string): string {
   return `${name}/hmac`;
 }
@@ -22,7 +25,7 @@ export function publicKeyInfoOf({ main }: KeyVersion): Buffer | null {
   return info.length === 0 ? null : info;
 }
 
-/** Encrypting and verifying is for the public half, where there is one. */
+/** Encryption and verification use the public half, if there is one. */
 export function objectFor({ main, shown }: KeyVersion, operation: NamedKeyUse['operation']): TokenObject {
   const isPublic = operation === 'encrypt' || operation === 'verify';
   const object = isPublic && classOf(main) === CKO.PRIVATE_KEY ? shown : main;

@@ -1,4 +1,4 @@
-/** Values of attributes as bytes: how each kind is written, and whether given bytes are such a value. */
+/** Encodes attribute values, and checks that bytes are a valid value of their kind. */
 import { SidekeyError } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { readTemplate, writeTemplate } from '../../wire/template.ts';
@@ -40,7 +40,7 @@ export function readMechanisms(attributes: AttributeMap, type: number): number[]
   return types;
 }
 
-/** A nested template; empty when there is none. Values are copies. */
+/** A nested template; empty if there is none. Values are copies. */
 export function decodeTemplate(bytes: Buffer): Template {
   if (bytes.length === 0) return [];
   const reader = new WireReader(bytes);
@@ -49,7 +49,9 @@ export function decodeTemplate(bytes: Buffer): Template {
   return template.map(({ type, value }) => ({ type, value: Buffer.from(value) }));
 }
 
-/** Attributes in one canonical order, ascending by number: what the store keeps, and what seals and digests cover. */
+/**
+ * Attributes in canonical order, ascending by number: what the store keeps, and what seals and digests cover.
+ */
 export function encodeAttributes(attributes: AttributeMap): Buffer {
   const sorted = [...attributes].sort(([a], [b]) => a - b);
   const writer = new WireWriter(512);
@@ -78,7 +80,7 @@ function isTemplate(value: Buffer): boolean {
 }
 
 const CHECKS: Readonly<Record<ValueKind, (value: Buffer) => boolean>> = {
-  // CK_TRUE is 1, but programs in C pass any other number for true as well.
+  // CK_TRUE is 1, but C programs pass any non-zero number.
   bool: (value) => value.length === 1,
   ulong: (value) => value.length === 8,
   bytes: () => true,
@@ -87,7 +89,7 @@ const CHECKS: Readonly<Record<ValueKind, (value: Buffer) => boolean>> = {
   template: isTemplate,
 };
 
-/** The value as it is kept (a copy), or attribute_value_invalid. */
+/** A copy of the value to store; throws attribute_value_invalid. */
 export function parseValue(row: AttributeRow, value: Buffer): Buffer {
   if (!CHECKS[row.kind](value))
     throw new SidekeyError(

@@ -1,18 +1,18 @@
 /**
- * Every attribute of data, X.509 certificates, public, private and secret keys (PKCS#11 3.2, 4.4 to 4.11), one row each:
- * its value's form, whose it is, its default, who may set it and how it may change. Code walks this table; nothing else
- * knows an attribute's rules.
+ * Every attribute of data, X.509 certificates, public, private and secret keys (PKCS#11 3.2, 4.4 to 4.11),
+ * one row each: the kind of value, the objects that have it, its default, who may set it and how it may
+ * change. Code walks this table; an attribute's rules are nowhere else.
  */
 import { CKA, CKK, CKM } from '../cryptoki.ts';
 
 export type ValueKind = 'bool' | 'ulong' | 'bytes' | 'date' | 'mechanisms' | 'template';
 export type ObjectKind =
   'data' | 'certificate' | 'public' | 'private' | 'secret' | 'domain' | 'mechanism' | 'profile';
-/** How an object comes to be. Both templates of a pair are `generate`. */
+/** How an object is created. Both templates of a pair are `generate`. */
 export type Origin = 'create' | 'generate' | 'unwrap' | 'derive';
 /**
- * How C_SetAttributeValue and C_CopyObject may change it. raise: only to true; lower: only to false; so: only by the
- * security officer; copy: only by C_CopyObject.
+ * How C_SetAttributeValue and C_CopyObject may change it. raise: only to true; lower: only to false; so: only
+ * by the security officer; copy: only in C_CopyObject.
  */
 export type Change = 'no' | 'free' | 'raise' | 'lower' | 'so' | 'copy';
 
@@ -21,20 +21,22 @@ export interface AttributeRow {
   readonly name: string;
   readonly kind: ValueKind;
   readonly of: readonly ObjectKind[];
-  /** Only of keys of these types; absent: of all. */
+  /** Key types that have it; absent: all. */
   readonly keyTypes?: readonly number[];
-  /** What an object has whose template is silent. Absent: no value, until the keeper gives one. */
+  /** The value if the template does not set it. Absent: none, until the keeper supplies one. */
   readonly default?: boolean | number | 'empty' | 'unavailable';
-  /** A template that is silent means what it says of this one, which stands before it. */
+  /** If the template does not set it, it takes the value of this attribute, whose row comes earlier. */
   readonly like?: number;
-  /** Where a template may hold it; empty: only the token sets it. */
+  /** Where a template may set it; empty: only the token sets it. */
   readonly set: readonly Origin[];
   readonly change: Change;
-  /** Where a template must hold it. */
+  /** Where a template must set it. */
   readonly needed?: readonly Origin[];
-  /** Secret key material: never among the attributes; the keeper alone has it. */
+  /** Secret key material: never stored among the attributes; only the keeper has it. */
   readonly material?: true;
-  /** Not under the seal, because it protects nothing and applications change it at will (see sealing.ts). */
+  /**
+   * Not covered by the seal, because it protects nothing and applications change it freely (see sealing.ts).
+   */
   readonly unsealed?: true;
 }
 
@@ -47,7 +49,7 @@ const RSA = [CKK.RSA];
 const CURVES = [CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY];
 const WITH_SUBPRIME = [CKK.DSA, CKK.X9_42_DH];
 const PRIME_FIELD = [CKK.DH, ...WITH_SUBPRIME];
-/** Of PKCS#11 3.2: post-quantum keys, whose parameters are a number. */
+/** PKCS#11 3.2: post-quantum keys, which have a parameter set. */
 const SETS = [CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA];
 const KEM = [CKK.ML_KEM];
 
@@ -61,14 +63,14 @@ function row(name: keyof typeof CKA, kind: ValueKind, of: readonly ObjectKind[],
 }
 
 /**
- * Usage flags are true when a template is silent, as in SoftHSM: pkcs11-tool, PyKCS11 and others unwrap with keys that
- * they made without naming CKA_UNWRAP, and a mechanism that does not fit the key's type is refused anyway. CKA_DERIVE
- * is the exception, there as here. Who wants less says so in the template, or CKA_ALLOWED_MECHANISMS.
+ * Usage flags default to true, as in SoftHSM: pkcs11-tool, PyKCS11 and others unwrap with keys that they
+ * created without CKA_UNWRAP, and a mechanism that does not fit the key's type is refused anyway. CKA_DERIVE
+ * is the exception, as in SoftHSM. To restrict a key, say so in its template, or set CKA_ALLOWED_MECHANISMS.
  */
 const usage = (name: keyof typeof CKA, of: readonly ObjectKind[], rest: Rest = {}): AttributeRow =>
   row(name, 'bool', of, { default: true, change: 'free', ...rest });
 
-/** Domain parameters of a public key and of the object of their own: they are what a pair is made with. */
+/** Domain parameters of a public key, or of a domain parameters object: input to generating a pair. */
 const domainRow = (name: keyof typeof CKA, keyTypes: readonly number[]): AttributeRow =>
   row(name, 'bytes', ['public'], {
     keyTypes,
@@ -76,7 +78,7 @@ const domainRow = (name: keyof typeof CKA, keyTypes: readonly number[]): Attribu
     needed: ['create', 'generate'],
   });
 
-/** And where they come with the key, or are themselves what is made. */
+/** Also set where they come with the key, or are what is generated. */
 const givenRow = (name: keyof typeof CKA, keyTypes: readonly number[]): AttributeRow =>
   row(name, 'bytes', ['private', 'domain'], { keyTypes, set: ['create'], needed: ['create'] });
 
@@ -129,7 +131,7 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   usage('ENCRYPT', ['public', 'secret']),
   usage('DECRYPT', HIDDEN),
   usage('SIGN', HIDDEN),
-  // With RSA the same as signing: who forbade that meant this as well.
+  // For RSA the same as signing: whoever forbids signing means this too.
   usage('SIGN_RECOVER', ['private'], { like: CKA.SIGN }),
   usage('VERIFY', ['public', 'secret']),
   usage('VERIFY_RECOVER', ['public'], { like: CKA.VERIFY }),
@@ -148,12 +150,13 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   row('WRAP_TEMPLATE', 'template', ['public', 'secret'], { default: 'empty' }),
   row('UNWRAP_TEMPLATE', 'template', HIDDEN, { default: 'empty' }),
   row('DERIVE_TEMPLATE', 'template', HIDDEN, { default: 'empty' }),
-  // PKCS#11 3.2 gives these their numbers and no text: they are to encapsulating what CKA_UNWRAP_TEMPLATE is to unwrapping.
+  // PKCS#11 3.2 assigns numbers but has no text: by analogy, they are to encapsulation what
+  // CKA_UNWRAP_TEMPLATE is to unwrapping.
   row('ENCAPSULATE_TEMPLATE', 'template', ['public'], { keyTypes: KEM, default: 'empty' }),
   row('DECAPSULATE_TEMPLATE', 'template', ['private'], { keyTypes: KEM, default: 'empty' }),
 
   row('MODULUS', 'bytes', ASYMMETRIC, { keyTypes: RSA, set: ['create'], needed: ['create'] }),
-  // Forbidden in C_CreateObject by the letter; NSS and PyKCS11 programs pass it, and the keeper's number wins.
+  // The standard forbids it in C_CreateObject, but NSS and PyKCS11 programs pass it; the keeper's value wins.
   row('MODULUS_BITS', 'ulong', ['public'], {
     keyTypes: RSA,
     set: ['create', 'generate'],
@@ -172,7 +175,7 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   }),
   row('EC_PARAMS', 'bytes', ['private'], { keyTypes: CURVES, set: ['create'], needed: ['create'] }),
   row('EC_POINT', 'bytes', ['public'], { keyTypes: CURVES, set: ['create'], needed: ['create'] }),
-  // Not in the standard's table for private keys, but many programs ask the private half for it.
+  // Not in the standard's table for private keys, but many programs read it from the private key.
   row('EC_POINT', 'bytes', ['private'], { keyTypes: CURVES, set: ['create'], default: 'empty' }),
 
   ...(['PRIME', 'BASE'] as const).map((name) => domainRow(name, PRIME_FIELD)),
@@ -201,7 +204,7 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
     set: ['create'],
     needed: ['create'],
   }),
-  // What the key was made of: it stands for the value.
+  // The seed from which the key was made; it can replace the value.
   row('SEED', 'bytes', ['private'], { keyTypes: [CKK.ML_KEM, CKK.ML_DSA], material: true, set: ['create'] }),
   row('PRIVATE_EXPONENT', 'bytes', ['private'], {
     keyTypes: RSA,
@@ -215,7 +218,8 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   row('VALUE_LEN', 'ulong', ['secret'], { set: ['generate', 'unwrap', 'derive'], needed: ['generate'] }),
   row('CHECK_VALUE', 'bytes', ['secret'], {}),
 
-  // Only Sidekey sets these. What says which key it is stands under the seal; what permits less of it changes without the key service.
+  // Only Sidekey sets these. Those that identify the key are sealed; those that only restrict it can change
+  // without the key service.
   row('SIDEKEY_VERSION', 'ulong', KEYS, { set: NONE }),
   row('SIDEKEY_DERIVED', 'bool', ['secret'], { set: NONE }),
   row('SIDEKEY_MIN_AVAILABLE', 'ulong', KEYS, { set: NONE, unsealed: true }),
@@ -233,12 +237,12 @@ function fits(entry: AttributeRow, kind: ObjectKind, keyType: number | null): bo
   return entry.keyTypes === undefined || (keyType !== null && entry.keyTypes.includes(keyType));
 }
 
-/** The row of an attribute for objects of this kind and key type; null: such objects have no such attribute. */
+/** The attribute's row for objects of this kind and key type; null: they do not have it. */
 export function findRow(type: number, kind: ObjectKind, keyType: number | null): AttributeRow | null {
   return BY_TYPE.get(type)?.find((entry) => fits(entry, kind, keyType)) ?? null;
 }
 
-/** Every attribute that objects of this kind and key type have. */
+/** Every attribute of objects of this kind and key type. */
 export function rowsOf(kind: ObjectKind, keyType: number | null): AttributeRow[] {
   return ATTRIBUTES.filter((entry) => fits(entry, kind, keyType));
 }

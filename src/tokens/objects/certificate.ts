@@ -1,10 +1,10 @@
-/** What PKCS#11 wants to know of an X.509 certificate (RFC 5280, 4.1): the parts of it that are attributes of its object. */
+/** The parts of an X.509 certificate (RFC 5280, 4.1) that are attributes of its PKCS#11 object. */
 import { X509Certificate } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 
 export interface Certificate {
   readonly der: Buffer;
-  /** The three as they stand in the certificate, in DER: CKA_SUBJECT, CKA_ISSUER, CKA_SERIAL_NUMBER. */
+  /** CKA_SUBJECT, CKA_ISSUER and CKA_SERIAL_NUMBER: DER, exactly as in the certificate. */
   readonly subject: Buffer;
   readonly issuer: Buffer;
   readonly serial: Buffer;
@@ -31,7 +31,7 @@ function readElement(der: Buffer): Element {
   return { tag, whole: der.subarray(0, end), content: der.subarray(2 + more, end), rest: der.subarray(end) };
 }
 
-/** The elements of a sequence, up to `count`. */
+/** The first `count` elements of a sequence. */
 function readElements(content: Buffer, count: number): Element[] {
   const elements: Element[] = [];
   for (let rest = content; rest.length > 0 && elements.length < count; rest = elements.at(-1)?.rest ?? rest)
@@ -39,7 +39,7 @@ function readElements(content: Buffer, count: number): Element[] {
   return elements;
 }
 
-/** TBSCertificate: version (if it is not 1), serial, signature, issuer, validity, subject. */
+/** TBSCertificate: version (absent if 1), serial, signature, issuer, validity, subject. */
 function readNames(der: Buffer): Pick<Certificate, 'subject' | 'issuer' | 'serial'> {
   const parts = readElements(readElement(readElement(der).content).content, 6);
   const [serial, , issuer, , subject] = parts[0]?.tag === VERSION_TAG ? parts.slice(1) : parts;
@@ -47,7 +47,7 @@ function readNames(der: Buffer): Pick<Certificate, 'subject' | 'issuer' | 'seria
   return { serial: serial.whole, issuer: issuer.whole, subject: subject.whole };
 }
 
-/** Throws attribute_value_invalid when it is none. OpenSSL judges it first. */
+/** Throws attribute_value_invalid if it is not a certificate. OpenSSL checks it first. */
 export function readCertificate(bytes: Buffer | string): Certificate {
   try {
     const { raw, publicKey } = new X509Certificate(bytes);

@@ -1,6 +1,7 @@
 /**
- * What a token tells of itself by objects that nobody made: its profiles (PKCS#11 3.1, 4.12) and its mechanisms (4.13). They are found
- * by their class alone, as the standard says of mechanisms: programs that list everything meet nothing that they do not know.
+ * Objects with which a token describes itself: profiles (PKCS#11 3.1, 4.12) and mechanisms (4.13). A search
+ * finds them only by their class, as the standard says of mechanisms, so that programs that list all objects
+ * meet nothing unknown.
  */
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import { encodeBool, encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
@@ -9,7 +10,7 @@ import { offered, type Offering } from '../key-use.ts';
 import { matches } from './object-template.ts';
 import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
 
-/** Above every row number that a store will reach, below those of sessions; class and number follow. */
+/** Above any row number of a store, below the handles of session objects; class and number follow. */
 const FIRST = 2 ** 39;
 const CLASS_UNIT = 2 ** 33;
 
@@ -50,7 +51,7 @@ function makeFact(tokenId: number, { objectClass, attribute }: FactKind, number:
   return { handle, tokenId, uniqueId: '', attributes, blob: null, createdAt: 0, session: null };
 }
 
-/** null: the template does not ask for a class of facts. Else those that match, ascending by handle. */
+/** null: the template does not ask for these classes. Otherwise those that match, ascending by handle. */
 export function findFacts(
   domain: Offering,
   tokenId: number,

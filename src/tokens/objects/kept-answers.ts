@@ -1,6 +1,6 @@
 /**
- * What modules may keep of answers about objects (ARCHITECTURE.md, "Answers that are kept"), and its end: whoever changes what
- * somebody may have been told says `changed` at once, and is answered after `settle`.
+ * Answers about objects that modules may cache (ARCHITECTURE.md, "Answers that are kept"), and their
+ * invalidation: whoever changes an object calls `changed` at once, and answers only after `settle`.
  */
 import type { AttributeMap } from './attribute-value.ts';
 import { ATTRIBUTES } from './attributes.ts';
@@ -9,16 +9,16 @@ import type { Domain } from '../domain.ts';
 import type { Keeper } from '../ports.ts';
 import { FIRST_PUBLIC_HANDLE, type TokenObject } from './token-object.ts';
 
-/** Of the message that takes bindings away only its other half is wanted: no key has this handle. */
+/** The unbind message is sent only for its side effect of ending kept answers: no key has this handle. */
 const ANY_SLOT = 0;
 const NOTHING = FIRST_PUBLIC_HANDLE - 1;
 
-/** The attributes that are a secret of some kind of object: no module keeps what was searched by them. */
+/** Attributes that are secret for some kind of object: a search by one of these is never kept. */
 const SECRET = new Set(ATTRIBUTES.filter(({ material }) => material === true).map(({ type }) => type));
 
 export class KeptAnswers {
   readonly #keeper: Pick<Keeper, 'unbind'>;
-  /** Somebody may have kept something since the last end. */
+  /** A module may have kept an answer since the last invalidation. */
   #isSomeKept = false;
   #isChanged = false;
   #settling: Promise<void> | null = null;
@@ -27,7 +27,7 @@ export class KeptAnswers {
     this.#keeper = keeper;
   }
 
-  /** Before anything is looked up whose answer may be kept: what changes from now on makes it void. */
+  /** Call this before looking up an answer that may be kept: any later change invalidates it. */
   begin(): void {
     this.#isSomeKept = true;
   }
@@ -37,8 +37,8 @@ export class KeptAnswers {
   }
 
   /**
-   * When it resolves, nobody takes an answer from before the last change for a true one. An absent keeper is no failure: attaching
-   * to it makes everything void.
+   * Once it resolves, no module trusts an answer from before the last change. An absent keeper is no failure:
+   * attaching to it invalidates everything.
    */
   async settle(): Promise<void> {
     if (this.#isChanged && this.#isSomeKept) this.#settling = this.#end(this.#settling);
@@ -46,7 +46,7 @@ export class KeptAnswers {
     await this.#settling;
   }
 
-  /** With what an earlier call still waits for: its changes may be this caller's. */
+  /** Waits for earlier calls as well: their changes may include this caller's. */
   async #end(before: Promise<void> | null): Promise<void> {
     this.#isSomeKept = false;
     const mine = this.#keeper.unbind(null, ANY_SLOT, NOTHING).catch(() => undefined);
@@ -54,12 +54,15 @@ export class KeptAnswers {
   }
 }
 
-/** A key of a key service changes there. Session objects change by their own process's doing, of which its module knows. */
+/**
+ * Not resident keys, which change at their service. Session objects only change through their own process,
+ * whose module knows.
+ */
 export function isKeepable(object: TokenObject): boolean {
   return object.resident === undefined;
 }
 
-/** Not where a key service has a say. */
+/** Not if a key service contributes results. */
 export function isKeepableSearch({ catalogue }: Domain, { token }: Caller, template: AttributeMap): boolean {
   return catalogue.resident(token) === null && ![...template.keys()].some((type) => SECRET.has(type));
 }

@@ -1,6 +1,6 @@
 /**
- * Certificates of named keys, as PKCS#11 objects: that of the key under its CKA_ID and CKA_LABEL, by which nginx and Java find
- * the two together; those of its issuers beside it, by whose names a chain is put together.
+ * Certificates of named keys as PKCS#11 objects: the key's certificate has its CKA_ID and CKA_LABEL, by which
+ * nginx and Java find the pair; issuer certificates are stored separately, and chained by subject name.
  */
 import { recordMade, removeRecorded } from '../recorded.ts';
 import { SidekeyError } from '../../errors.ts';
@@ -42,8 +42,9 @@ function findCertificates(domain: Domain, token: TokenRow, ...asked: [number, Bu
 }
 
 /**
- * The first of the chain is the key's own, and takes the place of the one before; an issuer that is there already is left.
- * Durable when it resolves. attribute_value_invalid when the key has no CKA_ID, by which nobody could find its certificate.
+ * The first certificate of the chain is the key's own and replaces the previous one; issuers already stored
+ * are left alone. Durable when it resolves. attribute_value_invalid if the key has no CKA_ID, without which
+ * its certificate could not be found.
  */
 export async function keepCertificates(
   domain: Domain,

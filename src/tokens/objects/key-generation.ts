@@ -1,4 +1,4 @@
-/** New keys and key pairs from templates: for PKCS#11 and for the HTTP API alike. */
+/** Generates keys and key pairs from templates, for PKCS#11 and the HTTP API. */
 import { SidekeyError } from '../../errors.ts';
 import { encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
 import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
@@ -10,15 +10,17 @@ import { checkKeyLength, draftKey, draftPlain, keep, wantedLength, type Maker } 
 import type { MadeKey, Mechanism, NewKey, Template } from '../ports.ts';
 import type { TokenObject } from './token-object.ts';
 
-/** Refuses attributes that the caller may not make: a PKCS#11 session's rules; the HTTP API has none. */
+/**
+ * Refuses attributes that the caller may not create: the rules of a PKCS#11 session; the HTTP API has none.
+ */
 export type Check = (attributes: AttributeMap) => void;
 
-/** What the keeper must know to generate: taken from the template that has it. */
+/** What the keeper needs for generation, taken from whichever template has it. */
 const PARAMETERS: readonly number[] = [
   ...[CKA.VALUE_LEN, CKA.MODULUS_BITS, CKA.PUBLIC_EXPONENT, CKA.EC_PARAMS, CKA.PARAMETER_SET],
   ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.PRIME_BITS, CKA.SUBPRIME_BITS],
 ];
-/** And from a pair's private template. */
+/** The same, from the private template of a pair. */
 const PRIVATE_PARAMETERS: readonly number[] = [CKA.VALUE_BITS];
 
 function parametersOf(attributes: AttributeMap, types = PARAMETERS): { type: number; value: Buffer }[] {
@@ -28,7 +30,10 @@ function parametersOf(attributes: AttributeMap, types = PARAMETERS): { type: num
   });
 }
 
-/** PBKDF2 makes a key of whatever type the template says. The generic secret's mechanism also makes keys of types that are generic to the keeper; all others make one type. */
+/**
+ * The type of the generated key. PBKDF2 makes any type that the template names. The generic secret mechanism
+ * also makes the types that the keeper treats as generic; every other mechanism makes one type.
+ */
 function madeType(
   domain: Domain,
   tokenId: number,
@@ -49,14 +54,17 @@ function madeType(
 const PRE_MASTER_BYTES = 48;
 const PRE_MASTER_GENERATIONS: readonly number[] = [CKM.TLS_PRE_MASTER_KEY_GEN, CKM.SSL3_PRE_MASTER_KEY_GEN];
 
-/** A mechanism or type whose keys have one length needs none in the template (PKCS#11 3.1, 6.10: DES; 6.38; 6.48: ChaCha20). */
+/**
+ * If a mechanism or key type implies the length, the template need not give it (PKCS#11 3.1, 6.10: DES; 6.38;
+ * 6.48: ChaCha20).
+ */
 function withLength(template: AttributeMap, keyType: number, mechanism: number): AttributeMap {
   const length = PRE_MASTER_GENERATIONS.includes(mechanism) ? PRE_MASTER_BYTES : onlyLength(keyType);
   if (length === null || template.has(CKA.VALUE_LEN)) return template;
   return new Map([...template, [CKA.VALUE_LEN, encodeUlong(length)]]);
 }
 
-/** How the keeper makes a secret key: at random unless the mechanism says otherwise. */
+/** How the keeper makes a secret key: at random, unless the mechanism says otherwise. */
 export type MakeSecret = (key: NewKey, parameters: Template, lengthBytes: number | null) => Promise<MadeKey>;
 
 export async function generateKey(
@@ -87,7 +95,7 @@ export async function generateKey(
   return object;
 }
 
-/** CKO_DOMAIN_PARAMETERS: no key, and nothing secret. */
+/** CKO_DOMAIN_PARAMETERS: not a key, and not secret. */
 export async function generateDomain(
   domain: Domain,
   maker: Maker,
@@ -127,8 +135,8 @@ function buildHalf(
 }
 
 /**
- * CKA_ID of either half stays empty when the templates are silent, as the standard says. The public half is sealed as
- * well: what it wraps or verifies depends on nobody having exchanged it.
+ * If the templates do not set CKA_ID, it stays empty on both halves, as the standard says. The public half is
+ * sealed too: what it wraps or verifies depends on nobody having replaced it.
  */
 export async function generatePair(
   domain: Domain,

@@ -1,13 +1,14 @@
 /**
- * Types of secret keys beyond the generic one: what the keeper takes them for, how long they are, and which mechanisms of
- * another type of key are theirs (PKCS#11 3.1, 6.20 ff.: an HMAC key is for its own HMAC alone, also as PRF of IKE).
+ * Secret key types other than the generic one: how the keeper treats them, their lengths, and mechanisms they
+ * share with another type (PKCS#11 3.1, 6.20 ff.: an HMAC key works only with its own HMAC, also as an IKE
+ * PRF).
  */
 import { CKK, CKM } from '../cryptoki.ts';
 
-/** In the keeper's table: a mechanism that takes the value of any secret key. */
+/** In the keeper's table: a mechanism that accepts any secret key. */
 const ANY_SECRET = 0x7fff_ffff;
 
-/** With domain parameters: those of a prime field, which may be objects of their own. */
+/** Key types with domain parameters in a prime field, which may be objects of their own. */
 const PRIME_FIELD: readonly number[] = [CKK.DSA, CKK.DH, CKK.X9_42_DH];
 const PAIRS: readonly number[] = [
   ...[CKK.RSA, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY],
@@ -19,24 +20,24 @@ export function hasDomainParameters(keyType: number): boolean {
   return PRIME_FIELD.includes(keyType);
 }
 
-/** Whether keys of this type are pairs, not secret keys. */
+/** Whether keys of this type are pairs rather than secret keys. */
 export function isPairType(keyType: number): boolean {
   return PAIRS.includes(keyType);
 }
 
 export interface SecretKeyType {
   readonly type: number;
-  /** What the keeper is told; absent: the same. */
+  /** The type told to the keeper; absent: the same. */
   readonly cellType?: number;
-  /** Lengths that a key may have; absent: any. With one alone, no template needs to say it. */
+  /** Permitted lengths; absent: any. If there is only one, templates need not give it. */
   readonly lengthsBytes?: readonly number[];
-  /** The only mechanisms that take it; absent: those whose row in the keeper's table names the type. */
+  /** The only mechanisms that accept it; absent: those whose row in the keeper's table names the type. */
   readonly mechanisms?: readonly number[];
-  /** The only PRF that it is the key of, where a derivation names one. */
+  /** The only PRF that it can be the key of, if a derivation names one. */
   readonly prf?: number;
-  /** Takes the mechanisms of this type as well. */
+  /** It also works with the mechanisms of this type. */
   readonly kin?: number;
-  /** The mechanism that makes it where the keeper's row names the cell's type. */
+  /** The mechanism that generates it, where the keeper's row names the cell's type. */
   readonly generatedBy?: number;
 }
 
@@ -83,23 +84,23 @@ export function findSecretType(keyType: number): SecretKeyType | null {
   return BY_TYPE.get(keyType) ?? null;
 }
 
-/** The mechanisms that alone take keys of this type; null: the keeper's table says. */
+/** The only mechanisms that accept keys of this type; null: the keeper's table decides. */
 export function ownMechanisms(keyType: number): readonly number[] | null {
   return BY_TYPE.get(keyType)?.mechanisms ?? null;
 }
 
-/** Whether a key of this type may be the key of this PRF, by a derivation that names one. */
+/** Whether a key of this type can be the key of this PRF. */
 export function fitsPrf(keyType: number | null, prf: number): boolean {
   const own = keyType === null ? undefined : BY_TYPE.get(keyType)?.prf;
   return own === undefined || own === prf;
 }
 
-/** Whether to the keeper it is a generic secret, whatever its own mechanisms are. */
+/** Whether the keeper treats it as a generic secret, whatever mechanisms it has. */
 export function isGenericKind(keyType: number): boolean {
   return BY_TYPE.get(keyType)?.cellType === CKK.GENERIC_SECRET;
 }
 
-/** Whether a mechanism whose row names `rowType` takes keys of this type. */
+/** Whether a mechanism whose row names `rowType` accepts keys of this type. */
 export function isKin(rowType: number | null, keyType: number): boolean {
   if (rowType === ANY_SECRET) return !isPairType(keyType);
   return rowType === keyType || (rowType !== null && BY_TYPE.get(keyType)?.kin === rowType);
@@ -109,18 +110,18 @@ export function cellKeyType(keyType: number): number {
   return BY_TYPE.get(keyType)?.cellType ?? keyType;
 }
 
-/** The one type that a mechanism generates where its row in the keeper's table names another; null: the row is right. */
+/** The type that a mechanism generates, if the keeper's row names another; null: the row is right. */
 export function typeGeneratedBy(mechanism: number): number | null {
   return ROWS.find((row) => row.generatedBy === mechanism)?.type ?? null;
 }
 
-/** The one length of a key of this type; null: its template must say it. */
+/** The only length of a key of this type; null: the template must give it. */
 export function onlyLength(keyType: number): number | null {
   const lengths = BY_TYPE.get(keyType)?.lengthsBytes ?? [];
   return lengths.length === 1 ? (lengths[0] ?? null) : null;
 }
 
-/** Whether its length is one of several: AES. */
+/** Whether its length is one of several, as for AES. */
 export function hasSeveralLengths(keyType: number): boolean {
   return (BY_TYPE.get(keyType)?.lengthsBytes ?? []).length > 1;
 }

@@ -1,6 +1,6 @@
 /**
- * Objects in cells: sealing what is new, opening what is asked for. The lease of an object's cell never outlives that
- * of the token key it was opened with, so that a key service's refusal takes effect within one `any`.
+ * Cells of objects: seals new keys, and opens stored ones. The lease of an object's cell never outlives that
+ * of the token key that opened it, so that a refusal by the key service takes effect within one `any`.
  */
 import { createHash } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
@@ -22,7 +22,7 @@ const TAG_BITS = 128;
 const OPEN_TRIES = 3;
 
 function gcm(nonce: Buffer, aad: Buffer): Mechanism {
-  // A digest, because a mechanism's parameter is shorter than associated data may be.
+  // A digest, because associated data may be longer than a mechanism's parameter.
   const digest = createHash('sha256').update(aad).digest();
   return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(digest).u32(TAG_BITS).done() };
 }
@@ -43,7 +43,7 @@ export class ObjectCells {
     catalogue: TokenCatalogue;
     keys: TokenKeys;
     copies: SessionCopies;
-    /** The token's object of that handle. */
+    /** Looks up a token object by its handle. */
     stored: (handle: number) => TokenObject | null;
     clock: Clock;
     random: (bytes: number) => Buffer;
@@ -62,17 +62,20 @@ export class ObjectCells {
     return `object ${handle}`;
   }
 
-  /** Of a key that was derived from an object: `which` tells it from others. */
+  /** The name of a key derived from an object; `which` tells derived keys apart. */
   static derivedKey(handle: number, which: string): string {
     return `derived ${handle} ${which}`;
   }
 
-  /** What the keeper is told of a new key: sealed for a token, or owned by its client for a session (noted once it has a handle). */
+  /**
+   * What the keeper needs for a new key: sealed for a token, or owned by the client for a session (its note
+   * follows once it has a handle).
+   */
   async newKey(token: TokenRow, object: Sealable, owner: ClientId | null): Promise<NewKey> {
     const base = this.#describe(object);
     if (owner !== null) return { ...base, owner };
     const { cell: by } = await this.#keys.take(token);
-    // A short lease: the cell serves only until it is sealed, and the first use opens it anew.
+    // A short lease: the cell is only needed until the key is sealed; the first use opens it again.
     return { ...base, leaseMs: 30_000, seal: { by, aad: sealingData(token.serial, object) } };
   }
 
@@ -89,7 +92,7 @@ export class ObjectCells {
     };
   }
 
-  /** The cell of a key, opened if need be. seal_broken: the row is not what was sealed. */
+  /** The key's cell, opened if necessary. seal_broken: the row is not what was sealed. */
   async take(token: TokenRow, object: TokenObject): Promise<CellId> {
     if (object.session !== null) return object.session.cell ?? this.#copyAnew(token, object);
     const { handle } = object;
@@ -108,7 +111,9 @@ export class ObjectCells {
     return this.#copies.open(object, { newKey, cell: () => this.take(token, source) });
   }
 
-  /** A copy in a session ends with the lease of what it is a copy of: what refuses that refuses it too. */
+  /**
+   * A session copy ends with the lease of the key that it copies, so that refusing that key refuses the copy.
+   */
   leasedAs(token: TokenRow, handle: number, key: NewKey): NewKey {
     const { anyMs, uses } = this.#catalogue.limits(token);
     return { ...key, leaseMs: Math.max(1, Math.floor(this.leftMs(handle) ?? anyMs)), uses };
@@ -125,7 +130,7 @@ export class ObjectCells {
       } catch (error) {
         const hasEnded = error instanceof SidekeyError && error.code === 'cell_unknown';
         if (!hasEnded || tries >= OPEN_TRIES) throw error;
-        // The token key's lease was over before the frame was read: it is opened anew.
+        // The token key's lease ended before the keeper read the frame: open it again.
         this.#keys.cellEnded(sealing.cell);
       }
     }
@@ -142,7 +147,7 @@ export class ObjectCells {
     return { cell: made.cell, endsAt: now + leaseMs };
   }
 
-  /** The public half of a resident key is used here; the other half has no cell. */
+  /** Only the public half of a resident key is used here; the other half has no cell. */
   async #openPublic(token: TokenRow, object: TokenObject): Promise<OpenCell> {
     if (classOf(object) !== CKO.PUBLIC_KEY)
       throw new SidekeyError('key_handle_invalid', `key ${object.uniqueId} cannot leave its key service`);
@@ -157,7 +162,9 @@ export class ObjectCells {
     return { cell: made.cell, endsAt };
   }
 
-  /** The public components stand beside the seal for everybody to read: they must be those inside it. */
+  /**
+   * The public components next to the seal can be edited in the database: they must equal those inside it.
+   */
   #compare(object: TokenObject, made: MadeKey): void {
     const differs = made.components.some(({ type, value }) => {
       const shown = object.attributes.get(type);
@@ -168,14 +175,17 @@ export class ObjectCells {
     throw new SidekeyError('seal_broken', `the public part of object ${object.uniqueId} was replaced`);
   }
 
-  /** The seal for changed attributes, by a cell that was opened under the old ones. */
+  /** Seals changed attributes, using a cell that was opened under the old ones. */
   async reseal(token: TokenRow, object: TokenObject, changed: Sealable): Promise<Buffer> {
     const cell = await this.take(token, object);
     const { cell: by } = await this.#keys.take(token);
     return this.#keeper.seal(cell, by, sealingData(token.serial, changed));
   }
 
-  /** Application data of a private data object: of any length, so by the token key itself and not as a cell. */
+  /**
+   * The value of a private data object. It may have any length, so the token key encrypts it directly,
+   * without a cell.
+   */
   async sealData(token: TokenRow, object: Sealable, data: Buffer): Promise<Buffer> {
     const { cell } = await this.#keys.take(token);
     const nonce = this.#random(NONCE_BYTES);
@@ -197,7 +207,7 @@ export class ObjectCells {
     }
   }
 
-  /** Where an object stands open now, which is no use of it; null: it does not. */
+  /** The cell of an object that is already open, without counting as a use; null: it is not open. */
   openCell(handle: number): CellId | null {
     return this.#cache.peek(ObjectCells.cacheKey(handle))?.cell ?? null;
   }
@@ -208,7 +218,7 @@ export class ObjectCells {
     return open?.endsAt == null ? null : Math.max(0, open.endsAt - this.#clock.monotonic());
   }
 
-  /** With all that was derived from it. */
+  /** Includes everything derived from it. */
   forget(handle: number): void {
     this.#cache.forget(ObjectCells.cacheKey(handle));
     const derived = ObjectCells.derivedKey(handle, '');
@@ -219,7 +229,7 @@ export class ObjectCells {
     this.#cache.touch(ObjectCells.cacheKey(handle));
   }
 
-  /** After the agent's restart: a cell of the keeper with its note. */
+  /** Takes over a cell that survived a restart of the agent. */
   adopt(cell: CellId, token: string, handle: number, leftMs: number | null): void {
     const limits = { anyMs: leftMs ?? 1, unusedMs: leftMs ?? 1 };
     const key = ObjectCells.cacheKey(handle);
@@ -227,7 +237,7 @@ export class ObjectCells {
     if (this.#cache.peek(key) === null) this.#cache.put({ key, token, handle }, limits, opened);
   }
 
-  /** Wipes a cell that nothing refers to. The keeper's absence wipes it as well. */
+  /** Wipes a cell that nothing refers to. If the keeper is absent, the cell is gone anyway. */
   drop(cell: CellId): void {
     this.#keeper.drop(cell).catch(() => undefined);
   }

@@ -1,4 +1,7 @@
-/** Makes objects: attributes by the rules, key material by the keeper, then the row or the session's entry. */
+/**
+ * Creates objects: checks attributes, has the keeper make key material, then stores the row or the session
+ * object.
+ */
 import { SidekeyError } from '../../errors.ts';
 import type { AttributeMap } from './attribute-value.ts';
 import { encodeUlong, readBool, readUlong } from './attribute-value.ts';
@@ -13,11 +16,11 @@ import { writeSessionNote } from './session-objects.ts';
 import type { TokenRow } from '../store-port.ts';
 import { classOf, has, keyTypeOf, kindOf, type TokenObject } from './token-object.ts';
 
-/** For whom: the session that a session object dies with; null for the agent itself, which makes token objects only. */
+/** The session that owns what is created; null for the agent itself, which only creates token objects. */
 export interface Maker {
   readonly token: TokenRow;
   readonly session: { readonly client: ClientId; readonly number: number } | null;
-  /** Attributes of Sidekey's own for what is made; no template can give them. */
+  /** Sidekey's own attributes for the new object, which no template can set. */
   readonly own?: AttributeMap;
 }
 
@@ -29,15 +32,15 @@ export interface Provenance {
 
 export type Make = (key: NewKey) => Promise<MadeKey>;
 
-/** An object that is not yet anywhere, and its cell if it is a key. */
+/** An object not stored yet, and its cell if it is a key. */
 export interface Draft {
   readonly object: Omit<TokenObject, 'handle'>;
   readonly cell: bigint | null;
-  /** What the keeper says of the key aloud. */
+  /** The public components that the keeper returned. */
   readonly components?: Template;
 }
 
-/** CKA_VALUE_LEN of a template; null: it is silent. A length of nothing is no silence, nor is one that no number says. */
+/** CKA_VALUE_LEN of a template; null: not given. A value of no bytes or of the wrong size counts as given. */
 export function wantedLength(attributes: AttributeMap): number | null {
   if (!attributes.has(CKA.VALUE_LEN)) return null;
   const length = readUlong(attributes, CKA.VALUE_LEN);
@@ -45,7 +48,10 @@ export function wantedLength(attributes: AttributeMap): number | null {
   throw new SidekeyError('attribute_value_invalid', 'CKA_VALUE_LEN is the length of no key');
 }
 
-/** The keeper knows what came out; a size that its type cannot have is refused before anybody sees the key. */
+/**
+ * Only the keeper knows the actual size; one that the key type does not permit is refused before anybody sees
+ * the key.
+ */
 export function checkKeyLength(attributes: AttributeMap, lengthBytes: number | null): void {
   const keyType = readUlong(attributes, CKA.KEY_TYPE);
   const lengths = keyType === null ? undefined : findSecretType(keyType)?.lengthsBytes;
@@ -65,7 +71,7 @@ function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, fr
   return { handle: 0, tokenId: maker.token.id, uniqueId, attributes, blob: null, createdAt, session };
 }
 
-/** Of a big integer. */
+/** Length of a big integer. */
 function bitsOf(number: Buffer): number {
   const hex = number.toString('hex').replace(/^0+/, '');
   const first = parseInt(hex[0] ?? '0', 16);
@@ -78,7 +84,7 @@ const LENGTHS: readonly (readonly [number: number, bits: number])[] = [
   [CKA.SUBPRIME, CKA.SUBPRIME_BITS],
 ];
 
-/** Lengths of numbers follow from the numbers, whatever a template said. */
+/** Bit lengths are computed from the numbers, whatever the template says. */
 function addBitLengths(attributes: Map<number, Buffer>): void {
   const object = { attributes };
   for (const [number, bits] of LENGTHS) {
@@ -88,7 +94,7 @@ function addBitLengths(attributes: Map<number, Buffer>): void {
   }
 }
 
-/** Curves of FIPS 186-5 and SP 800-186 by the DER of their identifiers: P-224 to P-521, Ed25519, Ed448. */
+/** Curves of FIPS 186-5 and SP 800-186, by the DER of their identifiers: P-224 to P-521, Ed25519, Ed448. */
 const APPROVED_CURVES: readonly string[] = [
   '06052b81040021',
   '06082a8648ce3d030107',
@@ -98,7 +104,7 @@ const APPROVED_CURVES: readonly string[] = [
   '06032b6571',
 ];
 
-/** Where only approved mechanisms are offered, only keys on approved curves are made. */
+/** If only approved mechanisms are offered, only keys on approved curves are created. */
 function checkCurve(domain: Domain, maker: Maker, attributes: AttributeMap): void {
   const curve = attributes.get(CKA.EC_PARAMS);
   if (curve === undefined || domain.catalogue.offers(maker.token.id, 'other')) return;
@@ -106,7 +112,7 @@ function checkCurve(domain: Domain, maker: Maker, attributes: AttributeMap): voi
     throw new SidekeyError('curve_not_supported', 'the curve is not approved, and the token has fips: true');
 }
 
-/** A key, by whichever way `make` has the keeper get it. */
+/** A key; `make` says how the keeper obtains it. */
 export async function draftKey(
   domain: Domain,
   maker: Maker,
@@ -143,7 +149,7 @@ export async function draftPlain(
   return { object: await sealValue(domain, maker.token, object), cell: null };
 }
 
-/** The value of a private data object on a token is kept sealed, not among the attributes. */
+/** The value of a private data object on a token is stored sealed, not as an attribute. */
 export async function sealValue<T extends Omit<TokenObject, 'handle'>>(
   domain: Domain,
   token: TokenRow,
@@ -158,7 +164,7 @@ export async function sealValue<T extends Omit<TokenObject, 'handle'>>(
   return { ...object, attributes, blob };
 }
 
-/** Puts drafts where they belong, all or none. Token objects are durable when it resolves. */
+/** Stores drafts, all or none. Token objects are durable when it resolves. */
 export async function keep(domain: Domain, maker: Maker, drafts: readonly Draft[]): Promise<TokenObject[]> {
   try {
     checkSameToken(domain, maker.token);
@@ -179,7 +185,7 @@ function isStored({ session }: Draft['object']): boolean {
   return session === null;
 }
 
-/** Lets the keeper remember a session key for an agent that comes after this one. */
+/** Notes a session key in the keeper, for the next agent. */
 export async function noteSession(domain: Domain, object: TokenObject | undefined): Promise<TokenObject> {
   if (object === undefined)
     throw new SidekeyError('internal', 'the store returned fewer handles than objects');

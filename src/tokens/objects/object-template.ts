@@ -1,6 +1,6 @@
 /**
- * From a caller's template to an object's attributes, by the rules of attributes.ts (PKCS#11 3.1, 4.1): what may be given,
- * what must be, what the token adds, and how it may change later.
+ * Turns a caller's template into an object's attributes, by the rules of attributes.ts (PKCS#11 3.1, 4.1):
+ * what may be set, what must be, what the token adds, and what may change later.
  */
 import { SidekeyError } from '../../errors.ts';
 import type { AttributeMap } from './attribute-value.ts';
@@ -25,13 +25,13 @@ export interface NewObject {
   readonly objectClass: number;
   readonly keyType: number | null;
   readonly template: AttributeMap;
-  /** Types of the material that came beside the template (create). */
+  /** Types of the material that came with the template (create). */
   readonly material?: readonly number[];
-  /** The security officer asks, who alone may say what is trusted (PKCS#11 3.1, 4.6.2). */
+  /** The security officer is asking, who alone may set CKA_TRUSTED (PKCS#11 3.1, 4.6.2). */
   readonly byOfficer?: boolean;
 }
 
-/** A template as a map. The same attribute twice with two values is template_inconsistent. */
+/** A template as a map. The same attribute with two values is template_inconsistent. */
 export function collect(template: Template): Map<number, Buffer> {
   const attributes = new Map<number, Buffer>();
   for (const { type, value } of template) {
@@ -46,7 +46,7 @@ export function collect(template: Template): Map<number, Buffer> {
   return attributes;
 }
 
-/** CKA_CLASS and CKA_KEY_TYPE of a template, which an operation may know without it. */
+/** CKA_CLASS and CKA_KEY_TYPE of a template; the operation may imply them. */
 export function identify(
   template: AttributeMap,
   implied: { objectClass?: number; keyType?: number } = {},
@@ -84,7 +84,7 @@ function checkPairing(kind: ObjectKind, keyType: number): void {
     throw new SidekeyError('template_inconsistent', 'CKA_CLASS and CKA_KEY_TYPE do not belong together');
 }
 
-/** The row, or attribute_type_invalid. */
+/** The attribute's row; throws attribute_type_invalid. */
 function demandRow(type: number, kind: ObjectKind, keyType: number | null): AttributeRow {
   const row = findRow(type, kind, keyType);
   if (row !== null) return row;
@@ -94,7 +94,10 @@ function demandRow(type: number, kind: ObjectKind, keyType: number | null): Attr
   );
 }
 
-/** The attributes of a new object, before the keeper's components. Checks everything that a template can get wrong. */
+/**
+ * The attributes of a new object, before the keeper's components are added. Performs all checks of the
+ * template.
+ */
 export function buildAttributes(wanted: NewObject): Map<number, Buffer> {
   const kind = kindOfClass(wanted.objectClass);
   if (kind === null) throw new SidekeyError('attribute_value_invalid', 'this class is not supported');
@@ -134,7 +137,10 @@ function fillRow(row: AttributeRow, wanted: NewObject, attributes: Map<number, B
   if (value !== null) attributes.set(row.type, value);
 }
 
-/** A certificate may say where it is instead of what it is, a private key what it was made of. A generated AES key alone must say its length. */
+/**
+ * A certificate may have a URL instead of a value, a private key the seed it was made from; only generating
+ * AES requires a length.
+ */
 function isWaived(row: AttributeRow, { template, objectClass, material = [] }: NewObject): boolean {
   if (row.type !== CKA.VALUE) return false;
   if (objectClass === CKO.CERTIFICATE) return (template.get(CKA.URL)?.length ?? 0) > 0;
@@ -149,8 +155,8 @@ function checkDates(attributes: AttributeMap): void {
 }
 
 /**
- * Attributes that only the token sets (PKCS#11 3.1, 4.9): where a key comes from, and whether it was always so. `bases` are
- * the keys that it was derived or copied from.
+ * Attributes that only the token sets (PKCS#11 3.1, 4.9): where a key comes from, and whether it was always
+ * so. `bases` are the keys that it was derived or copied from.
  */
 export function addProvenance(
   attributes: Map<number, Buffer>,
@@ -173,7 +179,7 @@ export function addProvenance(
   attributes.set(CKA.NEVER_EXTRACTABLE, encodeBool(closed));
 }
 
-/** The keeper's components become attributes; its word is better than a template's. Unknown ones are left out. */
+/** Adds the keeper's components, which override the template. Unknown ones are ignored. */
 export function addComponents(attributes: Map<number, Buffer>, components: Template): void {
   const object = { attributes };
   for (const { type, value } of components) {
@@ -184,7 +190,10 @@ export function addComponents(attributes: Map<number, Buffer>, components: Templ
   }
 }
 
-/** PKCS#11 3.1, 4.10.2: a check value that was given must be the right one, and one without bytes means that there is to be none. */
+/**
+ * PKCS#11 3.1, 4.10.2: a check value in the template must be right; an empty one means the key shall have
+ * none.
+ */
 function isSettled(given: Buffer | undefined, found: Uint8Array): boolean {
   if (given === undefined) return false;
   if (given.length > 0 && !given.equals(found))
@@ -208,7 +217,7 @@ export interface Changer {
   readonly isCopy: boolean;
 }
 
-/** The attributes after C_SetAttributeValue or in C_CopyObject. */
+/** The attributes after C_SetAttributeValue or C_CopyObject. */
 export function changeAttributes(
   object: TokenObject,
   template: AttributeMap,
@@ -228,7 +237,10 @@ export function changeAttributes(
   return attributes;
 }
 
-/** Merges what a key's CKA_UNWRAP_TEMPLATE or CKA_DERIVE_TEMPLATE demands; template_inconsistent when the caller differs. */
+/**
+ * Merges the key's CKA_UNWRAP_TEMPLATE or CKA_DERIVE_TEMPLATE; template_inconsistent if the caller's template
+ * differs.
+ */
 export function mergeDemanded(template: Map<number, Buffer>, demanded: Buffer | undefined): void {
   for (const { type, value } of decodeTemplate(demanded ?? Buffer.alloc(0))) {
     const given = template.get(type);
@@ -238,7 +250,7 @@ export function mergeDemanded(template: Map<number, Buffer>, demanded: Buffer | 
   }
 }
 
-/** Whether an object has every attribute of a template (C_FindObjects, CKA_WRAP_TEMPLATE): byte for byte. */
+/** Whether an object has every attribute of a template (C_FindObjects, CKA_WRAP_TEMPLATE), byte for byte. */
 export function matches(attributes: AttributeMap, template: Iterable<readonly [number, Buffer]>): boolean {
   for (const [type, value] of template) if (attributes.get(type)?.equals(value) !== true) return false;
   return true;
@@ -249,7 +261,10 @@ const PUBLIC_COMPONENTS: readonly number[] = [
   ...[CKA.PRIME, CKA.SUBPRIME, CKA.BASE, CKA.PARAMETER_SET, CKA.VALUE],
 ];
 
-/** A key's public components among its attributes, or among what the keeper says of it. CKA_VALUE is a public key's: of others no attribute. */
+/**
+ * A key's public components, from its attributes or from the keeper's answer. CKA_VALUE is included for
+ * public keys only.
+ */
 export function publicComponents(attributes: AttributeMap): { type: number; value: Buffer }[] {
   return PUBLIC_COMPONENTS.flatMap((type) => {
     const value = attributes.get(type);

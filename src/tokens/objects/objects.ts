@@ -1,4 +1,7 @@
-/** The objects that a process may see: token objects from the store, session objects from memory, by one rule. */
+/**
+ * The objects that a process can see: token objects from the store, session objects from memory, under one
+ * rule.
+ */
 import { LRUCache } from 'lru-cache';
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import type { AttributeMap } from './attribute-value.ts';
@@ -10,12 +13,12 @@ import type { SessionObjects } from './session-objects.ts';
 import type { NewObjectRow, ObjectIndex, ObjectQuery, ObjectRow, TokenStore } from '../store-port.ts';
 import { classOf, FIRST_PUBLIC_HANDLE, has, keyTypeOf, type TokenObject } from './token-object.ts';
 
-/** Whose eyes: a client's (null: the agent's own, for HTTP and CLI) on one token. */
+/** One viewer on one token: a client, or (null) the agent itself, for HTTP and CLI. */
 export interface View {
   readonly tokenId: number;
   readonly client: ClientId | null;
   readonly seesPrivate: boolean;
-  /** Token objects that are not there for these eyes; absent: none. */
+  /** Token objects hidden from this viewer; absent: none. */
   readonly hides?: (object: TokenObject) => boolean;
 }
 
@@ -26,7 +29,7 @@ function isVisible(view: View, object: TokenObject): boolean {
 
 const EMPTY = Buffer.alloc(0);
 const DECODED_MAX = 2000;
-/** A template is answered by the columns for these; every other attribute is compared after decoding. */
+/** Searches use the columns for these; all other attributes are compared after decoding. */
 const INDEXED: readonly number[] = [CKA.CLASS, CKA.KEY_TYPE, CKA.LABEL, CKA.ID, CKA.TOKEN];
 
 export function indexOf(object: { attributes: AttributeMap }): ObjectIndex {
@@ -36,7 +39,7 @@ export function indexOf(object: { attributes: AttributeMap }): ObjectIndex {
   return { objectClass: classOf(object), keyType: keyTypeOf(object), label, id, private: isPrivate };
 }
 
-/** A class or key type that is no number that an object could have: nothing has it. */
+/** A class or key type that is not a possible number: no object has it. */
 function isUnanswerable(template: AttributeMap): boolean {
   return [CKA.CLASS, CKA.KEY_TYPE].some((type) => template.has(type) && readUlong(template, type) === null);
 }
@@ -48,7 +51,7 @@ function toQuery(template: AttributeMap, withPrivate: boolean): ObjectQuery {
   return { objectClass, keyType: readUlong(template, CKA.KEY_TYPE), label, id, withPrivate };
 }
 
-/** The objects of a token's resident keys that are known now, ascending by handle. */
+/** The objects of a token's resident keys known now, ascending by handle. */
 export type ListResident = (tokenId: number) => readonly TokenObject[];
 
 export class Objects {
@@ -59,7 +62,7 @@ export class Objects {
   readonly #decoded = new LRUCache<number, TokenObject>({ max: DECODED_MAX });
   #changes = 0;
 
-  /** `changed` is told of each change of a token object, before it can be seen. */
+  /** `changed` is called on each change of a token object, before it becomes visible. */
   constructor(store: TokenStore, session: SessionObjects, resident: ListResident, changed: () => void) {
     this.#changed = changed;
     this.#store = store;
@@ -67,7 +70,7 @@ export class Objects {
     this.#resident = resident;
   }
 
-  /** Differs from an earlier answer when a token object was added, changed or removed since. */
+  /** Changes whenever a token object is added, changed or removed. */
   get changes(): number {
     return this.#changes;
   }
@@ -85,20 +88,20 @@ export class Objects {
     return object;
   }
 
-  /** A token's object, whoever may see it. */
+  /** A token object, whoever may see it. */
   stored(handle: number): TokenObject | null {
     const row = this.#store.object(handle);
     return row === null ? null : this.#decode(row);
   }
 
-  /** `code` is what a wrong, foreign or hidden handle gives: the three cannot be told apart. */
+  /** `code` is thrown for a wrong, foreign or hidden handle: the three cannot be told apart. */
   get(view: View, handle: number, code: ErrorCode = 'object_handle_invalid'): TokenObject {
     const object = handle < FIRST_PUBLIC_HANDLE ? this.#lookUp(view, handle) : this.#forwarded(view, handle);
     if (object !== null && object.tokenId === view.tokenId && isVisible(view, object)) return object;
     throw new SidekeyError(code, `there is no object ${handle} for this process`);
   }
 
-  /** The HTTP API and the command line, which are nobody's client, find these by name (resident/named.ts). */
+  /** The HTTP API and the command line, which are not clients, find these by name (resident/named.ts). */
   #forwarded({ tokenId, client }: View, handle: number): TokenObject | null {
     if (client === null) return null;
     return this.#resident(tokenId).find((object) => object.handle === handle) ?? null;
@@ -136,7 +139,7 @@ export class Objects {
     }
   }
 
-  /** Without decoding all of a large result only for its handles. */
+  /** Avoids decoding every row of a large result only for its handle. */
   #peek(row: ObjectRow): TokenObject {
     const known = this.#decoded.peek(row.handle);
     if (known !== undefined) return known;
@@ -170,7 +173,7 @@ export class Objects {
     };
   }
 
-  /** Durable when the store says so; both halves of a pair or none. */
+  /** Durable when the store says so; both halves of a pair, or neither. */
   addToToken(objects: readonly Omit<TokenObject, 'handle'>[]): TokenObject[] {
     if (objects.length === 0) return [];
     this.#change();

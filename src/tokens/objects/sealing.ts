@@ -1,11 +1,11 @@
 /**
- * What a sealed object's associated data binds: the token, the object's unique id and every attribute but those whose row
- * says `unsealed` (label, id, subject and the like, which programs change at will and which permit nothing). A row whose
- * CKA_EXTRACTABLE was edited in the database therefore does not open.
- *
- * Sealed are private and secret keys, public keys (an exchanged modulus would otherwise receive wrapped keys) and the values
- * of private data objects. Certificates and public data objects are not: they are public, programs check certificates by
- * their own signatures, and reading them must not need the key service. Their integrity rests on the file's mode.
+ * The associated data of a sealed object binds the token, the object's unique ID and every attribute, except
+ * those whose row says `unsealed` (label, ID, subject and the like, which programs change freely and which
+ * permit nothing). A row whose CKA_EXTRACTABLE was edited in the database therefore does not open. Sealed are
+ * private, secret and public keys (wrapped keys would otherwise be encrypted to a replaced modulus) and the
+ * values of private data objects. Certificates and public data objects are not: they are public, programs
+ * verify certificates by their signatures, and reading them must not need the key service. Their integrity
+ * rests on the file's mode.
  */
 import { createHash } from 'node:crypto';
 import { WireWriter } from '../../wire/buffer.ts';
@@ -20,8 +20,8 @@ const VERSION = 1;
 export type Sealable = Pick<TokenObject, 'uniqueId' | 'attributes'>;
 
 /**
- * `components` are attributes that the keeper makes together with the seal, so that the seal cannot bind them: they
- * are inside it, and opening compares them (object-cells.ts). All else that is not `unsealed` is bound.
+ * Components that the keeper makes together with the seal, so that the seal cannot bind them: they are inside
+ * it, and opening compares them (object-cells.ts). Everything else that is not `unsealed` is bound.
  */
 const MADE: readonly number[] = [
   CKA.MODULUS,
@@ -37,7 +37,8 @@ const MADE: readonly number[] = [
   CKA.PRIME,
   CKA.SUBPRIME,
   CKA.BASE,
-  // Of a public key, whose seal has it inside. Secret ones are no attributes; of data it is what is sealed.
+  // The value of a public key is inside its seal. Secret values are not attributes, and a private data
+  // object's value is what is sealed.
   CKA.VALUE,
 ];
 
@@ -46,7 +47,7 @@ function isBound(type: number, object: Sealable): boolean {
   return findRow(type, kindOf(object), keyTypeOf(object))?.unsealed !== true;
 }
 
-/** The associated data of an object's seal: a digest's worth, whatever the attributes' size. */
+/** The associated data of an object's seal: a digest, whatever the size of the attributes. */
 export function sealingData(tokenSerial: string, object: Sealable): Buffer {
   const bound = new Map([...object.attributes].filter(([type]) => isBound(type, object)));
   const writer = new WireWriter().u8(VERSION).text(tokenSerial).text(object.uniqueId);
@@ -54,7 +55,7 @@ export function sealingData(tokenSerial: string, object: Sealable): Buffer {
   return Buffer.from(writer.done());
 }
 
-/** Whether an attribute's change needs a new seal. */
+/** Whether changing this attribute requires a new seal. */
 export function changesSeal(type: number, object: Sealable): boolean {
   return isBound(type, object);
 }

@@ -1,6 +1,6 @@
 /**
- * Copies of token keys that live in a session (OpenSSL's pkcs11-provider makes one of each key that it uses). What they are stands in the
- * token too, so that they outlive the keeper that had them: opened anew from what they are copies of, when they are used next.
+ * Copies of token keys that live in a session (OpenSSL's pkcs11-provider copies each key that it uses). As
+ * their source is stored in the token, they survive the keeper: the next use opens them again from it.
  */
 import { SidekeyError } from '../../errors.ts';
 import type { CellId, Keeper, NewKey } from '../ports.ts';
@@ -8,9 +8,9 @@ import { writeSessionNote, type SessionObjects } from './session-objects.ts';
 import type { TokenObject } from './token-object.ts';
 
 export interface Source {
-  /** The cell of the key that this is a copy of. */
+  /** The cell of the source key. */
   readonly cell: () => Promise<CellId>;
-  /** Asked for when that cell is open: its lease is no longer. */
+  /** Called once that cell is open, so that the copy's lease is no longer than its own. */
   readonly newKey: () => NewKey;
 }
 
@@ -24,7 +24,9 @@ export class SessionCopies {
     this.#sessions = sessions;
   }
 
-  /** Once for all who ask at once. key_handle_invalid: the object has ended meanwhile. */
+  /**
+   * Opens it once for all concurrent callers. key_handle_invalid: the object was destroyed in the meantime.
+   */
   open(object: TokenObject, source: Source): Promise<CellId> {
     const known = this.#underWay.get(object.handle);
     if (known !== undefined) return known;

@@ -1,7 +1,7 @@
 /**
- * Session objects: here alone, gone with their session. Keys among them have a cell that belongs to the client and carries
- * a note, from which a restarted agent knows them again. Session objects without a cell (data, certificates) end with the agent. With
- * their keeper all end but copies of a token's keys (session-copies.ts), which wait for their process to come back.
+ * Session objects: in memory only, destroyed with their session. A key has a cell that belongs to the client,
+ * with a note from which the next agent recovers it; data and certificates end with the agent. If the keeper
+ * ends, only copies of token keys remain (session-copies.ts), waiting for their process to reconnect.
  */
 import { SidekeyError } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
@@ -13,10 +13,10 @@ import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
 
 export const OBJECTS_PER_CLIENT_MAX = 10_000;
 const NOTE_KIND = 'session-object 2';
-/** Without copyOf: of an agent that was there before an upgrade. */
+/** A note without copyOf, written by an agent before an upgrade. */
 const NOTE_KIND_BEFORE = 'session-object 1';
 
-/** null: too large to be remembered; then the object ends with the agent. */
+/** null: too large for a note; the object then ends with the agent. */
 export function writeSessionNote(object: TokenObject): Buffer | null {
   const writer = new WireWriter().text(NOTE_KIND).u64(object.handle).u64(object.tokenId);
   writer
@@ -44,7 +44,7 @@ export function readSessionNote(note: Buffer, client: ClientId, cell: CellId): T
   return { handle, tokenId, uniqueId, attributes, blob: null, createdAt, session };
 }
 
-/** Without a cell: the next use opens it. */
+/** Without a cell, which the next use opens. */
 function belongingTo(client: ClientId, object: TokenObject): TokenObject {
   return object.session === null ? object : { ...object, session: { ...object.session, client, cell: null } };
 }
@@ -57,12 +57,14 @@ export class SessionObjects {
   readonly #waiting = new Map<string, TokenObject[]>();
   #next: number;
 
-  /** Handles begin at a random place, so that those of an agent that is gone name nothing. */
+  /** Handles start at a random number, so that handles of a previous agent do not name other objects. */
   constructor(random: (bytes: number) => Buffer) {
     this.#next = FIRST_SESSION_HANDLE + random(6).readUIntLE(0, 6);
   }
 
-  /** memory: the process has as many as it may have; the agent's memory is everybody's. */
+  /**
+   * memory: the process has reached its limit of session objects, as all processes share the agent's memory.
+   */
   takeHandle(client: ClientId): number {
     if ((this.#byClient.get(client)?.size ?? 0) >= OBJECTS_PER_CLIENT_MAX)
       throw new SidekeyError('memory', `client ${client} has ${OBJECTS_PER_CLIENT_MAX} session objects`);
@@ -77,7 +79,7 @@ export class SessionObjects {
     this.#next = Math.max(this.#next, object.handle + 1);
   }
 
-  /** Only its own process sees it. */
+  /** Visible only to its own process. */
   get(client: ClientId, handle: number): TokenObject | null {
     const object = this.#objects.get(handle);
     return object?.session?.client === client ? object : null;
@@ -105,7 +107,7 @@ export class SessionObjects {
     if (client !== undefined) this.#byClient.get(client)?.delete(object.handle);
   }
 
-  /** The process whose client this is; its copies are its own again. */
+  /** Returns the waiting copies of a process to its new client. */
   connected(client: ClientId, process: string): void {
     if (!isNamed(process)) return;
     this.#processes.set(client, process);
@@ -113,7 +115,7 @@ export class SessionObjects {
     this.#waiting.delete(process);
   }
 
-  /** Processes that have yet to come back. */
+  /** Processes with copies that have not reconnected yet. */
   awaited(): string[] {
     return [...this.#waiting.keys()];
   }
@@ -122,7 +124,7 @@ export class SessionObjects {
     this.#waiting.delete(process);
   }
 
-  /** The keeper dropped the client's cells with the client. */
+  /** The keeper has dropped the client's cells together with the client. */
   removeClient(client: ClientId): void {
     this.#processes.delete(client);
     for (const handle of this.#byClient.get(client) ?? []) this.#objects.delete(handle);
@@ -136,7 +138,7 @@ export class SessionObjects {
     else this.put(belongingTo(object.session.client, object));
   }
 
-  /** The cells of a token's copies, which are no longer theirs. */
+  /** The cells of a token's copies, which no longer own them. */
   closeCopies(tokenId: number): CellId[] {
     const cells: CellId[] = [];
     for (const object of this.all()) {
@@ -148,7 +150,7 @@ export class SessionObjects {
     return cells;
   }
 
-  /** Another keeper: it has no cell of these, and other numbers for its clients. */
+  /** A new keeper has none of these cells, and numbers its clients differently. */
   keeperChanged(): void {
     for (const object of this.#objects.values()) this.#await(object);
     this.#objects.clear();

@@ -1,4 +1,4 @@
-/** An object of a token or a session, in memory: what every handler speaks of. */
+/** An object of a token or session in memory: what every handler works with. */
 import type { AttributeMap } from './attribute-value.ts';
 import { readBool, readUlong } from './attribute-value.ts';
 import type { ObjectKind } from './attributes.ts';
@@ -8,29 +8,29 @@ import type { ResidentKey } from '../resident-port.ts';
 
 export interface TokenObject {
   /**
-   * Token objects: the row's number, never reused. Session objects: from FIRST_SESSION_HANDLE upward. Objects of resident keys: from
-   * FIRST_PUBLIC_HANDLE (public) and RESIDENT_FROM upward.
+   * Token objects: the row's number, never reused. Session objects: from FIRST_SESSION_HANDLE on. Objects of
+   * resident keys: from FIRST_PUBLIC_HANDLE (public) and RESIDENT_FROM on.
    */
   readonly handle: number;
   readonly tokenId: number;
   readonly uniqueId: string;
   readonly attributes: AttributeMap;
-  /** The sealed key, or the sealed value of a private data object; null for what is not sealed. */
+  /** The sealed key, or the sealed value of a private data object; null if nothing is sealed. */
   readonly blob: Buffer | null;
   readonly createdAt: number;
-  /** Of a session object: the process and session that own it, and its cell if it is a key. */
+  /** For a session object: the owning process and session, and its cell if it is a key. */
   readonly session: {
     readonly client: ClientId;
     readonly number: number;
     readonly cell: CellId | null;
-    /** Of a copy of a token's key: that key's handle. */
+    /** For a copy of a token key: the handle of that key. */
     readonly copyOf?: number;
   } | null;
-  /** Of an object that stands for a key of a key service: that key. */
+  /** For an object that represents a key in a key service: that key. */
   readonly resident?: ResidentKey;
 }
 
-/** Above every row number that a store will reach. */
+/** Above any row number of a store. */
 export const FIRST_SESSION_HANDLE = 2 ** 40;
 /** Above every session handle, which has 48 random bits. */
 export const FIRST_PUBLIC_HANDLE = 2 ** 51;
@@ -44,13 +44,13 @@ const KINDS: Readonly<Record<number, ObjectKind>> = {
   [CKO.DOMAIN_PARAMETERS]: 'domain',
 };
 
-/** Of objects that nobody makes: see facts.ts. */
+/** Classes of objects that nobody creates: see facts.ts. */
 const FACTS: Readonly<Record<number, ObjectKind>> = {
   [CKO.MECHANISM]: 'mechanism',
   [CKO.PROFILE]: 'profile',
 };
 
-/** The kind of a CKO_ number; null: a class that Sidekey does not keep. */
+/** The kind for a CKO_ number; null: a class that Sidekey does not store. */
 export function kindOfClass(objectClass: number): ObjectKind | null {
   return KINDS[objectClass] ?? null;
 }

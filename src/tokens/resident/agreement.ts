@@ -1,6 +1,7 @@
 /**
- * CKM_ECDH1_DERIVE with a key of a key service: the service makes the shared secret, the derivation of X9.63 or SP 800-56A (PKCS#11 3.1, 6.3.17)
- * is made here as the keeper makes it. The secret is in this process as bytes that are wiped, like every data key of a service.
+ * CKM_ECDH1_DERIVE with a key in a key service: the service computes the shared secret; the derivation of
+ * X9.63 or SP 800-56A (PKCS#11 3.1, 6.3.17) happens here, as the keeper does it. The secret is in this
+ * process as bytes that are wiped, like every data key from a service.
  */
 import { createHash, createPublicKey } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
@@ -14,11 +15,11 @@ import { rowOf } from './specs.ts';
 const CKD_NULL = 1;
 interface Kdf {
   readonly hash: HashName;
-  /** Of SP 800-56A, which counts before the secret; X9.63 counts after it. */
+  /** SP 800-56A hashes the counter before the secret, X9.63 after it. */
   readonly sp800: boolean;
 }
 const HASHES: readonly [HashName, number, number][] = [
-  // hash, its CKD_ of X9.63, its CKD_ of SP 800-56A
+  // hash, CKD_ of X9.63, CKD_ of SP 800-56A
   ['sha1', 2, 0x0e],
   ['sha224', 5, 0x0f],
   ['sha256', 6, 0x10],
@@ -49,7 +50,7 @@ function refuse(why: string): never {
   throw new SidekeyError('mechanism_param_invalid', why);
 }
 
-/** Raw, or in an OCTET STRING: told apart by the length, since the first byte of both is 4. */
+/** A raw point, or one in an OCTET STRING: told apart by length, since the first byte of both is 4. */
 function takePoint(given: Buffer, coordinateBytes: number): Buffer {
   const sizes = [1 + coordinateBytes, 1 + 2 * coordinateBytes];
   if (sizes.includes(given.length)) return given;
@@ -67,7 +68,7 @@ function toInfo(curve: Buffer, point: Buffer): Buffer {
     Buffer.concat([algorithm, der(BIT_STRING, Buffer.concat([Buffer.of(0), point]))]),
   );
   try {
-    // By way of its coordinates, so that a compressed point is none afterwards.
+    // Via its coordinates, so that a compressed point is expanded.
     const jwk = createPublicKey({ key: info, format: 'der', type: 'spki' }).export({ format: 'jwk' });
     return createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'der', type: 'spki' });
   } catch {
@@ -97,7 +98,7 @@ function readAgreement({ spec, sizeBits }: ResidentKey, { params }: Mechanism): 
   return { kdf, shared, other: toInfo(curve, takePoint(point, Math.ceil(sizeBits / 8))) };
 }
 
-/** The digests of secret, counter and shared data, one after another. */
+/** The concatenated digests of secret, counter and shared data. */
 function expand({ hash, sp800 }: Kdf, secret: Buffer, shared: Buffer, bytes: number): Buffer {
   const size = hashOf(hash).bytes;
   const blocks = Buffer.alloc(Math.ceil(bytes / size) * size);
@@ -112,7 +113,7 @@ function expand({ hash, sp800 }: Kdf, secret: Buffer, shared: Buffer, bytes: num
   return blocks.subarray(0, bytes);
 }
 
-/** `lengthBytes`: null, as long as it comes. The caller wipes it. */
+/** `lengthBytes` null: the whole secret. The caller wipes the result. */
 export async function deriveAgreed(
   service: ResidentKeys,
   key: ResidentKey,

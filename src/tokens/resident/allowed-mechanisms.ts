@@ -4,7 +4,7 @@ import type { ResidentKey } from '../resident-port.ts';
 import { AGREEMENT_MECHANISMS, CIPHER_MECHANISMS, SIGN_MECHANISMS } from './mechanisms.ts';
 import { canSign } from './sign-plans.ts';
 
-/** What planSign and planCipher would take with a fitting parameter. */
+/** The mechanisms that planSign and planCipher accept, given a suitable parameter. */
 export function mechanismsOf(key: ResidentKey): number[] {
   const signs = SIGN_MECHANISMS.filter((row) => canSign(key, row)).map(({ type }) => type);
   const ciphers = CIPHER_MECHANISMS.filter(({ scheme }) =>

@@ -1,6 +1,6 @@
 /**
- * From a mechanism of encryption with its parameter to what a resident key is asked. Refusals are those that the keeper gives
- * for a key of its own.
+ * Maps an encryption mechanism and its parameter to requests to a resident key. Refuses the same things as
+ * the keeper does for its own keys.
  */
 import { SidekeyError } from '../../errors.ts';
 import { LIMITS, OUTPUT } from '../../wire/tables.ts';

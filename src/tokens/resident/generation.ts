@@ -1,4 +1,4 @@
-/** Keys that are made in the key service, or destroyed there, by the standard's own functions. */
+/** Creates and destroys keys in the key service, through the standard's own functions. */
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
 import { readBool, readUlong, type AttributeMap } from '../objects/attribute-value.ts';
@@ -26,7 +26,7 @@ export interface Templates {
   readonly key: AttributeMap;
 }
 
-/** Whether a token object that is generated on this token belongs to the service. */
+/** Whether a token object generated on this token is created in the service. */
 export function isMadeInService(domain: Domain, { token }: Caller, template: AttributeMap): boolean {
   return readBool(template, CKA.TOKEN) && domain.resident.service(token)?.options.create === true;
 }
@@ -70,7 +70,9 @@ function firstOf({ key, public: shown }: Templates, type: number): Buffer {
   return own !== undefined && own.length > 0 ? own : (shown?.get(type) ?? Buffer.alloc(0));
 }
 
-/** The whole name, prefix included; attribute_value_invalid unless any service could have it. */
+/**
+ * The complete name, prefix included; throws attribute_value_invalid unless every service would accept it.
+ */
 export function demandName(name: string): string {
   if (NAME.test(name)) return name;
   throw new SidekeyError(
@@ -95,7 +97,7 @@ function idOf(templates: Templates, service: ResidentKeys): Buffer {
   );
 }
 
-/** What the template says, not its defaults; where it says nothing, what such keys are for. */
+/** The usages in the template, without its defaults; if it has none, the usual ones for such keys. */
 function usesOf({ key }: Templates, keyType: number, service: ResidentKeys): ResidentUse[] {
   const isCipher = keyType === CKK.AES;
   const canAgree = keyType === CKK.EC && service.agree !== undefined;
@@ -107,7 +109,7 @@ function usesOf({ key }: Templates, keyType: number, service: ResidentKeys): Res
   return isCipher ? ['decrypt'] : ['sign'];
 }
 
-/** The objects of the key that was made; the public one first. */
+/** The objects of the new key, the public one first. */
 export async function generateResident(
   domain: Domain,
   caller: Caller,
@@ -136,7 +138,7 @@ export async function generateResident(
   return recordResidentMade(domain, actOf(caller), { service, key });
 }
 
-/** C_DestroyObject on the half that holds the key; what the service made of it goes to the audit log. */
+/** C_DestroyObject on the object that holds the key; the service's answer goes to the audit log. */
 export async function destroyResident(
   domain: Domain,
   peer: Peer,
@@ -147,7 +149,7 @@ export async function destroyResident(
   const key = object.resident;
   if (source === null || key === undefined)
     throw new SidekeyError('internal', 'the object is not a resident key');
-  // First, as nothing brings it back when its line cannot be written.
+  // First, as nothing restores the key if its line cannot be written.
   domain.audit.object('object-destroy-asked', peer, token, object, { service: key.id });
   const outcome = await source.service.destroy(key);
   const gone = domain.resident.objects(token).filter(({ resident }) => resident?.id === key.id);

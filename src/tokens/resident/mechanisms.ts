@@ -1,6 +1,6 @@
 /**
- * What each mechanism asks of a resident key, as a table: scheme, hash, and which. plans.ts makes of it, of the parameter and of
- * the key's algorithms what is sent to the service.
+ * What each mechanism requires of a resident key, as a table: scheme and hash. With the parameter and the
+ * key's algorithms, the plans (signing-plans.ts, cipher-plans.ts) turn this into a request to the service.
  */
 import { CKK, CKM, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { MechanismRow } from '../ports.ts';
@@ -9,9 +9,9 @@ import type { CipherScheme, HashName, KeySpec, SignScheme } from '../resident-po
 export interface SignMechanism {
   readonly type: number;
   readonly scheme: SignScheme;
-  /** null: the data are the digest, DigestInfo or message itself. */
+  /** null: the data is already the digest, DigestInfo or message. */
   readonly hash: HashName | null;
-  /** Codes of a length that the parameter says. */
+  /** The parameter gives the length of the MAC. */
   readonly general?: true;
 }
 
@@ -21,7 +21,7 @@ interface HashRow {
   /** CKM_ of the digest and CKG_ of MGF1 with it: the parameters of PSS and OAEP. */
   readonly mechanism: number;
   readonly mgf: number;
-  /** What stands before the digest in a DigestInfo (RFC 8017, 9.2). */
+  /** The DigestInfo before the digest (RFC 8017, 9.2). */
   readonly prefix: Buffer;
   readonly pkcs1: number;
   readonly pss: number;
@@ -103,10 +103,16 @@ export const CIPHER_MECHANISMS: readonly { readonly type: number; readonly schem
 
 const ML_DSA = { keyType: CKK.ML_DSA, min: 1312, max: 2592, standing: 'approved' } as const;
 
-/** A key of a curve, and another's public point: X9.63's derivation is made here, of the secret that the service gives. */
+/**
+ * A key on a curve, with another's public point: the X9.63 derivation happens here, on the secret that the
+ * service returns.
+ */
 export const AGREEMENT_MECHANISMS: readonly number[] = [CKM.ECDH1_DERIVE, CKM.ECDH1_COFACTOR_DERIVE];
 
-/** What a key service does with its own keys whatever OpenSSL has here. Their public halves verify only where it has it. */
+/**
+ * What a key service does with its own keys, whatever OpenSSL supports here. Their public halves verify only
+ * where OpenSSL does.
+ */
 export const SERVICE_MECHANISMS: readonly { readonly row: MechanismRow; readonly spec: KeySpec }[] = [
   {
     row: {

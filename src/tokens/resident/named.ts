@@ -1,6 +1,6 @@
 /**
- * Keys of a key service by name, as the HTTP API has them: the name is the label of the newest version, which is the service's name
- * without the prefix. An enveloped key of the same name hides the service's.
+ * Keys of a key service by name, for the HTTP API: the name is the label of the newest version, which is the
+ * service's name without the prefix. A sealed key of the same name hides the service's key.
  */
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
@@ -18,13 +18,19 @@ import { demandName, destroyResident } from './generation.ts';
 import { planUse, useAtOnce } from './use.ts';
 
 const EMPTY = Buffer.alloc(0);
-/** Versions that are no numbers get one: the second of their making, counted from here. Nine digits last until 2051. */
+/**
+ * Versions that have no number get one: the second of their creation, counted from here. Nine digits last
+ * until 2051.
+ */
 const FIRST_SECOND_MS = Date.UTC(2020, 0, 1);
 const NUMBER = /^\d{1,9}$/;
 
 export type Shown = TokenObject & { readonly resident: ResidentKey };
 
-/** Whether its uses are the service's: those of a private or a secret key, and of a public half that the service keeps to itself. */
+/**
+ * Whether its uses go to the service: those of a private or secret key, and of a public half that the service
+ * does not reveal.
+ */
 export function isUsedInService(object: TokenObject): object is Shown {
   return object.resident !== undefined && object.handle >= RESIDENT_FROM;
 }
@@ -39,7 +45,7 @@ function numberOf({ version, createdAt }: ResidentKey): number {
   return Math.max(1, Math.floor(((createdAt ?? 0) - FIRST_SECOND_MS) / 1000));
 }
 
-/** Several keys of one name that no version tells apart (an HSM may have them) have no name here. */
+/** Several keys of one name without distinct versions, as an HSM may have, cannot be addressed by name. */
 function isAmbiguous(mains: readonly Shown[]): boolean {
   return mains.length > 1 && mains.some(({ resident }) => resident.version === null);
 }
@@ -53,7 +59,7 @@ function nameOf({ resident }: Shown, { prefix }: ResidentOptions): string {
   return resident.name.slice(prefix.length);
 }
 
-/** By number, ascending. One that was made in the same second as the one before gets the next number. */
+/** By number, ascending. A version created in the same second as the previous one gets the next number. */
 function versionsOf(domain: Domain, token: TokenRow, mains: readonly Shown[]): Map<number, KeyVersion> {
   const objects = domain.resident.objects(token);
   const publicHalf = ({ resident }: Shown): TokenObject | null =>
@@ -71,7 +77,7 @@ function versionsOf(domain: Domain, token: TokenRow, mains: readonly Shown[]): M
   return versions;
 }
 
-/** Of the list that is there; null: no key of this name. */
+/** From the current list; null: there is no key of this name. */
 export function findResidentFamily(domain: Domain, token: TokenRow, name: string): KeyFamily | null {
   const source = domain.resident.service(token);
   if (source === null) return null;
@@ -91,7 +97,7 @@ export function residentNames(domain: Domain, token: TokenRow): string[] {
   return [...names].filter((name) => findResidentFamily(domain, token, name) !== null);
 }
 
-/** Data of any length where the mechanism takes a digest. The caller has checked that it is permitted. */
+/** Accepts data of any length where the mechanism takes a digest. The caller has checked permission. */
 export function useResident(
   domain: Domain,
   token: TokenRow,
@@ -129,7 +135,7 @@ function specOf(kind: NewNamedKeyKind) {
   }
 }
 
-/** Where a service gives a key one use alone, an RSA key signs, as one does that a PKCS#11 program asks for both. */
+/** If a service allows a key only one usage, an RSA key signs, as for PKCS#11 programs that ask for both. */
 const USES: Readonly<Record<NewNamedKeyKind['kind'], readonly ResidentUse[]>> = {
   aes: ['decrypt'],
   chacha20: [],
@@ -140,7 +146,7 @@ const USES: Readonly<Record<NewNamedKeyKind['kind'], readonly ResidentUse[]>> = 
   'ml-dsa': ['sign'],
 };
 
-/** Whether a key that is made by name on this token is one of the service, as one that a PKCS#11 program makes. */
+/** Whether a key created by name on this token is created in the service, as for PKCS#11 programs. */
 export function makesInService(domain: Domain, token: TokenRow): boolean {
   return domain.resident.service(token)?.options.create === true;
 }
@@ -168,7 +174,10 @@ export async function createResident(
   await recordResidentMade(domain, { peer, token }, { service, key });
 }
 
-/** The newest version, and what is left after it: some services destroy all with it, others one at a time. */
+/**
+ * Deletes the newest version, then any that remain: some services delete all versions at once, others one by
+ * one.
+ */
 export async function destroyFamily(
   domain: Domain,
   peer: Peer,

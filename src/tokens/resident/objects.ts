@@ -1,4 +1,4 @@
-/** A key of a key service as PKCS#11 objects: a private and a public one, or a secret one. */
+/** A key of a key service as PKCS#11 objects: a private and a public key, or a secret key. */
 import { createHash } from 'node:crypto';
 import { RESIDENT_FROM } from '../../wire/tables.ts';
 import { defaultValue, encodeBool, encodeUlong } from '../objects/attribute-value.ts';
@@ -15,9 +15,9 @@ const ID_BYTES = 8;
 const HANDLE_BYTES = 6;
 
 export interface ObjectOptions {
-  /** Stands before every name at the service and is no part of a label. */
+  /** Precedes every name at the service, and is not part of the label. */
   readonly prefix: string;
-  /** CKA_DESTROYABLE of what holds the key. */
+  /** CKA_DESTROYABLE of the object that holds the key. */
   readonly destroy: boolean;
 }
 
@@ -33,7 +33,7 @@ function digestOf(...parts: readonly string[]): Buffer {
   return createHash('sha256').update(JSON.stringify(parts)).digest();
 }
 
-/** The same after every restart: programs keep handles, and nothing is written down. */
+/** The same after every restart: programs keep handles, and none are stored. */
 function handleOf(token: TokenRow, key: ResidentKey, objectClass: number, isKept: boolean): number {
   const isPublic = objectClass === CKO.PUBLIC_KEY;
   const first = isPublic && !isKept ? FIRST_PUBLIC_HANDLE : RESIDENT_FROM;
@@ -70,7 +70,7 @@ function shared(
   ];
 }
 
-/** What holds the key: what may be done with it is what the service does with it, and it stays there. */
+/** The attributes of the object that holds the key: it can do what the service does, and cannot leave. */
 function hidden(key: ResidentKey, { destroy }: ObjectOptions): [number, Value][] {
   return [
     [CKA.PRIVATE, true],
@@ -86,7 +86,10 @@ function hidden(key: ResidentKey, { destroy }: ObjectOptions): [number, Value][]
   ];
 }
 
-/** A public object is a view of its private one, and goes with it. `isKept`: the service does not give it out, and verifies with it. */
+/**
+ * A public object mirrors its private one, and goes away with it. `isKept`: the service does not reveal the
+ * public key, and verifies itself.
+ */
 function open(key: ResidentKey, isKept: boolean): [number, Value][] {
   const encrypts = key.ciphers.length > 0 && !isKept;
   return [
@@ -120,7 +123,10 @@ function build(
   return { handle, tokenId: token.id, uniqueId, attributes, ...rest };
 }
 
-/** `info`: SubjectPublicKeyInfo of a pair; null: it is none, or the service keeps it. provider_refused when it is not of the key's spec. */
+/**
+ * `info`: SubjectPublicKeyInfo of a pair; null: not a pair, or the service does not reveal it.
+ * provider_refused if it does not fit the key's spec.
+ */
 export function objectsOf(
   token: TokenRow,
   key: ResidentKey,

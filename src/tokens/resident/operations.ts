@@ -1,6 +1,6 @@
 /**
- * Operations on resident keys that come in parts, by client and the module's number, and the counters of their use. Data are hashed as they come, or
- * gathered up to the plan's bound; whatever is given up is wiped.
+ * Multi-part operations on resident keys, by client and the module's number, and counters of their use. Data
+ * is hashed as it arrives, or collected up to the plan's limit; whatever is dropped is wiped.
  */
 import { createHash, type Hash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
@@ -14,7 +14,7 @@ const RUNNING_MAX = 1024;
 const LIFE_MS = 600_000;
 const USES_MAX = 4096;
 
-/** What is asked of which key: checked at the beginning, and again before the service is asked. */
+/** The requested use: checked at the beginning, and again before the service is called. */
 export interface Asked {
   readonly place: Place;
   readonly handle: number;
@@ -36,12 +36,12 @@ export class RunningOperation {
     this.#hash = plan.hash === null ? null : createHash(plan.hash);
   }
 
-  /** Of data, in all. */
+  /** Total length of the data. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Keeps a copy. data_len_range over the bound. */
+  /** Keeps a copy. data_len_range beyond the limit. */
   add(data: Buffer): void {
     this.#bytes += data.length;
     if (this.#hash !== null) {
@@ -53,7 +53,7 @@ export class RunningOperation {
     this.#parts.push(Buffer.from(data));
   }
 
-  /** The digest, or all that was gathered. Once; the caller wipes it. */
+  /** The digest, or all data collected. Call once; the caller wipes it. */
   take(): Buffer {
     if (this.#hash !== null) return this.#hash.digest();
     const all = Buffer.concat(this.#parts);
@@ -92,7 +92,10 @@ export class ResidentOperations {
     this.#running.set(ResidentOperations.#keyOf(client, number), operation);
   }
 
-  /** For the next part: nobody else has it meanwhile. operation_lost when it is unknown. */
+  /**
+   * Takes the operation for its next part, so that nobody else has it meanwhile. operation_lost if it is
+   * unknown.
+   */
   take(client: ClientId, number: bigint): RunningOperation {
     const key = ResidentOperations.#keyOf(client, number);
     const operation = this.#running.get(key);
@@ -113,13 +116,13 @@ export class ResidentOperations {
       if (key.startsWith(`${client} `)) this.drop(client, BigInt(key.slice(key.indexOf(' ') + 1)));
   }
 
-  /** The clients' numbers mean nothing any more. */
+  /** The clients' numbers are no longer valid. */
   clear(): void {
     for (const operation of this.#running.values()) operation.wipe();
     this.#running.clear();
   }
 
-  /** Over the bound of different uses the rest is not told apart by key: handle 0. */
+  /** Once the limit of different uses is reached, the rest is counted together under handle 0. */
   count(client: ClientId, uid: number, { place, handle, use }: Asked, bytes: number): void {
     const isFull = this.#uses.size >= USES_MAX;
     const told = isFull ? 0 : handle;
@@ -132,7 +135,7 @@ export class ResidentOperations {
     this.#uses.set(key, counted);
   }
 
-  /** The counters since the last call, as the keeper tells the uses of keys in cells. */
+  /** The counters since the last call, in the form in which the keeper reports uses of its cells. */
   takeUses(): UsageSeen[] {
     const uses = [...this.#uses.values()];
     this.#uses = new Map();

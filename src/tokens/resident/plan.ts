@@ -1,19 +1,19 @@
-/** What a resident key is asked for one operation, and what the plans of signing and of ciphers share. */
+/** How one operation is performed by a resident key; shared by the plans of signing and of ciphers. */
 import { SidekeyError } from '../../errors.ts';
 import { WireReader } from '../../wire/buffer.ts';
 import type { HashName, ResidentKey, ResidentKeys } from '../resident-port.ts';
 
 export interface Plan {
-  /** The data are hashed as they come; null: they are gathered. */
+  /** Hashes the data as it arrives; null: the data is collected. */
   readonly hash: HashName | null;
-  /** Most bytes that are gathered; more is data_len_range. */
+  /** The most bytes to collect; beyond it data_len_range. */
   readonly maxBytes: number;
-  /** As bind_check answers them (ARCHITECTURE.md). */
+  /** As bind_check returns them (ARCHITECTURE.md). */
   readonly rule: number;
   readonly size: number;
-  /** `data`: what was gathered, or the digest. */
+  /** `data`: what was collected, or the digest. */
   readonly run: (service: ResidentKeys, data: Buffer) => Promise<Buffer>;
-  /** Of signing: whether the service takes this for the signature of the same data. */
+  /** For signing: whether the service accepts this signature of the same data. */
   readonly verify?: (service: ResidentKeys, data: Buffer, signature: Buffer) => Promise<boolean>;
 }
 

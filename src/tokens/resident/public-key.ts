@@ -1,4 +1,4 @@
-/** A SubjectPublicKeyInfo as PKCS#11's attributes: what a service says of a key becomes what programs read. */
+/** Converts a SubjectPublicKeyInfo, as a service returns it, to PKCS#11 attributes. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { encodeUlong } from '../objects/attribute-value.ts';
@@ -10,7 +10,7 @@ import type { SpecRow } from './specs.ts';
 const OCTET_STRING = 0x04;
 const UNCOMPRESSED = 0x04;
 
-/** DER; a point of P-521 has 133 bytes, so that two bytes of length are the most. */
+/** DER; a point on P-521 has 133 bytes, so two length bytes are enough. */
 function octetString(content: Buffer): Buffer {
   const length = content.length < 0x80 ? [content.length] : [0x81, content.length];
   return Buffer.concat([Buffer.of(OCTET_STRING, ...length), content]);
@@ -45,7 +45,7 @@ function field(jwk: Jwk, name: 'n' | 'e' | 'x' | 'y'): Buffer {
   return Buffer.from(jwk[name] ?? '', 'base64url');
 }
 
-/** As FIPS 204 encodes it: what stands in the structure after its identifier. */
+/** As encoded by FIPS 204: the contents of the structure after its identifier. */
 function ofSet({ spec, set = 0 }: SpecRow, info: Buffer): Attribute[] {
   const key = readKey(info);
   if (key.asymmetricKeyType !== spec)
@@ -56,7 +56,10 @@ function ofSet({ spec, set = 0 }: SpecRow, info: Buffer): Attribute[] {
   ];
 }
 
-/** CKA_MODULUS and CKA_PUBLIC_EXPONENT, or CKA_EC_PARAMS and CKA_EC_POINT, or CKA_PARAMETER_SET and CKA_VALUE. provider_refused when the key is not of this spec. */
+/**
+ * CKA_MODULUS and CKA_PUBLIC_EXPONENT, or CKA_EC_PARAMS and CKA_EC_POINT, or CKA_PARAMETER_SET and CKA_VALUE.
+ * provider_refused if the key does not fit this spec.
+ */
 export function publicComponentsOf(row: SpecRow, info: Buffer): Attribute[] {
   if (row.set !== undefined) return ofSet(row, info);
   const jwk: Jwk = readKey(info).export({ format: 'jwk' });

@@ -1,6 +1,7 @@
 /**
- * The keys of key services as objects of tokens: each token's list is asked for when somebody looks and it is older than `refresh`, once
- * however many look. While the service is unreachable the list that was there goes on (every use asks the service anyway); a refusal ends it.
+ * The keys of key services as objects of tokens. A token's list is fetched when somebody looks and it is
+ * older than `refresh`, once however many look. While the service is unreachable, the old list stays in use
+ * (every use asks the service anyway); a refusal ends it.
  */
 import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../../errors.ts';
@@ -16,9 +17,9 @@ const KEYS_MAX = 1000;
 /** Public keys never change for an id. */
 const PUBLIC_KEYS_MAX = 4000;
 const PUBLIC_KEYS_AT_ONCE = 8;
-/** After a failure the service is not asked for the list again for so long. */
+/** After a failure, the list is not requested again for this long. */
 const PAUSE_MS = 2000;
-/** Lists of some services lag behind: for so long what was made here is there, and what was destroyed is not. */
+/** Some services' lists lag: for this long, new keys are added to them and destroyed ones removed. */
 const LAG_MS = 60_000;
 
 interface Change {
@@ -28,12 +29,12 @@ interface Change {
 }
 
 interface Listing {
-  /** By handle, ascending; null: there was no list yet. */
+  /** By handle, ascending; null: no list has been fetched yet. */
   objects: readonly TokenObject[] | null;
   askedAt: number;
   failure: SidekeyError | null;
   asking: Promise<void> | null;
-  /** By the key's id. */
+  /** By the key's ID. */
   readonly changes: Map<string, Change>;
 }
 
@@ -55,29 +56,29 @@ export class ResidentObjects {
     this.#clock = deps.clock;
   }
 
-  /** Differs from an earlier answer when a list changed since. */
+  /** Changes whenever a list changes. */
   get changes(): number {
     return this.#changes;
   }
 
-  /** What serves a token's resident keys, and how; null: it shows none. */
+  /** The service behind a token's resident keys, with options; null: the token shows none. */
   service(token: TokenRow): { service: ResidentKeys; options: ResidentOptions } | null {
     const options = this.#catalogue.resident(token);
     const service = this.#providers.get(token.provider)?.resident ?? null;
     return options === null || service === null ? null : { service, options };
   }
 
-  /** Of a list that is there: ascending by handle. */
+  /** From the current list, ascending by handle. */
   objects(token: TokenRow): readonly TokenObject[] {
     return this.#listings.get(token.serial)?.objects ?? [];
   }
 
-  /** The object, if it is in the list that is there. */
+  /** The object, if it is in the current list. */
   get(token: TokenRow, handle: number): TokenObject | null {
     return this.objects(token).find((object) => object.handle === handle) ?? null;
   }
 
-  /** Makes the list young enough to be looked at. Rejects when there is none and the service gives none. */
+  /** Fetches the list if it is too old. Rejects if there is no list and the service returns none. */
   async refresh(token: TokenRow): Promise<void> {
     const source = this.service(token);
     if (source === null) return;
@@ -89,7 +90,7 @@ export class ResidentObjects {
     if (listing.objects === null && listing.failure !== null) throw listing.failure;
   }
 
-  /** Before a handle is looked up: a process may know it from an agent that was here before. */
+  /** Call this before looking up a handle: a process may know it from a previous agent. */
   async settle(token: TokenRow, handle: number): Promise<void> {
     if (isResidentHandle(handle) && this.get(token, handle) === null) await this.refresh(token);
   }
@@ -113,7 +114,8 @@ export class ResidentObjects {
     listing.asking = this.#list(token, listing, service, options)
       .then((objects) => {
         listing.failure = null;
-        // A key that was made or destroyed meanwhile may be missing in what was asked before: it is asked again.
+        // A key created or destroyed meanwhile may be missing from the list that was requested before:
+        // request it again.
         if (listing.objects === before) this.#show(listing, objects);
         else listing.askedAt = -Infinity;
       })
@@ -145,13 +147,16 @@ export class ResidentObjects {
     for (let at = 0; at < keys.length; at += PUBLIC_KEYS_AT_ONCE) {
       const some = keys.slice(at, at + PUBLIC_KEYS_AT_ONCE);
       const objects = await Promise.all(some.map((key) => this.#objectsOf(token, service, key, options)));
-      // Two keys of one handle are not to be expected in any number of lifetimes: the first is kept.
+      // A collision of two handles is not expected in any number of lifetimes; the first key is kept.
       for (const object of objects.flat()) if (!made.has(object.handle)) made.set(object.handle, object);
     }
     return [...made.values()].sort((a, b) => a.handle - b.handle);
   }
 
-  /** A key whose public half cannot be had does not hide the others; that nobody answers is another matter. */
+  /**
+   * A key whose public half cannot be fetched does not hide the others; an unreachable service is another
+   * matter.
+   */
   async #objectsOf(
     token: TokenRow,
     service: ResidentKeys,
@@ -167,7 +172,7 @@ export class ResidentObjects {
     }
   }
 
-  /** null: the service keeps it, and verifies with it. */
+  /** null: the service does not reveal it, and verifies itself. */
   async #publicKey(service: ResidentKeys, { provider }: TokenRow, key: ResidentKey): Promise<Buffer | null> {
     const name = `${provider} ${key.id}`;
     const known = this.#publicKeys.get(name);
@@ -181,7 +186,7 @@ export class ResidentObjects {
     return info;
   }
 
-  /** Shows a key that was made just now; its objects, the public one first. */
+  /** Shows a key that was just created; returns its objects, the public one first. */
   async add(token: TokenRow, key: ResidentKey): Promise<TokenObject[]> {
     const source = this.service(token);
     if (source === null) throw new SidekeyError('internal', 'the token has no resident keys');
@@ -197,7 +202,7 @@ export class ResidentObjects {
     return objects;
   }
 
-  /** The list that is there is out of date. */
+  /** Marks the current list as out of date. */
   expire(token: TokenRow): void {
     this.#listingOf(token).askedAt = -Infinity;
   }

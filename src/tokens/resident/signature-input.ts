@@ -1,6 +1,6 @@
 /**
- * What a service signs by: which of the key's algorithms serves, and what becomes of the data before. PKCS #1 v1.5 and ECDSA,
- * of which PKCS#11 has raw mechanisms that services do not.
+ * How a service signs: which of the key's algorithms to use, and how to prepare the data. For PKCS #1 v1.5
+ * and ECDSA, of which PKCS#11 has raw mechanisms that services lack.
  */
 import { SidekeyError } from '../../errors.ts';
 import type { HashName, ResidentKey, SignAlgorithm } from '../resident-port.ts';
@@ -14,7 +14,7 @@ export interface Prepared {
 
 const PKCS1_PADDING_BYTES = 11;
 
-/** The digest inside a DigestInfo, and its hash; null: it is none. */
+/** The digest inside a DigestInfo, and its hash; null: not a DigestInfo. */
 function openDigestInfo(content: Buffer): { hash: HashName; digest: Buffer } | null {
   const row = HASHES.find(
     ({ prefix, bytes }) =>
@@ -23,7 +23,7 @@ function openDigestInfo(content: Buffer): { hash: HashName; digest: Buffer } | n
   return row === undefined ? null : { hash: row.hash, digest: content.subarray(row.prefix.length) };
 }
 
-/** PKCS #1 1.5: by the hash's own algorithm, or by one that pads whatever it is given. */
+/** PKCS #1 v1.5: by the algorithm of the hash, or by one that pads its input as it is. */
 export function preparePkcs1(
   key: ResidentKey,
   algorithms: readonly SignAlgorithm[],
@@ -40,8 +40,8 @@ export function preparePkcs1(
 }
 
 /**
- * A digest of another length is the same number to ECDSA when it is cut to the curve's bits from the left, or filled with
- * zeros there (FIPS 186-5, 6.4.1), so that a service's one hash serves for all.
+ * ECDSA treats a digest as a number: truncating it to the curve's size, or padding it on the left with zeros,
+ * yields the same signature (FIPS 186-5, 6.4.1), so that a service's only hash length serves for all.
  */
 function fitDigest(digest: Buffer, bytes: number): Buffer {
   const cut = digest.subarray(0, bytes);
@@ -62,7 +62,7 @@ export function prepareEcdsa(
   if (algorithm !== undefined) return { algorithm, input: digest };
   const [first] = algorithms;
   const bytes = first?.hash == null ? 0 : hashOf(first.hash).bytes;
-  // Cutting keeps the number only where the curve is no longer than the hash.
+  // Truncation preserves the number only if the curve is no longer than the hash.
   if (first === undefined || (digest.length > bytes && bytes * 8 < key.sizeBits))
     refuse('data_len_range', 'the service cannot sign a digest of this length');
   return { algorithm: first, input: fitDigest(digest, bytes) };

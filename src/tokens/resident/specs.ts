@@ -1,4 +1,7 @@
-/** The specs of resident keys in PKCS#11's terms: key type, size, curve, and the mechanism that makes them. */
+/**
+ * The specs of resident keys in terms of PKCS#11: key type, size, curve, and the mechanism that generates
+ * them.
+ */
 import type { AttributeMap } from '../objects/attribute-value.ts';
 import { readUlong } from '../objects/attribute-value.ts';
 import { CKA, CKK, CKM } from '../cryptoki.ts';
@@ -7,11 +10,11 @@ import type { KeySpec } from '../resident-port.ts';
 export interface SpecRow {
   readonly spec: KeySpec;
   readonly keyType: number;
-  /** null: the key says it itself. */
+  /** null: read from the key itself. */
   readonly sizeBits: number | null;
   /** CKA_EC_PARAMS: the DER of the curve's identifier. */
   readonly curve: Buffer | null;
-  /** CKA_PARAMETER_SET, of a key type whose parameters are a number. */
+  /** CKA_PARAMETER_SET, for key types that have one. */
   readonly set?: number;
   readonly generatedBy: number;
 }
@@ -93,7 +96,7 @@ function sizeAsked(keyType: number, attributes: AttributeMap): number | null {
   return given === null || isRsa ? given : given * 8;
 }
 
-/** The spec that a template asks for, by the attributes of its public or secret key; null: there is none. */
+/** The spec that a template describes, by the attributes of its public or secret key; null: none. */
 export function findSpec(keyType: number, attributes: AttributeMap): SpecRow | null {
   const params = attributes.get(CKA.EC_PARAMS)?.toString('hex');
   if (params !== undefined) {

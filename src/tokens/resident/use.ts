@@ -1,4 +1,4 @@
-/** One use of a resident key, whoever asks: which plan serves it, and how a code is checked. */
+/** One use of a resident key, for any caller: chooses the plan and verifies MACs. */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import type { Mechanism } from '../ports.ts';
@@ -24,11 +24,11 @@ export function planUse(key: ResidentKey, operation: ResidentOperation, mechanis
 export interface UseInput {
   readonly operation: ResidentOperation;
   readonly input: Buffer;
-  /** Of 'verify'. */
+  /** For 'verify'. */
   readonly signature: Buffer | null;
 }
 
-/** signature_invalid or signature_len_range, else nothing. */
+/** Throws signature_invalid or signature_len_range; returns no data. */
 function compareCode(mine: Buffer, signature: Buffer | null): Buffer {
   if (signature === null || signature.length !== mine.length)
     throw new SidekeyError('signature_len_range', `a code of this key has ${mine.length} bytes`);
@@ -37,7 +37,10 @@ function compareCode(mine: Buffer, signature: Buffer | null): Buffer {
   return Buffer.alloc(0);
 }
 
-/** The code of a secret key is made again and compared. Of a pair the service is asked: whose public half is known is verified with elsewhere. */
+/**
+ * A MAC is computed again and compared. A pair's signature goes to the service; if the public half is known,
+ * other code verifies it.
+ */
 async function checkSignature(
   service: ResidentKeys,
   key: ResidentKey,
@@ -53,7 +56,7 @@ async function checkSignature(
   throw new SidekeyError('signature_invalid', 'the signature does not match the data');
 }
 
-/** `input`: what was gathered, or the digest. */
+/** `input`: what was collected, or the digest. */
 export function runUse(
   service: ResidentKeys,
   key: ResidentKey,
@@ -71,7 +74,7 @@ export function tooLong({ maxBytes }: Plan): SidekeyError {
   );
 }
 
-/** All of it at once. The data stay the caller's. */
+/** A single-part use. The data remains the caller's. */
 export async function useAtOnce(
   service: ResidentKeys,
   key: ResidentKey,

@@ -1,7 +1,8 @@
 /**
- * Keys wrapped and unwrapped by a key of a key service, as that encrypts and decrypts. What was wrapped goes between the keeper and this process under a
- * key that serves once, as any wrapped key does, so that the keeper's own rules of what may be a key hold; here it is bytes that are wiped, and the service
- * sees it, as it sees whatever it encrypts.
+ * Wraps and unwraps keys with a key of a key service that encrypts and decrypts. Between keeper and this
+ * process, the wrapped key travels under a one-time key, as any wrapped key does, so that the keeper's own
+ * rules for keys apply. In this process it is bytes that are wiped; the service sees it, as it sees
+ * everything that it encrypts.
  */
 import { createDecipheriv, createCipheriv } from 'node:crypto';
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
@@ -23,7 +24,7 @@ function serviceOf(domain: Domain, token: TokenRow): ResidentKeys {
   throw new SidekeyError('key_handle_invalid', 'the token no longer has resident keys');
 }
 
-/** The cell of an AES key that lives as long as `work`. */
+/** An AES key in a cell, for the duration of `work`. */
 async function withCell<T>(domain: Domain, key: Buffer, work: (cell: CellId) => Promise<T>): Promise<T> {
   const rest = { owner: null, uses: null, note: null, seal: null };
   const wanted: NewKey = { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, leaseMs: CELL_MS, ...rest };
@@ -90,7 +91,7 @@ async function open(
   }
 }
 
-/** CKM_RSA_AES_KEY_WRAP: a key for AES, encrypted by OAEP, and what it wraps. */
+/** CKM_RSA_AES_KEY_WRAP: an AES key encrypted with OAEP, followed by the key that it wraps. */
 function splitRsaAes(by: ResidentKey, { params }: Mechanism, wrapped: Buffer) {
   const bytes = Math.ceil(by.sizeBits / 8);
   if (wrapped.length <= bytes) throw new SidekeyError('wrapped_key_len_range', 'the wrapped key is missing');
@@ -99,7 +100,10 @@ function splitRsaAes(by: ResidentKey, { params }: Mechanism, wrapped: Buffer) {
   return { aesBytes, oaep, first: wrapped.subarray(0, bytes), rest: wrapped.subarray(bytes) };
 }
 
-/** What the keeper is told to make the key of: where the service opened it, at once, so that a refusal comes before anything is made. */
+/**
+ * How the keeper makes the key. If the service does the unwrapping, it is asked at once, so that a refusal
+ * comes before anything is created.
+ */
 export async function unwrapByService(
   domain: Domain,
   token: TokenRow,
@@ -129,7 +133,7 @@ export async function unwrapByService(
   }
 }
 
-/** Wipes `by`, which is of no use afterwards. */
+/** Wipes `by`, which is useless afterwards. */
 function carry(
   domain: Domain,
   by: Buffer,
