@@ -14,6 +14,7 @@ struct sk_waiter {
     struct sk_exchange *x;
     uint64_t id;
     struct sk_condition wake;
+    bool asleep; /* on `wake`: neither writing nor waiting for its turn to */
     bool done;
     enum sk_io result;
 };
@@ -77,7 +78,7 @@ static void put_in(struct sk_link *l, struct sk_waiter *w)
     w->on->users++;
 }
 
-/* Also makes another waiter the reader, when nobody reads for it any more. */
+/* Also makes another waiter the reader, when nobody reads any more: one that sleeps, since the others will look for themselves. */
 static void take_out(struct sk_link *l, struct sk_waiter *w)
 {
     struct sk_waiter **at = &l->waiters;
@@ -86,7 +87,7 @@ static void take_out(struct sk_link *l, struct sk_waiter *w)
         at = &(*at)->next;
     *at = w->next;
     for (struct sk_waiter *other = l->waiters; other && !w->on->reading; other = other->next)
-        if (other->on == w->on && !other->done) {
+        if (other->on == w->on && other->asleep && !other->done) {
             sk_condition_signal(&other->wake);
             break;
         }
@@ -159,13 +160,22 @@ static bool write_frame(struct sk_link *l, struct sk_waiter *w)
     return r == SK_IO_OK;
 }
 
+/* Under the lock, which it leaves while asleep. */
+static void sleep_until_woken(struct sk_link *l, struct sk_waiter *w)
+{
+    w->asleep = true;
+    if (sk_condition_wait(&w->wake, &l->lock, w->x->deadline) == ETIMEDOUT && !w->done)
+        finish(w, SK_IO_TIMEOUT);
+    w->asleep = false;
+}
+
 static void await_reply(struct sk_link *l, struct sk_waiter *w)
 {
     while (!w->done) {
-        if (!w->on->reading)
+        if (w->on->reading)
+            sleep_until_woken(l, w);
+        else
             read_for_all(l, w);
-        else if (sk_condition_wait(&w->wake, &l->lock, w->x->deadline) == ETIMEDOUT && !w->done)
-            finish(w, SK_IO_TIMEOUT);
     }
 }
 
