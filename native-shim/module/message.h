@@ -7,9 +7,18 @@
 
 #include "guard.h"
 
-/* What was left, as it is now. */
+/* What C_MessageXInit left, without the parameter of its mechanism. */
 struct sk_message sk_message_of(struct sk_entry *e, enum wire_operation kind);
-void sk_message_set(struct sk_entry *e, enum wire_operation kind, const struct sk_message *message);
+
+/* The same with the parameter: the caller calls sk_mechanism_clear. CKR_OPERATION_NOT_INITIALIZED or CKR_HOST_MEMORY: there is
+ * nothing to clear. */
+CK_RV sk_message_copy(struct sk_entry *e, enum wire_operation kind, struct sk_message *out);
+
+/* The session takes `fresh` with its mechanism. CKR_OPERATION_ACTIVE: another thread was first, and it stays the caller's. */
+CK_RV sk_message_open(struct sk_entry *e, enum wire_operation kind, const struct sk_message *fresh);
+
+/* Notes how far the message in parts has come. False: another thread has closed it. */
+bool sk_message_move(struct sk_entry *e, enum wire_operation kind, bool begun, uint64_t in);
 
 /* CKR_OPERATION_NOT_INITIALIZED before its Init; CKR_OPERATION_ACTIVE, or CKR_OPERATION_NOT_INITIALIZED, when a message in parts
  * is not where it is to be. */

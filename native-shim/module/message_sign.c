@@ -21,34 +21,36 @@ CK_RV sk_signing_open(struct sk_entry *e, enum wire_operation kind, const CK_MEC
         return rv;
     }
     sk_crypt_cancel(e, kind);
-    sk_message_set(e, kind, &fresh);
-    return CKR_OK;
+    rv = sk_message_open(e, kind, &fresh);
+    if (rv != CKR_OK)
+        sk_mechanism_clear(&fresh.mechanism);
+    return rv;
 }
 
 /* A message's operation, where none is under way. */
 static CK_RV begin(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len, bool begun)
 {
-    struct sk_message message = sk_message_of(e, kind);
-    CK_RV rv = sk_message_check(&message, begun);
+    struct sk_message message;
+    CK_RV rv = sk_message_copy(e, kind, &message);
 
+    if (rv != CKR_OK)
+        return rv;
+    rv = sk_message_check(&message, begun);
     if (rv == CKR_OK && (parameter || parameter_len))
         rv = CKR_MECHANISM_PARAM_INVALID;
-    if (rv != CKR_OK || begun)
-        return rv;
-    return sk_crypt_init_packed(e, kind, &message.mechanism, message.key);
+    if (rv == CKR_OK && !begun)
+        rv = sk_crypt_init_packed(e, kind, &message.mechanism, message.key);
+    sk_mechanism_clear(&message.mechanism);
+    return rv;
 }
 
 CK_RV sk_signing_begin(struct sk_entry *e, enum wire_operation kind, const void *parameter, CK_ULONG parameter_len)
 {
     CK_RV rv = begin(e, kind, parameter, parameter_len, false);
-    struct sk_message message;
 
-    if (rv != CKR_OK)
+    if (rv != CKR_OK || sk_message_move(e, kind, true, 0))
         return rv;
-    message = sk_message_of(e, kind);
-    message.begun = true;
-    sk_message_set(e, kind, &message);
-    return CKR_OK;
+    return sk_message_end(e, kind, CKR_OPERATION_NOT_INITIALIZED);
 }
 
 /* The last part. A question for the length takes no data. */
