@@ -1,6 +1,7 @@
 #include "dual.h"
 
 #include "crypt.h"
+#include "phase.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ CK_RV sk_dual_encrypt(struct sk_entry *e, enum wire_operation other, const CK_BY
 
     if (!both(e, WIRE_ENCRYPT, other))
         return CKR_OPERATION_NOT_INITIALIZED;
-    if (!out_len || (!in && in_len))
+    if (!out_len || !sk_is_readable(in, in_len))
         return end_both(e, WIRE_ENCRYPT, other, CKR_ARGUMENTS_BAD);
     if (!out)
         return end_both(e, WIRE_ENCRYPT, other, sk_crypt_update(e, WIRE_ENCRYPT, in, in_len, NULL, out_len));
@@ -65,7 +66,7 @@ CK_RV sk_dual_decrypt(struct sk_entry *e, enum wire_operation other, const CK_BY
 
     if (!both(e, WIRE_DECRYPT, other))
         return CKR_OPERATION_NOT_INITIALIZED;
-    if (!out_len || (!in && in_len))
+    if (!out_len || !sk_is_readable(in, in_len))
         return end_both(e, WIRE_DECRYPT, other, CKR_ARGUMENTS_BAD);
     rv = sk_crypt_update(e, WIRE_DECRYPT, in, in_len, out, out_len);
     if (rv == CKR_OK && out)

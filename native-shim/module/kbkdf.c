@@ -3,6 +3,7 @@
 #include "key.h"
 #include "mechanism.h"
 #include "object.h"
+#include "template.h"
 
 #include <string.h>
 
@@ -58,6 +59,8 @@ static CK_RV measure(const struct sk_derived_key *keys, CK_ULONG count, CK_ULONG
 
         if ((!keys[i].attributes && keys[i].count) || !keys[i].out)
             return CKR_MECHANISM_PARAM_INVALID;
+        if (sk_template_check(keys[i].attributes, keys[i].count) != CKR_OK)
+            return CKR_TEMPLATE_INCONSISTENT;
         length = length_of(keys[i].attributes, keys[i].count);
         if (length == 0)
             return CKR_TEMPLATE_INCOMPLETE;

@@ -3,6 +3,7 @@
 #include "crypt.h"
 #include "message.h"
 #include "message_parameter.h"
+#include "phase.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +31,7 @@ CK_RV sk_aead_open(struct sk_entry *e, enum wire_operation kind, const CK_MECHAN
         return rv;
     sk_crypt_cancel(e, kind);
     fresh.mechanism.row = wire_mechanism_find(m->mechanism);
-    sk_message_set(e, kind, &fresh);
-    return CKR_OK;
+    return sk_message_open(e, kind, &fresh);
 }
 
 static CK_RV seal(struct sk_entry *e, struct wire_bytes in, CK_BYTE *room, const struct sk_message_parameter *g, CK_BYTE *out)
@@ -101,7 +101,7 @@ CK_RV sk_aead_run(struct sk_entry *e, enum wire_operation kind, const void *para
     bool asked = false;
     CK_RV rv = sk_message_check(&message, false);
 
-    if (rv == CKR_OK && (!out_len || (!in.data && in.length) || (!aad.data && aad.length)))
+    if (rv == CKR_OK && (!out_len || !sk_is_readable(in.data, in.length) || !sk_is_readable(aad.data, aad.length)))
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
         rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
@@ -117,7 +117,7 @@ CK_RV sk_aead_begin(struct sk_entry *e, enum wire_operation kind, const void *pa
     struct sk_message_parameter g;
     CK_RV rv = sk_message_check(&message, false);
 
-    if (rv == CKR_OK && !aad.data && aad.length)
+    if (rv == CKR_OK && !sk_is_readable(aad.data, aad.length))
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
         rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
@@ -127,9 +127,7 @@ CK_RV sk_aead_begin(struct sk_entry *e, enum wire_operation kind, const void *pa
         rv = sk_message_start(e, kind, type_of(&message), &g, aad, message.key);
     if (rv != CKR_OK)
         return rv;
-    message.begun = true;
-    sk_message_set(e, kind, &message);
-    return CKR_OK;
+    return sk_message_move(e, kind, true, 0) ? CKR_OK : sk_message_end(e, kind, CKR_OPERATION_NOT_INITIALIZED);
 }
 
 static CK_RV seal_part(struct sk_entry *e, const struct sk_message_parameter *g, struct wire_bytes in, CK_BYTE *out, bool last)
@@ -191,7 +189,7 @@ CK_RV sk_aead_next(struct sk_entry *e, enum wire_operation kind, const void *par
         return rv;
     if (kind == WIRE_DECRYPT || is_whole(&message))
         wanted = last ? message.in + in.length : 0;
-    if (!out_len || (!in.data && in.length))
+    if (!out_len || !sk_is_readable(in.data, in.length))
         return sk_message_end(e, kind, CKR_ARGUMENTS_BAD);
     rv = sk_message_parameter(type_of(&message), parameter, parameter_len, &g);
     if (rv != CKR_OK)
@@ -203,7 +201,6 @@ CK_RV sk_aead_next(struct sk_entry *e, enum wire_operation kind, const void *par
         rv = open_part(e, &g, in, out, wanted, last);
     else
         rv = is_whole(&message) ? seal_whole(e, &g, in, out, wanted, last) : seal_part(e, &g, in, out, last);
-    message.in += in.length;
-    sk_message_set(e, kind, &message);
+    sk_message_move(e, kind, true, message.in + in.length);
     return rv != CKR_OK || last ? sk_message_end(e, kind, rv) : CKR_OK;
 }

@@ -7,6 +7,8 @@
 
 #include "guard.h"
 
+#include <stdint.h>
+
 /* From that phase to busy. False: it is another one, in `seen`. */
 bool sk_phase_enter(struct sk_session *s, enum wire_operation kind, enum sk_phase from, enum sk_phase *seen);
 void sk_phase_leave(struct sk_session *s, enum wire_operation kind, enum sk_phase to);
@@ -20,7 +22,8 @@ CK_RV sk_operation_give_back(struct sk_entry *e, enum wire_operation kind, struc
 /* What a call may not be, whatever its data: in the wrong order, or before its login. */
 CK_RV sk_step_check(const struct sk_operation *op, enum sk_step step);
 
-/* Bytes of the caller's; a NULL pointer stands for none. */
-static inline bool sk_is_readable(const void *data, CK_ULONG length) { return data || !length; }
+/* Whether these can be bytes of the caller's: NULL stands for none, and nothing in memory is longer than PTRDIFF_MAX, which
+ * CK_UNAVAILABLE_INFORMATION is. */
+static inline bool sk_is_readable(const void *data, CK_ULONG length) { return (data || !length) && length <= PTRDIFF_MAX; }
 
 #endif

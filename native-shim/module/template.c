@@ -10,9 +10,19 @@ bool sk_attribute_is_nested(CK_ATTRIBUTE_TYPE type)
            type == CKA_ENCAPSULATE_TEMPLATE || type == CKA_DECAPSULATE_TEMPLATE;
 }
 
+/* A count that no template may have is refused before anything is read: behind a wrong one there may be no memory. */
+static bool is_readable(const CK_ATTRIBUTE *attributes, CK_ULONG count) { return attributes && count <= WIRE_ATTRIBUTES_MAX; }
+
+CK_RV sk_template_check(const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    if (count && !attributes)
+        return CKR_ARGUMENTS_BAD;
+    return count > WIRE_ATTRIBUTES_MAX ? CKR_TEMPLATE_INCONSISTENT : CKR_OK;
+}
+
 static const CK_ATTRIBUTE *find(const CK_ATTRIBUTE *a, CK_ULONG count, CK_ATTRIBUTE_TYPE type)
 {
-    for (CK_ULONG i = 0; a && i < count && i < WIRE_ATTRIBUTES_MAX; i++)
+    for (CK_ULONG i = 0; is_readable(a, count) && i < count; i++)
         if (a[i].type == type && a[i].pValue)
             return &a[i];
     return NULL;
@@ -84,12 +94,8 @@ CK_RV sk_template_write(struct wire_writer *w, const CK_ATTRIBUTE *attributes, C
     const CK_ULONG object_class = class_of(attributes, count);
     size_t mark = wire_begin_template(w);
     uint32_t written = 0;
-    CK_RV rv = CKR_OK;
+    CK_RV rv = sk_template_check(attributes, count);
 
-    if (count && !attributes)
-        return CKR_ARGUMENTS_BAD;
-    if (count > WIRE_ATTRIBUTES_MAX)
-        return CKR_TEMPLATE_INCONSISTENT;
     for (CK_ULONG i = 0; i < count && rv == CKR_OK; i++) {
         bool material = wire_attribute_is_material(object_class, attributes[i].type);
 
@@ -106,7 +112,7 @@ static size_t room_flat(const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     size_t room = TEMPLATE_HEAD;
 
-    for (CK_ULONG i = 0; attributes && i < count && i < WIRE_ATTRIBUTES_MAX; i++)
+    for (CK_ULONG i = 0; is_readable(attributes, count) && i < count; i++)
         if (attributes[i].ulValueLen <= WIRE_DATA_MAX) /* write refuses the others */
             room += ATTRIBUTE_HEAD + attributes[i].ulValueLen;
     return room;
@@ -116,7 +122,7 @@ size_t sk_template_room(const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     size_t room = room_flat(attributes, count);
 
-    for (CK_ULONG i = 0; attributes && i < count && i < WIRE_ATTRIBUTES_MAX; i++)
+    for (CK_ULONG i = 0; is_readable(attributes, count) && i < count; i++)
         if (sk_attribute_is_nested(attributes[i].type) && attributes[i].ulValueLen <= WIRE_DATA_MAX)
             room += room_flat(attributes[i].pValue, attributes[i].ulValueLen / sizeof(CK_ATTRIBUTE));
     return room;

@@ -15,6 +15,9 @@ enum sk_part { SK_PART_ALL, SK_PART_PUBLIC, SK_PART_MATERIAL };
  * template may be. */
 CK_RV sk_template_write(struct wire_writer *w, const CK_ATTRIBUTE *attributes, CK_ULONG count, enum sk_part part);
 
+/* CKR_ARGUMENTS_BAD or CKR_TEMPLATE_INCONSISTENT: the array is not to be read. */
+CK_RV sk_template_check(const CK_ATTRIBUTE *attributes, CK_ULONG count);
+
 /* How many bytes that takes, at most. */
 size_t sk_template_room(const CK_ATTRIBUTE *attributes, CK_ULONG count);
 

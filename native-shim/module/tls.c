@@ -3,6 +3,7 @@
 #include "key.h"
 #include "mechanism.h"
 #include "object.h"
+#include "template.h"
 
 #include "../wire/limits.h"
 
@@ -123,6 +124,7 @@ CK_RV sk_tls_keys(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE ba
 
     if (rv != CKR_OK)
         return rv;
+    rv = sk_template_check(attributes, count);
     if (!sk_tls_keys_params(m, &params) ||
         (!safe && params.iv_bits && (!params.out->iv[0] || !params.out->iv[1])))
         rv = CKR_MECHANISM_PARAM_INVALID;

@@ -21,7 +21,18 @@ function runProgram(t: Test, name: string, args: readonly string[] = []): void {
   t.equal(status, 0, `and says that all is well ${stderr}`);
 }
 
-for (const name of ['module_operation', 'module_session', 'module_process', 'module_link', 'module_sha256'])
+for (const name of [
+  'module_arguments',
+  'module_condition',
+  'module_fork',
+  'module_link',
+  'module_message',
+  'module_operation',
+  'module_process',
+  'module_session',
+  'module_sha256',
+  'module_waiters',
+])
   t.test(name, async (t) => runProgram(t, name));
 
 for (const [name, least] of [
