@@ -1,5 +1,8 @@
 /** The registry of prom-client, made from the table; typed so that a metric without a row, or a label too many, does not compile. */
-import { Counter, Gauge, Registry } from 'prom-client';
+// By its parts: the whole brings node:http along, which an agent that starts has no use for yet.
+import Counter from 'prom-client/lib/counter.js';
+import Gauge from 'prom-client/lib/gauge.js';
+import Registry from 'prom-client/lib/registry.js';
 import { CounterRow, HistogramRow } from './metric-rows.ts';
 import { GivenHistogram, type GivenRow } from './given-histogram.ts';
 import { METRICS, type LabelsOf, type MetricName, type MetricRow, type NameOfType } from './metric-table.ts';

@@ -3,7 +3,7 @@
  * changed, after which the keys' leases are asked for anew. What an event says is not believed and not read: it can only cost a question. A stream
  * that was lost may have missed some, so its return is a hint as well. It does not go through the proxies of the environment.
  */
-import { WebSocket } from 'ws';
+import type { WebSocket } from 'ws';
 import type { Logger } from '../../log/logger.ts';
 import type { Timer } from '../../tokens/ports.ts';
 import { fraction } from '../http/service-call.ts';
@@ -100,6 +100,8 @@ export class VaultEvents {
   async #follow(): Promise<never> {
     const { tokens, namespace, tls } = this.#options;
     const token = await tokens.token(this.#aborter.signal);
+    // Here: it brings node:http along, which an agent that starts has no use for yet.
+    const { WebSocket } = await import('ws');
     const { promise, reject } = Promise.withResolvers<never>();
     const socket = new WebSocket(eventsUrl(this.#options), {
       headers: { 'x-vault-token': token, ...(namespace === null ? {} : { 'x-vault-namespace': namespace }) },
@@ -136,7 +138,7 @@ export class VaultEvents {
     const beat = (): void => {
       if (!isAlive) return socket.terminate();
       isAlive = false;
-      if (socket.readyState === WebSocket.OPEN) socket.ping();
+      if (socket.readyState === socket.OPEN) socket.ping();
       cancel = timer(PING_MS, beat);
     };
     socket.on('pong', () => (isAlive = true));
