@@ -53,11 +53,36 @@ static int free_slot(void)
     return -1;
 }
 
+/* That of the uid's other clients, or a new one. */
+static struct kp_holder *take_holder(uid_t uid)
+{
+    struct kp_holder *holder = NULL;
+
+    for (unsigned i = 0; i < KP_CONNECTIONS_MAX && !holder; i++)
+        if (kp.conns[i] && kp.conns[i]->kind == KP_CLIENT && kp.conns[i]->peer.uid == uid)
+            holder = kp.conns[i]->holder;
+    if (!holder)
+        holder = calloc(1, sizeof(*holder));
+    if (holder)
+        holder->connections++;
+    return holder;
+}
+
+static void drop_holder(struct kp_holder *holder)
+{
+    if (holder && --holder->connections == 0)
+        free(holder);
+}
+
 static struct kp_conn *enter(enum kp_kind kind, int fd, const struct kp_peer *peer)
 {
     int slot = has_place(kind, peer->uid) ? free_slot() : -1;
     struct kp_conn *conn = slot < 0 ? NULL : calloc(1, sizeof(*conn));
 
+    if (conn && kind == KP_CLIENT && !(conn->holder = take_holder(peer->uid))) {
+        free(conn);
+        conn = NULL;
+    }
     if (!conn)
         return NULL;
     conn->number = ++kp.connections * KP_CONNECTIONS_MAX + (unsigned)slot;
@@ -110,7 +135,10 @@ static void destroy(struct kp_conn *conn)
 {
     kp_conn_drop_unsent(conn);
     kp_free(conn->part);
-    kp_frame_release(KP_FRAMES_PARTIAL, conn->reserved);
+    kp_frame_release(KP_FRAMES_PARTIAL, conn->holder, conn->reserved);
+    kp_lock();
+    drop_holder(conn->holder);
+    kp_unlock();
     wire_wipe(conn->head, sizeof(conn->head));
     if (conn->ring)
         kp_ring_close(conn->ring);

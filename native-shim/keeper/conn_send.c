@@ -33,11 +33,11 @@ static int queue(struct kp_conn *conn, const uint8_t *bytes, size_t length)
     size_t waiting = conn->out_length - conn->out_at, max = conn->kind == KP_AGENT ? OUT_MAX_AGENT : OUT_MAX_CLIENT;
     uint8_t *out;
 
-    if (waiting + length > max || !kp_frame_reserve(use_of(conn), length))
+    if (waiting + length > max || !kp_frame_reserve(use_of(conn), conn->holder, length))
         return -1;
     out = kp_alloc(waiting + length);
     if (!out) {
-        kp_frame_release(use_of(conn), length);
+        kp_frame_release(use_of(conn), conn->holder, length);
         return -1;
     }
     if (waiting)
@@ -46,7 +46,7 @@ static int queue(struct kp_conn *conn, const uint8_t *bytes, size_t length)
         wait_for_reader(conn);
     memcpy(out + waiting, bytes, length);
     kp_free(conn->out);
-    kp_frame_release(use_of(conn), conn->out_at);
+    kp_frame_release(use_of(conn), conn->holder, conn->out_at);
     conn->out = out;
     conn->out_length = waiting + length;
     conn->out_at = 0;
@@ -126,7 +126,10 @@ bool kp_conn_send_with(struct kp_conn *conn, const int fds[2], const uint8_t *fr
 
 void kp_conn_drop_unsent(struct kp_conn *conn)
 {
-    kp_frame_free(use_of(conn), conn->out, conn->out_length);
+    if (conn->out) {
+        kp_free(conn->out);
+        kp_frame_release(use_of(conn), conn->holder, conn->out_length);
+    }
     conn->out = NULL;
     conn->out_at = conn->out_length = 0;
     atomic_store(&conn->out_deadline, 0);

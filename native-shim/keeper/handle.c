@@ -158,6 +158,7 @@ static size_t run(struct kp_request *r, uint8_t *out)
 {
     kp_handler *handler = find_handler(r->from, r->header.type);
     const size_t room = r->slot ? (size_t)RING_BODY_MAX : WIRE_BODY_MAX;
+    static struct kp_rate broken;
     struct wire_writer reply;
     struct kp_op op;
     int status = KP_BROKEN;
@@ -175,8 +176,8 @@ static size_t run(struct kp_request *r, uint8_t *out)
     if (r->lasts)
         kp_op_end(&op);
     if (status == KP_BROKEN) {
-        kp_log("warn", "frame_refused", "\"type\":%u,\"pid\":%d,\"uid\":%u", r->header.type, (int)r->from->peer.pid,
-               (unsigned)r->from->peer.uid);
+        kp_log_rated(&broken, "warn", "frame_refused", "\"type\":%u,\"pid\":%d,\"uid\":%u", r->header.type,
+                     (int)r->from->peer.pid, (unsigned)r->from->peer.uid);
         kp_conn_close(r->from);
     }
     /* An engine may have written past what it kept (a decryption that failed): a block more. */

@@ -50,17 +50,17 @@ static int clear_path(const struct sockaddr_un *a)
     return unlink(a->sun_path);
 }
 
-/* The mode is set before the socket listens, and looked at again: an option that cannot be honoured is an error. */
+/* The socket is made with its mode, which no path is followed to set, and looked at: an option that cannot be honoured is an error. */
 static int bind_with_mode(int fd, const struct sockaddr_un *a, mode_t mode)
 {
-    mode_t old = umask(0777);
+    mode_t old = umask(0777 & ~mode);
     int bound = bind(fd, (const struct sockaddr *)a, sizeof(*a));
     struct stat st;
 
     umask(old);
-    if (bound != 0 || chmod(a->sun_path, mode) != 0 || lstat(a->sun_path, &st) != 0)
+    if (bound != 0 || lstat(a->sun_path, &st) != 0)
         return -1;
-    if ((st.st_mode & 07777) != mode) {
+    if (!S_ISSOCK(st.st_mode) || (st.st_mode & 07777) != mode) {
         errno = EPERM;
         return -1;
     }
@@ -124,7 +124,8 @@ static bool read_peer(int fd, struct kp_peer *peer)
 
 static void admit(int fd, enum kp_kind kind)
 {
-    struct kp_peer peer;
+    static struct kp_rate refused;
+    struct kp_peer peer = {.uid = (uid_t)-1};
     const char *refusal = NULL;
 
     if (!read_peer(fd, &peer))
@@ -134,8 +135,8 @@ static void admit(int fd, enum kp_kind kind)
     else if (kp_conn_new(kind, fd, &peer))
         return;
     close(fd);
-    kp_log("warn", "connection_refused", "\"socket\":\"%s\",\"why\":\"%s\"", kind == KP_AGENT ? "control" : "pkcs11",
-           refusal ? refusal : "too many");
+    kp_log_rated(&refused, "warn", "connection_refused", "\"socket\":\"%s\",\"uid\":%u,\"why\":\"%s\"",
+                 kind == KP_AGENT ? "control" : "pkcs11", (unsigned)peer.uid, refusal ? refusal : "too many");
 }
 
 bool kp_listen_accept(int fd, enum kp_kind kind)

@@ -1,10 +1,17 @@
 #include "log.h"
 
+#include <inttypes.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "clock.h"
+
+enum { LINES_A_MINUTE = 20, MINUTE_MS = 60000 };
 
 /* The day of the Gregorian calendar, `days` after 1970-01-01: gmtime would read the host's time zone, and there are no files. */
 static void civil_day(long days, long *year, long *month, long *day)
@@ -35,22 +42,65 @@ static void write_time(char *text, size_t size)
              of_day % 60, now.tv_nsec / 1000000);
 }
 
-void kp_log(const char *level, const char *event, const char *format, ...)
+static void write_line(const char *level, const char *event, uint64_t unlogged, const char *format, va_list arguments)
 {
-    char line[1024], more[768] = "", time[96];
-    va_list arguments;
-    int length;
+    char line[1024], more[768] = "", time[96], left_out[48] = "";
+    int length = vsnprintf(more, sizeof(more), format, arguments);
 
-    va_start(arguments, format);
-    length = vsnprintf(more, sizeof(more), format, arguments);
-    va_end(arguments);
     if (length < 0 || (size_t)length >= sizeof(more))
         more[0] = '\0';
+    if (unlogged)
+        snprintf(left_out, sizeof(left_out), ",\"unlogged\":%" PRIu64, unlogged);
     write_time(time, sizeof(time));
-    length = snprintf(line, sizeof(line), "{\"level\":\"%s\",\"time\":\"%s\",\"name\":\"keeper\",\"event\":\"%s\"%s%s}\n",
-                      level, time, event, *more ? "," : "", more);
+    length = snprintf(line, sizeof(line), "{\"level\":\"%s\",\"time\":\"%s\",\"name\":\"keeper\",\"event\":\"%s\"%s%s%s}\n",
+                      level, time, event, *more ? "," : "", more, left_out);
     if (length > 0 && write(STDERR_FILENO, line, (size_t)length) < 0)
         return; /* nobody listens: nothing else to do about it */
+}
+
+void kp_log(const char *level, const char *event, const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    write_line(level, event, 0, format, arguments);
+    va_end(arguments);
+}
+
+/* Whether a line may be written now, and how many before it were not. */
+static bool may_log(struct kp_rate *rate, uint64_t *unlogged)
+{
+    static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+    uint64_t now = kp_now_ms();
+    bool may;
+
+    pthread_mutex_lock(&lock);
+    if (!rate->since_ms || now - rate->since_ms >= MINUTE_MS) {
+        rate->since_ms = now;
+        rate->lines = 0;
+    }
+    may = rate->lines < LINES_A_MINUTE;
+    *unlogged = may ? rate->unlogged : 0;
+    if (may) {
+        rate->lines++;
+        rate->unlogged = 0;
+    } else {
+        rate->unlogged++;
+    }
+    pthread_mutex_unlock(&lock);
+    return may;
+}
+
+void kp_log_rated(struct kp_rate *rate, const char *level, const char *event, const char *format, ...)
+{
+    va_list arguments;
+    uint64_t unlogged;
+
+    if (!may_log(rate, &unlogged))
+        return;
+    va_start(arguments, format);
+    write_line(level, event, unlogged, format, arguments);
+    va_end(arguments);
 }
 
 const char *kp_json(const char *text, size_t length, char *out, size_t size)

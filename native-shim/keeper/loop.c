@@ -83,7 +83,7 @@ static bool reserve(struct kp_conn *conn, struct worker *w, size_t length)
 {
     if (conn->reserved || !length)
         return true;
-    if (kp_frame_reserve(KP_FRAMES_PARTIAL, length))
+    if (kp_frame_reserve(KP_FRAMES_PARTIAL, conn->holder, length))
         conn->reserved = length;
     return conn->reserved || recv(conn->fd, w->in, length, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)length;
 }
@@ -103,7 +103,7 @@ static enum reading read_body(struct kp_conn *conn, struct worker *w, size_t len
     kp_free(conn->part);
     conn->part = NULL;
     conn->part_length = 0;
-    kp_frame_release(KP_FRAMES_PARTIAL, conn->reserved);
+    kp_frame_release(KP_FRAMES_PARTIAL, conn->holder, conn->reserved);
     conn->reserved = 0;
     return result;
 }
@@ -153,7 +153,7 @@ static void readable(struct kp_conn *conn, struct worker *w)
     if (!ordered)
         kp_conn_end_reading(conn, result == READ_HUNGRY);
     /* What was released before it was seen to wait woke nobody. */
-    if (result == READ_HUNGRY && kp_frame_fits(KP_FRAMES_PARTIAL, h.length))
+    if (result == READ_HUNGRY && kp_frame_fits(KP_FRAMES_PARTIAL, conn->holder, h.length))
         kp_wake_hungry();
     if (result == READ_HUNGRY) /* its frame may be whole by then, and needs no memory */
         kp_timer_by(kp_now_ms() + HUNGRY_MS);

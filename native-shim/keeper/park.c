@@ -14,13 +14,15 @@ int kp_park(struct kp_conn *client, const struct wire_header *request, struct kp
     struct kp_parked *p;
     bool slow;
 
-    if (kp.parked_count >= KP_PARKED_MAX || client->parked_count >= KP_PARKED_CLIENT_MAX)
+    if (kp.parked_count >= KP_PARKED_MAX || client->parked_count >= KP_PARKED_CLIENT_MAX ||
+        client->holder->parked >= KP_PARKED_UID_MAX)
         return STATUS_busy;
     p = calloc(1, sizeof(*p));
     if (!p)
         return STATUS_memory;
     p->id = ++numbers;
     p->client = client->number;
+    p->holder = client->holder;
     p->request = *request;
     slow = request->type == WIRE_generate_key_pair || request->type == WIRE_password_key ||
            request->type == WIRE_generate_domain;
@@ -29,6 +31,7 @@ int kp_park(struct kp_conn *client, const struct wire_header *request, struct kp
     TAILQ_INSERT_TAIL(&queue, p, entry);
     kp.parked_count++;
     client->parked_count++;
+    client->holder->parked++;
     *out = p;
     return STATUS_ok;
 }
@@ -53,6 +56,7 @@ void kp_parked_take(struct kp_parked *p)
 
     TAILQ_REMOVE(&queue, p, entry);
     kp.parked_count--;
+    p->holder->parked--;
     if (client)
         client->parked_count--;
 }

@@ -10,6 +10,7 @@
 struct kp_parked {
     TAILQ_ENTRY(kp_parked) entry;
     uint64_t id, client, deadline;
+    struct kp_holder *holder; /* the client's, which outlives this */
     struct wire_header request; /* the module's */
     bool resolve;               /* waits for a binding, then runs again; else it is the agent's to answer */
     bool sent;                  /* to the agent that is attached */

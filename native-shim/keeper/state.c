@@ -46,44 +46,52 @@ static const size_t frames_max[KP_FRAMES_USES] = {
 };
 
 /* With the lock. */
-static bool fits(enum kp_frames use, size_t bytes)
+static bool fits(enum kp_frames use, const struct kp_holder *of, size_t bytes)
 {
-    return bytes <= KP_FRAMES_BYTES - frames.all && bytes <= frames_max[use] - frames.of[use];
+    size_t all = KP_FRAMES_BYTES - frames.all, left = frames_max[use] - frames.of[use];
+
+    if (left > all)
+        left = all;
+    return bytes <= left && (!of || !of->of[use] || of->of[use] + bytes <= left - bytes);
 }
 
 /* Nothing is taken for a moment that is then given back: a small request that came in that moment would wait for a release
  * that never comes. */
-bool kp_frame_reserve(enum kp_frames use, size_t bytes)
+bool kp_frame_reserve(enum kp_frames use, struct kp_holder *of, size_t bytes)
 {
     bool reserved;
 
     pthread_mutex_lock(&frames.lock);
-    reserved = fits(use, bytes);
+    reserved = fits(use, of, bytes);
     if (reserved) {
         frames.all += bytes;
         frames.of[use] += bytes;
+        if (of)
+            of->of[use] += bytes;
     }
     pthread_mutex_unlock(&frames.lock);
     return reserved;
 }
 
-bool kp_frame_fits(enum kp_frames use, size_t bytes)
+bool kp_frame_fits(enum kp_frames use, const struct kp_holder *of, size_t bytes)
 {
     bool would;
 
     pthread_mutex_lock(&frames.lock);
-    would = fits(use, bytes);
+    would = fits(use, of, bytes);
     pthread_mutex_unlock(&frames.lock);
     return would;
 }
 
-void kp_frame_release(enum kp_frames use, size_t bytes)
+void kp_frame_release(enum kp_frames use, struct kp_holder *of, size_t bytes)
 {
     if (!bytes)
         return;
     pthread_mutex_lock(&frames.lock);
     frames.all -= bytes;
     frames.of[use] -= bytes;
+    if (of)
+        of->of[use] -= bytes;
     pthread_mutex_unlock(&frames.lock);
     kp_wake_hungry();
 }
@@ -92,11 +100,11 @@ void *kp_frame_new(enum kp_frames use, size_t bytes)
 {
     void *frame;
 
-    if (!kp_frame_reserve(use, bytes))
+    if (!kp_frame_reserve(use, NULL, bytes))
         return NULL;
     frame = kp_alloc(bytes);
     if (!frame)
-        kp_frame_release(use, bytes);
+        kp_frame_release(use, NULL, bytes);
     return frame;
 }
 
@@ -105,5 +113,5 @@ void kp_frame_free(enum kp_frames use, void *frame, size_t bytes)
     if (!frame)
         return;
     kp_free(frame);
-    kp_frame_release(use, bytes);
+    kp_frame_release(use, NULL, bytes);
 }

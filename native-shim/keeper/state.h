@@ -24,6 +24,7 @@ enum {
     KP_OPERATIONS_MAX = 1024, /* in progress, per client */
     KP_PARKED_MAX = 4096,
     KP_PARKED_CLIENT_MAX = 256,
+    KP_PARKED_UID_MAX = KP_PARKED_MAX - KP_PARKED_MAX / 4,
     KP_NOTES_MAX = 32 * 1024 * 1024, /* all notes together, in ordinary memory */
     KP_RESOLVES_MAX = 32,            /* times that one request may miss: its key may be changed without a pause */
     KP_FRAMES_BYTES = 1536 * 1024,   /* of the arena, for frames that wait: partial, parked, unsent */
@@ -92,6 +93,16 @@ struct kp_peer {
     uint32_t groups[KP_GROUPS_MAX];
 };
 
+/* Memory for frames that wait: a share of the arena, of which what others than the agent make wait has a part each, so that who
+ * holds all of one stops none of the others. */
+enum kp_frames { KP_FRAMES_PARKED, KP_FRAMES_PARTIAL, KP_FRAMES_UNSENT, KP_FRAMES_USES };
+
+/* What the clients of one uid hold of that memory (kp_frame_reserve), and how many of their requests are parked. */
+struct kp_holder {
+    unsigned connections, parked; /* kp_lock */
+    size_t of[KP_FRAMES_USES];
+};
+
 struct kp_ring;
 
 struct kp_conn {
@@ -102,6 +113,7 @@ struct kp_conn {
     _Atomic bool greeted; /* hello or attach was answered */
     uint32_t version;     /* of the frame: what is spoken, or, before it greeted, what was asked for in vain */
     struct kp_peer peer;
+    struct kp_holder *holder; /* of a client */
     uint8_t program[KP_PROGRAM_MAX];
     uint32_t program_length;
 
@@ -154,12 +166,11 @@ static inline void kp_unlock(void) { pthread_mutex_unlock(&kp.lock); }
 /* Replaces a note; false when it is too long or all notes together are. Holds kp_lock. */
 bool kp_note_set(struct kp_note *note, struct wire_bytes bytes);
 
-/* Memory for frames that wait: a share of the arena, of which what others than the agent make wait has a part each, so that who
- * holds all of one stops none of the others. kp_frame_new gives wiped arena memory within it, or NULL. */
-enum kp_frames { KP_FRAMES_PARKED, KP_FRAMES_PARTIAL, KP_FRAMES_UNSENT, KP_FRAMES_USES };
-bool kp_frame_reserve(enum kp_frames use, size_t bytes);
-bool kp_frame_fits(enum kp_frames use, size_t bytes); /* whether it would be reserved now */
-void kp_frame_release(enum kp_frames use, size_t bytes);
+/* A holder with something gets no more than is left then for all others: no uid takes everything, and one that comes late has its
+ * first frame. `of` NULL: of the keeper's own. kp_frame_new gives wiped arena memory within it, or NULL. */
+bool kp_frame_reserve(enum kp_frames use, struct kp_holder *of, size_t bytes);
+bool kp_frame_fits(enum kp_frames use, const struct kp_holder *of, size_t bytes); /* whether it would be reserved now */
+void kp_frame_release(enum kp_frames use, struct kp_holder *of, size_t bytes);
 void *kp_frame_new(enum kp_frames use, size_t bytes);
 void kp_frame_free(enum kp_frames use, void *frame, size_t bytes);
 

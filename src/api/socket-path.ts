@@ -1,5 +1,5 @@
 /** The Unix socket as a file: whose it is, how it is taken over from a dead process, and its mode. */
-import { chmod, lstat, unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { once } from 'node:events';
 import { SidekeyError } from '../errors.ts';
@@ -38,7 +38,7 @@ export async function clearStaleSocket(path: string, probeMs: number): Promise<v
   });
 }
 
-/** Between bind and chmod the socket is never more open than `mode`. */
+/** The socket is made with its mode: no path is followed to set it, which somebody could put something else at. */
 async function bind(server: Server, path: string, mode: number): Promise<void> {
   // For a path Node binds within the call, so that the process's mask is back before anybody else runs.
   const mask = process.umask(0o777 & ~mode);
@@ -54,7 +54,6 @@ async function bind(server: Server, path: string, mode: number): Promise<void> {
 export async function listenOnPath(server: Server, path: string, mode: number): Promise<void> {
   try {
     await bind(server, path, mode);
-    await chmod(path, mode);
   } catch (error) {
     throw new SidekeyError('socket_refused', `cannot listen at ${path}`, { cause: error });
   }

@@ -6,12 +6,14 @@ import atexit
 import os
 import random
 import shutil
+import socket
+import stat
 import struct
 import time
 
 from keeper_rig import *  # noqa: F401,F403
 
-BODY_MAX, DATA_MAX, DEADLINE_S = 98304, 65536, 10
+BODY_MAX, DATA_MAX, DEADLINE_S, NOBODY = 98304, 65536, 10, 65534
 PRIVATE, RSA, GCM, ENCRYPT = 3, 0, 0x1087, 1
 
 
@@ -80,6 +82,53 @@ def partial(k, agent):
     ok(closed(stranger), 'who has not greeted sends nothing long')
 
 
+def as_nobody(work):
+    """Whether `work` says yes in a process of another uid."""
+    pid = os.fork()
+    if pid == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        answer = False
+        try:
+            answer = work()
+        finally:
+            os._exit(0 if answer else 1)
+    return os.waitpid(pid, 0)[1] == 0
+
+
+def comes_slowly(k):
+    """A frame too long for what the socket holds: the keeper has to keep the first of it while the rest comes."""
+    c = k.module()
+    c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+    c.sock.settimeout(5)
+    c.sock.sendall(struct.pack('<IHHQQQ', 90000, 4, 0, 1, 0, 0) + bytes(90000))
+    return c.receive()['status'] == 'wire_malformed'
+
+
+def shares(k):
+    """A uid that holds half frames leaves room for those of another."""
+    hogs = [k.module() for _ in range(40)]
+    for hog in hogs:
+        hog.sock.sendall(struct.pack('<IHHQQQ', BODY_MAX if hog is not hogs[-1] else 30000, 4, 0, 1, 0, 0) + bytes(20000))
+    time.sleep(0.3)
+    if os.getuid() == 0: # nobody else can become another
+        ok(as_nobody(lambda: comes_slowly(k)), 'half frames of one uid stop no long frame of another')
+    for hog in hogs:
+        hog.sock.close()
+    time.sleep(0.2)
+    ok(comes_slowly(k), 'and when they are gone there is room for their uid again')
+
+
+def floods(k):
+    """Whoever breaks frames all day fills no log."""
+    for _ in range(200):
+        k.module().send('cell_list')
+    time.sleep(0.5)
+    lines = [line for line in k.lines if b'frame_refused' in line]
+    ok(0 < len(lines) <= 20, '200 broken connections are %d lines' % len(lines))
+
+
 def unread(k, agent):
     """A client that reads nothing holds what waits for it until a deadline."""
     hog, slow, frames = k.module(), k.module(), 36
@@ -121,11 +170,22 @@ def private_keys(k, agent):
     ok(give(odd(2048), odd(32768))['status'] == 'attribute_value_invalid', 'and so is one longer than its modulus')
 
 
-k = Keeper()
+def modes(k):
+    """A socket has its mode from the moment that it is there, whatever the mask of whoever starts the keeper."""
+    at = {name: stat.S_IMODE(os.lstat(path).st_mode) for name, path in (('pkcs11', k.pkcs11), ('control', k.control))}
+    ok(at == {'pkcs11': 0o666, 'control': 0o600}, 'sockets have their modes: %s' % at)
+
+
+os.umask(0o077)
+k = Keeper('--pkcs11-mode', '0666')
+os.chmod(k.dir, 0o711)
 atexit.register(k.process.kill)
 agent = Agent(k)
+modes(k)
 material(k, agent)
 partial(k, agent)
+shares(k)
+floods(k)
 unread(k, agent)
 private_keys(k, agent)
 shutil.rmtree(k.dir)

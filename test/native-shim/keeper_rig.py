@@ -42,7 +42,9 @@ class Keeper:
             threading.Thread(target=self.log, daemon=True).start()
 
     def log(self):
-        self.lines = list(self.process.stderr)
+        self.lines = []
+        for line in self.process.stderr:
+            self.lines.append(line)
 
     def module(self):
         c = Connection(self.pkcs11)
