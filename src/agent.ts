@@ -329,8 +329,12 @@ function prepareControlFolder({ sockets, keeper }: Config): void {
   if (!keeper.start) return;
   const folder = dirname(sockets.control);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { uid, mode } = statSync(folder);
   const isShared = [sockets.api, sockets.pkcs11].some((path) => dirname(path) === folder);
-  if (!isShared && (statSync(folder).mode & 0o077) !== 0) chmodSync(folder, 0o700);
+  if (isShared) return;
+  if (uid !== 0 && uid !== ownUid())
+    throw new SidekeyError('socket_refused', `${folder} belongs to uid ${uid}`);
+  if ((mode & 0o077) !== 0) chmodSync(folder, 0o700);
 }
 
 function createLink({ config, log }: AgentOptions, client: KeeperClient): KeeperLink {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { createPaint } from './cli/paint.ts';
 import type { Command } from './cli/command.ts';
 import { runCommandLine } from './cli/run.ts';
+import { forTerminal } from './cli/table.ts';
 
 const manifest: unknown = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 const version = String(Reflect.get(Object(manifest), 'version'));
@@ -19,13 +20,17 @@ async function loadCommands(first: string | undefined): Promise<readonly Command
   return (await import('./cli/command-table.ts')).COMMANDS;
 }
 
+function writeLine(stream: NodeJS.WriteStream, line: string): void {
+  stream.write(`${stream.isTTY ? forTerminal(line) : line}\n`);
+}
+
 const argv = process.argv.slice(2);
 process.exitCode = await runCommandLine(argv, {
   commands: await loadCommands(argv[0]),
   version,
   environment: process.env,
-  say: (line) => process.stdout.write(`${line}\n`),
-  warn: (line) => process.stderr.write(`${line}\n`),
+  say: (line) => writeLine(process.stdout, line),
+  warn: (line) => writeLine(process.stderr, line),
   streams: { input: process.stdin, output: process.stdout, errors: process.stderr },
   paint: createPaint(process.stdout, process.env),
 });

@@ -116,6 +116,10 @@ export function createAccessPolicy(options: {
       rulesOf(label).some(
         (rule) => coversOperation(rule, operation) && coversKey(rule, key) && matchesRule(rule, peer),
       ),
+    permitsSome: (peer, label, operations) =>
+      rulesOf(label).some(
+        (rule) => operations.some((each) => coversOperation(rule, each)) && matchesRule(rule, peer),
+      ),
     decide(peer, label, key, operation) {
       const considered = namedRulesOf(label).map(([name, rule]): Considered => {
         const failed = failedCondition(rule, peer) ?? (coversKey(rule, key) ? null : 'keys');

@@ -140,8 +140,9 @@ function prepareFolder(dir: string, mode: number, ownUid: number, warn: (line: s
   if (!existsSync(dir)) mkdirSync(dir, { recursive: true, mode });
   const found = statSync(dir);
   if (!found.isDirectory()) throw new SidekeyError('init_refused', `${dir} is not a directory`);
-  if ((found.mode & 0o777) === mode) return;
+  // Who owns it can put another configuration there.
   if (found.uid !== ownUid) throw new SidekeyError('init_refused', `${dir} belongs to uid ${found.uid}`);
+  if ((found.mode & 0o777) === mode) return;
   chmodSync(dir, mode);
   if ((found.mode & 0o777) !== mode)
     warn(`sidekey: ${dir} has mode ${mode.toString(8).padStart(4, '0')} now`);

@@ -67,9 +67,11 @@ export async function readMessage(invocation: Invocation, maxBytes: number): Pro
   }
 }
 
-/** What a terminal would act on rather than show: any control character but tab and line ends. */
-function isForTerminal(bytes: Buffer): boolean {
-  return bytes.every((byte) => (byte >= 0x20 && byte !== 0x7f) || (byte >= 0x09 && byte <= 0x0d));
+/** What a terminal shows rather than acts on: no control character but tab and line ends, C1 ones (C2 80 to C2 9F in UTF-8) included. */
+export function isForTerminal(bytes: Buffer): boolean {
+  const isControl = (byte: number, at: number): boolean =>
+    byte < 0x20 ? byte < 0x09 || byte > 0x0d : byte === 0x7f || (byte < 0xa0 && bytes[at - 1] === 0xc2);
+  return !bytes.some((byte, at) => isControl(byte, at));
 }
 
 export async function writeMessage(invocation: Invocation, bytes: Buffer): Promise<void> {

@@ -61,7 +61,7 @@ export class KeeperConnection {
   #isOpened = false;
   #isClosed = false;
 
-  /** Rejects with keeper_absent when nobody listens at `path`. */
+  /** Rejects with keeper_absent when nobody listens at `path`, socket_refused when a process of another user does. */
   static open(path: string, listener: ConnectionListener): Promise<KeeperConnection> {
     return new Promise((resolve, reject) => {
       const connection = new KeeperConnection(path, listener, () => resolve(connection), reject);
@@ -83,6 +83,12 @@ export class KeeperConnection {
     };
     this.#socket = connect({ path, onread });
     this.#socket.once('connect', () => {
+      const stranger = this.#strangerAt(path);
+      if (stranger !== null) {
+        failed(stranger);
+        this.#socket.destroy();
+        return;
+      }
       this.#isOpened = true;
       opened();
     });
@@ -91,6 +97,13 @@ export class KeeperConnection {
       failed(new SidekeyError('keeper_absent', `no keeper at ${path}: ${cause.message}`, { cause }));
     });
     this.#socket.once('close', () => this.#closed());
+  }
+
+  /** Keys go where this connection ends: who is neither root nor this uid has put a socket of its own there. */
+  #strangerAt(path: string): SidekeyError | null {
+    const { uid } = readCredentials(this.#socket);
+    if (uid === 0 || uid === process.geteuid?.()) return null;
+    return new SidekeyError('socket_refused', `who answers at ${path} is uid ${uid}, not a keeper of ours`);
   }
 
   /** Sends a request. `body` is wiped once it is sent. Rejects with the keeper's status, keeper_absent or deadline. */

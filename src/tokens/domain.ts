@@ -1,9 +1,9 @@
 /** The parts that message handlers and the service work with, assembled once from what `main` passes in. */
-import { LRUCache } from 'lru-cache';
 import { NO_OBSERVER, type CacheObserver, type LeaseEnd } from '../cache/cache-observer.ts';
 import { DataKeyCache } from '../cache/data-key-cache.ts';
 import { AuditTrail } from './audit-trail.ts';
 import { Clients, type ReadPeer } from './clients.ts';
+import { Denials } from './denials.ts';
 import { EnvelopeKeys } from './named-keys/envelope-keys.ts';
 import { Logins } from './logins.ts';
 import { KeptAnswers } from './objects/kept-answers.ts';
@@ -81,15 +81,13 @@ export interface Domain {
   /** The latest PIN check in progress, by token and role; the next one waits for it. */
   readonly pinTurns: Map<string, Promise<void>>;
   readonly createProvider: string;
-  /** Denials already recorded (denials.ts). */
-  readonly denials: LRUCache<string, true>;
+  readonly denials: Denials;
   readonly binds: Set<BindUnderWay>;
   readonly openUses: OpenUses;
   readonly kept: KeptAnswers;
 }
 
 const OPEN_KEYS_MAX = 1000;
-const DENIALS_MAX = 1000;
 
 export function makeDomain(deps: TokenServiceDeps): Domain {
   const { store, keeper, providers, clock, timer, random, access } = deps;
@@ -140,7 +138,7 @@ export function makeDomain(deps: TokenServiceDeps): Domain {
     pinMemo: new PinMemo(random, clock),
     pinTurns: new Map(),
     createProvider: deps.createProvider ?? [...providers.keys()][0] ?? '',
-    denials: new LRUCache({ max: DENIALS_MAX }),
+    denials: new Denials(clock),
     binds: new Set(),
   };
 }

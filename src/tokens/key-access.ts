@@ -41,6 +41,16 @@ export function demandAccess(
   throw new SidekeyError(code, `the rules of token ${token.name} do not let this process ${operation}`);
 }
 
+/** For what a key is needed to be made or to have a next version, whatever its name will be. */
+export function demandMaking(domain: Domain, peer: Peer, token: TokenRow): void {
+  if (domain.access.permitsSome(peer, token.name, ['create', 'rotate'])) return;
+  recordDenied(domain, peer, token, { reason: 'access rules', operation: 'create' });
+  throw new SidekeyError(
+    'action_prohibited',
+    `the rules of token ${token.name} let this process create no key`,
+  );
+}
+
 export function mayUse(domain: Domain, peer: Peer, token: TokenRow, object: TokenObject, use: Use): boolean {
   if (object.session !== null) return true;
   return domain.access.permits(peer, token.name, labelOf(object), accessWordOf(object, use));

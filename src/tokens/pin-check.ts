@@ -1,6 +1,7 @@
 /** Checks a token's PIN and counts failed attempts. */
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
+import { recordDenied } from './denials.ts';
 import type { Domain } from './domain.ts';
 import type { Role } from './logins.ts';
 import { verifyPin } from './pins.ts';
@@ -63,7 +64,9 @@ function refuse(
   role: Role,
   code: 'pin_locked' | 'pin_incorrect',
 ): SidekeyError {
-  domain.audit.token('login-failed', peer, token, { role, code });
+  // A wrong PIN is one of few; a locked one may be asked for all day.
+  if (code === 'pin_locked') recordDenied(domain, peer, token, { role, code }, 'login-failed');
+  else domain.audit.token('login-failed', peer, token, { role, code });
   return new SidekeyError(
     code,
     `the ${role} PIN of token ${token.label} is ${code === 'pin_locked' ? 'locked' : 'wrong'}`,

@@ -289,6 +289,8 @@ export interface AccessPolicy {
   /** Whether the peer may do anything with a key of this label; null: with every key. */
   sees(peer: Peer, tokenLabel: string, key: string | null): boolean;
   permits(peer: Peer, tokenLabel: string, key: string, operation: AccessOperation): boolean;
+  /** Whether it may do one of these with some key or other. */
+  permitsSome(peer: Peer, tokenLabel: string, operations: readonly AccessOperation[]): boolean;
   /** Whether the peer may create tokens (C_InitToken on the free slot). */
   mayCreateTokens(peer: Peer): boolean;
 }

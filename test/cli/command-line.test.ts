@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import {
+  chownSync,
   chmodSync,
   mkdirSync,
   mkdtempSync,
@@ -108,6 +109,17 @@ t.test('init overwrites nothing', async (t) => {
   t.match(stderr, /init_refused: .*already exists/);
   t.equal(readFileSync(join(dir, 'sidekey.yaml'), 'utf8'), 'mine');
   t.strictSame(readdirSync(dir), ['sidekey.yaml']);
+});
+
+const notRoot = process.getuid?.() !== 0 && 'only root can give a directory away';
+
+t.test('init puts nothing into the directory of another user', { skip: notRoot }, async (t) => {
+  const dir = folder(t);
+  chownSync(dir, 65534, 65534);
+  const { status, stderr } = sidekey('init', '--dir', dir, ...PINS);
+  t.equal(status, 1);
+  t.match(stderr, /init_refused: .*belongs to uid 65534/);
+  t.strictSame(readdirSync(dir), []);
 });
 
 t.test('init that fails leaves nothing behind', async (t) => {

@@ -1,5 +1,7 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -14,6 +16,7 @@ import { LIMITS } from '../../src/wire/tables.ts';
 import { ScriptedKeeper } from './scripted-keeper.ts';
 
 const log = createLogger('silent');
+const notRoot = process.getuid?.() !== 0 && 'only root can run a process under another uid';
 const SECRET_KEY = {
   objectClass: 4,
   keyType: 0x1f,
@@ -359,3 +362,26 @@ t.test('an answer that is none fails every operation of its frame, and the next 
     'so does a refusal of the whole',
   );
 });
+
+t.test(
+  'keys are told to no stranger who has a socket where the keeper should',
+  { skip: notRoot },
+  async (t) => {
+    const [dir, client] = [folder(t), new KeeperClient(log)];
+    const path = join(dir, 'control.sock');
+    chmodSync(dir, 0o777);
+    const script = `require('net').createServer((s) => s.on('data', (d) => console.log('got', d.length))).listen(${JSON.stringify(path)}, () => console.log('up'))`;
+    const stranger = spawn('/usr/bin/env', ['node', '-e', script], { uid: 65534, gid: 65534 });
+    t.teardown(() => stranger.kill('SIGKILL'));
+    let said = '';
+    stranger.stdout.on('data', (text) => (said += String(text)));
+    await once(stranger.stdout, 'data');
+    client.serve(new Told());
+    await t.rejects(
+      client.attach(path, () => undefined),
+      { code: 'socket_refused', message: /uid 65534/ },
+    );
+    await sleep(100);
+    t.equal(said, 'up\n', 'not even a greeting');
+  },
+);

@@ -5,6 +5,7 @@
 import {
   createCipheriv,
   createDecipheriv,
+  createHash,
   createHmac,
   createPrivateKey,
   createPublicKey,
@@ -109,9 +110,10 @@ function makePair(mechanism: number): [number, Buffer][] {
       [CKA.EC_POINT, point],
     ];
   }
-  const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const { n, e, d } = privateKey.export({ format: 'jwk' });
   return [
+    [CKA.PUBLIC_KEY_INFO, publicKey.export({ format: 'der', type: 'spki' })],
     [CKA.MODULUS, unbase64(n)],
     [CKA.PUBLIC_EXPONENT, unbase64(e)],
     [CKA.PRIVATE_EXPONENT, unbase64(d)],
@@ -223,7 +225,11 @@ export class FakeKeeper implements Keeper {
     ]);
     return Buffer.concat([Buffer.of(1), nonce, sealed, cipher.getAuthTag()]);
   }
-  async wrap(id: CellId, by: CellId): Promise<Buffer> {
+  async wrap(id: CellId, by: CellId, { type }: Mechanism): Promise<Buffer> {
+    if (type === CKM.AES_KEY_WRAP_KWP) {
+      const padded = createCipheriv('id-aes256-wrap-pad', this.secret(by), Buffer.from('a65959a6', 'hex'));
+      return Buffer.concat([padded.update(this.secret(id)), padded.final()]);
+    }
     const cipher = createCipheriv('aes256-wrap', this.secret(by), Buffer.alloc(8, 0xa6));
     return Buffer.concat([cipher.update(this.secret(id)), cipher.final()]);
   }
@@ -266,9 +272,25 @@ export class FakeKeeper implements Keeper {
     this.held.delete(id);
   }
 
-  async operate(id: CellId, operation: string, mechanism: Mechanism, data: Buffer): Promise<Buffer> {
-    if (mechanism.type === CKM.SHA256_HMAC)
-      return createHmac('sha256', this.secret(id)).update(data).digest();
+  async operate(
+    id: CellId,
+    operation: string,
+    mechanism: Mechanism,
+    data: Buffer,
+    signature?: Buffer,
+  ): Promise<Buffer> {
+    if (mechanism.type === CKM.SHA256_HMAC || mechanism.type === CKM.SHA512_HMAC)
+      return createHmac(mechanism.type === CKM.SHA256_HMAC ? 'sha256' : 'sha512', this.secret(id))
+        .update(data)
+        .digest();
+    const isOfPair = this.#cell(id).key.objectClass !== CKO.SECRET_KEY;
+    // As long as a signature with P-256.
+    if (isOfPair && operation === 'sign') return createHash('sha512').update(data).digest();
+    if (isOfPair && operation === 'verify') {
+      if (signature?.equals(createHash('sha512').update(data).digest()) !== true)
+        throw new SidekeyError('signature_invalid', 'a signature is wrong');
+      return Buffer.alloc(0);
+    }
     const reader = new WireReader(mechanism.params);
     const [iv, aad] = [reader.bytes(256), reader.bytes(16384)];
     if (operation === 'encrypt') {
@@ -285,7 +307,9 @@ export class FakeKeeper implements Keeper {
   }
   operateMany(id: CellId, operation: string, items: readonly KeeperItem[]): Promise<Outcome[]> {
     return Promise.all(
-      items.map(({ mechanism, data }) => outcomeOf(this.operate(id, operation, mechanism, data))),
+      items.map(({ mechanism, data, signature }) =>
+        outcomeOf(this.operate(id, operation, mechanism, data, signature)),
+      ),
     );
   }
   async random(length: number): Promise<Buffer> {

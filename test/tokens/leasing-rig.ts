@@ -159,7 +159,10 @@ export async function makeLeasingRig(
       ['first', createRemoteProvider('first', 'simulated', first, keeper)],
       ['second', createRemoteProvider('second', 'simulated', second, keeper)],
     ]),
-    access: { admits: () => true, mayCreateTokens: () => false, sees: () => true, permits: () => true },
+    access: {
+      ...{ admits: () => true, mayCreateTokens: () => false },
+      ...{ sees: () => true, permits: () => true, permitsSome: () => true },
+    },
     audit: {
       record: (event, fields) => void records.push({ event, fields }),
       durable: () => Promise.resolve(),

@@ -104,6 +104,7 @@ export async function makeRig(
       admits: ({ uid }) => uid === 1000 || uid === 0,
       sees: () => true,
       permits: () => true,
+      permitsSome: () => true,
       mayCreateTokens: ({ uid }) => uid === 0,
     },
     audit: {

@@ -8,6 +8,7 @@ import { bindObject } from '../binder.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
 import { isEachRecorded, recordRefusedHandle } from '../each-use.ts';
+import { recordDeniedUse } from '../denials.ts';
 import { demandUse } from '../key-access.ts';
 import { checkUse, type Use } from '../key-use.ts';
 import type { Operation } from '../ports.ts';
@@ -35,7 +36,7 @@ function check(domain: Domain, caller: Caller, handle: number, use: Use, mechani
     return object;
   } catch (error) {
     if (error instanceof SidekeyError && error.code === 'key_function_not_permitted')
-      domain.audit.object('denied', caller.client.peer, caller.token, object, { reason: error.code, use });
+      recordDeniedUse(domain, caller.client.peer, caller.token, object, { reason: error.code, use });
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import type { Certificate } from '../objects/certificate.ts';
 import { CKA } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
 import { keepCertificates } from '../objects/key-certificates.ts';
-import { demandAccess } from '../key-access.ts';
+import { demandAccess, demandMaking } from '../key-access.ts';
 import { writePolicy, type KeyFamily, type KeyVersion } from './family.ts';
 import { findWrappingKey, importVersion, makeWrappingKey, WRAPPING_KEY } from './import.ts';
 import { kindOfNext } from './recipes.ts';
@@ -146,9 +146,10 @@ export class NamedKeyChanges {
   }
 
   async wrappingKey(peer: Peer, tokenName: string): Promise<Buffer> {
-    return (
-      publicKeyInfoOf(await this.#wrappingKey(peer, this.#keys.token(peer, tokenName))) ?? Buffer.alloc(0)
-    );
+    const token = this.#keys.token(peer, tokenName);
+    // The first one that asks has it made.
+    demandMaking(this.#domain, peer, token);
+    return publicKeyInfoOf(await this.#wrappingKey(peer, token)) ?? Buffer.alloc(0);
   }
 
   async import(
