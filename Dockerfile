@@ -14,6 +14,7 @@ RUN npm run build && npm prune --omit=dev --ignore-scripts
 FROM debian:bookworm-slim
 RUN apt-get update \
     && apt-get install --no-install-recommends -y ca-certificates libatomic1 libseccomp2 libssl3 libstdc++6 \
+        $([ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb1) \
     && rm -rf /var/lib/apt/lists/* \
     && groupadd --gid 10001 sidekey \
     && useradd --uid 10001 --gid sidekey --home-dir /var/lib/sidekey --shell /usr/sbin/nologin sidekey \

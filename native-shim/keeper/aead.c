@@ -7,12 +7,14 @@
 #include <string.h>
 #include <strings.h>
 
+#include "aead_vaes.h"
 #include "arena.h"
 
-enum { SUITES = 4 };
+enum { SUITES = 4, TAG_BYTES = 16, KNOWN_BYTES = 1000 };
 
 static struct suite {
     const char *name;
+    bool by_vaes; /* aead_vaes.h, and not the functions below */
     void *provider;
     OSSL_FUNC_cipher_newctx_fn *new;
     OSSL_FUNC_cipher_freectx_fn *free;
@@ -28,6 +30,7 @@ struct kp_aead {
     const struct suite *suite;
     OSSL_FUNC_cipher_encrypt_init_fn *begin;
     void *context;
+    struct kp_vaes *vaes; /* instead of both */
 };
 
 /* Names of one algorithm stand in one string, with colons between. */
@@ -90,6 +93,38 @@ static const OSSL_ALGORITHM *find(const OSSL_PROVIDER *provider, const char *nam
     return all && all->algorithm_names ? all : NULL;
 }
 
+/* OpenSSL has used these instructions since 3.1. A provider that is not its own default was chosen for what it is. */
+static bool may_be_faster(const OSSL_PROVIDER *provider, const EVP_CIPHER *cipher)
+{
+    return EVP_CIPHER_get_mode(cipher) == EVP_CIPH_GCM_MODE && OpenSSL_version_num() < 0x30100000L &&
+           strcmp(OSSL_PROVIDER_get0_name(provider), "default") == 0;
+}
+
+/* The tag of one message, which depends on every byte of what was enciphered. */
+static bool seal_known(const char *name, size_t key_bytes, uint8_t tag[TAG_BYTES])
+{
+    static const uint8_t zeros[KNOWN_BYTES];
+    const struct wire_bytes iv = {zeros, 12}, aad = {zeros, 20};
+    struct kp_aead *a = kp_aead_new(name, (struct wire_bytes){zeros, key_bytes}, true);
+    uint8_t out[KNOWN_BYTES];
+    bool good = a && kp_aead_begin(a, iv, aad) && kp_aead_update(a, (struct wire_bytes){zeros, sizeof(zeros)}, out) &&
+                kp_aead_seal(a, tag, TAG_BYTES);
+
+    kp_aead_free(a);
+    return good;
+}
+
+/* Not believed before it has given what OpenSSL gives: a processor, or what emulates it, may say more of itself than it can. */
+static void try_vaes(struct suite *s, size_t key_bytes)
+{
+    uint8_t known[TAG_BYTES], tag[TAG_BYTES];
+
+    if (!seal_known(s->name, key_bytes, known))
+        return;
+    s->by_vaes = true;
+    s->by_vaes = seal_known(s->name, key_bytes, tag) && memcmp(known, tag, TAG_BYTES) == 0;
+}
+
 bool kp_aead_open(const char *name, const EVP_CIPHER *cipher)
 {
     const OSSL_PROVIDER *provider = cipher ? EVP_CIPHER_get0_provider(cipher) : NULL;
@@ -104,7 +139,19 @@ bool kp_aead_open(const char *name, const EVP_CIPHER *cipher)
         note_function(s, f);
     s->provider = OSSL_PROVIDER_get0_provider_ctx(provider);
     s->name = name;
-    return is_whole(s);
+    if (!is_whole(s))
+        return false;
+    if (may_be_faster(provider, cipher) && kp_vaes_open())
+        try_vaes(s, (size_t)EVP_CIPHER_get_key_length(cipher));
+    return true;
+}
+
+bool kp_aead_is_fast(void)
+{
+    for (const struct suite *s = suites; s < suites + SUITES; s++)
+        if (s->by_vaes)
+            return true;
+    return false;
 }
 
 static const struct suite *suite_of(const char *name)
@@ -115,6 +162,14 @@ static const struct suite *suite_of(const char *name)
     return NULL;
 }
 
+/* The provider's context, with the key in it. */
+static bool set_key(struct kp_aead *a, struct wire_bytes key, bool encrypts)
+{
+    a->begin = encrypts ? a->suite->encrypt : a->suite->decrypt;
+    a->context = a->suite->new(a->suite->provider);
+    return a->context && a->begin(a->context, key.data, key.length, NULL, 0, NULL) == 1;
+}
+
 struct kp_aead *kp_aead_new(const char *name, struct wire_bytes key, bool encrypts)
 {
     const struct suite *s = suite_of(name);
@@ -122,8 +177,9 @@ struct kp_aead *kp_aead_new(const char *name, struct wire_bytes key, bool encryp
 
     if (!a)
         return NULL;
-    *a = (struct kp_aead){s, encrypts ? s->encrypt : s->decrypt, s->new(s->provider)};
-    if (a->context && a->begin(a->context, key.data, key.length, NULL, 0, NULL) == 1)
+    a->suite = s;
+    a->vaes = s->by_vaes ? kp_vaes_new(key, encrypts) : NULL;
+    if (s->by_vaes ? a->vaes != NULL : set_key(a, key, encrypts))
         return a;
     kp_aead_free(a);
     return NULL;
@@ -133,6 +189,8 @@ void kp_aead_free(struct kp_aead *a)
 {
     if (a && a->context)
         a->suite->free(a->context);
+    if (a)
+        kp_vaes_free(a->vaes);
     kp_free(a);
 }
 
@@ -140,11 +198,15 @@ bool kp_aead_update(struct kp_aead *a, struct wire_bytes in, uint8_t *out)
 {
     size_t length;
 
+    if (a->vaes)
+        return kp_vaes_update(a->vaes, in, out);
     return a->suite->update(a->context, out, &length, in.length, in.data, in.length) == 1;
 }
 
 bool kp_aead_begin(struct kp_aead *a, struct wire_bytes iv, struct wire_bytes aad)
 {
+    if (a->vaes)
+        return kp_vaes_begin(a->vaes, iv, aad);
     return a->begin(a->context, NULL, 0, iv.data, iv.length, NULL) == 1 && (!aad.length || kp_aead_update(a, aad, NULL));
 }
 
@@ -160,6 +222,8 @@ bool kp_aead_seal(struct kp_aead *a, uint8_t *tag, size_t length)
 {
     OSSL_PARAM wanted[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, length), OSSL_PARAM_END};
 
+    if (a->vaes)
+        return kp_vaes_seal(a->vaes, tag, length);
     return end(a) && a->suite->get(a->context, wanted) == 1;
 }
 
@@ -167,5 +231,7 @@ bool kp_aead_check(struct kp_aead *a, uint8_t *tag, size_t length)
 {
     OSSL_PARAM theirs[] = {OSSL_PARAM_construct_octet_string(OSSL_CIPHER_PARAM_AEAD_TAG, tag, length), OSSL_PARAM_END};
 
+    if (a->vaes)
+        return kp_vaes_check(a->vaes, tag, length);
     return a->suite->set(a->context, theirs) == 1 && end(a);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "aead.h"
 #include "arena.h"
 #include "binding.h"
 #include "cell.h"
@@ -110,8 +111,10 @@ int kp_on_state(struct kp_request *r)
     wire_write_u64(w, atomic_load(&kp.hot));
     wire_write_u64(w, atomic_load(&kp.misses));
     kp_unlock();
-    if (r->from->version >= 2)
+    if (r->from->version >= 2) {
         kp_latency_write(w);
+        wire_write_u8(w, kp_aead_is_fast());
+    }
     return STATUS_ok;
 }
 

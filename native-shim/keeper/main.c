@@ -11,6 +11,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "aead.h"
 #include "arena.h"
 #include "cell.h"
 #include "crypto.h"
@@ -88,9 +89,9 @@ static int serve(const struct kp_options *o, const int fds[2], int notify)
         return fail(EX_OSERR, "filter_failed", strerror(errno));
     if (kp_loop_listen(fds[0], fds[1]) != 0)
         return fail(EX_OSERR, "epoll_failed", strerror(errno));
-    kp_log("info", "started", "\"pid\":%d,\"version\":\"%s\",\"memory\":\"%s\",\"lockedBytes\":%d,\"workers\":%u,\"openssl\":\"%s\"",
+    kp_log("info", "started", "\"pid\":%d,\"version\":\"%s\",\"memory\":\"%s\",\"lockedBytes\":%d,\"workers\":%u,\"openssl\":\"%s\",\"gcm\":\"%s\"",
            (int)getpid(), SIDEKEY_VERSION, kp_arena_kind() == KP_ARENA_SECRET ? "memfd_secret" : "mlock", KP_ARENA_BYTES,
-           o->workers, OpenSSL_version(OPENSSL_VERSION_STRING));
+           o->workers, OpenSSL_version(OPENSSL_VERSION_STRING), kp_aead_is_fast() ? "ipsec-mb" : "openssl");
     kp_notify_ready(notify);
     kp_log("info", "ended", "\"why\":\"%s\"", kp_wait_for_end());
     return EX_OK;

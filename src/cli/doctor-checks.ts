@@ -28,6 +28,8 @@ const MODULES = [
   '/usr/lib/sidekey/sidekey-pkcs11.so',
 ];
 
+const GCM_MAKERS = { openssl: 'OpenSSL', 'ipsec-mb': "Intel's ipsec-mb" } as const;
+
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
@@ -83,6 +85,11 @@ async function checkSecretMemory(config: Config): Promise<Finding[]> {
   return [
     { name, verdict: 'ok', detail: `kernel ${release()}; the keeper says which memory it got when it runs` },
   ];
+}
+
+async function checkGcm(config: Config): Promise<Finding[]> {
+  const gcm = (await fetchStatus(config))?.keeper?.gcm;
+  return gcm === undefined ? [] : [{ name: 'AES-GCM', verdict: 'ok', detail: `made by ${GCM_MAKERS[gcm]}` }];
 }
 
 function checkSocket(name: string, path: string, mode: number): Finding {
@@ -238,6 +245,7 @@ export const CHECKS: readonly Check[] = [
   checkKeeper,
   checkLockedMemory,
   checkSecretMemory,
+  checkGcm,
   checkSockets,
   checkRings,
   checkModuleVersions,

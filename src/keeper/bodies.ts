@@ -139,6 +139,7 @@ export function readState(reader: WireReader, version: number = LIMITS.version):
     misses: reader.number(),
     sampledOneOf: version < 2 ? 1 : reader.u32(),
     latencies: version < 2 ? [] : readList(reader, readLatency),
+    gcm: version >= 2 && reader.u8() === 1 ? 'ipsec-mb' : 'openssl',
   };
 }
 

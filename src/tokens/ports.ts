@@ -149,6 +149,8 @@ export interface KeeperState {
   /** One in this many operations of programs is timed. */
   readonly sampledOneOf: number;
   readonly latencies: readonly LatencySeen[];
+  /** Who makes AES-GCM. */
+  readonly gcm: 'openssl' | 'ipsec-mb';
 }
 
 /**
