@@ -3,10 +3,9 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { posix } from 'node:path';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
-import { SidekeyError } from '../errors.ts';
 import { faultOf, faultOfStatus, Refusal, type Fault } from './fault.ts';
+import type { FaultLog } from './fault-log.ts';
 
 export function sendFault(reply: FastifyReply, error: unknown): FastifyReply {
   const { status, errors } = faultOf(error);
@@ -32,44 +31,13 @@ export function answerBare(socket: Socket, { status, errors }: Fault): void {
 }
 
 /** What Node's parser refuses never becomes a request: answered on the bare connection, which then ends. */
-export function answerBrokenRequest(logger: Logger, error: Error & { code?: string }, socket: Socket): void {
+export function answerBrokenRequest(log: FaultLog, error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
     return;
   }
-  logger.info({ code: error.code }, 'API connection broke off');
+  log.brokeOff(error.code);
   answerBare(socket, faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400));
-}
-
-/** Messages of our own errors quote no input and no secret. A foreign one might, and a refused request is not worth that. */
-function reasonOf(error: unknown): string | undefined {
-  return error instanceof Refusal || error instanceof SidekeyError ? error.message : undefined;
-}
-
-/** What is logged of a request: fastify's, or one that was served before it. */
-export interface Asked {
-  readonly method: string;
-  readonly routeOptions: { readonly url?: string | undefined };
-  readonly id: string;
-}
-
-/** A key service's faults, which have a line of their own (src/metrics/provider-log.ts), and come with every request while it is down. */
-function isOfService(error: unknown): boolean {
-  return error instanceof SidekeyError && error.code.startsWith('provider_');
-}
-
-/** Once per failure: what the client or a key service did wrong as info, what we did wrong as an error with its stack. */
-export function logFault(logger: Logger, request: Asked, peer: Peer | null, error: unknown): void {
-  const { status } = faultOf(error);
-  const { method, routeOptions, id } = request;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const who = { requestId: id, peer: peer && { pid: peer.pid, uid: peer.uid } };
-  const what = { ...who, method, route: routeOptions.url, status, code };
-  if (status >= 500 && !isOfService(error)) logger.error({ ...what, err: error }, 'API request failed');
-  else {
-    const ended = status < 500 ? 'API request refused' : 'API request failed';
-    logger.info({ ...what, reason: reasonOf(error) }, ended);
-  }
 }
 
 /** The path without `//`, `.` and `..`, where Vault sends those who ask with them (an address that ends in `/` is enough); null: it has none. */
@@ -81,7 +49,7 @@ function plainTarget(url: string): string | null {
 
 export function handleFaults(
   app: FastifyInstance,
-  logger: Logger,
+  log: FaultLog,
   peerOf: (request: FastifyRequest) => Peer,
 ): void {
   const peerOrNull = (request: FastifyRequest) => {
@@ -92,7 +60,7 @@ export function handleFaults(
     }
   };
   app.setErrorHandler((error, request, reply) => {
-    logFault(logger, request, peerOrNull(request), error);
+    log.fault(request, peerOrNull(request), error);
     return sendFault(reply, error);
   });
   app.setNotFoundHandler((request, reply) => {

@@ -13,7 +13,8 @@ import { authRoutes } from './auth-routes.ts';
 import { trackPeers } from './connection-peer.ts';
 import { isEventsRequest, serveEvents, type EventSocketDeps } from './event-socket.ts';
 import { Refusal } from './fault.ts';
-import { answerBrokenRequest, handleFaults, logFault, sendFault } from './fault-reply.ts';
+import { FaultLog } from './fault-log.ts';
+import { answerBrokenRequest, handleFaults, sendFault } from './fault-reply.ts';
 import { openDoor, withdrawHttp, type Door } from './hot/door.ts';
 import { hotRequests, serveFirst } from './hot/hot-requests.ts';
 import { HotRoutes } from './hot/hot-routes.ts';
@@ -66,7 +67,7 @@ const TRANSIT_ROUTES = [
   ...[...HASH_ROUTES, ...RANDOM_ROUTES],
 ];
 
-function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
+function createApp(limits: ApiLimits, log: FaultLog): FastifyInstance {
   return fastify({
     logger: false,
     bodyLimit: limits.bodyBytes,
@@ -80,9 +81,9 @@ function createApp(limits: ApiLimits, logger: Logger): FastifyInstance {
     },
     routerOptions: { maxParamLength: limits.pathSegmentBytes, ignoreTrailingSlash: true },
     genReqId: () => randomUUID(),
-    clientErrorHandler: (error, socket) => answerBrokenRequest(logger, error, socket),
+    clientErrorHandler: (error, socket) => answerBrokenRequest(log, error, socket),
     frameworkErrors: (error, request, reply) => {
-      logFault(logger, request, null, error);
+      log.fault(request, null, error);
       return sendFault(reply, error);
     },
   });
@@ -109,16 +110,17 @@ function refuseWrapping(request: FastifyRequest, _reply: FastifyReply, done: (er
 
 export function createApi(deps: ApiDeps): Api {
   const limits: ApiLimits = { ...API_LIMITS, ...deps.limits };
-  const app = createApp(limits, deps.logger);
+  const log = new FaultLog(deps.logger, SYSTEM_CLOCK);
+  const app = createApp(limits, log);
   app.server.maxConnections = limits.connections;
   app.server.headersTimeout = limits.headersTimeoutMs;
   const toHttp = withdrawHttp(app.server);
   const { peerOf: peerOfMessage, find } = trackPeers(app.server, deps.peerOf, deps.logger);
-  const { logger, metrics } = deps;
+  const { metrics } = deps;
   const { hold, begin } = limitPeers(app, find, { bounds: limits, metrics, clock: SYSTEM_CLOCK });
   const admit = acceptListMethod(app.server);
   const transit = TRANSIT_ROUTES.map((make) => make(deps));
-  const hot = new HotRoutes(transit, { pathMax: limits.pathSegmentBytes, logger, metrics });
+  const hot = new HotRoutes(transit, { pathMax: limits.pathSegmentBytes, log, metrics });
   const peerOf = (request: FastifyRequest) => peerOfMessage(request.raw);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, readBody);
@@ -129,7 +131,7 @@ export function createApi(deps: ApiDeps): Api {
     done(null, payload);
   });
   countRequests(app, deps.metrics);
-  handleFaults(app, deps.logger, peerOf);
+  handleFaults(app, log, peerOf);
   const endEvents = serveEvents(app.server, deps, peerOfMessage, limits);
   const routes = [...sysRoutes(deps), ...authRoutes(), ...sidekeyRoutes(deps), ...transit];
   const description: Route = defineRoute({
@@ -144,7 +146,7 @@ export function createApi(deps: ApiDeps): Api {
       toHttp(socket);
       admit(socket);
     },
-    brokeOff: (socket) => answerBrokenRequest(logger, new Error('the client ended in a request'), socket),
+    brokeOff: (socket) => answerBrokenRequest(log, new Error('the client ended in a request'), socket),
   });
   registerRoutes(app, [...routes, description], peerOf, limits.handlerTimeoutMs);
   registerStreams(app, deps, peerOf);

@@ -3,12 +3,11 @@
  * request. The rows are the same ones. Here they are found by their path, answered and counted, by whichever way a request came.
  */
 import { randomUUID } from 'node:crypto';
-import type { Logger } from 'pino';
 import type { Peer } from '../../access/peer.ts';
 import type { CounterRow, HistogramRow } from '../../metrics/metric-rows.ts';
 import type { Metrics } from '../../metrics/metrics.ts';
 import { faultOf, Refusal } from '../fault.ts';
-import { logFault } from '../fault-reply.ts';
+import type { FaultLog } from '../fault-log.ts';
 import { FORM_TYPE, parseBody } from '../request-body.ts';
 import { writeBody, type Reply, type Route } from '../route.ts';
 
@@ -45,16 +44,16 @@ export interface Answered {
 export class HotRoutes {
   readonly #table: ReadonlyMap<string, HotRoute>;
   readonly #pathMax: number;
-  readonly #logger: Logger;
+  readonly #log: FaultLog;
   readonly #metrics: Metrics;
 
   constructor(
     routes: readonly Route[],
-    deps: { readonly pathMax: number; readonly logger: Logger; readonly metrics: Metrics },
+    deps: { readonly pathMax: number; readonly log: FaultLog; readonly metrics: Metrics },
   ) {
     this.#table = hotTable(routes, deps.metrics);
     this.#pathMax = deps.pathMax;
-    this.#logger = deps.logger;
+    this.#log = deps.log;
     this.#metrics = deps.metrics;
   }
 
@@ -88,12 +87,7 @@ export class HotRoutes {
   }
 
   refuse(call: HotCall, peer: Peer | null, error: unknown, id: string = randomUUID()): Answered {
-    logFault(
-      this.#logger,
-      { id, method: call.method, routeOptions: { url: call.hot.route.path } },
-      peer,
-      error,
-    );
+    this.#log.fault({ id, method: call.method, routeOptions: { url: call.hot.route.path } }, peer, error);
     const { status, errors } = faultOf(error);
     return { status, body: JSON.stringify({ errors }) };
   }
