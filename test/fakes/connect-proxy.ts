@@ -12,7 +12,7 @@ export async function startConnectProxy(
     sockets.add(socket);
     socket.on('error', () => {});
     socket.once('data', (head) => {
-      const target = /^CONNECT (\S+) HTTP\/1\.1\r\n/.exec(head.toString())?.[1];
+      const target = /^CONNECT (\S+) HTTP\/1\.[01]\r\n/.exec(head.toString())?.[1];
       asked.push(target ?? head.toString().split('\r\n')[0] ?? '');
       if (target === undefined) return void socket.destroy();
       const to = connect(port, '127.0.0.1', () => socket.write('HTTP/1.1 200 OK\r\n\r\n'));

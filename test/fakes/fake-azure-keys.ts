@@ -1,15 +1,16 @@
-/** The other keys of the strict Azure vault: made, listed in pages, in versions, used by real cryptography, and deleted as a whole. */
+/** The keys of the strict Azure vault: made, listed in pages, in versions, used by real cryptography, deleted as a whole and recovered. */
 import {
   constants,
   createHash,
   createPublicKey,
   generateKeyPairSync,
   privateDecrypt,
+  publicEncrypt,
   randomBytes,
   type KeyObject,
 } from 'node:crypto';
-import { decodeDer } from '../../src/wire/ecdsa-signature.ts';
-import { signDigest } from './sign-digest.ts';
+import { decodeDer, encodeDer } from '../../src/wire/ecdsa-signature.ts';
+import { signDigest, verifyDigest, type DigestScheme } from './sign-digest.ts';
 
 export type AzureRefusal = (status: number, code: string, message: string, inner?: string) => never;
 
@@ -46,12 +47,18 @@ const OPERATIONS = ['sign', 'verify', 'encrypt', 'decrypt', 'wrapKey', 'unwrapKe
 export class FakeAzureKeys {
   readonly #refuse: AzureRefusal;
   readonly #keys = new Map<string, Version[]>();
-  readonly #deleted = new Set<string>();
+  readonly #deleted = new Map<string, { versions: Version[]; at: number }>();
   /** Most entries of a page. */
   page = 2;
 
   constructor(refuse: AzureRefusal) {
     this.#refuse = refuse;
+  }
+
+  /** All versions of a key, the newest last; none: it is not there. */
+  set(name: string, versions: Version[]): void {
+    if (versions.length > 0) this.#keys.set(name, versions);
+    else this.#keys.delete(name);
   }
 
   /** A further version of a key. */
@@ -67,10 +74,14 @@ export class FakeAzureKeys {
     return made;
   }
 
-  /** `fields`: null without a body. */
+  /** `fields`: null without a body. A path may end in "/": Microsoft's clients ask so for the newest version. */
   answer(method: string, url: URL, fields: Record<string, unknown> | null): object {
-    const [, name = '', part = '', verb = ''] = url.pathname.split('/').slice(1);
-    if ((method === 'POST') !== (fields !== null)) this.#refuse(400, 'BadParameter', 'a body');
+    const [collection, name = '', part = '', verb = ''] = url.pathname.split('/').slice(1);
+    if (collection === 'deletedkeys') return this.#answerDeleted(method, name, part);
+    if (collection !== 'keys') return this.#refuse(404, 'NotFound', url.pathname);
+    const mayBeEmpty = method === 'POST' && part === 'rotate';
+    if (!mayBeEmpty && /^(POST|PATCH)$/.test(method) !== (fields !== null))
+      this.#refuse(400, 'BadParameter', 'a body');
     if (method === 'GET' && name === '') return this.#listKeys(url);
     if (method === 'POST' && part === 'create') return this.#create(name, fields ?? {});
     const versions = this.#versions(name);
@@ -80,10 +91,27 @@ export class FakeAzureKeys {
     const version = part === '' ? versions.at(-1) : versions.find((each) => each.version === part);
     if (!version) return this.#refuse(404, 'KeyNotFound', `${name}/${part} was not found`);
     if (method === 'GET') return this.#bundle(name, version);
-    if (!version.enabled) this.#refuse(403, 'Forbidden', `${verb} on a disabled key`, 'KeyDisabled');
-    if (!version.operations.includes(verb))
-      this.#refuse(403, 'Forbidden', `Operation ${verb} is not permitted on this key.`);
+    if (method === 'PATCH') return this.#update(name, version, fields ?? {});
     return this.#use(name, version, verb, fields ?? {});
+  }
+
+  #answerDeleted(method: string, name: string, part: string): object {
+    const { versions, at } =
+      this.#deleted.get(name) ?? this.#refuse(404, 'KeyNotFound', `${name} was not found among the deleted.`);
+    if (method === 'GET' && part === '') return this.#deletedBundle(name, versions, at);
+    if (method !== 'POST' || part !== 'recover') return this.#refuse(405, 'BadParameter', method);
+    this.#deleted.delete(name);
+    this.#keys.set(name, versions);
+    const [last] = versions.slice(-1);
+    return last ? this.#bundle(name, last) : this.#refuse(500, 'InternalError', 'no version');
+  }
+
+  #update(name: string, version: Version, { attributes, ...others }: Record<string, unknown>): object {
+    const { enabled, ...more } = Object(attributes) as Record<string, unknown>;
+    if (typeof enabled !== 'boolean' || Object.keys({ ...others, ...more }).length > 0)
+      return this.#refuse(400, 'BadParameter', 'update');
+    version.enabled = enabled;
+    return this.#bundle(name, version);
   }
 
   #versions(name: string): Version[] {
@@ -105,7 +133,7 @@ export class FakeAzureKeys {
   }
 
   #paged(url: URL, entries: readonly object[]): object {
-    const size = Number(url.searchParams.get('maxresults'));
+    const size = Number(url.searchParams.get('maxresults') ?? 25);
     if (!(size >= 1 && size <= 25)) this.#refuse(400, 'BadParameter', 'maxresults');
     const from = Number(url.searchParams.get('$skiptoken') ?? 0);
     const to = from + Math.min(size, this.page);
@@ -150,50 +178,73 @@ export class FakeAzureKeys {
     return this.#bundle(name, this.add(name, last.kty, last.crv, bits, last.operations));
   }
 
-  #delete(name: string, versions: readonly Version[]): object {
+  #delete(name: string, versions: Version[]): object {
+    const at = Math.floor(Date.now() / 1000);
     this.#keys.delete(name);
-    this.#deleted.add(name);
-    const deletedDate = Math.floor(Date.now() / 1000);
+    this.#deleted.set(name, { versions, at });
+    return this.#deletedBundle(name, versions, at);
+  }
+
+  #deletedBundle(name: string, versions: readonly Version[], deletedDate: number): object {
     const [last] = versions.slice(-1);
     const recovery = { recoveryId: `https://name.vault.azure.net/deletedkeys/${name}`, deletedDate };
     const bundle = last ? this.#bundle(name, last) : {};
     return { ...bundle, ...recovery, scheduledPurgeDate: deletedDate + 90 * 86_400 };
   }
 
-  #use(
-    name: string,
-    version: Version,
-    verb: string,
-    { alg, value, ...others }: Record<string, unknown>,
-  ): object {
+  #use(name: string, version: Version, verb: string, fields: Record<string, unknown>): object {
+    const operation = OPERATIONS.find((each) => each.toLowerCase() === verb);
+    if (operation === undefined) return this.#refuse(404, 'NotFound', verb);
+    if (!version.enabled)
+      this.#refuse(403, 'Forbidden', `Operation ${verb} is not allowed on a disabled key.`, 'KeyDisabled');
+    if (!version.operations.includes(operation))
+      this.#refuse(403, 'Forbidden', `Operation ${verb} is not permitted on this key.`);
+    if (operation === 'verify') return this.#verify(version, fields);
+    const { alg, value, ...others } = fields;
     if (Object.keys(others).length > 0) this.#refuse(400, 'BadParameter', 'fields');
-    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value))
-      return this.#refuse(400, 'BadParameter', 'value');
-    const bytes = Buffer.from(value, 'base64url');
-    const result =
-      verb === 'sign' ? this.#sign(version, String(alg), bytes) : this.#open(version, String(alg), bytes);
+    const result = this.#run(version, operation, String(alg), this.#bytes(value));
     return { kid: this.#kid(name, version.version), value: result.toString('base64url') };
   }
 
-  #sign({ crv, privateKey }: Version, alg: string, digest: Buffer): Buffer {
+  #bytes(value: unknown): Buffer {
+    if (typeof value === 'string' && /^[A-Za-z0-9_-]+$/.test(value)) return Buffer.from(value, 'base64url');
+    return this.#refuse(400, 'BadParameter', 'value');
+  }
+
+  #run(version: Version, operation: string, alg: string, bytes: Buffer): Buffer {
+    if (operation === 'sign') return this.#sign(version, alg, bytes);
+    const how = OPENINGS[alg] ?? this.#refuse(400, 'BadParameter', alg);
+    const isOpening = operation === 'decrypt' || operation === 'unwrapKey';
+    const key = { key: isOpening ? version.privateKey : createPublicKey(version.privateKey), ...how };
+    try {
+      return isOpening ? privateDecrypt(key, bytes) : publicEncrypt(key, bytes);
+    } catch {
+      return this.#refuse(400, 'BadParameter', 'The parameter is incorrect.');
+    }
+  }
+
+  /** The digest is checked as for a signature. */
+  #verify(version: Version, { alg, digest, value, ...others }: Record<string, unknown>): object {
+    if (Object.keys(others).length > 0) this.#refuse(400, 'BadParameter', 'fields');
+    const [bytes, signature] = [this.#bytes(digest), this.#bytes(value)];
+    const scheme = this.#schemeOf(version, String(alg), bytes);
+    const der = version.crv === null ? signature : encodeDer(signature);
+    return { value: verifyDigest(version.privateKey, scheme, bytes, der) };
+  }
+
+  #schemeOf({ crv }: Version, alg: string, digest: Buffer): DigestScheme {
     const hash = HASHES[/\d+/.exec(alg)?.[0] ?? ''] ?? '';
     const isKnown = crv === null ? /^[RP]S(256|384|512)$/.test(alg) : alg === EC_ALGORITHM[crv];
     if (!isKnown || digest.length !== createHash(hash).digest().length)
       return this.#refuse(400, 'BadParameter', `${alg} of ${digest.length} bytes`);
-    if (crv === null) {
-      const scheme = alg.startsWith('P') ? 'rsa-pss' : 'rsa-pkcs1';
-      return signDigest(privateKey, { scheme, hash }, digest);
-    }
-    const der = signDigest(privateKey, { scheme: 'ecdsa', hash }, digest);
-    return decodeDer(der, CURVES[crv]?.bits ?? 0) ?? this.#refuse(500, 'InternalError', 'ecdsa');
+    if (crv !== null) return { scheme: 'ecdsa', hash };
+    return { scheme: alg.startsWith('P') ? 'rsa-pss' : 'rsa-pkcs1', hash };
   }
 
-  #open({ privateKey }: Version, alg: string, ciphertext: Buffer): Buffer {
-    const how = OPENINGS[alg] ?? this.#refuse(400, 'BadParameter', alg);
-    try {
-      return privateDecrypt({ key: privateKey, ...how }, ciphertext);
-    } catch {
-      return this.#refuse(400, 'BadParameter', 'The parameter is incorrect.');
-    }
+  #sign(version: Version, alg: string, digest: Buffer): Buffer {
+    const { crv, privateKey } = version;
+    const signature = signDigest(privateKey, this.#schemeOf(version, alg, digest), digest);
+    if (crv === null) return signature;
+    return decodeDer(signature, CURVES[crv]?.bits ?? 0) ?? this.#refuse(500, 'InternalError', 'ecdsa');
   }
 }

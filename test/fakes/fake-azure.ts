@@ -1,14 +1,12 @@
 /**
  * A strict Azure Key Vault with the token services before it (Entra ID, a metadata service, App Service): verifies secrets and signed
- * assertions, challenges who has no token, and wraps by real RSA-OAEP with SHA-256.
+ * assertions, challenges who has no token, and uses keys by real cryptography. Microsoft's own client is content with it
+ * (test/interop/azure-sdk.interop.ts).
  */
 import {
   constants,
   createHash,
   createPrivateKey,
-  createPublicKey,
-  privateDecrypt,
-  publicEncrypt,
   randomBytes,
   randomUUID,
   verify,
@@ -21,8 +19,15 @@ import { FakeAzureKeys } from './fake-azure-keys.ts';
 import type { FakeReply, FakeRequest } from './fake-service.ts';
 
 export const VERSION = '0123456789abcdef0123456789abcdef';
-const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha256' };
 const ASSERTION = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
+
+/** How an assertion may be signed, and how its certificate is named: ours, and the elder way that Microsoft's library still takes. */
+const ASSERTIONS: Readonly<
+  Record<string, { digest: string; name: string; padding: number; saltLength?: number }>
+> = {
+  PS256: { digest: 'sha256', name: 'x5t#S256', padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 },
+  RS256: { digest: 'sha1', name: 'x5t', padding: constants.RSA_PKCS1_PADDING },
+};
 
 /** By the version of the metadata service that they speak. */
 const WAYS: Readonly<Record<string, string>> = {
@@ -78,6 +83,11 @@ function refuseLogin(error: string, description: string): never {
   });
 }
 
+/** Under the name by which the client knows it. */
+function originOf({ url, headers }: FakeRequest): string {
+  return `${url.protocol}//${headers['host']}`;
+}
+
 export class FakeAzure {
   readonly #private: KeyObject;
   readonly #tokens = new Map<string, { until: number; claims: string | null }>();
@@ -126,6 +136,7 @@ export class FakeAzure {
   #route(request: FakeRequest): object {
     const { method, url } = request;
     const line = `${method} ${url.pathname}`;
+    if (line === 'GET /tenant-1/v2.0/.well-known/openid-configuration') return this.#openId(request);
     if (line === 'POST /tenant-1/oauth2/v2.0/token') return this.#entra(request);
     if (line === 'GET /metadata/identity/oauth2/token') return this.#metadata(request, '2018-02-01');
     if (line === 'GET /msi/token') return this.#metadata(request, '2019-08-01');
@@ -133,26 +144,24 @@ export class FakeAzure {
     this.#checkToken(request);
     if (url.searchParams.get('api-version') !== '7.4')
       refuse(400, 'BadParameter', `api-version ${url.search}`);
-    const { version, enabled, allows } = this.behaviour;
-    if (!allows) refuse(403, 'Forbidden', 'Caller is not authorized to perform action', 'ForbiddenByRbac');
-    if (this.behaviour.deleted && url.pathname.startsWith('/keys/kek'))
-      refuse(404, 'KeyNotFound', 'A key with (name/id) kek was not found in this key vault.');
+    if (!this.behaviour.allows)
+      refuse(403, 'Forbidden', 'Caller is not authorized to perform action', 'ForbiddenByRbac');
     if (line === 'POST /rng') return this.#random(request);
-    if (line === 'GET /keys/kek') return this.#bundle(request);
-    if (/^\/keys(\/|$)/.test(url.pathname) && !url.pathname.startsWith('/keys/kek/')) {
-      const { body, headers } = request;
-      if (body.length > 0 && headers['content-type'] !== 'application/json')
-        refuse(400, 'BadParameter', 'content type');
-      const fields = body.length === 0 ? null : (JSON.parse(body.toString()) as Record<string, unknown>);
-      return this.keys.answer(method, url, fields);
-    }
-    const [, used, operation] =
-      /^POST \/keys\/kek\/([0-9a-f]{32})\/(wrapkey|unwrapkey)$/.exec(line) ??
-      refuse(404, 'KeyNotFound', `A key with (name/id) ${url.pathname} was not found in this key vault.`);
-    if (used !== version && used !== VERSION) refuse(404, 'KeyNotFound', `${used} was not found`);
-    if (!enabled)
-      refuse(403, 'Forbidden', `Operation ${operation} is not allowed on a disabled key.`, 'KeyDisabled');
-    return this.#use(request, operation === 'wrapkey', String(used));
+    return this.#useKeys(request);
+  }
+
+  #useKeys({ method, url, headers, body }: FakeRequest): object {
+    const { enabled, version, deleted } = this.behaviour;
+    const kek = { kty: 'RSA', crv: null, operations: ['wrapKey', 'unwrapKey'], privateKey: this.#private };
+    const versions = deleted ? [] : [...new Set([VERSION, version])];
+    this.keys.set(
+      'kek',
+      versions.map((each) => ({ ...kek, version: each, created: 1_700_000_000, enabled })),
+    );
+    if (body.length > 0 && !/^application\/json(;|$)/.test(headers['content-type'] ?? ''))
+      refuse(400, 'BadParameter', 'content type');
+    const fields = body.length === 0 ? null : (JSON.parse(body.toString()) as Record<string, unknown>);
+    return this.keys.answer(method, url, fields);
   }
 
   #random({ headers, body }: FakeRequest): object {
@@ -172,7 +181,18 @@ export class FakeAzure {
     return { token, seconds };
   }
 
-  #entra({ headers, body, url }: FakeRequest): object {
+  /** What a library reads before it asks for tokens. */
+  #openId(request: FakeRequest): object {
+    const tenant = `${originOf(request)}/tenant-1`;
+    return {
+      issuer: `${tenant}/v2.0`,
+      authorization_endpoint: `${tenant}/oauth2/v2.0/authorize`,
+      token_endpoint: `${tenant}/oauth2/v2.0/token`,
+    };
+  }
+
+  #entra(request: FakeRequest): object {
+    const { headers, body, url } = request;
     if (headers['content-type'] !== 'application/x-www-form-urlencoded')
       refuseLogin('invalid_request', 'AADSTS900144: form');
     const form = new URLSearchParams(body.toString());
@@ -191,36 +211,37 @@ export class FakeAzure {
         refuseLogin('invalid_client', 'AADSTS7000215: Invalid client secret provided.');
     } else {
       if (form.get('client_assertion_type') !== ASSERTION) refuseLogin('invalid_request', 'assertion type');
-      method = assertion === this.behaviour.federated ? 'federated' : this.#checkAssertion(assertion, url);
+      method =
+        assertion === this.behaviour.federated
+          ? 'federated'
+          : this.#checkAssertion(assertion, `${originOf(request)}${url.pathname}`);
     }
     const { token, seconds } = this.#issue(method, form.get('claims'));
     return { token_type: 'Bearer', expires_in: seconds, ext_expires_in: seconds, access_token: token };
   }
 
-  #checkAssertion(assertion: string, url: URL): string {
+  #checkAssertion(assertion: string, audience: string): string {
     const [head = '', claims = '', signature = ''] = assertion.split('.');
     const certificate = new X509Certificate(
       this.behaviour.certificate ??
         refuseLogin('invalid_client', 'AADSTS700027: no certificate is registered'),
     );
     const read = (part: string) => JSON.parse(Buffer.from(part, 'base64url').toString() || '{}');
-    const thumbprint = createHash('sha256').update(certificate.raw).digest('base64url');
-    const { alg, 'x5t#S256': shown } = read(head);
-    if (alg !== 'PS256' || shown !== thumbprint) refuseLogin('invalid_client', 'AADSTS700027: certificate');
-    const padding = { padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: 32 };
-    const signed = Buffer.from(`${head}.${claims}`);
+    const { alg, ...header } = read(head);
+    const { digest, name, ...padding } =
+      ASSERTIONS[alg] ?? refuseLogin('invalid_client', `AADSTS5002723: ${alg}`);
+    // Microsoft's library pads it.
     if (
-      !verify(
-        'sha256',
-        signed,
-        { key: certificate.publicKey, ...padding },
-        Buffer.from(signature, 'base64url'),
-      )
+      String(header[name]).replace(/=+$/, '') !==
+      createHash(digest).update(certificate.raw).digest('base64url')
     )
+      refuseLogin('invalid_client', 'AADSTS700027: certificate');
+    const key = { key: certificate.publicKey, ...padding };
+    if (!verify('sha256', Buffer.from(`${head}.${claims}`), key, Buffer.from(signature, 'base64url')))
       refuseLogin('invalid_client', 'AADSTS700027: Client assertion contains an invalid signature.');
     const { aud, iss, sub, nbf, exp, jti } = read(claims);
     const now = (Date.now() + this.behaviour.aheadMs) / 1000;
-    if (aud !== url.href || iss !== 'client-1' || sub !== iss || !jti)
+    if (aud !== audience || iss !== 'client-1' || sub !== iss || !jti)
       refuseLogin('invalid_client', 'AADSTS700021: claims');
     if (nbf > now || exp <= now)
       refuseLogin('invalid_client', 'AADSTS700024: Client assertion is not within its valid time range.');
@@ -255,7 +276,8 @@ export class FakeAzure {
     return { access_token: token, expires_on: until, ...life, resource, token_type: 'Bearer' };
   }
 
-  #checkToken({ headers, url, body }: FakeRequest): void {
+  #checkToken(request: FakeRequest): void {
+    const { headers, body } = request;
     const held = this.#tokens.get((headers['authorization'] ?? '').replace(/^Bearer /, ''));
     const { claims, resource } = this.behaviour;
     const isGood = held && held.until > Date.now() && (claims === null || held.claims === claims);
@@ -265,37 +287,8 @@ export class FakeAzure {
       claims && held
         ? `, error="insufficient_claims", claims="${Buffer.from(claims).toString('base64')}"`
         : '';
-    const challenge = `Bearer authorization="${url.origin}/tenant-1", resource="${resource}"${wanted}`;
+    const challenge = `Bearer authorization="${originOf(request)}/tenant-1", resource="${resource}"${wanted}`;
     const message = 'AKV10000: Request is missing a Bearer or PoP token.';
     throw new Refusal(401, { error: { code: 'Unauthorized', message } }, { 'www-authenticate': challenge });
-  }
-
-  /** Its ids name another host, as those of emulators do. */
-  #kid(version: string): string {
-    return `https://name.vault.azure.net/keys/kek/${version}`;
-  }
-
-  #bundle({ body }: FakeRequest): object {
-    if (body.length > 0) refuse(400, 'BadParameter', 'a body');
-    const { enabled, version } = this.behaviour;
-    return {
-      key: { kid: this.#kid(version), kty: 'RSA', key_ops: ['wrapKey', 'unwrapKey'] },
-      attributes: { enabled },
-    };
-  }
-
-  #use({ headers, body }: FakeRequest, isWrap: boolean, version: string): object {
-    if (headers['content-type'] !== 'application/json') refuse(400, 'BadParameter', 'content type');
-    const { alg, value, ...others } = JSON.parse(body.toString());
-    if (alg !== 'RSA-OAEP-256' || Object.keys(others).length > 0) refuse(400, 'BadParameter', 'fields');
-    if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) refuse(400, 'BadParameter', 'value');
-    const bytes = Buffer.from(value, 'base64url');
-    try {
-      const key = { key: isWrap ? createPublicKey(this.#private) : this.#private, ...OAEP };
-      const result = isWrap ? publicEncrypt(key, bytes) : privateDecrypt(key, bytes);
-      return { kid: this.#kid(version), value: result.toString('base64url') };
-    } catch {
-      return refuse(400, 'BadParameter', 'The parameter is incorrect.');
-    }
   }
 }

@@ -1,4 +1,4 @@
-/** Signs a digest that was made elsewhere, as key services do and node:crypto cannot: by openssl's own program. */
+/** Signs and verifies a digest that was made elsewhere, as key services do and node:crypto cannot: by openssl's own program. */
 import { spawnSync } from 'node:child_process';
 import type { KeyObject } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,18 +20,33 @@ function optionsOf({ scheme, hash, saltBytes }: DigestScheme): string[] {
   return ['-pkeyopt', 'rsa_padding_mode:pss', ...salt, ...digest, '-pkeyopt', `rsa_mgf1_md:${hash}`];
 }
 
-/** ECDSA: DER. Throws when openssl refuses, as for a digest of another length than the hash's. */
-export function signDigest(key: KeyObject, scheme: DigestScheme, digest: Buffer): Buffer {
+function openssl(verb: string, key: KeyObject, scheme: DigestScheme, files: Record<string, Buffer>) {
   const dir = mkdtempSync(join(tmpdir(), 'sign-'));
   try {
-    const [keyFile, digestFile] = [join(dir, 'key'), join(dir, 'digest')];
-    writeFileSync(keyFile, key.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 });
-    writeFileSync(digestFile, digest);
-    const args = ['pkeyutl', '-sign', '-inkey', keyFile, '-in', digestFile, ...optionsOf(scheme)];
-    const { status, stdout, stderr } = spawnSync('openssl', args);
-    if (status !== 0) throw new Error(`openssl: ${stderr.toString()}`);
-    return stdout;
+    const pem = key.export({ format: 'pem', type: 'pkcs8' });
+    const args = Object.entries({ inkey: pem, ...files }).flatMap(([name, content]) => {
+      writeFileSync(join(dir, name), content, { mode: 0o600 });
+      return [`-${name}`, join(dir, name)];
+    });
+    return spawnSync('openssl', ['pkeyutl', verb, ...args, ...optionsOf(scheme)]);
   } finally {
     rmSync(dir, { recursive: true });
   }
+}
+
+/** ECDSA: DER. Throws when openssl refuses, as for a digest of another length than the hash's. */
+export function signDigest(key: KeyObject, scheme: DigestScheme, digest: Buffer): Buffer {
+  const { status, stdout, stderr } = openssl('-sign', key, scheme, { in: digest });
+  if (status !== 0) throw new Error(`openssl: ${stderr.toString()}`);
+  return stdout;
+}
+
+/** By the private key as well: openssl takes its public half. */
+export function verifyDigest(
+  key: KeyObject,
+  scheme: DigestScheme,
+  digest: Buffer,
+  signature: Buffer,
+): boolean {
+  return openssl('-verify', key, scheme, { in: digest, sigfile: signature }).status === 0;
 }

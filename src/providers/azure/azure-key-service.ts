@@ -113,7 +113,7 @@ class AzureKey {
 /** The metadata service is on this host: never through a proxy, and nothing is trusted of its certificate. */
 function createLogin(options: AzureOptions, deps: KeyServiceDeps) {
   const isLocal = options.auth.method === 'managed-identity';
-  if (!isLocal) return createTransport({ ...options, 'ca-file': undefined }, deps);
+  if (!isLocal) return createTransport(options, deps);
   const http = new HttpClient({ tls: NO_TLS_FILES, proxy: { noProxy: '*' } });
   const { clock, random } = deps;
   const { timeout: overallMs, 'try-timeout': tryMs } = options;
