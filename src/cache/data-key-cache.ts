@@ -22,6 +22,8 @@ export interface OpenCell {
   readonly cell: CellId;
   /** By Clock.monotonic(); null: no lease, until it is forgotten. */
   readonly endsAt: number | null;
+  /** From when on it serves only while the key service cannot be reached; absent: it has no such time. */
+  readonly freshUntil?: number;
 }
 
 /** A key, and the object and token that it belongs to: what is wiped together. */
@@ -117,6 +119,12 @@ export class DataKeyCache {
     const { key } = name;
     const found = this.#open.get(key);
     if (found !== undefined && this.#isGood(found)) return Promise.resolve(found);
+    return this.renew(name, limits, open);
+  }
+
+  /** The same, also beside one that is open: that one stays until the other is there. */
+  renew(name: CacheName, limits: Limits, open: () => Promise<OpenCell>): Promise<OpenCell> {
+    const { key } = name;
     const waiting = this.#opening.get(key);
     if (waiting !== undefined) return waiting;
     const ticket = { ...name };
@@ -138,16 +146,16 @@ export class DataKeyCache {
     if (overtaken && generation === this.#generation) this.#drop(opened.cell);
     if (overtaken) throw new SidekeyError('cell_unknown', 'a key changed while it was being opened');
     this.put(ticket, limits, opened);
-    const leaseMs = (opened.endsAt ?? Infinity) - this.#clock.monotonic();
+    const leaseMs = (opened.freshUntil ?? opened.endsAt ?? Infinity) - this.#clock.monotonic();
     const { token, handle } = ticket;
     this.#observe({ is: 'lease-granted', token, handle, reason: 'asked', leaseMs });
     return opened;
   }
 
-  put({ key, token, handle }: CacheName, limits: Limits, { cell, endsAt }: OpenCell): void {
+  put({ key, token, handle }: CacheName, limits: Limits, opened: OpenCell): void {
     const ttl = Math.max(1, Math.min(limits.anyMs, limits.unusedMs));
-    this.#open.set(key, { cell, endsAt, key, token, handle }, { ttl });
-    this.#keys.set(cell, key);
+    this.#open.set(key, { ...opened, key, token, handle }, { ttl });
+    this.#keys.set(opened.cell, key);
   }
 
   /** Wipes the cell of a key, and whatever is being opened for it is not kept for others. */

@@ -1,11 +1,12 @@
 /**
  * Envelope encryption for the HTTP API (`envelope` of a token): a data key in a cell serves many messages.
  * Each message carries the data key encrypted by the token's KEK, in Tink's format (envelope-message.ts).
- * Opening messages asks the key service once per data key and lease. None of this is stored.
+ * Opening messages asks the key service once per data key and lease. While the service is unreachable, open data keys
+ * remain usable for `offline`. None of this is stored.
  */
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
-import type { CacheLimits, CacheName, DataKeyCache } from '../../cache/data-key-cache.ts';
+import type { CacheLimits, CacheName, DataKeyCache, OpenCell } from '../../cache/data-key-cache.ts';
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';
 import { CKA, CKK, CKM, CKO } from '../cryptoki.ts';
@@ -16,7 +17,7 @@ import {
   serializeDataKey,
   takeDataKey,
 } from './envelope-message.ts';
-import type { CellId, Clock, Keeper, Mechanism } from '../ports.ts';
+import type { Clock, Keeper, Mechanism } from '../ports.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { TokenCatalogue } from '../token-catalogue.ts';
 import type { TokenKeks } from '../token-keks.ts';
@@ -35,6 +36,8 @@ function gcm(nonce: Buffer, aad: Buffer): Mechanism {
 const AHEAD = 0.2;
 /** Delay before retrying to make the next data key. */
 const AGAIN_MS = 5000;
+/** How long a failed call counts as an outage; after that the service is asked before a key is used. */
+const OUTAGE_KNOWN_MS = 15_000;
 
 /** The data key for new messages. */
 interface CurrentKey {
@@ -62,6 +65,8 @@ export class EnvelopeKeys {
   readonly #next = new Map<number, CurrentKey>();
   readonly #making = new Map<number, Promise<CurrentKey>>();
   readonly #refused: LRUCache<string, SidekeyError>;
+  /** When the key service of a token was last unreachable; deleted once it answers. */
+  readonly #away = new Map<number, number>();
 
   constructor(deps: EnvelopeDeps) {
     this.#deps = deps;
@@ -100,8 +105,8 @@ export class EnvelopeKeys {
 
   /** An open data key with a message left, which is taken. */
   async #currentKey(token: TokenRow): Promise<CurrentKey> {
-    const current = this.#usable(this.#current, token) ?? this.#usable(this.#next, token);
-    const chosen = current ?? (await this.#makeOnce(token));
+    const fresh = this.#usable(this.#current, token) ?? this.#usable(this.#next, token);
+    const chosen = fresh ?? (await this.#nextKey(token));
     this.#current.set(token.id, chosen);
     if (this.#next.get(token.id) === chosen) this.#next.delete(token.id);
     chosen.messagesLeft -= 1;
@@ -109,10 +114,55 @@ export class EnvelopeKeys {
     return chosen;
   }
 
-  #usable(keys: ReadonlyMap<number, CurrentKey>, { id }: TokenRow): CurrentKey | null {
+  /** Makes a data key, or returns the current one beyond `any` if the service is unreachable. */
+  async #nextKey(token: TokenRow): Promise<CurrentKey> {
+    const stale = this.#usable(this.#current, token, 'stale');
+    if (stale !== null && this.#isAway(token)) return stale;
+    return this.#makeOnce(token).catch((error: unknown) => {
+      if (stale !== null && isCode(error, 'provider_refused')) this.#refuse(stale.name);
+      const still = isCode(error, 'provider_unreachable')
+        ? this.#usable(this.#current, token, 'stale')
+        : null;
+      if (still === null) throw error;
+      return still;
+    });
+  }
+
+  #usable(
+    keys: ReadonlyMap<number, CurrentKey>,
+    { id }: TokenRow,
+    age: 'fresh' | 'stale' = 'fresh',
+  ): CurrentKey | null {
     const key = keys.get(id);
-    const isOpen = key !== undefined && this.#deps.cache.peek(key.name.key) !== null;
-    return isOpen && key.messagesLeft > 0 ? key : null;
+    const open = key === undefined ? null : this.#deps.cache.peek(key.name.key);
+    if (key === undefined || open === null || key.messagesLeft <= 0) return null;
+    return age === 'stale' || this.#isFresh(open) ? key : null;
+  }
+
+  #isFresh({ freshUntil }: OpenCell): boolean {
+    return freshUntil === undefined || freshUntil > this.#deps.clock.monotonic();
+  }
+
+  #isAway({ id }: TokenRow): boolean {
+    const at = this.#away.get(id);
+    return at !== undefined && this.#deps.clock.monotonic() - at < OUTAGE_KNOWN_MS;
+  }
+
+  /** Records whether the key service answered. */
+  async #noted<T>({ id }: TokenRow, asking: Promise<T>): Promise<T> {
+    try {
+      const answer = await asking;
+      this.#away.delete(id);
+      return answer;
+    } catch (error) {
+      if (isCode(error, 'provider_unreachable')) this.#away.set(id, this.#deps.clock.monotonic());
+      else this.#away.delete(id);
+      throw error;
+    }
+  }
+
+  #refuse({ key }: CacheName): void {
+    this.#deps.cache.forget(key, 'refused');
   }
 
   /**
@@ -142,10 +192,10 @@ export class EnvelopeKeys {
     const { keks, catalogue, cache, random } = this.#deps;
     const key = random(KEY_BYTES);
     try {
-      const wrapped = await keks.encrypt(token, serializeDataKey(key));
+      const wrapped = await this.#noted(token, keks.encrypt(token, serializeDataKey(key)));
       const name = this.#nameOf(token, wrapped);
       const limits = this.#limits(token);
-      await cache.take(name, limits, () => this.#open(token, Buffer.from(key)));
+      await cache.take(name, longest(limits), () => this.#open(token, Buffer.from(key)));
       const messagesLeft = catalogue.envelope(token)?.messages ?? 1;
       const renewAt = this.#deps.clock.monotonic() + limits.anyMs * (1 - AHEAD);
       return { name, wrapped, messagesLeft, renewAt, renewBelow: messagesLeft * AHEAD };
@@ -160,15 +210,16 @@ export class EnvelopeKeys {
   }
 
   /** Imports the key into a cell, and wipes `key`. */
-  async #open(token: TokenRow, key: Buffer): Promise<{ cell: CellId; endsAt: number }> {
+  async #open(token: TokenRow, key: Buffer): Promise<OpenCell> {
     const { keeper, clock } = this.#deps;
-    const { anyMs: leaseMs, uses } = this.#limits(token);
-    const endsAt = clock.monotonic() + leaseMs;
+    const { anyMs, offlineMs, uses } = this.#limits(token);
+    const leaseMs = anyMs + offlineMs;
+    const from = clock.monotonic();
     const wanted = { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, owner: null, leaseMs, uses };
     try {
       const components = [{ type: CKA.VALUE, value: key }];
       const made = await keeper.importComponents({ ...wanted, note: null, seal: null }, components);
-      return { cell: made.cell, endsAt };
+      return { cell: made.cell, freshUntil: from + anyMs, endsAt: from + leaseMs };
     } finally {
       key.fill(0);
     }
@@ -183,19 +234,40 @@ export class EnvelopeKeys {
   }
 
   async #openOnce(token: TokenRow, aad: Buffer, message: Buffer): Promise<Buffer> {
-    const { keeper, cache } = this.#deps;
+    const { keeper } = this.#deps;
     const { wrapped, nonce, body } = parseEnvelope(message);
     const name = this.#nameOf(token, wrapped);
     const known = this.#refused.get(name.key);
     if (known !== undefined) throw known;
-    const unwrap = () => this.#unwrap(token, name, wrapped);
-    const { cell } = await cache.take(name, this.#limits(token), unwrap);
+    const { cell } = await this.#cellOf(token, name, wrapped);
     return keeper.operate(cell, 'decrypt', gcm(nonce, aad), body);
+  }
+
+  /** Beyond `any` the service is asked again: a refusal wipes the key, an outage does not. */
+  async #cellOf(token: TokenRow, name: CacheName, wrapped: Buffer): Promise<OpenCell> {
+    const { cache } = this.#deps;
+    const limits = longest(this.#limits(token));
+    const unwrap = () => this.#unwrap(token, name, wrapped);
+    const open = cache.peek(name.key);
+    if (open === null || this.#isFresh(open)) return cache.take(name, limits, unwrap);
+    const renewed = cache.renew(name, limits, unwrap).catch((error: unknown) => {
+      if (isCode(error, 'provider_refused')) this.#refuse(name);
+      if (!isCode(error, 'provider_unreachable') || cache.peek(name.key) === null) throw error;
+      cache.touch(name.key);
+      return open;
+    });
+    if (!this.#isAway(token)) return renewed;
+    renewed.catch(() => undefined);
+    cache.touch(name.key);
+    return open;
   }
 
   async #unwrap(token: TokenRow, { key }: CacheName, wrapped: Buffer) {
     try {
-      return await this.#open(token, takeDataKey(await this.#deps.keks.decrypt(token, wrapped)));
+      return await this.#open(
+        token,
+        takeDataKey(await this.#noted(token, this.#deps.keks.decrypt(token, wrapped))),
+      );
     } catch (error) {
       if (error instanceof SidekeyError && error.code === 'encrypted_data_invalid')
         this.#refused.set(key, error);
@@ -204,6 +276,15 @@ export class EnvelopeKeys {
   }
 }
 
+function isCode(error: unknown, code: SidekeyError['code']): boolean {
+  return error instanceof SidekeyError && error.code === code;
+}
+
 function isGone(error: unknown): boolean {
-  return error instanceof SidekeyError && error.code === 'cell_unknown';
+  return isCode(error, 'cell_unknown');
+}
+
+/** Limits for the cache, which keeps a key for `any` and `offline` together. */
+function longest({ anyMs, offlineMs, unusedMs }: CacheLimits): Pick<CacheLimits, 'anyMs' | 'unusedMs'> {
+  return { anyMs: anyMs + offlineMs, unusedMs };
 }
