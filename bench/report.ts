@@ -102,7 +102,7 @@ const BETWEEN = {
   p11kit: "p11-kit's remoting does not carry AES-GCM's parameters: see HMAC",
   budget:
     'the budget has one cache line go and come, which both sides write in turn. Request and reply have a line each: empty, that takes 0.15 to 0.25 us here, by when the looks of each side fall. With a kilobyte there are sixteen more each way, which a processor reads in 8 ns each, whatever is done to fetch them: 0.25 us. The rest is in ARCHITECTURE.md, "Where the time goes"',
-  long: 'the keeper copies each 16 KiB in and out beside ciphering it, for what it hashes must not change under its hands; and the client copies, and pushes its lines to the shared cache, at nearly the pace of the cipher. Tried in a model of this row: enciphering in the ring itself gains 6 %, pieces of 32 KiB a further 1 %; stores past the caches, prefetching by the keeper, and pushing only a part of the lines, lose or gain nothing',
+  long: 'the client copies each 16 KiB in and out, and pushes its lines to the shared cache, for longer than the keeper needs for it. Pieces of 32 KiB gained 1 % in a model of this row; stores past the caches, prefetching by the keeper, pushing only a part of the lines or none, lose or gain nothing',
   digest:
     'where the processor has no instructions for SHA-256 a digest is made by the keeper: what is lost is the journey, as much as the hash itself',
   curve: 'OpenSSL itself is not 1.5 times faster here: Sidekey adds nothing to its time',

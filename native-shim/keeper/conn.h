@@ -26,8 +26,8 @@ void kp_conn_close(struct kp_conn *conn);
 int kp_conn_send(struct kp_conn *conn, const uint8_t *frame, size_t length);
 
 /* Sends a reply to where its request came from: a slot of the ring (from 1), or 0, the socket. Hangs up when there is no room
- * for it. Any thread, kp_lock held or not. */
-void kp_conn_answer(struct kp_conn *conn, unsigned slot, const uint8_t *frame, size_t length);
+ * for it. `there`: see kp_ring_answer. Any thread, kp_lock held or not. */
+void kp_conn_answer(struct kp_conn *conn, unsigned slot, const uint8_t *frame, size_t length, size_t there);
 
 /* The same for a reply without a body. */
 void kp_conn_reply(struct kp_conn *conn, unsigned slot, const struct wire_header *request, int status);

@@ -91,10 +91,10 @@ int kp_conn_send(struct kp_conn *conn, const uint8_t *frame, size_t length)
     return sent;
 }
 
-void kp_conn_answer(struct kp_conn *conn, unsigned slot, const uint8_t *frame, size_t length)
+void kp_conn_answer(struct kp_conn *conn, unsigned slot, const uint8_t *frame, size_t length, size_t there)
 {
     if (slot)
-        kp_ring_answer(atomic_load(&conn->ring), slot - 1, frame, length);
+        kp_ring_answer(atomic_load(&conn->ring), slot - 1, frame, length, there);
     else if (kp_conn_send(conn, frame, length) != 0)
         kp_conn_hang_up(conn);
 }
@@ -107,7 +107,7 @@ void kp_conn_reply(struct kp_conn *conn, unsigned slot, const struct wire_header
     if (conn->kind == KP_CLIENT)
         h.epoch = atomic_load(&conn->epoch);
     wire_write_header(frame, &h);
-    kp_conn_answer(conn, slot, frame, sizeof(frame));
+    kp_conn_answer(conn, slot, frame, sizeof(frame), 0);
 }
 
 bool kp_conn_send_with(struct kp_conn *conn, const int fds[2], const uint8_t *frame, size_t length)

@@ -150,7 +150,7 @@ static void answer(struct kp_request *r, int status, uint8_t *out)
         h.epoch = atomic_load(&r->from->epoch);
     h.length = body ? (uint32_t)wire_written(r->reply) : 0;
     wire_write_header(out, &h);
-    kp_conn_answer(r->from, r->slot, out, WIRE_HEADER_BYTES + h.length);
+    kp_conn_answer(r->from, r->slot, out, WIRE_HEADER_BYTES + h.length, r->straight.length);
 }
 
 /* Gives how much of `out` was written. */
@@ -206,6 +206,7 @@ void kp_handle_slot(struct kp_conn *from, unsigned slot, const struct wire_heade
 {
     struct kp_request r = {.from = from, .header = *header, .whole = body, .slot = slot};
 
+    r.straight = kp_ring_straight(atomic_load_explicit(&from->ring, memory_order_relaxed), slot - 1);
     *dirty = run(&r, out);
 }
 

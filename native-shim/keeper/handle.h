@@ -5,6 +5,7 @@
 #ifndef SIDEKEY_KEEPER_HANDLE_H
 #define SIDEKEY_KEEPER_HANDLE_H
 
+#include "ring.h"
 #include "state.h"
 
 struct kp_request {
@@ -15,6 +16,7 @@ struct kp_request {
     struct wire_writer *reply; /* of the body */
     unsigned attempts;        /* times it was resumed */
     uint64_t leave;           /* of the agent, for this use; 0: none, or it does not ask how it ends */
+    struct kp_straight straight; /* of a request that a worker took from the ring */
     unsigned slot;            /* of the ring that it came by, from 1; 0: the socket */
     struct kp_op *lasting;    /* room for an operation that is ended after its reply was sent; NULL: ended before */
     bool lasts;               /* there is one in it */

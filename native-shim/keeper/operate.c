@@ -137,8 +137,10 @@ static int single_part(struct kp_request *r, const struct call *c)
         return status;
     status = kp_op_begin_with(op, c->mechanism, c->operation, g.key, c->params);
     mark = wire_begin_bytes(r->reply);
+    op->straight = &r->straight;
     if (status == STATUS_ok)
         status = kp_op_finish(op, c->data, c->signature, r->reply);
+    op->straight = NULL;
     /* Only gathered input can leave output behind, and one frame holds less than that takes. */
     wire_end_bytes(r->reply, mark);
     r->lasts = op != &own;
@@ -187,8 +189,10 @@ static int begin(struct kp_request *r, const struct call *c)
     if (status == STATUS_ok) {
         status = kp_op_begin(&o->op, c->mechanism, c->operation, g.key, c->params);
         mark = wire_begin_bytes(r->reply);
+        o->op.straight = &r->straight;
         if (status == STATUS_ok)
             status = kp_op_update(&o->op, c->data, r->reply);
+        o->op.straight = NULL;
         wire_end_bytes(r->reply, mark);
         give_back(o, status == STATUS_ok, status, c);
     }
@@ -201,6 +205,7 @@ static int run_part(struct kp_operation *o, struct kp_request *r, const struct c
     size_t mark = wire_begin_bytes(r->reply);
     int status = STATUS_ok;
 
+    o->op.straight = &r->straight;
     if (c->flags & WIRE_SAVE) {
         status = kp_op_save(&o->op, r->reply);
     } else if (c->flags & WIRE_MORE) {
@@ -210,6 +215,7 @@ static int run_part(struct kp_operation *o, struct kp_request *r, const struct c
     } else {
         status = kp_op_update(&o->op, c->data, r->reply);
     }
+    o->op.straight = NULL;
     wire_end_bytes(r->reply, mark);
     *more = status == STATUS_ok && (c->flags & WIRE_SAVE || !(c->flags & (WIRE_FINAL | WIRE_MORE)));
     if (c->flags & WIRE_SAVE)

@@ -225,15 +225,20 @@ void kp_ring_running(struct kp_ring *ring, unsigned slot)
 /* Not FUTEX_PRIVATE: the sleeper is in another process. */
 static void wake(_Atomic uint64_t *mark) { syscall(SYS_futex, mark, FUTEX_WAKE, INT_MAX, NULL, NULL, 0); }
 
-static void write_reply(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t body)
+struct kp_straight kp_ring_straight(const struct kp_ring *ring, unsigned slot)
+{
+    return (struct kp_straight){ring->region->rest[slot], 0};
+}
+
+static void write_reply(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t body, size_t there)
 {
     const size_t in_line = RING_LINE_BYTES - RING_HEADER_BYTES;
     struct ring_line *line = &ring->region->reply[slot];
     const uint8_t *at = frame + WIRE_HEADER_BYTES;
     uint32_t turn = atomic_load_explicit(&ring->seen[slot], memory_order_relaxed);
 
-    if (body > in_line)
-        memcpy(ring->region->rest[slot], at + in_line, body - in_line);
+    if (body > in_line + there)
+        memcpy(ring->region->rest[slot] + there, at + in_line + there, body - in_line - there);
     memcpy(line->head, frame + TYPE_AT, RING_HEADER_BYTES);
     memcpy(line->head + RING_HEADER_BYTES, at, body < in_line ? body : in_line);
     atomic_store(&line->mark, ring_mark(turn, RING_HEADER_BYTES + body));
@@ -241,13 +246,13 @@ static void write_reply(struct kp_ring *ring, unsigned slot, const uint8_t *fram
 
 /* The slot is held until its answer is there, so that a request which follows it is not taken before. A worker may have passed
  * that one over as held: one that goes to sleep asks kp_ring_has_work, which knows of no holding. */
-void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length)
+void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length, size_t there)
 {
     bool sleeps;
 
     if (length < WIRE_HEADER_BYTES || length > WIRE_HEADER_BYTES + RING_BODY_MAX)
         abort();
-    write_reply(ring, slot, frame, length - WIRE_HEADER_BYTES);
+    write_reply(ring, slot, frame, length - WIRE_HEADER_BYTES, there);
     sleeps = atomic_load(&ring->region->waiting[slot]) != 0;
     if (sleeps)
         atomic_store_explicit(&ring->passed[slot], 0, memory_order_relaxed);

@@ -54,8 +54,17 @@ int kp_ring_take(struct kp_ring *ring, size_t later, bool patient, uint16_t *typ
 /* Marks a request that was taken and will take long: nobody needs to be woken for it. */
 void kp_ring_running(struct kp_ring *ring, unsigned slot);
 
-/* Puts a reply (a frame as for the socket, at most RING_BODY_MAX of body) into a slot that was taken and wakes who sleeps on it. Any thread, any lock. */
-void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length);
+/* Where what a reply has past its line may be written before it is answered, and how much was. Only what its client may read whether
+ * or not all goes well, and gains nothing by changing: ciphertext. */
+struct kp_straight {
+    uint8_t *to; /* NULL: nowhere */
+    size_t length;
+};
+struct kp_straight kp_ring_straight(const struct kp_ring *ring, unsigned slot);
+
+/* Puts a reply (a frame as for the socket, at most RING_BODY_MAX of body) into a slot that was taken and wakes who sleeps on it. Any thread, any lock.
+ * `there`: so much was written straight on, and is not taken from the frame. */
+void kp_ring_answer(struct kp_ring *ring, unsigned slot, const uint8_t *frame, size_t length, size_t there);
 
 /* Wakes one worker, as the client does. */
 void kp_ring_ring(struct kp_ring *ring);

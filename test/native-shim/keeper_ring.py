@@ -261,9 +261,24 @@ def scribble(path, seed, seconds):
         os.close(c.bell)
 
 
+def straight(c):
+    """What is long is enciphered into the ring itself, also in parts and where no part ends with a block."""
+    data = os.urandom(16384)
+    expected = output(c.call('operate', gcm(data)))
+    for slot in 0, 1:
+        ok(output(c.ask('operate', gcm(data), slot=slot)) == expected, 'sixteen kilobytes by the ring are enciphered as by the socket')
+    found, at = b'', 0
+    for end, flags in (5000, BEGIN), (9097, 0), (9100, 0), (15000, 0), (16384, FINAL):
+        first = {'handle': 7, 'mechanism': GCM, 'params': bs(bytes(12)) + bs(b'') + u32(128)} if flags == BEGIN else {}
+        found += output(c.ask('operate', operate(flags, ENCRYPT, number=9, data=data[at:end], **first), slot=end % SLOTS))
+        at = end
+    ok(found == expected, 'and so are parts of them')
+
+
 def hostile(k, agent):
     c = Client(k.pkcs11)
     bind(agent, c)
+    straight(c)
     expected = output(c.ask('operate', gcm(b'the same' * 100)))
     children = []
     for seed in range(2):

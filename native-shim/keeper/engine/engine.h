@@ -16,6 +16,7 @@
 #include "params.h"
 
 struct kp_aead;
+struct kp_straight;
 struct kp_engine;
 
 union kp_sha {
@@ -48,6 +49,7 @@ struct kp_op {
     size_t length, room; /* of data */
     union kp_sha sha;    /* sha, blake2b */
     size_t given;        /* output fetched so far */
+    struct kp_straight *straight; /* while one part of it runs; NULL: there is none */
 };
 
 struct kp_engine {
