@@ -55,11 +55,11 @@ export interface StatusSources {
   readonly providers: () => Promise<readonly ProviderStatus[]>;
 }
 
-async function keeperStatus(keeper: KeeperClient): Promise<AgentStatus['keeper']> {
-  const { pid, wire } = keeper;
-  if (pid === null) return null;
-  const state = await keeper.state().catch(() => ({}));
-  return { pid, wire, ...state };
+const SILENT = 'it is attached and does not answer';
+
+/** Null: it does not answer. Whoever finds that asks it nothing more, since each question lasts until its deadline. */
+function keeperState(keeper: KeeperClient): Promise<KeeperState | null> {
+  return keeper.pid === null ? Promise.resolve(null) : keeper.state().catch(() => null);
 }
 
 const { EMFILE, ENFILE, ENOMEM, EPROTONOSUPPORT } = constants.errno;
@@ -97,18 +97,21 @@ function outdated(clients: readonly ClientSeen[]): ClientRefused[] {
 
 export async function agentStatus(sources: StatusSources): Promise<AgentStatus> {
   const { file, sockets } = sources.config();
-  const keeper = await keeperStatus(sources.keeper);
-  const leases = keeper
+  const state = await keeperState(sources.keeper);
+  const { pid, wire } = sources.keeper;
+  const keeper = pid === null ? null : { pid, wire, ...state };
+  const isSilent = pid !== null && state === null;
+  const leases = state
     ? (await sources.keeper.cells().catch(() => [])).filter(({ leftMs }) => leftMs !== null)
     : [];
-  const clients = keeper ? await sources.keeper.clients().catch(() => []) : [];
+  const clients = state ? await sources.keeper.clients().catch(() => []) : [];
   return {
     version: sources.version,
     ready: keeper !== null,
     config: file,
     agent: { pid: process.pid, startedAt: sources.startedAt },
     keeper,
-    keeperFault: sources.keeperFault(),
+    keeperFault: isSilent ? SILENT : sources.keeperFault(),
     sockets: { pkcs11: sockets.pkcs11, api: sockets.api },
     tokens: sources.tokens.tokens(),
     credentials: await credentialsLeft(sources),

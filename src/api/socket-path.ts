@@ -50,12 +50,27 @@ async function bind(server: Server, path: string, mode: number): Promise<void> {
   await once(server, 'listening');
 }
 
+/** Node says EACCES of a folder that does not exist as well. */
+const REASONS: Readonly<Record<string, string>> = {
+  ENOTDIR: 'what should be its folder is none',
+  EACCES: 'its folder does not exist, or this user may not write to it',
+  EROFS: 'its folder is read-only',
+  EADDRINUSE: 'another process took it at this moment',
+};
+
+function reasonOf(error: unknown): string {
+  const code = String(Reflect.get(Object(error), 'code'));
+  return REASONS[code] ?? code;
+}
+
 /** Listens with exactly this mode or fails (socket_refused). */
 export async function listenOnPath(server: Server, path: string, mode: number): Promise<void> {
   try {
     await bind(server, path, mode);
   } catch (error) {
-    throw new SidekeyError('socket_refused', `cannot listen at ${path}`, { cause: error });
+    throw new SidekeyError('socket_refused', `cannot listen at ${path}: ${reasonOf(error)}`, {
+      cause: error,
+    });
   }
   const found = await lstat(path);
   if (!found.isSocket() || (found.mode & 0o7777) !== mode)

@@ -11,6 +11,7 @@ export interface Question {
   readonly method: 'GET' | 'LIST' | 'POST' | 'PUT' | 'DELETE';
   readonly path: string;
   readonly body?: Buffer;
+  readonly timeoutMs?: number;
 }
 
 interface Answer {
@@ -18,10 +19,11 @@ interface Answer {
   readonly body: Buffer;
 }
 
-function send(socketPath: string, { method, path, body }: Question): Promise<Answer> {
+function send(socketPath: string, question: Question): Promise<Answer> {
+  const { method, path, body, timeoutMs: timeout = TIMEOUT_MS } = question;
   return new Promise((resolve, reject) => {
     const headers = body === undefined ? {} : { 'content-length': body.length };
-    const sent = request({ socketPath, method, path, headers, timeout: TIMEOUT_MS }, (response) => {
+    const sent = request({ socketPath, method, path, headers, timeout }, (response) => {
       const chunks: Buffer[] = [];
       let length = 0;
       response.on('data', (chunk: Buffer) => {
@@ -66,8 +68,9 @@ export async function askAgent<T>(
   socketPath: string,
   path: string,
   absent = `the agent knows no ${path}`,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
-  const answer = await ask(socketPath, { method: 'GET', path });
+  const answer = await ask(socketPath, { method: 'GET', path, timeoutMs });
   if (answer.status === 403)
     throw new SidekeyError('not_running', `the agent at ${socketPath} accepts only its owner and root`);
   if (answer.status === 404) throw new SidekeyError('object_handle_invalid', absent);

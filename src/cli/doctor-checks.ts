@@ -10,7 +10,8 @@ import { createLogger } from '../log/logger.ts';
 import { createKeyService, isEmbedded } from '../providers/create-provider.ts';
 import { readKek } from '../providers/embedded-provider.ts';
 import type { KeyService } from '../providers/key-service.ts';
-import { checkModuleVersions, checkPidNamespaces, checkRings, fetchStatus } from './doctor-processes.ts';
+import { checkAgent, fetchStatus } from './doctor-agent.ts';
+import { checkModuleVersions, checkPidNamespaces, checkRings } from './doctor-processes.ts';
 import { cureOf } from './provider-cures.ts';
 
 export interface Finding {
@@ -45,15 +46,6 @@ async function checkFileMode({ file }: Config): Promise<Finding[]> {
   const detail = `${file} has mode ${mode.toString(8)}`;
   const isSafe = (mode & 0o022) === 0;
   return [{ name: 'configuration', verdict: isSafe ? 'ok' : 'bad', detail, cure: `chmod go-w ${file}` }];
-}
-
-async function checkAgent(config: Config): Promise<Finding[]> {
-  const status = await fetchStatus(config);
-  const name = 'agent';
-  if (status)
-    return [{ name, verdict: 'ok', detail: `pid ${status.agent.pid} answers at ${config.sockets.api}` }];
-  const cure = `sidekey agent --config ${config.file}`;
-  return [{ name, verdict: 'warn', detail: `no response at ${config.sockets.api}`, cure }];
 }
 
 async function checkLockedMemory(config: Config): Promise<Finding[]> {
@@ -162,24 +154,33 @@ async function checkStore({ store }: Config): Promise<Finding[]> {
   }
 }
 
+function checkKeeperProgram({ keeper }: Config): Finding {
+  const name = 'keeper';
+  try {
+    return { name, verdict: 'ok', detail: `${findKeeper(keeper.path)} will be started by the agent` };
+  } catch (error) {
+    const cure =
+      keeper.path === null ? 'make -C native-shim' : 'another keeper.path, or none, in the configuration';
+    return { name, verdict: 'bad', detail: reasonOf(error), cure };
+  }
+}
+
 async function checkKeeper(config: Config): Promise<Finding[]> {
   const name = 'keeper';
   const { keeper, keeperFault } = (await fetchStatus(config)) ?? {};
+  if (keeper && keeperFault) {
+    const cure = `look at its state (ps ${keeper.pid}); kill -CONT, or kill it: another one is started`;
+    return [{ name, verdict: 'bad', detail: `pid ${keeper.pid}: ${keeperFault}`, cure }];
+  }
   if (keeper) return [{ name, verdict: 'ok', detail: `pid ${keeper.pid} is attached` }];
   const detail = `none is attached${keeperFault ? `: ${keeperFault}` : ''}`;
   if (!config.keeper.start) {
     const cure = 'systemctl start sidekey-keeper, or keeper.start: true';
     return [{ name, verdict: 'warn', detail, cure }];
   }
-  if (keeperFault)
-    return [{ name, verdict: 'bad', detail, cure: "the keeper's own lines in the agent's log say more" }];
-  try {
-    return [
-      { name, verdict: 'ok', detail: `${findKeeper(config.keeper.path)} will be started by the agent` },
-    ];
-  } catch (error) {
-    return [{ name, verdict: 'bad', detail: reasonOf(error), cure: 'make -C native-shim' }];
-  }
+  const program = checkKeeperProgram(config);
+  if (program.verdict === 'bad' || !keeperFault) return [program];
+  return [{ name, verdict: 'bad', detail, cure: "the keeper's own lines in the agent's log say more" }];
 }
 
 /** Root looks after instances of others: whose an instance is, the folder of its store says. */

@@ -3,12 +3,8 @@ import { existsSync } from 'node:fs';
 import type { AccessRule } from '../access/rules.ts';
 import type { Config } from '../config/config.ts';
 import type { AgentStatus } from '../status.ts';
-import { askAgent } from './agent-client.ts';
+import { fetchStatus } from './doctor-agent.ts';
 import type { Finding } from './doctor-checks.ts';
-
-export function fetchStatus(config: Config): Promise<AgentStatus | null> {
-  return askAgent<AgentStatus>(config.sockets.api, '/v1/sidekey/status').catch(() => null);
-}
 
 export async function checkRings(config: Config): Promise<Finding[]> {
   const name = 'shared memory';

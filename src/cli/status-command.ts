@@ -40,6 +40,7 @@ async function awaitStatus(socket: string, ms: number): Promise<AgentStatus> {
 
 function describeKeeper({ keeper, keeperFault }: AgentStatus): string {
   if (!keeper) return `none is attached${keeperFault === null ? '' : `: ${keeperFault}`}`;
+  if (keeperFault !== null) return `pid ${keeper.pid}: ${keeperFault}`;
   const { lockedBytes = 0, usedBytes = 0, kind = '?', clients = 0 } = keeper;
   return `pid ${keeper.pid}, ${usedBytes} of ${lockedBytes} locked bytes in use (${kind}), ${clients} clients`;
 }
