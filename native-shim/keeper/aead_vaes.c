@@ -4,6 +4,7 @@
 
 #include <dlfcn.h>
 #include <openssl/crypto.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "arena.h"
@@ -41,7 +42,7 @@ static struct cipher {
     init_fn *init;
     update_fn *update[2];  /* by whether it encrypts */
     finish_fn *finish[2];
-} ciphers[SIZES] = {{16, "128", 0, 0, {0}, {0}}, {24, "192", 0, 0, {0}, {0}}, {32, "256", 0, 0, {0}, {0}}};
+} ciphers[SIZES] = {{.key_bytes = 16, .bits = "128"}, {.key_bytes = 24, .bits = "192"}, {.key_bytes = 32, .bits = "256"}};
 
 static bool is_open;
 
@@ -57,12 +58,9 @@ struct kp_vaes {
 /* A name like aes_gcm_enc_256_update_vaes_avx512. */
 static void *find(void *library, const char *before, const char *bits, const char *after)
 {
-    char name[64] = "aes_gcm_";
+    char name[64];
 
-    strcat(name, before);
-    strcat(name, bits);
-    strcat(name, after);
-    strcat(name, "_vaes_avx512");
+    snprintf(name, sizeof(name), "aes_gcm_%s%s%s_vaes_avx512", before, bits, after);
     return dlsym(library, name);
 }
 
@@ -172,7 +170,6 @@ bool kp_vaes_check(struct kp_vaes *v, const uint8_t *tag, size_t length)
 #else
 
 bool kp_vaes_open(void) { return false; }
-bool kp_vaes_is_used(void) { return false; }
 
 struct kp_vaes *kp_vaes_new(struct wire_bytes key, bool encrypts)
 {

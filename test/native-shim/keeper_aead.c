@@ -189,21 +189,31 @@ static void wrap(void)
     kp_aead_free(a);
 }
 
-static void bounds(void)
+static void initial_value(void)
 {
     static struct message m;
     struct kp_aead *a;
-    uint8_t out[1];
-    const size_t most = ((size_t)1 << 36) - 32;
 
     make(&m);
     a = open_context(&m, true);
     m.iv_bytes = 0;
     ok(!begin(a, &m), "no initial value is none");
-    m.iv_bytes = 12;
-    ok(begin(a, &m) && !kp_aead_update(a, (struct wire_bytes){m.plain, most + 1}, out), "a message has at most 2^36 - 32 bytes");
+    kp_aead_free(a);
+}
+
+/* Lengths that are not there. OpenSSL counts as well, but only after it has enciphered the first part. */
+static void most(void)
+{
+    static struct message m;
+    struct kp_aead *a;
+    uint8_t out[1];
+    const size_t bytes = ((size_t)1 << 36) - 32;
+
+    make(&m);
+    a = open_context(&m, true);
+    ok(begin(a, &m) && !kp_aead_update(a, (struct wire_bytes){m.plain, bytes + 1}, out), "a message has at most 2^36 - 32 bytes");
     ok(begin(a, &m) && kp_aead_update(a, (struct wire_bytes){m.plain, 1}, out) &&
-           !kp_aead_update(a, (struct wire_bytes){m.plain, most}, out),
+           !kp_aead_update(a, (struct wire_bytes){m.plain, bytes}, out),
        "in all");
     kp_aead_free(a);
 }
@@ -219,7 +229,9 @@ int main(int argc, char **argv)
     printf("# seed %u, AES-GCM by %s\n", seed, kp_aead_is_fast() ? "ipsec-mb" : "OpenSSL");
     differ();
     wrap();
-    bounds();
+    initial_value();
+    if (kp_aead_is_fast())
+        most();
     ok(kp_arena_check(), "nothing was written beyond its block");
     return done();
 }
