@@ -26,6 +26,7 @@ struct curve {
     size_t scalar; /* bytes */
 };
 
+/* Those below 224 bits are for keys that there are already, as RSA's of 1024 bits are: programs' own tests make them as well. */
 static const struct curve curves[] = {
     {CKK_EC, NID_X9_62_prime256v1, "P-256", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07", 10, NULL, NULL, 0, 32},
     {CKK_EC, NID_secp384r1, "P-384", "\x06\x05\x2b\x81\x04\x00\x22", 7, NULL, NULL, 0, 48},
@@ -35,6 +36,18 @@ static const struct curve curves[] = {
     {CKK_EC, NID_brainpoolP256r1, "brainpoolP256r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x07", 11, NULL, NULL, 0, 32},
     {CKK_EC, NID_brainpoolP384r1, "brainpoolP384r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0b", 11, NULL, NULL, 0, 48},
     {CKK_EC, NID_brainpoolP512r1, "brainpoolP512r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0d", 11, NULL, NULL, 0, 64},
+    {CKK_EC, NID_brainpoolP224r1, "brainpoolP224r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x05", 11, NULL, NULL, 0, 28},
+    {CKK_EC, NID_brainpoolP224t1, "brainpoolP224t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x06", 11, NULL, NULL, 0, 28},
+    {CKK_EC, NID_brainpoolP256t1, "brainpoolP256t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x08", 11, NULL, NULL, 0, 32},
+    {CKK_EC, NID_brainpoolP320r1, "brainpoolP320r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x09", 11, NULL, NULL, 0, 40},
+    {CKK_EC, NID_brainpoolP320t1, "brainpoolP320t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0a", 11, NULL, NULL, 0, 40},
+    {CKK_EC, NID_brainpoolP384t1, "brainpoolP384t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0c", 11, NULL, NULL, 0, 48},
+    {CKK_EC, NID_brainpoolP512t1, "brainpoolP512t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x0e", 11, NULL, NULL, 0, 64},
+    {CKK_EC, NID_X9_62_prime192v1, "P-192", "\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x01", 10, NULL, NULL, 0, 24},
+    {CKK_EC, NID_brainpoolP192r1, "brainpoolP192r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x03", 11, NULL, NULL, 0, 24},
+    {CKK_EC, NID_brainpoolP192t1, "brainpoolP192t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x04", 11, NULL, NULL, 0, 24},
+    {CKK_EC, NID_brainpoolP160r1, "brainpoolP160r1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x01", 11, NULL, NULL, 0, 20},
+    {CKK_EC, NID_brainpoolP160t1, "brainpoolP160t1", "\x06\x09\x2b\x24\x03\x03\x02\x08\x01\x01\x02", 11, NULL, NULL, 0, 20},
     {CKK_EC_EDWARDS, NID_ED448, "ED448", "\x06\x03\x2b\x65\x71", 5, "edwards448", NULL, 0, 57},
     {CKK_EC_MONTGOMERY, NID_X448, "X448", "\x06\x03\x2b\x65\x6f", 5, "curve448", NULL, 0, 56},
     {CKK_EC_EDWARDS, NID_ED25519, "ED25519", "\x06\x03\x2b\x65\x70", 5, "edwards25519",

@@ -97,7 +97,8 @@ Bounds and forms:
   hash in their name make it. A signature of SLH-DSA takes up to some seconds and is waited for three minutes; one
   processor is busy with it. Private keys of ML-KEM and ML-DSA have CKA_SEED where it is known, and are imported by it, by CKA_VALUE, or
   by both, which then must agree.
-- Curves are named: P-224, P-256, P-384, P-521, secp256k1, brainpoolP256r1, P384r1, P512r1; explicit parameters get
+- Curves are named: P-192 to P-521, secp256k1, brainpool P160r1 to P512r1 and P160t1 to P512t1 (those below 224 bits are
+  for keys that there are: mechanisms name no such size, and fips: true refuses them); explicit parameters get
   CKR_DOMAIN_PARAMS_INVALID, other curves CKR_CURVE_NOT_SUPPORTED.
 
 `;

@@ -22,6 +22,18 @@ const PRIME: readonly Curve[] = [
   'brainpoolP256r1',
   'brainpoolP384r1',
   'brainpoolP512r1',
+  'brainpoolP224r1',
+  'brainpoolP224t1',
+  'brainpoolP256t1',
+  'brainpoolP320r1',
+  'brainpoolP320t1',
+  'brainpoolP384t1',
+  'brainpoolP512t1',
+  'secp192r1',
+  'brainpoolP192r1',
+  'brainpoolP192t1',
+  'brainpoolP160r1',
+  'brainpoolP160t1',
 ];
 
 function pair({ p11, session }: Token, mechanism: number, params: Buffer): pkcs11js.KeyPair {
@@ -119,6 +131,7 @@ t.test('what is no named curve of ours is refused clearly', { timeout: 60_000 },
   t.equal(make('3081e0020101302c06072a8648ce3d0101022100'), CKR_DOMAIN_PARAMS_INVALID, 'explicit parameters');
   t.equal(make('0500'), CKR_DOMAIN_PARAMS_INVALID, 'implicitCA');
   t.equal(make('06052b8104001a'), CKR_CURVE_NOT_SUPPORTED, 'a binary curve');
+  t.equal(make('06052b81040008'), CKR_CURVE_NOT_SUPPORTED, 'secp160r1');
   t.equal(make(OID.curve448), CKR_CURVE_NOT_SUPPORTED, 'a curve of another type of key');
   t.equal(make(OID.secp256r1, 0x1055), CKR_CURVE_NOT_SUPPORTED);
   t.equal(
