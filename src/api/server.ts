@@ -21,6 +21,7 @@ import { HotRoutes } from './hot/hot-routes.ts';
 import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { limitPeers } from './peer-limits.ts';
 import { acceptListMethod } from './list-method.ts';
+import { mountRoutes } from './mount-routes.ts';
 import { describeApi } from './openapi.ts';
 import { defineRoute, noBody, registerRoutes, type Route } from './route.ts';
 import { isFormType, parseBody } from './request-body.ts';
@@ -133,7 +134,13 @@ export function createApi(deps: ApiDeps): Api {
   countRequests(app, deps.metrics);
   handleFaults(app, log, peerOf);
   const endEvents = serveEvents(app.server, deps, peerOfMessage, limits);
-  const routes = [...sysRoutes(deps), ...authRoutes(), ...sidekeyRoutes(deps), ...transit];
+  const routes = [
+    ...sysRoutes(deps),
+    ...mountRoutes(deps),
+    ...authRoutes(),
+    ...sidekeyRoutes(deps),
+    ...transit,
+  ];
   const description: Route = defineRoute({
     ...{ methods: ['GET'], path: '/openapi.json', summary: 'This description', form: 'plain' },
     body: noBody,

@@ -228,6 +228,8 @@ export interface TokenService {
   settleNamedKeys(peer: Peer, token: string, name: string | null): Promise<void> | null;
   /** 1 to 1024 bytes from the token's key service (service-random.ts). The caller wipes them. */
   serviceRandom(peer: Peer, token: string, bytes: number): Promise<Buffer>;
+  /** Asks only: unlike what follows it records nothing when the answer is no. */
+  mayUseToken(peer: Peer, token: string): boolean;
   listNamedKeys(peer: Peer, token: string): string[];
   findNamedKey(peer: Peer, token: string, name: string): NamedKey | null;
   createNamedKey(peer: Peer, token: string, name: string, wanted: NewNamedKey): Promise<NamedKey>;

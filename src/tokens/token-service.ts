@@ -319,6 +319,7 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     wipeLeases: (peer) => wipeLeases(domain, peer),
     settleNamedKeys: (peer, token, name) => named.settle(peer, token, name),
     serviceRandom: async (peer, token, bytes) => randomOf(deps.providers, named.token(peer, token), bytes),
+    mayUseToken: (peer, token) => named.admits(peer, token),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
     createNamedKey: audited(domain, (...asked) => changes.create(...asked)),

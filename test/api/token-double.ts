@@ -281,6 +281,7 @@ export function createTokenDouble(): TokenDouble {
     flushUsage: notUsed,
     close: notUsed,
     tokens: () => LABELS.map((_, slot) => summaryOf(slot)),
+    mayUseToken: (peer, token) => !refusedUids.has(peer.uid) && LABELS.includes(token),
     serviceRandom: async (peer, token, bytes) => {
       admit(peer, token);
       return Buffer.alloc(bytes, 0x5a);

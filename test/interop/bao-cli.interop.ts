@@ -38,6 +38,7 @@ function field(name: string, ...args: string[]): string {
 
 t.test('status and who one is', async (t) => {
   t.match(must('status'), /Sealed +false/);
+  t.match(must('secrets', 'list'), /^transit\/ +transit +transit_/m);
   t.match(must('token', 'lookup'), new RegExp(`display_name +uid-${process.getuid?.()}`));
 });
 

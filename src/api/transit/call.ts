@@ -28,7 +28,7 @@ export interface TransitCall extends Call {
 export type TransitRoute = (deps: TransitDeps) => Route;
 
 /** First segments that are no mounts, whatever tokens are called. */
-const RESERVED = ['sys', 'sidekey', 'auth'];
+export const RESERVED: readonly string[] = ['sys', 'sidekey', 'auth'];
 
 /** `path` is below the mount. */
 export function defineTransitRoute<Body>(

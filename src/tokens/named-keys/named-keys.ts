@@ -47,6 +47,11 @@ export class NamedKeys {
     this.#domain = domain;
   }
 
+  admits(peer: Peer, name: string): boolean {
+    const token = this.#domain.catalogue.byName(name);
+    return token !== null && this.#domain.catalogue.admits(peer, token);
+  }
+
   token(peer: Peer, name: string): TokenRow {
     const token = this.#domain.catalogue.byName(name);
     if (token !== null && this.#domain.catalogue.admits(peer, token)) return token;
