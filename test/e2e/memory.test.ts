@@ -106,6 +106,65 @@ t.test(
   },
 );
 
+/** By the command line, HTTP and streams; whatever was refused is a fault of the test. */
+function useByHttp(sidekey: Instance, dir: string, key: Buffer): void {
+  const must = ({ status, stdout, stderr }: { status: number | null; stdout: string; stderr: string }) => {
+    if (status !== 0) throw new Error(stdout + stderr);
+    return stdout;
+  };
+  const curl = (...args: string[]): string =>
+    must(spawnSync('curl', ['-sSf', '--unix-socket', sidekey.api, ...args], { encoding: 'utf8' }));
+  const [raw, text] = [join(dir, 'raw'), join(dir, 'text')];
+  writeFileSync(raw, key);
+  writeFileSync(text, randomBytes(200_000));
+  must(sidekey.sidekey('keys', 'import', 'brought', '--secret', 'aes256-gcm96', '--in', raw));
+  const url = 'http://localhost/v1';
+  const sealed = curl('-d', '{"plaintext":"aGk="}', `${url}/transit/encrypt/brought`);
+  const { data } = JSON.parse(sealed) as { data: { ciphertext: string } };
+  curl('-d', JSON.stringify({ ciphertext: data.ciphertext }), `${url}/transit/decrypt/brought`);
+  curl('-d', '{}', `${url}/transit/datakey/wrapped/brought`);
+  curl('-d', '{"input":"aGk="}', `${url}/transit/hmac/brought`);
+  curl('-T', text, '-o', `${text}.sealed`, `${url}/sidekey/stream/encrypt/brought`);
+  curl('-T', `${text}.sealed`, '-o', `${text}.open`, `${url}/sidekey/stream/decrypt/brought`);
+}
+
+t.test('nor a PIN, an EC key, or one that the command line brought and HTTP used', async (t) => {
+  const sidekey = await startInstance(t);
+  const dir = temporaryDirectory(t);
+  const pin = randomBytes(12).toString('hex');
+  const [brought, login] = [randomBytes(32), ['--login', '--pin', pin]];
+  t.equal(sidekey.pkcs11Tool(...LOGIN, '--change-pin', '--new-pin', pin).status, 0);
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const [file, data] = [join(dir, 'ec'), join(dir, 'data')];
+  writeFileSync(file, privateKey.export({ type: 'sec1', format: 'der' }));
+  writeFileSync(data, randomBytes(1024));
+  const object = ['--type', 'privkey', '--id', '03', '--label', 'ec', '--usage-sign'];
+  const written = sidekey.pkcs11Tool(...login, '--write-object', file, ...object);
+  t.equal(written.status, 0, written.stderr);
+  const sign = ['--sign', '--mechanism', 'ECDSA-SHA256', '--id', '03', '--input-file', data];
+  const signed = sidekey.pkcs11Tool(...login, ...sign, '--output-file', join(dir, 'signature'));
+  t.equal(signed.status, 0, signed.stderr);
+  useByHttp(sidekey, dir, brought);
+  const d = Buffer.from(privateKey.export({ format: 'jwk' }).d ?? '', 'base64url');
+  const needles = [
+    Buffer.from(pin),
+    d,
+    Buffer.from(d).reverse(),
+    ...aesNeedles(brought),
+    ...storeSecrets(sidekey),
+  ];
+  const names = ['PIN', 'd', 'd reversed', 'AES', 'schedule', 'schedule swapped', 'store'];
+  const { keeper, agent } = sidekey.status();
+  const found = (counts: number[]) => counts.flatMap((count, i) => (count > 0 ? [names[i] ?? 'store'] : []));
+  t.strictSame(
+    found(countInFile(gcore(keeper.pid, join(dir, 'keeper')), needles)),
+    [],
+    'a core of the keeper',
+  );
+  t.strictSame(found(countInProcess(keeper.pid, needles)), [], 'the memory of the keeper');
+  t.strictSame(found(countInProcess(agent.pid, needles)), [], 'the memory of the agent');
+});
+
 /** In pieces of a vector register. */
 function pieces(bytes: Buffer): Buffer[] {
   return Array.from({ length: Math.floor(bytes.length / 16) }, (_, i) => bytes.subarray(16 * i, 16 * i + 16));
