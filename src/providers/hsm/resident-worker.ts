@@ -119,7 +119,7 @@ function toParameter({ pss, oaep, gcm, iv }: WorkerMechanism): pkcs11js.IParams 
   if (gcm) {
     const [nonce, aad] = [Buffer.from(gcm.iv, 'hex'), Buffer.from(gcm.aad, 'hex')];
     const bits = { ivBits: nonce.length * 8, tagBits: gcm.tagBits };
-    return { type: pkcs11js.CK_PARAMS_AES_GCM, iv: nonce, aad, ...bits } as pkcs11js.AesGCM;
+    return { type: pkcs11js.CK_PARAMS_GCM, iv: nonce, aad, ...bits } as pkcs11js.IParams;
   }
   return iv === undefined ? null : Buffer.from(iv, 'hex');
 }
