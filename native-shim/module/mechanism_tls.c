@@ -1,6 +1,8 @@
 /* Parameters of TLS's mechanisms (PKCS#11 3.2, 6.38; of SSL 3.0, TLS 1.0 and 1.1: 2.40, 2.34). */
 #include "tls.h"
 
+#include "../wire/tls.h"
+
 #include <stddef.h>
 
 struct kdf_params {
@@ -23,23 +25,6 @@ static bool read_randoms(const struct sk_tls_randoms *from, struct wire_params *
     return sk_read_view(&p->iv, from->client, from->client_len) && sk_read_view(&p->point, from->server, from->server_len);
 }
 
-/* Before TLS 1.2 each version has one PRF, and structures that end before its hash. 0: the parameter names the hash. */
-static CK_MECHANISM_TYPE old_prf(const CK_MECHANISM *m)
-{
-    switch (m->mechanism) {
-    case CKM_SSL3_MASTER_KEY_DERIVE:
-    case CKM_SSL3_MASTER_KEY_DERIVE_DH:
-    case CKM_SSL3_KEY_AND_MAC_DERIVE:
-        return CKM_SSL3_MASTER_KEY_DERIVE;
-    case CKM_TLS_MASTER_KEY_DERIVE:
-    case CKM_TLS_MASTER_KEY_DERIVE_DH:
-    case CKM_TLS_KEY_AND_MAC_DERIVE:
-        return CKM_TLS_PRF;
-    default:
-        return 0;
-    }
-}
-
 /* CK_TLS12_EXTENDED_MASTER_KEY_DERIVE_PARAMS; NSS's own has the same members */
 struct extended_params {
     CK_MECHANISM_TYPE hash;
@@ -47,12 +32,6 @@ struct extended_params {
     CK_ULONG session_hash_len;
     CK_VERSION *version;
 };
-
-static bool is_extended(const CK_MECHANISM *m)
-{
-    return m->mechanism == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH ||
-           m->mechanism == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE || m->mechanism == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE_DH;
-}
 
 static bool extended_params(const CK_MECHANISM *m, struct sk_tls_master_params *out)
 {
@@ -66,24 +45,16 @@ static bool extended_params(const CK_MECHANISM *m, struct sk_tls_master_params *
 
 bool sk_tls_master_params(const CK_MECHANISM *m, struct sk_tls_master_params *out)
 {
-    if (is_extended(m))
+    if (wire_tls_is_extended(m->mechanism))
         return extended_params(m, out);
-    out->hash = old_prf(m);
+    out->hash = wire_tls_old_prf(m->mechanism); /* whose structures end before it */
     return sk_read_struct(out, out->hash ? offsetof(struct sk_tls_master_params, hash) : sizeof(*out), m);
 }
 
 bool sk_tls_keys_params(const CK_MECHANISM *m, struct sk_tls_keys_params *out)
 {
-    out->hash = old_prf(m);
+    out->hash = wire_tls_old_prf(m->mechanism);
     return sk_read_struct(out, out->hash ? offsetof(struct sk_tls_keys_params, hash) : sizeof(*out), m);
-}
-
-/* A version is that of the pre-master secret that RSA carried. */
-static bool may_have_version(const CK_MECHANISM *m)
-{
-    return m->mechanism == CKM_TLS12_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS_MASTER_KEY_DERIVE ||
-           m->mechanism == CKM_SSL3_MASTER_KEY_DERIVE || m->mechanism == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE ||
-           m->mechanism == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE;
 }
 
 bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p)
@@ -94,7 +65,7 @@ bool sk_read_tls_master(const CK_MECHANISM *m, struct wire_params *p)
         return false;
     p->part = TLS_MASTER;
     p->hash = from.hash;
-    return read_randoms(&from.randoms, p) && (may_have_version(m) || !from.version);
+    return read_randoms(&from.randoms, p) && (wire_tls_is_rsa(m->mechanism) || !from.version);
 }
 
 static bool read_size(CK_ULONG bits, uint32_t *bytes)

@@ -1,5 +1,5 @@
 # The module: libc only, three exported symbols.
-MODULE_SOURCES := $(wildcard module/*.c) wire/buffer.c wire/cipher_length.c wire/digest_state.c wire/frame.c wire/mechanism.c wire/params.c wire/template.c
+MODULE_SOURCES := $(wildcard module/*.c) wire/buffer.c wire/cipher_length.c wire/digest_state.c wire/frame.c wire/mechanism.c wire/params.c wire/template.c wire/tls.c
 MODULE_OBJECTS := $(MODULE_SOURCES:%.c=$(BUILD)/obj/shared/%.o)
 MODULE_TESTS := $(notdir $(basename $(wildcard ../test/native-shim/module_*.c)))
 MODULE_FUZZ := $(patsubst ../test/fuzz/%.c,%,$(wildcard ../test/fuzz/module_*.c))
@@ -17,7 +17,7 @@ $(BUILD)/sidekey-pkcs11.so: $(MODULE_OBJECTS) module/module.map
 	$(LINK) -shared $(MODULE_START) -Wl,--as-needed $(MODULE_DEFS) -Wl,--version-script=module/module.map -o $(NEW) $(MODULE_OBJECTS)
 	@$(PLACE)
 
-MODULE_PEER := $(patsubst %,$(BUILD)/obj/test/native-shim/%.o,peer peer_answers peer_tap)
+MODULE_PEER := $(patsubst %,$(BUILD)/obj/test/native-shim/%.o,peer peer_answers peer_objects peer_tap)
 
 # The tests link the module's objects: no loader between the sanitisers and what they look at.
 $(MODULE_TESTS:%=$(BUILD)/test/%): $(BUILD)/test/%: $(BUILD)/obj/test/native-shim/%.o $(MODULE_PEER) $(MODULE_OBJECTS)

@@ -1,14 +1,11 @@
 #include "peer_answers.h"
 
-#include "../../native-shim/wire/template.h"
-
 #include <stdlib.h>
 #include <string.h>
 
 enum { HELD_MAX = 1 << 20 };
 
 bool peer_login_needed;
-unsigned peer_objects = 5000;
 
 /* An operation in parts: what it must remember to answer FINAL. */
 struct operation {
@@ -21,7 +18,7 @@ struct operation {
 
 /* Each reads its request to the end and writes the reply's body. */
 
-static void read_place(struct wire_reader *r)
+void peer_read_place(struct wire_reader *r)
 {
     if (wire_read_u64(r) != 0)
         peer_complain("place: a slot that is not 0");
@@ -31,7 +28,7 @@ static void read_place(struct wire_reader *r)
         peer_complain("place: read-write is no boolean");
 }
 
-static uint64_t read_mechanism(struct wire_reader *r)
+uint64_t peer_read_mechanism(struct wire_reader *r)
 {
     uint64_t type = wire_read_u64(r);
 
@@ -74,10 +71,10 @@ static uint16_t bind_check(struct wire_reader *r, struct wire_writer *w)
     uint8_t operation;
     uint64_t key, mechanism;
 
-    read_place(r);
+    peer_read_place(r);
     operation = wire_read_u8(r);
     key = wire_read_u64(r);
-    mechanism = read_mechanism(r);
+    mechanism = peer_read_mechanism(r);
     if (key != PEER_KEY && operation != WIRE_DIGEST)
         return STATUS_key_handle_invalid;
     if (mechanism == CKM_RSA_PKCS && operation == WIRE_DECRYPT)
@@ -156,10 +153,10 @@ static uint16_t operate(struct peer_client *c, struct wire_reader *r, struct wir
     uint16_t status;
 
     if (flags & WIRE_BEGIN) {
-        read_place(r);
+        peer_read_place(r);
         if (wire_read_u64(r) != PEER_KEY && kind != WIRE_DIGEST)
             peer_complain("operate: a key that bind_check refused");
-        mechanism = read_mechanism(r);
+        mechanism = peer_read_mechanism(r);
     }
     data = wire_read_bytes(r, WIRE_DATA_MAX);
     signature = wire_read_bytes(r, WIRE_DATA_MAX);
@@ -196,104 +193,6 @@ static uint16_t random_bytes(struct wire_reader *r, struct wire_writer *w)
     memset(bytes, 0xab, length);
     wire_write_bytes(w, bytes, length);
     free(bytes);
-    return STATUS_ok;
-}
-
-static uint16_t find(struct wire_reader *r, struct wire_writer *w)
-{
-    struct wire_template t;
-    uint64_t after;
-    uint32_t n;
-
-    read_place(r);
-    after = wire_read_u64(r);
-    wire_read_template(r, &t);
-    n = peer_objects - after < 1000 ? (uint32_t)(peer_objects - after) : 1000;
-    wire_write_u8(w, after + n < peer_objects);
-    wire_write_u32(w, n);
-    for (uint32_t i = 0; i < n; i++)
-        wire_write_u64(w, after + i + 1);
-    return STATUS_ok;
-}
-
-static void write_one(struct wire_writer *w, uint64_t type)
-{
-    bool known = type == CKA_LABEL || type == CKA_WRAP_TEMPLATE;
-    size_t mark, inner;
-
-    wire_write_u64(w, type);
-    wire_write_u8(w, type == CKA_PRIVATE_EXPONENT ? WIRE_ATTRIBUTE_SENSITIVE
-                     : type == CKA_VALUE          ? WIRE_ATTRIBUTE_MATERIAL
-                     : known                      ? WIRE_ATTRIBUTE_VALUE
-                                                  : WIRE_ATTRIBUTE_UNKNOWN);
-    if (type == CKA_LABEL) {
-        wire_write_bytes(w, "a key", 5);
-    } else if (type == CKA_WRAP_TEMPLATE) {
-        mark = wire_begin_bytes(w);
-        inner = wire_begin_template(w);
-        wire_write_attribute(w, CKA_ID, "id", 2);
-        wire_end_template(w, inner, 1);
-        wire_end_bytes(w, mark);
-    } else {
-        wire_write_absent(w);
-    }
-}
-
-static uint16_t get_attributes(struct wire_reader *r, struct wire_writer *w)
-{
-    uint64_t handle;
-    uint32_t count;
-    size_t mark, inner;
-
-    read_place(r);
-    handle = wire_read_u64(r);
-    count = wire_read_u32(r);
-    if (count > WIRE_ATTRIBUTES_MAX)
-        peer_complain("get_attributes: too many");
-    mark = wire_begin_bytes(w);
-    inner = wire_begin_template(w);
-    wire_write_attribute(w, CKA_VALUE, "secret", 6);
-    wire_end_template(w, inner, 1);
-    wire_end_bytes(w, mark);
-    wire_write_u32(w, count);
-    for (uint32_t i = 0; i < count && !r->bad; i++)
-        write_one(w, wire_read_u64(r));
-    return handle == PEER_KEY ? STATUS_ok : STATUS_object_handle_invalid;
-}
-
-static uint16_t object_size(struct wire_reader *r, struct wire_writer *w)
-{
-    read_place(r);
-    wire_write_u64(w, 100);
-    return wire_read_u64(r) == PEER_KEY ? STATUS_ok : STATUS_object_handle_invalid;
-}
-
-static uint16_t create(struct wire_reader *r, struct wire_writer *w)
-{
-    struct wire_bytes section = wire_read_bytes(r, WIRE_BODY_MAX);
-    struct wire_reader inner;
-    struct wire_template material, rest;
-
-    wire_reader_init(&inner, section.data, section.length);
-    wire_read_template(&inner, &material);
-    read_place(r);
-    wire_read_template(r, &rest);
-    if (!wire_reader_done(&inner))
-        peer_complain("create: the material is no template");
-    if (!wire_template_find(&material, CKA_VALUE) || wire_template_find(&rest, CKA_VALUE))
-        peer_complain("create: the value stands on the wrong side");
-    wire_write_u64(w, 100);
-    return STATUS_ok;
-}
-
-static uint16_t generate(struct wire_reader *r, struct wire_writer *w)
-{
-    struct wire_template t;
-
-    read_place(r);
-    read_mechanism(r);
-    wire_read_template(r, &t);
-    wire_write_u64(w, 101);
     return STATUS_ok;
 }
 
@@ -351,15 +250,15 @@ uint16_t peer_answer(struct peer_client *c, uint16_t type, struct wire_reader *r
     case WIRE_random:
         return random_bytes(r, w);
     case WIRE_find:
-        return find(r, w);
+        return peer_find(r, w);
     case WIRE_get_attributes:
-        return get_attributes(r, w);
+        return peer_get_attributes(r, w);
     case WIRE_object_size:
-        return object_size(r, w);
+        return peer_object_size(r, w);
     case WIRE_create:
-        return create(r, w);
+        return peer_create(r, w);
     case WIRE_generate_key:
-        return generate(r, w);
+        return peer_generate(r, w);
     default:
         peer_complain("a message that the test does not know");
         return STATUS_internal;

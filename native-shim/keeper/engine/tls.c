@@ -7,6 +7,7 @@
 #include "cryptoki.h"
 #include "engine.h"
 #include "mechanism.h"
+#include "../../wire/tls.h"
 
 enum { MASTER_BYTES = 48, VERSION_BYTES = 2, BLOCK_MAX = 2 * (64 + 64 + 16) };
 
@@ -17,49 +18,16 @@ static struct wire_bytes text(const char *label, size_t length)
 
 #define TEXT(label) text(label, sizeof(label) - 1)
 
-static bool is_rsa(const struct kp_derivation *d)
-{
-    const uint64_t type = d->mechanism->type;
-
-    return type == CKM_TLS12_MASTER_KEY_DERIVE || type == CKM_TLS_MASTER_KEY_DERIVE || type == CKM_SSL3_MASTER_KEY_DERIVE ||
-           type == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE || type == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE;
-}
-
-static bool is_extended(const struct kp_derivation *d)
-{
-    const uint64_t type = d->mechanism->type;
-
-    return type == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE || type == CKM_TLS12_EXTENDED_MASTER_KEY_DERIVE_DH ||
-           type == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE || type == CKM_NSS_TLS_EXTENDED_MASTER_KEY_DERIVE_DH;
-}
-
 /* An extended master secret is one of its handshake: without the hash of that it would be one of none. */
 static bool seed_suits(const struct kp_derivation *d)
 {
-    return !is_extended(d) || (d->params.iv.length && !d->params.point.length);
-}
-
-static uint64_t old_prf(uint64_t mechanism)
-{
-    switch (mechanism) {
-    case CKM_SSL3_MASTER_KEY_DERIVE:
-    case CKM_SSL3_MASTER_KEY_DERIVE_DH:
-    case CKM_SSL3_KEY_AND_MAC_DERIVE:
-        return CKM_SSL3_MASTER_KEY_DERIVE;
-    case CKM_TLS_MASTER_KEY_DERIVE:
-    case CKM_TLS_MASTER_KEY_DERIVE_DH:
-    case CKM_TLS_KEY_AND_MAC_DERIVE:
-    case CKM_TLS_PRF:
-        return CKM_TLS_PRF;
-    default:
-        return 0;
-    }
+    return !wire_tls_is_extended(d->mechanism->type) || (d->params.iv.length && !d->params.point.length);
 }
 
 /* An old PRF belongs to its legacy mechanisms, which have no other: a parameter cannot bring it in by another door. */
 static bool prf_suits(const struct kp_derivation *d)
 {
-    const uint64_t hash = d->params.hash, old = old_prf(d->mechanism->type);
+    const uint64_t hash = d->params.hash, old = wire_tls_old_prf(d->mechanism->type);
 
     return old ? hash == old : hash != CKM_TLS_PRF && hash != CKM_SSL3_MASTER_KEY_DERIVE;
 }
@@ -67,7 +35,7 @@ static bool prf_suits(const struct kp_derivation *d)
 /* The first bytes of a pre-master secret are the version that the client offered. */
 static int version(const struct kp_derivation *d, struct wire_writer *out)
 {
-    if (!is_rsa(d))
+    if (!wire_tls_is_rsa(d->mechanism->type))
         return STATUS_mechanism_param_invalid;
     wire_write_raw(out, d->base->secret.data, VERSION_BYTES);
     return STATUS_ok;
@@ -79,20 +47,21 @@ int kp_tls_master(const struct kp_derivation *d, struct wire_writer *out)
     const struct wire_bytes seed[3] = {p->iv, p->point, {NULL, 0}};
     uint8_t *at = kp_out_room(out, MASTER_BYTES);
     size_t made = p->part == TLS_VERSION ? VERSION_BYTES : MASTER_BYTES;
+    struct wire_bytes label;
     int status;
 
     if (d->base->type != CKK_GENERIC_SECRET)
         return STATUS_key_type_inconsistent;
     if (!prf_suits(d) || !seed_suits(d))
         return STATUS_mechanism_param_invalid;
-    if ((is_rsa(d) && d->base->secret.length != MASTER_BYTES) || (d->length && d->length != made))
+    if ((wire_tls_is_rsa(d->mechanism->type) && d->base->secret.length != MASTER_BYTES) || (d->length && d->length != made))
         return STATUS_key_size_range;
     if (p->part == TLS_VERSION)
         return version(d, out);
     if (!at)
         return STATUS_memory;
-    status = kp_tls_prf(p->hash, d->base->secret, is_extended(d) ? TEXT("extended master secret") : TEXT("master secret"), seed, at,
-                        MASTER_BYTES);
+    label = wire_tls_is_extended(d->mechanism->type) ? TEXT("extended master secret") : TEXT("master secret");
+    status = kp_tls_prf(p->hash, d->base->secret, label, seed, at, MASTER_BYTES);
     out->at += status == STATUS_ok ? MASTER_BYTES : 0;
     return status;
 }
