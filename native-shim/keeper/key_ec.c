@@ -290,6 +290,7 @@ int kp_ec_write(const EVP_PKEY *pkey, bool private, struct wire_writer *w)
     const struct curve *c = curve_of(pkey);
     uint8_t point[POINT_MAX], value[SCALAR_MAX];
     size_t length = 0;
+    bool good;
 
     if (!c || EVP_PKEY_get_octet_string_param(pkey, OSSL_PKEY_PARAM_PUB_KEY, point, sizeof(point), &length) != 1)
         return -1;
@@ -297,9 +298,9 @@ int kp_ec_write(const EVP_PKEY *pkey, bool private, struct wire_writer *w)
     write_point(point, length, w);
     if (!private)
         return 2;
-    if (!private_value(pkey, c, value))
-        return -1;
-    wire_write_attribute(w, CKA_VALUE, value, c->scalar);
+    good = private_value(pkey, c, value);
+    if (good)
+        wire_write_attribute(w, CKA_VALUE, value, c->scalar);
     wire_wipe(value, sizeof(value));
-    return 3;
+    return good ? 3 : -1;
 }

@@ -158,8 +158,7 @@ static napi_value notify(napi_env env, napi_callback_info info)
     napi_value given[2] = {NULL, NULL};
     char message[MESSAGE_MAX];
     socklen_t size;
-    ssize_t sent;
-    int fd;
+    int fd, why;
 
     if (!arguments(env, info, 2, given))
         return NULL;
@@ -172,9 +171,9 @@ static napi_value notify(napi_env env, napi_callback_info info)
     fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return fail(env, strerror(errno));
-    sent = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&to, size);
+    why = sendto(fd, message, strlen(message), MSG_NOSIGNAL, (struct sockaddr *)&to, size) < 0 ? errno : 0;
     close(fd);
-    return sent < 0 ? fail(env, strerror(errno)) : NULL;
+    return why ? fail(env, strerror(why)) : NULL;
 }
 
 /* lockFile(path): the descriptor that holds the lock until the process ends, or -1 when another process holds it. */

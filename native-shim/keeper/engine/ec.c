@@ -56,12 +56,7 @@ static int ecdsa_begin(struct kp_op *op, const struct wire_params *p)
 static int ecdsa_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
     (void)out;
-    if (!op->md)
-        return kp_gather(op, in, WIRE_DATA_MAX);
-    return (kp_op_verifies(op) ? EVP_DigestVerifyUpdate(op->md, in.data, in.length)
-                               : EVP_DigestSignUpdate(op->md, in.data, in.length)) == 1
-               ? STATUS_ok
-               : STATUS_internal;
+    return op->md ? kp_hash_update(op, in) : kp_gather(op, in, WIRE_DATA_MAX);
 }
 
 /* PKCS#11 3.1, 6.2.7: that of a hash. */

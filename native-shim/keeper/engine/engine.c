@@ -242,6 +242,13 @@ int kp_gathered(struct kp_op *op, struct wire_bytes in, size_t max, struct wire_
     return status;
 }
 
+int kp_hash_update(struct kp_op *op, struct wire_bytes in)
+{
+    int ok = kp_op_verifies(op) ? EVP_DigestVerifyUpdate(op->md, in.data, in.length) : EVP_DigestSignUpdate(op->md, in.data, in.length);
+
+    return ok == 1 ? STATUS_ok : STATUS_internal;
+}
+
 int kp_compare(const uint8_t *mine, size_t length, struct wire_bytes signature)
 {
     if (signature.length != length)

@@ -157,11 +157,17 @@ int kp_compare(const uint8_t *mine, size_t length, struct wire_bytes signature);
 /* The end of a code that was made: it is compared with what the caller gave, or given to it. The caller wipes it. */
 int kp_mac_end(const struct kp_op *op, const uint8_t *code, size_t length, struct wire_bytes signature, struct wire_writer *out);
 
+/* For engines whose op->md signs or verifies: more of what is hashed. */
+int kp_hash_update(struct kp_op *op, struct wire_bytes in);
+
 /* Of engines whose output has op->tag bytes. */
 void kp_tag_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size);
 
 static inline bool kp_op_encrypts(const struct kp_op *op) { return op->operation == WIRE_ENCRYPT; }
 static inline bool kp_op_verifies(const struct kp_op *op) { return op->operation == WIRE_VERIFY; }
+
+/* Of an RSA key. */
+static inline size_t kp_modulus_bytes(const struct kp_op *op) { return (op->key->bits + 7) / 8; }
 
 extern const struct kp_engine kp_engine_cipher, kp_engine_ctr, kp_engine_stream, kp_engine_gcm, kp_engine_key_wrap, kp_engine_mac,
     kp_engine_digest, kp_engine_rsa_pkcs, kp_engine_rsa_oaep, kp_engine_rsa_pss, kp_engine_ecdsa, kp_engine_eddsa,

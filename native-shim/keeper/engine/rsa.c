@@ -15,7 +15,6 @@
 
 enum { PKCS1_OVERHEAD = 11, RAW_MAX = 1024 };
 
-static size_t modulus_bytes(const struct kp_op *op) { return (op->key->bits + 7) / 8; }
 static const EVP_MD *hash_of(const struct kp_op *op) { return kp_md(op->mechanism->algorithm); }
 
 static int begin_hashed(struct kp_op *op, EVP_PKEY_CTX **ctx)
@@ -124,18 +123,13 @@ static int oaep_begin(struct kp_op *op, const struct wire_params *p)
 static int rsa_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
     (void)out;
-    if (!op->md)
-        return kp_gather(op, in, RAW_MAX);
-    return (kp_op_verifies(op) ? EVP_DigestVerifyUpdate(op->md, in.data, in.length)
-                               : EVP_DigestSignUpdate(op->md, in.data, in.length)) == 1
-               ? STATUS_ok
-               : STATUS_internal;
+    return op->md ? kp_hash_update(op, in) : kp_gather(op, in, RAW_MAX);
 }
 
 static int finish_hashed(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
     int status = in.length ? rsa_update(op, in, out) : STATUS_ok;
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
     uint8_t *at = kp_out_room(out, length);
 
     if (status != STATUS_ok)
@@ -153,7 +147,7 @@ static int finish_hashed(struct kp_op *op, struct wire_bytes in, struct wire_byt
 
 static size_t input_max(const struct kp_op *op)
 {
-    size_t k = modulus_bytes(op), overhead = 2 * (size_t)op->tag + 2;
+    size_t k = kp_modulus_bytes(op), overhead = 2 * (size_t)op->tag + 2;
 
     if (op->mechanism->engine == ENGINE_rsa_pkcs)
         return k - PKCS1_OVERHEAD;
@@ -163,12 +157,12 @@ static size_t input_max(const struct kp_op *op)
 static int check_input(const struct kp_op *op, size_t length)
 {
     if (op->operation == WIRE_DECRYPT)
-        return length == modulus_bytes(op) ? STATUS_ok : STATUS_encrypted_data_len_range;
+        return length == kp_modulus_bytes(op) ? STATUS_ok : STATUS_encrypted_data_len_range;
     if (op->operation == WIRE_VERIFY_RECOVER)
-        return length == modulus_bytes(op) ? STATUS_ok : STATUS_signature_len_range;
+        return length == kp_modulus_bytes(op) ? STATUS_ok : STATUS_signature_len_range;
     if (op->mechanism->engine == ENGINE_rsa_pss)
         return length == op->tag ? STATUS_ok : STATUS_data_len_range;
-    if (op->mechanism->engine == ENGINE_rsa_oaep && modulus_bytes(op) < 2 * (size_t)op->tag + 2)
+    if (op->mechanism->engine == ENGINE_rsa_oaep && kp_modulus_bytes(op) < 2 * (size_t)op->tag + 2)
         return STATUS_key_size_range;
     return length <= input_max(op) ? STATUS_ok : STATUS_data_len_range;
 }
@@ -177,7 +171,7 @@ static int check_input(const struct kp_op *op, size_t length)
 static int uncover(struct kp_op *op, struct wire_bytes all, struct wire_writer *out)
 {
     const bool decrypts = op->operation == WIRE_DECRYPT;
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
     uint8_t *plain = kp_alloc(length);
     int status = decrypts ? STATUS_encrypted_data_invalid : STATUS_signature_invalid;
 
@@ -193,7 +187,7 @@ static int uncover(struct kp_op *op, struct wire_bytes all, struct wire_writer *
 
 static int run_raw(struct kp_op *op, struct wire_bytes all, struct wire_bytes signature, struct wire_writer *out)
 {
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
     uint8_t *at = kp_out_room(out, length);
     int ok;
 
@@ -231,7 +225,7 @@ static int rsa_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes 
 static void rsa_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
 {
     *rule = op->operation == WIRE_DECRYPT || op->operation == WIRE_VERIFY_RECOVER ? WIRE_OUTPUT_AT_MOST : WIRE_OUTPUT_FIXED;
-    *size = (uint32_t)modulus_bytes(op);
+    *size = (uint32_t)kp_modulus_bytes(op);
 }
 
 const struct kp_engine kp_engine_rsa_pkcs = {pkcs_begin, rsa_update, rsa_finish, rsa_describe, true};

@@ -11,8 +11,6 @@
 #include "engine.h"
 #include "mechanism.h"
 
-static size_t modulus_bytes(const struct kp_op *op) { return (op->key->bits + 7) / 8; }
-
 static int x509_begin(struct kp_op *op, const struct wire_params *p)
 {
     static int (*const init[WIRE_OPERATIONS])(EVP_PKEY_CTX *) = {
@@ -34,18 +32,18 @@ static int x509_begin(struct kp_op *op, const struct wire_params *p)
 static int x509_update(struct kp_op *op, struct wire_bytes in, struct wire_writer *out)
 {
     (void)out;
-    return kp_gather(op, in, modulus_bytes(op));
+    return kp_gather(op, in, kp_modulus_bytes(op));
 }
 
 static int verify(struct kp_op *op, struct wire_bytes signature, const uint8_t *padded, uint8_t *room)
 {
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
 
     if (signature.length != length)
         return STATUS_signature_len_range;
     if (EVP_PKEY_verify_recover(op->pkey, room, &length, signature.data, signature.length) != 1)
         return STATUS_signature_invalid;
-    return length == modulus_bytes(op) && CRYPTO_memcmp(room, padded, length) == 0 ? STATUS_ok : STATUS_signature_invalid;
+    return length == kp_modulus_bytes(op) && CRYPTO_memcmp(room, padded, length) == 0 ? STATUS_ok : STATUS_signature_invalid;
 }
 
 /* `padded` and `room` have the length of the modulus; the result is in `room`. */
@@ -63,13 +61,13 @@ static int run(struct kp_op *op, struct wire_bytes signature, const uint8_t *pad
         [WIRE_SIGN] = STATUS_data_invalid,         [WIRE_SIGN_RECOVER] = STATUS_data_invalid,
         [WIRE_VERIFY_RECOVER] = STATUS_signature_invalid,
     };
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
     int ok;
 
     if (kp_op_verifies(op))
         return verify(op, signature, padded, room);
     ok = compute[op->operation](op->pkey, room, &length, padded, length);
-    if (ok == 1 && length == modulus_bytes(op))
+    if (ok == 1 && length == kp_modulus_bytes(op))
         return STATUS_ok;
     return not_below_modulus[op->operation];
 }
@@ -77,7 +75,7 @@ static int run(struct kp_op *op, struct wire_bytes signature, const uint8_t *pad
 static int x509_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
     struct wire_bytes all;
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
     int status = kp_gathered(op, in, length, &all);
     uint8_t *padded;
 
@@ -102,7 +100,7 @@ static int x509_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes
 static void x509_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
 {
     *rule = WIRE_OUTPUT_FIXED;
-    *size = (uint32_t)modulus_bytes(op);
+    *size = (uint32_t)kp_modulus_bytes(op);
 }
 
 const struct kp_engine kp_engine_rsa_x509 = {x509_begin, x509_update, x509_finish, x509_describe, false};

@@ -16,8 +16,6 @@
 
 enum { HEADER = 0x6b, PADDING = 0xbb, END = 0xba, TRAILER_SHA1 = 0x33, TRAILER_END = 0xcc, OVERHEAD = 2 };
 
-static size_t modulus_bytes(const struct kp_op *op) { return (op->key->bits + 7) / 8; }
-
 static int x931_begin(struct kp_op *op, const struct wire_params *p)
 {
     int ok;
@@ -41,7 +39,7 @@ static int x931_update(struct kp_op *op, struct wire_bytes in, struct wire_write
     (void)out;
     if (op->md)
         return EVP_DigestUpdate(op->md, in.data, in.length) == 1 ? STATUS_ok : STATUS_internal;
-    return kp_gather(op, in, modulus_bytes(op) - OVERHEAD);
+    return kp_gather(op, in, kp_modulus_bytes(op) - OVERHEAD);
 }
 
 /* The encapsulated hash, as long as the modulus. */
@@ -72,9 +70,9 @@ static bool negate(const struct kp_op *op, uint8_t *x, size_t length, bool alway
 
 static int sign(struct kp_op *op, const uint8_t *encapsulated, uint8_t *room, struct wire_writer *out)
 {
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
 
-    if (EVP_PKEY_sign(op->pkey, room, &length, encapsulated, length) != 1 || length != modulus_bytes(op) ||
+    if (EVP_PKEY_sign(op->pkey, room, &length, encapsulated, length) != 1 || length != kp_modulus_bytes(op) ||
         !negate(op, room, length, false))
         return STATUS_internal;
     wire_write_raw(out, room, length);
@@ -84,11 +82,11 @@ static int sign(struct kp_op *op, const uint8_t *encapsulated, uint8_t *room, st
 /* Of the two numbers that a signature may come from, the one that ends as X9.31 says. */
 static int verify(struct kp_op *op, const uint8_t *encapsulated, uint8_t *room, struct wire_bytes signature)
 {
-    size_t length = modulus_bytes(op);
+    size_t length = kp_modulus_bytes(op);
 
     if (signature.length != length)
         return STATUS_signature_len_range;
-    if (EVP_PKEY_verify_recover(op->pkey, room, &length, signature.data, signature.length) != 1 || length != modulus_bytes(op))
+    if (EVP_PKEY_verify_recover(op->pkey, room, &length, signature.data, signature.length) != 1 || length != kp_modulus_bytes(op))
         return STATUS_signature_invalid;
     if ((room[length - 1] & 0xf) != (TRAILER_END & 0xf) && !negate(op, room, length, true))
         return STATUS_signature_invalid;
@@ -111,7 +109,7 @@ static bool lacks_end(struct wire_bytes all)
 
 static int finish_given(struct kp_op *op, struct wire_bytes in, uint8_t hash[EVP_MAX_MD_SIZE + 2], struct wire_bytes *all)
 {
-    int status = kp_gathered(op, in, modulus_bytes(op) - OVERHEAD, all);
+    int status = kp_gathered(op, in, kp_modulus_bytes(op) - OVERHEAD, all);
 
     if (status != STATUS_ok || !lacks_end(*all))
         return status;
@@ -137,7 +135,7 @@ static int finish_hash(struct kp_op *op, struct wire_bytes in, uint8_t hash[EVP_
 
 static int x931_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes signature, struct wire_writer *out)
 {
-    const size_t length = modulus_bytes(op);
+    const size_t length = kp_modulus_bytes(op);
     uint8_t hash[EVP_MAX_MD_SIZE + 2], *room = kp_alloc(2 * length);
     struct wire_bytes all;
     int status = room ? finish_hash(op, in, hash, &all) : STATUS_memory;
@@ -155,7 +153,7 @@ static int x931_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes
 static void x931_describe(const struct kp_op *op, uint8_t *rule, uint32_t *size)
 {
     *rule = WIRE_OUTPUT_FIXED;
-    *size = (uint32_t)modulus_bytes(op);
+    *size = (uint32_t)kp_modulus_bytes(op);
 }
 
 const struct kp_engine kp_engine_x931 = {x931_begin, x931_update, x931_finish, x931_describe, false};
