@@ -150,25 +150,26 @@ static CK_RV run_whole(struct sk_entry *e, enum wire_operation kind, struct sk_o
     return sk_stream(e, kind, op, in, true, NULL, to);
 }
 
-static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, struct wire_bytes in,
-                    uint8_t *out, CK_ULONG *out_len, bool *going)
+/* The end of an operation: all of it (SK_STEP_SINGLE), or what is left after its parts (SK_STEP_FINAL), without data. */
+static CK_RV end(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, enum sk_step step, struct wire_bytes in,
+                 uint8_t *out, CK_ULONG *out_len, bool *going)
 {
     const uint64_t bound = sk_length_at_end(kind, op, in.length);
     struct sk_sink to;
     bool delivered;
-    CK_RV rv = sk_step_check(op, SK_STEP_SINGLE);
+    CK_RV rv = sk_step_check(op, step);
 
     if (rv != CKR_OK)
         return rv;
     *going = true;
-    op->asked = true;
-    if (op->result_of == SK_STEP_SINGLE) {
+    op->asked = op->asked || step == SK_STEP_SINGLE;
+    if (op->result_of == step) {
         rv = deliver(op, out, out_len, &delivered);
         *going = !delivered;
         return rv;
     }
     if (!out || (is_exact(op) && *out_len < bound)) {
-        rv = sk_length_check(kind, op, in.length);
+        rv = sk_length_check(kind, op, op->in + in.length);
         *going = rv == CKR_OK;
         *out_len = told(bound, in.length);
         return rv == CKR_OK && out ? CKR_BUFFER_TOO_SMALL : rv;
@@ -176,9 +177,9 @@ static CK_RV single(struct sk_entry *e, enum wire_operation kind, struct sk_oper
     *going = false;
     rv = sk_sink_open(&to, out, *out_len, bound);
     if (rv == CKR_OK)
-        rv = run_whole(e, kind, op, in, &to);
+        rv = step == SK_STEP_SINGLE ? run_whole(e, kind, op, in, &to) : sk_stream(e, kind, op, in, true, NULL, &to);
     if (rv == CKR_OK)
-        rv = settle(op, &to, SK_STEP_SINGLE, out, out_len);
+        rv = settle(op, &to, step, out, out_len);
     sk_sink_close(&to);
     return rv;
 }
@@ -202,7 +203,7 @@ CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYT
         return rv;
     rv = is_usable(in, in_len, out, out_len) ? CKR_OK : CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK)
-        rv = single(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len, &going);
+        rv = end(e, kind, op, SK_STEP_SINGLE, (struct wire_bytes){in, in_len}, out, out_len, &going);
     return sk_operation_give_back(e, kind, op, rv, going);
 }
 
@@ -250,41 +251,9 @@ CK_RV sk_crypt_update(struct sk_entry *e, enum wire_operation kind, const CK_BYT
     return sk_operation_give_back(e, kind, op, rv, true);
 }
 
-static CK_RV final(struct sk_entry *e, enum wire_operation kind, struct sk_operation *op, uint8_t *out,
-                   CK_ULONG *out_len, bool *going)
-{
-    const struct wire_bytes nothing = {NULL, 0};
-    const uint64_t bound = sk_length_at_end(kind, op, 0);
-    struct sk_sink to;
-    bool delivered;
-    CK_RV rv = sk_step_check(op, SK_STEP_FINAL);
-
-    if (rv != CKR_OK)
-        return rv;
-    *going = true;
-    if (op->result_of == SK_STEP_FINAL) {
-        rv = deliver(op, out, out_len, &delivered);
-        *going = !delivered;
-        return rv;
-    }
-    if (!out || (is_exact(op) && *out_len < bound)) {
-        rv = sk_length_check(kind, op, op->in);
-        *going = rv == CKR_OK;
-        *out_len = bound;
-        return rv == CKR_OK && out ? CKR_BUFFER_TOO_SMALL : rv;
-    }
-    *going = false;
-    rv = sk_sink_open(&to, out, *out_len, bound);
-    if (rv == CKR_OK)
-        rv = sk_stream(e, kind, op, nothing, true, NULL, &to);
-    if (rv == CKR_OK)
-        rv = settle(op, &to, SK_STEP_FINAL, out, out_len);
-    sk_sink_close(&to);
-    return rv;
-}
-
 CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out, CK_ULONG *out_len)
 {
+    const struct wire_bytes nothing = {NULL, 0};
     struct sk_operation *op;
     bool going = false;
     CK_RV rv = sk_operation_take(e->session, kind, &op);
@@ -292,7 +261,7 @@ CK_RV sk_crypt_final(struct sk_entry *e, enum wire_operation kind, CK_BYTE *out,
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = out_len ? final(e, kind, op, out, out_len, &going) : CKR_ARGUMENTS_BAD;
+    rv = out_len ? end(e, kind, op, SK_STEP_FINAL, nothing, out, out_len, &going) : CKR_ARGUMENTS_BAD;
     return sk_operation_give_back(e, kind, op, rv, going);
 }
 

@@ -1,96 +1,99 @@
 /*
- * The cryptographic functions of the API: thin entries to crypt.c.
+ * The cryptographic functions of the API: thin entries to crypt.c. What differs in nothing but its operation shares an entry. Signing with
+ * recovery of the data: PKCS#11 3.1, 5.13.5 and 5.15.5.
  */
 #include "crypt.h"
 #include "digest_key.h"
 #include "slot.h"
 
-/* Encrypt */
-
-CK_RV C_EncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
+static CK_RV init(const char *function, enum wire_operation kind, CK_SESSION_HANDLE session, const CK_MECHANISM *m,
+                  CK_OBJECT_HANDLE key)
 {
     struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_EncryptInit", session);
+    CK_RV rv = sk_enter_session(&e, function, session);
 
     sk_note_mechanism(&e, m);
     e.object = key;
     if (rv == CKR_OK)
-        rv = sk_crypt_init(&e, WIRE_ENCRYPT, m, key);
+        rv = sk_crypt_init(&e, kind, m, key);
     return sk_leave(&e, rv);
+}
+
+static CK_RV single(const char *function, enum wire_operation kind, CK_SESSION_HANDLE session, const CK_BYTE *in, CK_ULONG in_len,
+                    CK_BYTE *out, CK_ULONG *out_len)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, function, session);
+
+    if (rv == CKR_OK)
+        rv = sk_crypt_single(&e, kind, in, in_len, out, out_len);
+    return sk_leave(&e, rv);
+}
+
+/* `out_len` NULL: nothing comes out before the end. */
+static CK_RV update(const char *function, enum wire_operation kind, CK_SESSION_HANDLE session, const CK_BYTE *in, CK_ULONG in_len,
+                    CK_BYTE *out, CK_ULONG *out_len)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, function, session);
+
+    if (rv == CKR_OK)
+        rv = sk_crypt_update(&e, kind, in, in_len, out, out_len);
+    return sk_leave(&e, rv);
+}
+
+static CK_RV final(const char *function, enum wire_operation kind, CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG *out_len)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, function, session);
+
+    if (rv == CKR_OK)
+        rv = sk_crypt_final(&e, kind, out, out_len);
+    return sk_leave(&e, rv);
+}
+
+/* Encrypt */
+
+CK_RV C_EncryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
+{
+    return init(__func__, WIRE_ENCRYPT, session, m, key);
 }
 
 CK_RV C_Encrypt(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *out, CK_ULONG *out_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_Encrypt", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_single(&e, WIRE_ENCRYPT, data, length, out, out_len);
-    return sk_leave(&e, rv);
+    return single(__func__, WIRE_ENCRYPT, session, data, length, out, out_len);
 }
 
 CK_RV C_EncryptUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *out, CK_ULONG *out_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_EncryptUpdate", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_update(&e, WIRE_ENCRYPT, data, length, out, out_len);
-    return sk_leave(&e, rv);
+    return update(__func__, WIRE_ENCRYPT, session, data, length, out, out_len);
 }
 
 CK_RV C_EncryptFinal(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG *out_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_EncryptFinal", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_final(&e, WIRE_ENCRYPT, out, out_len);
-    return sk_leave(&e, rv);
+    return final(__func__, WIRE_ENCRYPT, session, out, out_len);
 }
 
 /* Decrypt */
 
 CK_RV C_DecryptInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_DecryptInit", session);
-
-    sk_note_mechanism(&e, m);
-    e.object = key;
-    if (rv == CKR_OK)
-        rv = sk_crypt_init(&e, WIRE_DECRYPT, m, key);
-    return sk_leave(&e, rv);
+    return init(__func__, WIRE_DECRYPT, session, m, key);
 }
 
 CK_RV C_Decrypt(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *out, CK_ULONG *out_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_Decrypt", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_single(&e, WIRE_DECRYPT, data, length, out, out_len);
-    return sk_leave(&e, rv);
+    return single(__func__, WIRE_DECRYPT, session, data, length, out, out_len);
 }
 
 CK_RV C_DecryptUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *out, CK_ULONG *out_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_DecryptUpdate", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_update(&e, WIRE_DECRYPT, data, length, out, out_len);
-    return sk_leave(&e, rv);
+    return update(__func__, WIRE_DECRYPT, session, data, length, out, out_len);
 }
 
 CK_RV C_DecryptFinal(CK_SESSION_HANDLE session, CK_BYTE *out, CK_ULONG *out_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_DecryptFinal", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_final(&e, WIRE_DECRYPT, out, out_len);
-    return sk_leave(&e, rv);
+    return final(__func__, WIRE_DECRYPT, session, out, out_len);
 }
 
 /* Digest */
@@ -121,22 +124,12 @@ CK_RV C_DigestInit(CK_SESSION_HANDLE session, CK_MECHANISM *m)
 
 CK_RV C_Digest(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *digest, CK_ULONG *digest_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_Digest", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_single(&e, WIRE_DIGEST, data, length, digest, digest_len);
-    return sk_leave(&e, rv);
+    return single(__func__, WIRE_DIGEST, session, data, length, digest, digest_len);
 }
 
 CK_RV C_DigestUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_DigestUpdate", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_update(&e, WIRE_DIGEST, data, length, NULL, NULL);
-    return sk_leave(&e, rv);
+    return update(__func__, WIRE_DIGEST, session, data, length, NULL, NULL);
 }
 
 CK_RV C_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
@@ -152,70 +145,46 @@ CK_RV C_DigestKey(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 
 CK_RV C_DigestFinal(CK_SESSION_HANDLE session, CK_BYTE *digest, CK_ULONG *digest_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_DigestFinal", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_final(&e, WIRE_DIGEST, digest, digest_len);
-    return sk_leave(&e, rv);
+    return final(__func__, WIRE_DIGEST, session, digest, digest_len);
 }
 
 /* Sign */
 
 CK_RV C_SignInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_SignInit", session);
-
-    sk_note_mechanism(&e, m);
-    e.object = key;
-    if (rv == CKR_OK)
-        rv = sk_crypt_init(&e, WIRE_SIGN, m, key);
-    return sk_leave(&e, rv);
+    return init(__func__, WIRE_SIGN, session, m, key);
 }
 
 CK_RV C_Sign(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *signature, CK_ULONG *signature_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_Sign", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_single(&e, WIRE_SIGN, data, length, signature, signature_len);
-    return sk_leave(&e, rv);
+    return single(__func__, WIRE_SIGN, session, data, length, signature, signature_len);
 }
 
 CK_RV C_SignUpdate(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_SignUpdate", session);
-
-    if (rv == CKR_OK)
-        rv = sk_crypt_update(&e, WIRE_SIGN, data, length, NULL, NULL);
-    return sk_leave(&e, rv);
+    return update(__func__, WIRE_SIGN, session, data, length, NULL, NULL);
 }
 
 CK_RV C_SignFinal(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG *signature_len)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_SignFinal", session);
+    return final(__func__, WIRE_SIGN, session, signature, signature_len);
+}
 
-    if (rv == CKR_OK)
-        rv = sk_crypt_final(&e, WIRE_SIGN, signature, signature_len);
-    return sk_leave(&e, rv);
+CK_RV C_SignRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
+{
+    return init(__func__, WIRE_SIGN_RECOVER, session, m, key);
+}
+
+CK_RV C_SignRecover(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG data_len, CK_BYTE *signature, CK_ULONG *signature_len)
+{
+    return single(__func__, WIRE_SIGN_RECOVER, session, data, data_len, signature, signature_len);
 }
 
 /* Verify */
 
 CK_RV C_VerifyInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
 {
-    struct sk_entry e;
-    CK_RV rv = sk_enter_session(&e, "C_VerifyInit", session);
-
-    sk_note_mechanism(&e, m);
-    e.object = key;
-    if (rv == CKR_OK)
-        rv = sk_crypt_init(&e, WIRE_VERIFY, m, key);
-    return sk_leave(&e, rv);
+    return init(__func__, WIRE_VERIFY, session, m, key);
 }
 
 CK_RV C_Verify(CK_SESSION_HANDLE session, CK_BYTE *data, CK_ULONG length, CK_BYTE *signature, CK_ULONG signature_len)
@@ -246,4 +215,19 @@ CK_RV C_VerifyFinal(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG sign
     if (rv == CKR_OK)
         rv = sk_crypt_verify(&e, NULL, 0, signature, signature_len, true);
     return sk_leave(&e, rv);
+}
+
+CK_RV C_VerifyRecoverInit(CK_SESSION_HANDLE session, CK_MECHANISM *m, CK_OBJECT_HANDLE key)
+{
+    return init(__func__, WIRE_VERIFY_RECOVER, session, m, key);
+}
+
+CK_RV C_VerifyRecover(CK_SESSION_HANDLE session, CK_BYTE *signature, CK_ULONG signature_len, CK_BYTE *data, CK_ULONG *data_len)
+{
+    struct sk_entry e;
+    CK_RV rv = sk_enter_session(&e, "C_VerifyRecover", session);
+
+    if (rv == CKR_OK)
+        rv = sk_crypt_single(&e, WIRE_VERIFY_RECOVER, signature, signature_len, data, data_len);
+    return sk_leave(&e, rv == CKR_DATA_LEN_RANGE ? CKR_SIGNATURE_LEN_RANGE : rv);
 }

@@ -1,31 +1,23 @@
 #include "kem.h"
 
-#include "call.h"
 #include "former.h"
-#include "mechanism.h"
+#include "key.h"
 #include "object.h"
 #include "reply.h"
-#include "template.h"
 
 #include <string.h>
 
-enum { HEAD_ROOM = 128, CIPHERTEXT_MAX = 4096 };
+enum { CIPHERTEXT_MAX = 4096 };
 
-/* place, mechanism, key: how both begin. When it fails there is nothing to end. */
+/* How both begin. When it fails there is nothing to end. */
 static CK_RV begin(struct sk_call *c, struct sk_entry *e, enum wire_message type, const CK_MECHANISM *m, uint32_t can,
                    CK_OBJECT_HANDLE key, size_t more)
 {
-    struct sk_mechanism packed;
-    CK_RV rv = sk_mechanism_pack(m, can, &packed);
+    CK_RV rv = sk_key_begin(c, e, type, m, can, more);
 
-    if (rv != CKR_OK)
-        return rv;
-    sk_call_begin(c, e, type, HEAD_ROOM + packed.length + more);
-    sk_call_place(c);
-    sk_mechanism_write(&c->w, &packed);
-    wire_write_u64(&c->w, sk_former_check(e, key));
-    sk_mechanism_clear(&packed);
-    return CKR_OK;
+    if (rv == CKR_OK)
+        wire_write_u64(&c->w, sk_former_check(e, key));
+    return rv;
 }
 
 /* The agent was told how much room there is: a key comes with a ciphertext that fits, and no key without one. */
@@ -87,13 +79,5 @@ CK_RV sk_decapsulate(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE
     if (rv != CKR_OK)
         return rv;
     wire_write_bytes(&c.w, ciphertext, ciphertext_len);
-    rv = sk_template_write(&c.w, attributes, count, SK_PART_ALL);
-    if (rv != CKR_OK) {
-        sk_call_end(&c);
-        return rv;
-    }
-    rv = sk_call_handle(&c, out);
-    if (rv == CKR_OK)
-        sk_object_made(e, attributes, count);
-    return rv;
+    return sk_object_make(&c, attributes, count, SK_PART_ALL, out);
 }

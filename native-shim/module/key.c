@@ -1,11 +1,8 @@
 #include "key.h"
 
-#include "call.h"
 #include "former.h"
 #include "kbkdf.h"
-#include "mechanism.h"
 #include "object.h"
-#include "template.h"
 #include "tls.h"
 
 #include <string.h>
@@ -22,8 +19,7 @@ static void write_material(struct wire_writer *w, struct wire_bytes password)
     wire_end_bytes(w, bytes);
 }
 
-/* place and mechanism, with room for `more`: how all of these begin. When it fails there is nothing to end. */
-static CK_RV begin(struct sk_call *c, struct sk_entry *e, enum wire_message type, const CK_MECHANISM *m, uint32_t can,
+CK_RV sk_key_begin(struct sk_call *c, const struct sk_entry *e, enum wire_message type, const CK_MECHANISM *m, uint32_t can,
                    size_t more)
 {
     struct wire_bytes password = {NULL, 0};
@@ -45,22 +41,6 @@ static CK_RV begin(struct sk_call *c, struct sk_entry *e, enum wire_message type
     return CKR_OK;
 }
 
-/* A template, then the request, whose answer is one handle. */
-static CK_RV make(struct sk_call *c, struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count,
-                  CK_OBJECT_HANDLE *out)
-{
-    CK_RV rv = sk_template_write(&c->w, attributes, count, SK_PART_ALL);
-
-    if (rv != CKR_OK) {
-        sk_call_end(c);
-        return rv;
-    }
-    rv = sk_call_handle(c, out);
-    if (rv == CKR_OK)
-        sk_object_made(e, attributes, count);
-    return rv;
-}
-
 /* What C_GenerateKey asks of the agent: with a password, or for as long as a search may take, it is another message. */
 static enum wire_message generating(const CK_MECHANISM *m)
 {
@@ -79,8 +59,8 @@ CK_RV sk_key_generate(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIB
 
     if (!out)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(&c, e, generating(m), m, CAN_GENERATE, sk_template_room(attributes, count));
-    return rv == CKR_OK ? make(&c, e, attributes, count, out) : rv;
+    rv = sk_key_begin(&c, e, generating(m), m, CAN_GENERATE, sk_template_room(attributes, count));
+    return rv == CKR_OK ? sk_object_make(&c, attributes, count, SK_PART_ALL, out) : rv;
 }
 
 static CK_RV read_pair(struct sk_call *c, CK_OBJECT_HANDLE *public_out, CK_OBJECT_HANDLE *private_out)
@@ -107,8 +87,8 @@ CK_RV sk_key_generate_pair(struct sk_entry *e, const CK_MECHANISM *m, const CK_A
 
     if (!public_out || !private_out)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(&c, e, WIRE_generate_key_pair, m, CAN_GENERATE_PAIR,
-               sk_template_room(public_attributes, public_count) + sk_template_room(private_attributes, private_count));
+    rv = sk_key_begin(&c, e, WIRE_generate_key_pair, m, CAN_GENERATE_PAIR,
+                      sk_template_room(public_attributes, public_count) + sk_template_room(private_attributes, private_count));
     if (rv != CKR_OK)
         return rv;
     rv = sk_template_write(&c.w, public_attributes, public_count, SK_PART_ALL);
@@ -136,7 +116,7 @@ CK_RV sk_key_wrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE by
 
     if (!out_len)
         return CKR_ARGUMENTS_BAD;
-    rv = begin(&c, e, WIRE_wrap_key, m, CAN_WRAP, 0);
+    rv = sk_key_begin(&c, e, WIRE_wrap_key, m, CAN_WRAP, 0);
     if (rv != CKR_OK)
         return rv;
     wire_write_u64(&c.w, sk_former_check(e, by));
@@ -166,12 +146,12 @@ CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
         return CKR_ARGUMENTS_BAD;
     if (wrapped_len == 0 || wrapped_len > WIRE_BLOB_MAX)
         return CKR_WRAPPED_KEY_LEN_RANGE;
-    rv = begin(&c, e, WIRE_unwrap_key, m, CAN_UNWRAP, wrapped_len + sk_template_room(attributes, count));
+    rv = sk_key_begin(&c, e, WIRE_unwrap_key, m, CAN_UNWRAP, wrapped_len + sk_template_room(attributes, count));
     if (rv != CKR_OK)
         return rv;
     wire_write_u64(&c.w, sk_former_check(e, by));
     wire_write_bytes(&c.w, wrapped, wrapped_len);
-    return make(&c, e, attributes, count, out);
+    return sk_object_make(&c, attributes, count, SK_PART_ALL, out);
 }
 
 CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,
@@ -211,5 +191,5 @@ CK_RV sk_key_derive_packed(struct sk_entry *e, const struct sk_mechanism *packed
     sk_call_place(&c);
     sk_mechanism_write(&c.w, packed);
     wire_write_u64(&c.w, sk_former_check(e, base));
-    return make(&c, e, attributes, count, out);
+    return sk_object_make(&c, attributes, count, SK_PART_ALL, out);
 }

@@ -4,7 +4,7 @@
 #ifndef SIDEKEY_MODULE_KEY_H
 #define SIDEKEY_MODULE_KEY_H
 
-#include "guard.h"
+#include "call.h"
 #include "mechanism.h"
 
 CK_RV sk_key_generate(struct sk_entry *e, const CK_MECHANISM *m, const CK_ATTRIBUTE *attributes, CK_ULONG count,
@@ -19,7 +19,12 @@ CK_RV sk_key_unwrap(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE 
 CK_RV sk_key_derive(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_HANDLE base, const CK_ATTRIBUTE *attributes,
                     CK_ULONG count, CK_OBJECT_HANDLE *out);
 
-/* The same with a parameter that is packed already. */
+/* How these requests begin: with place and mechanism, for one of CAN_, and room for `more` bytes. When it fails there is nothing to
+ * end. */
+CK_RV sk_key_begin(struct sk_call *c, const struct sk_entry *e, enum wire_message type, const CK_MECHANISM *m, uint32_t can,
+                   size_t more);
+
+/* sk_key_derive with a parameter that is packed already. */
 CK_RV sk_key_derive_packed(struct sk_entry *e, const struct sk_mechanism *packed, CK_OBJECT_HANDLE base,
                            const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out);
 

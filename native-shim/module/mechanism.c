@@ -135,76 +135,69 @@ union held {
     uint8_t fields[SK_FIELDS_BYTES];
 };
 
+static bool read_iv(const CK_MECHANISM *m, struct wire_params *p) { return sk_read_view(&p->iv, m->pParameter, m->ulParameterLen); }
+
+static bool read_public(const CK_MECHANISM *m, struct wire_params *p)
+{
+    return sk_read_view(&p->point, m->pParameter, m->ulParameterLen);
+}
+
+/* Callers leave it as their stack was: PowerDNS with CKM_SHA_1. */
+static bool ignore(const CK_MECHANISM *m, struct wire_params *p)
+{
+    (void)m, (void)p;
+    return true;
+}
+
+/* By layout; NULL where what was read needs a place of its own. */
+static bool (*const readers[WIRE_LAYOUTS])(const CK_MECHANISM *m, struct wire_params *p) = {
+    [LAYOUT_none] = ignore,
+    [LAYOUT_digest_state] = ignore,
+    [LAYOUT_version] = read_iv,
+    [LAYOUT_iv16] = read_iv,
+    [LAYOUT_iv8] = read_iv,
+    [LAYOUT_iv8_optional] = read_iv,
+    [LAYOUT_iv4_optional] = read_iv,
+    [LAYOUT_public] = read_public,
+    [LAYOUT_gcm] = read_gcm,
+    [LAYOUT_pss] = read_pss,
+    [LAYOUT_oaep] = sk_read_oaep,
+    [LAYOUT_hkdf] = sk_read_hkdf,
+    [LAYOUT_ike] = sk_read_ike,
+    [LAYOUT_rsa_aes] = sk_read_rsa_aes,
+    [LAYOUT_ecdh1] = read_ecdh1,
+    [LAYOUT_eddsa] = read_eddsa,
+    [LAYOUT_mac_length] = read_mac_length,
+    [LAYOUT_position] = read_position,
+    [LAYOUT_ccm] = sk_read_ccm,
+    [LAYOUT_chacha20] = sk_read_chacha20,
+    [LAYOUT_chacha20_poly1305] = sk_read_chacha20_poly1305,
+    [LAYOUT_data] = sk_read_data,
+    [LAYOUT_key] = sk_read_key,
+    [LAYOUT_pbkdf2] = sk_read_pbkdf2,
+    [LAYOUT_tls_master] = sk_read_tls_master,
+    [LAYOUT_tls_keys] = sk_read_tls_keys,
+    [LAYOUT_tls_kdf] = sk_read_tls_kdf,
+    [LAYOUT_tls_mac] = sk_read_tls_mac,
+    [LAYOUT_ecdh_aes] = sk_read_ecdh_aes,
+    [LAYOUT_sign_context] = sk_read_sign_context,
+    [LAYOUT_hash_sign_context] = sk_read_hash_sign_context,
+};
+
 static bool read_params(enum wire_layout layout, const CK_MECHANISM *m, union held *held, struct wire_params *p)
 {
     switch (layout) {
-    case LAYOUT_none:
-    case LAYOUT_digest_state:
-        return true; /* callers leave it as their stack was: PowerDNS with CKM_SHA_1 */
-    case LAYOUT_version:
-    case LAYOUT_iv16:
-    case LAYOUT_iv8:
-    case LAYOUT_iv8_optional:
-    case LAYOUT_iv4_optional:
-        return sk_read_view(&p->iv, m->pParameter, m->ulParameterLen);
-    case LAYOUT_public:
-        return sk_read_view(&p->point, m->pParameter, m->ulParameterLen);
     case LAYOUT_ctr:
         return read_ctr(m, &held->ctr, p);
-    case LAYOUT_gcm:
-        return read_gcm(m, p);
-    case LAYOUT_pss:
-        return read_pss(m, p);
-    case LAYOUT_oaep:
-        return sk_read_oaep(m, p);
-    case LAYOUT_hkdf:
-        return sk_read_hkdf(m, p);
-    case LAYOUT_ike:
-        return sk_read_ike(m, p);
-    case LAYOUT_rsa_aes:
-        return sk_read_rsa_aes(m, p);
-    case LAYOUT_ecdh1:
-        return read_ecdh1(m, p);
-    case LAYOUT_eddsa:
-        return read_eddsa(m, p);
-    case LAYOUT_mac_length:
-        return read_mac_length(m, p);
-    case LAYOUT_position:
-        return read_position(m, p);
-    case LAYOUT_ccm:
-        return sk_read_ccm(m, p);
-    case LAYOUT_chacha20:
-        return sk_read_chacha20(m, p);
-    case LAYOUT_chacha20_poly1305:
-        return sk_read_chacha20_poly1305(m, p);
-    case LAYOUT_data:
-        return sk_read_data(m, p);
     case LAYOUT_iv_data:
         return sk_read_iv_data(m, &held->iv_data, p);
     case LAYOUT_iv8_data:
         return sk_read_iv8_data(m, &held->iv8_data, p);
-    case LAYOUT_key:
-        return sk_read_key(m, p);
-    case LAYOUT_pbkdf2:
-        return sk_read_pbkdf2(m, p);
-    case LAYOUT_tls_master:
-        return sk_read_tls_master(m, p);
-    case LAYOUT_tls_keys:
-        return sk_read_tls_keys(m, p);
-    case LAYOUT_tls_kdf:
-        return sk_read_tls_kdf(m, p);
-    case LAYOUT_tls_mac:
-        return sk_read_tls_mac(m, p);
-    case LAYOUT_ecdh_aes:
-        return sk_read_ecdh_aes(m, p);
-    case LAYOUT_sign_context:
-        return sk_read_sign_context(m, p);
-    case LAYOUT_hash_sign_context:
-        return sk_read_hash_sign_context(m, p);
     case LAYOUT_kbkdf:
         return sk_read_kbkdf(m, held->fields, p);
+    default:
+        return readers[layout] && readers[layout](m, p);
     }
-    return false;
 }
 
 /* Two parameters of one shape by accident cost a wrong length hint; the keeper checks the real ones. */

@@ -1,16 +1,29 @@
 #include "object.h"
 
-#include "call.h"
 #include "former.h"
 #include "reply.h"
-#include "template.h"
 
 enum { HEAD_ROOM = 64 };
 
-void sk_object_made(struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count)
+void sk_object_made(const struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     if (!sk_template_is_token(attributes, count))
         atomic_store(&e->session->has_objects, true);
+}
+
+CK_RV sk_object_make(struct sk_call *c, const CK_ATTRIBUTE *attributes, CK_ULONG count, enum sk_part part, CK_OBJECT_HANDLE *out)
+{
+    const struct sk_entry *e = c->entry;
+    CK_RV rv = sk_template_write(&c->w, attributes, count, part);
+
+    if (rv != CKR_OK) {
+        sk_call_end(c);
+        return rv;
+    }
+    rv = sk_call_handle(c, out);
+    if (rv == CKR_OK)
+        sk_object_made(e, attributes, count);
+    return rv;
 }
 
 CK_RV sk_object_create(struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count, CK_OBJECT_HANDLE *out)
@@ -29,14 +42,8 @@ CK_RV sk_object_create(struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_UL
         rv = CKR_KEY_SIZE_RANGE; /* the keeper would take it for a broken frame */
     sk_call_place(&c);
     if (rv == CKR_OK)
-        rv = sk_template_write(&c.w, attributes, count, SK_PART_PUBLIC);
-    if (rv != CKR_OK) {
-        sk_call_end(&c);
-        return rv;
-    }
-    rv = sk_call_handle(&c, out);
-    if (rv == CKR_OK)
-        sk_object_made(e, attributes, count);
+        return sk_object_make(&c, attributes, count, SK_PART_PUBLIC, out);
+    sk_call_end(&c);
     return rv;
 }
 

@@ -201,6 +201,14 @@ CK_RV sk_slot_list(struct sk_entry *e, CK_BBOOL present, CK_SLOT_ID *list, CK_UL
     return list && n > room ? CKR_BUFFER_TOO_SMALL : CKR_OK;
 }
 
+/* As the agent has it now. */
+static CK_RV ask_row(struct sk_entry *e, CK_SLOT_ID slot, struct known *out)
+{
+    CK_RV rv = sk_slots_refresh(e);
+
+    return rv == CKR_OK ? copy_row(e->state->slots, slot, out) : rv;
+}
+
 CK_RV sk_slot_info(struct sk_entry *e, CK_SLOT_ID slot, CK_SLOT_INFO *info)
 {
     struct known row;
@@ -208,9 +216,7 @@ CK_RV sk_slot_info(struct sk_entry *e, CK_SLOT_ID slot, CK_SLOT_INFO *info)
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = sk_slots_refresh(e);
-    if (rv == CKR_OK)
-        rv = copy_row(e->state->slots, slot, &row);
+    rv = ask_row(e, slot, &row);
     if (rv != CKR_OK)
         return rv;
     *info = (CK_SLOT_INFO){.flags = row.present ? CKF_TOKEN_PRESENT : 0};
@@ -226,9 +232,7 @@ CK_RV sk_token_info(struct sk_entry *e, CK_SLOT_ID slot, CK_TOKEN_INFO *info)
 
     if (!info)
         return CKR_ARGUMENTS_BAD;
-    rv = sk_slots_refresh(e);
-    if (rv == CKR_OK)
-        rv = copy_row(e->state->slots, slot, &row);
+    rv = ask_row(e, slot, &row);
     if (rv != CKR_OK)
         return rv;
     if (!row.present)
