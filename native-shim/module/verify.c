@@ -23,7 +23,7 @@ static CK_RV verify_taken(struct sk_entry *e, struct sk_operation *op, struct wi
 {
     CK_RV rv = sk_step_check(op, last_only ? SK_STEP_FINAL : SK_STEP_SINGLE);
 
-    if (rv == CKR_OK && !(sk_is_readable(in.data, in.length) && sk_is_readable(signature.data, signature.length)))
+    if (rv == CKR_OK && (!sk_is_readable(in.data, in.length) || (!signature.data && signature.length)))
         rv = CKR_ARGUMENTS_BAD;
     if (rv == CKR_OK && signature.length > WIRE_SIGNATURE_MAX)
         rv = CKR_SIGNATURE_LEN_RANGE;
@@ -62,7 +62,7 @@ CK_RV sk_crypt_verify_init(struct sk_entry *e, const CK_MECHANISM *m, CK_OBJECT_
     struct sk_operation *op;
     CK_RV rv;
 
-    if (m && !sk_is_readable(signature, signature_len))
+    if (m && !signature && signature_len)
         return CKR_ARGUMENTS_BAD;
     if (m && signature_len > WIRE_SIGNATURE_MAX)
         return CKR_SIGNATURE_LEN_RANGE;
