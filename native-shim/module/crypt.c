@@ -184,10 +184,21 @@ static CK_RV end(struct sk_entry *e, enum wire_operation kind, struct sk_operati
     return rv;
 }
 
-/* Who asks for nothing but the length may leave out the data, and give its length alone. */
-static bool is_usable(const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *out, const CK_ULONG *out_len)
+static CK_RV check_input(enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len)
 {
-    return out_len && (!out || sk_is_readable(in, in_len));
+    if (sk_is_readable(in, in_len))
+        return CKR_OK;
+    if (!in)
+        return CKR_ARGUMENTS_BAD;
+    return kind == WIRE_DECRYPT ? CKR_ENCRYPTED_DATA_LEN_RANGE : CKR_DATA_LEN_RANGE;
+}
+
+/* Who asks for nothing but the length may leave out the data, and give its length alone. */
+static CK_RV check_arguments(enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len, const CK_BYTE *out, const CK_ULONG *out_len)
+{
+    if (!out_len)
+        return CKR_ARGUMENTS_BAD;
+    return out ? check_input(kind, in, in_len) : CKR_OK;
 }
 
 CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYTE *in, CK_ULONG in_len, CK_BYTE *out,
@@ -201,7 +212,7 @@ CK_RV sk_crypt_single(struct sk_entry *e, enum wire_operation kind, const CK_BYT
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = is_usable(in, in_len, out, out_len) ? CKR_OK : CKR_ARGUMENTS_BAD;
+    rv = check_arguments(kind, in, in_len, out, out_len);
     if (rv == CKR_OK)
         rv = end(e, kind, op, SK_STEP_SINGLE, (struct wire_bytes){in, in_len}, out, out_len, &going);
     return sk_operation_give_back(e, kind, op, rv, going);
@@ -245,7 +256,7 @@ CK_RV sk_crypt_update(struct sk_entry *e, enum wire_operation kind, const CK_BYT
     e->out = out_len;
     if (rv != CKR_OK)
         return rv;
-    rv = (gives ? is_usable(in, in_len, out, out_len) : sk_is_readable(in, in_len)) ? CKR_OK : CKR_ARGUMENTS_BAD;
+    rv = gives ? check_arguments(kind, in, in_len, out, out_len) : check_input(kind, in, in_len);
     if (rv == CKR_OK)
         rv = update(e, kind, op, (struct wire_bytes){in, in_len}, out, out_len ? out_len : &none);
     return sk_operation_give_back(e, kind, op, rv, true);
