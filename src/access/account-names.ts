@@ -1,6 +1,6 @@
 /**
- * Names of users and groups to numbers, when the configuration is read: /etc/passwd and /etc/group first, then whatever else
- * the host asks (LDAP, systemd-userdb) by getent(1).
+ * Resolves user and group names when the configuration is read: from /etc/passwd and /etc/group, then with
+ * getent(1) from whatever else the host uses (LDAP, systemd-userdb).
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ const FILES = { passwd: '/etc/passwd', group: '/etc/group' } as const;
 type Database = keyof typeof FILES;
 const GETENT_TIMEOUT_MS = 3000;
 
-/** passwd(5) and group(5) agree: name:password:number:... */
+/** passwd(5) and group(5) both have name:password:number:... */
 export function parseNumber(text: string, name: string): number | null {
   for (const line of text.split('\n')) {
     const [found, , number] = line.split(':');
@@ -18,7 +18,7 @@ export function parseNumber(text: string, name: string): number | null {
   return null;
 }
 
-/** null when there is no such name. */
+/** null if there is no such name. */
 export function findNumber(database: Database, name: string): number | null {
   const local = parseNumber(readFileSync(FILES[database], 'utf8'), name);
   if (local !== null || name.startsWith('-')) return local;

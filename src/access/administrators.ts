@@ -1,4 +1,4 @@
-/** Who may look into the agent and command it: its owner, root, and whom rules of the configuration name. */
+/** Who may inspect and control the agent: its owner, root, and peers named by rules in the configuration. */
 import type { Peer } from './peer.ts';
 import { matchesRule, type AccessRule } from './rules.ts';
 

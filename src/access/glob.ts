@@ -1,4 +1,7 @@
-/** Labels and paths by pattern: `*` stands for any number of characters, `?` for one. Time grows with the product of both lengths, no more. */
+/**
+ * Patterns for labels and paths: `*` matches any number of characters, `?` one. Time is at most proportional
+ * to the product of both lengths.
+ */
 export function matchesGlob(text: string, pattern: string): boolean {
   let [at, place, star, resume] = [0, 0, -1, 0];
   while (at < text.length) {

@@ -1,12 +1,14 @@
-/** What rules are about. PKCS#11's and Transit's acts are put into these words in src/tokens/key-access.ts. */
+/** The operations that rules name. src/tokens/key-access.ts maps those of PKCS#11 and Transit to them. */
 export const ACCESS_OPERATIONS = [
   ...(['encrypt', 'decrypt', 'sign', 'verify'] as const),
-  /** Make or check a code with a secret key. */
+  /** Compute or verify a MAC with a secret key. */
   'mac',
   'derive',
-  /** Take key material out: wrapped by another key, copied, or in the clear where the key's attributes let it. */
+  /**
+   * Take key material out: wrapped by another key, copied, or in the clear if the key's attributes allow it.
+   */
   'export',
-  /** Make, import or unwrap a key that stays in the token. */
+  /** Create, import or unwrap a key that stays in the token. */
   'create',
   'rotate',
   'destroy',

@@ -1,4 +1,4 @@
-/** The add-on native-shim/peer: what Node cannot ask the kernel itself. */
+/** The add-on native-shim/peer: system calls that Node lacks. */
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import type { Socket } from 'node:net';
@@ -13,19 +13,19 @@ export interface PeerCredentials {
 
 interface PeerAddon {
   peerCredentials(fd: number): PeerCredentials;
-  /** A pidfd, or -1 where the kernel has none for sockets. */
+  /** A pidfd, or -1 if the kernel has none for sockets. */
   peerPidfd(fd: number): number;
   hasEnded(pidfd: number): boolean;
   setNotDumpable(): void;
   notify(path: string, message: string): void;
-  /** The descriptor that holds the lock, or -1 when another process holds it. */
+  /** The descriptor that holds the lock, or -1 if another process holds it. */
   lockFile(path: string): number;
   unlockFile(fd: number): void;
   bootTime(): number;
   processFiles(pid: number): ProcessFiles;
 }
 
-/** /proc/PID/stat, exe, cgroup, and stat once more, read in this order; null: it may not be read. */
+/** /proc/PID/stat, exe, cgroup, and stat once more, read in this order; null: not readable. */
 export type ProcessFiles = readonly [
   stat: string | null,
   executable: string | null,
@@ -48,36 +48,41 @@ function descriptorOf(socket: Socket): number {
   return fd;
 }
 
-/** SO_PEERCRED and SO_PEERGROUPS of an accepted Unix socket. Throws when it is closed already. */
+/** SO_PEERCRED and SO_PEERGROUPS of an accepted Unix socket. Throws if it is already closed. */
 export function readCredentials(socket: Socket): PeerCredentials {
   return addon().peerCredentials(descriptorOf(socket));
 }
 
-/** The process that connected, whatever becomes of its pid (SO_PEERPIDFD); null where the kernel cannot say. The caller closes it. */
+/**
+ * The process that connected, even if its pid is reused (SO_PEERPIDFD); null if the kernel cannot tell. The
+ * caller closes it.
+ */
 export function openPeerProcess(socket: Socket): { hasEnded(): boolean; close(): void } | null {
   const pidfd = addon().peerPidfd(descriptorOf(socket));
   if (pidfd < 0) return null;
   return { hasEnded: () => addon().hasEnded(pidfd), close: () => addon().unlockFile(pidfd) };
 }
 
-/** No core, no ptrace by processes of the same uid. */
+/** Prevents core dumps, and ptrace by processes of the same uid. */
 export function refuseDumps(): void {
   addon().setNotDumpable();
 }
 
-/** sd_notify(3); does nothing when systemd did not ask. */
+/** sd_notify(3); does nothing unless systemd asked for it. */
 export function notifySystemd(message: string): void {
   const path = process.env['NOTIFY_SOCKET'];
   if (path) addon().notify(path, message);
 }
 
-/** Holds `path` against other processes until this one ends or `release` is called; null when another holds it. */
+/**
+ * Locks `path` against other processes until this one ends or `release` is called; null if another holds it.
+ */
 export function lockFile(path: string): { release: () => void } | null {
   const fd = addon().lockFile(path);
   return fd < 0 ? null : { release: () => addon().unlockFile(fd) };
 }
 
-/** Milliseconds of CLOCK_BOOTTIME, which goes on while the machine is suspended. */
+/** Milliseconds of CLOCK_BOOTTIME, which continues while the machine is suspended. */
 export function bootTime(): number {
   return addon().bootTime();
 }

@@ -1,4 +1,4 @@
-/** Completes a pid and its credentials to a Peer, from /proc. What may not be read is null: no rule matches null. */
+/** Completes credentials to a Peer, from /proc. What cannot be read is null, which no rule matches. */
 import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import type { Peer } from './peer.ts';
@@ -19,25 +19,28 @@ function orNull<T>(read: () => T): T | null {
   }
 }
 
-/** Field 22 of /proc/PID/stat. The second field is a name in parentheses that may itself hold any of them. */
+/**
+ * Field 22 of /proc/PID/stat. The second field is a name in parentheses, which may contain spaces and
+ * parentheses.
+ */
 export function parseStartTime(stat: string): string | null {
   const afterName = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return afterName[START_TIME_FIELD - 3] ?? null;
 }
 
-/** The path of the unified hierarchy (cgroups(7): the line that begins with "0::"). */
+/** The path in the unified hierarchy (cgroups(7): the line that begins with "0::"). */
 function parseCgroup(cgroup: string): string | null {
   const line = cgroup.split('\n').find((each) => each.startsWith('0::'));
   return line?.slice('0::'.length) ?? null;
 }
 
-/** Slices, and what leads out of the agent's own cgroup namespace. */
+/** Slices, and steps out of the agent's own cgroup namespace. */
 const ABOVE_UNIT = /^\.\.$|\.slice$/;
 const UNIT = /^.+\.(service|scope)$/;
 
 /**
- * The system's unit, by systemd's own rule: the first part of that path that is no slice. What stands below it may be of anybody's
- * making: users and containers are given the subtree of their unit, and may call a group there as they like.
+ * The system unit, by systemd's own rule: the first component that is not a slice. Anything below it may be
+ * arbitrary: users and containers manage the subtree of their unit, and may choose the names in it.
  */
 export function parseUnit(cgroup: string): string | null {
   const [, ...parts] = parseCgroup(cgroup)?.split('/') ?? [];
@@ -46,8 +49,9 @@ export function parseUnit(cgroup: string): string | null {
 }
 
 /**
- * A pid may be used again: the start time is read before and after the rest, and when it changed nothing of the rest is believed.
- * " (deleted)" after an executable is the kernel's word for a replaced file: such a process is not the program at that path.
+ * A pid may be reused: the start time is read before and after the rest, and if it changed, the rest is
+ * discarded. " (deleted)" after an executable marks a replaced file: such a process is not the program at
+ * that path.
  */
 export function completePeer({ pid, uid, gid, groups }: PeerCredentials): Peer {
   const [stat, executable, groupsFile, statAfter] = readProcessFiles(pid);
@@ -60,8 +64,9 @@ export function completePeer({ pid, uid, gid, groups }: PeerCredentials): Peer {
 }
 
 /**
- * Who connected, also when it ended since and its pid is another's: /proc is believed only if the very process that connected, by
- * its pidfd (Linux 6.5), is still there when all was read. An older kernel has the start time alone.
+ * The peer that connected, even if it has ended and its pid was reused: /proc is only trusted if the process
+ * that connected is still alive, by its pidfd (Linux 6.5), after everything was read. Older kernels only have
+ * the start time.
  */
 export function readPeer(socket: Socket): Peer {
   const process = openPeerProcess(socket);
@@ -76,7 +81,7 @@ export function readPeer(socket: Socket): Peer {
 
 const STATUS_LINE = /^(Uid|Gid|Groups):[ \t]*(.*)$/gm;
 
-/** Any process by its pid, with the effective ids that a connection of it would show; null when there is none. */
+/** Any process by its pid, with the effective IDs that its connection would show; null if there is none. */
 export function readProcess(pid: number): Peer | null {
   const status = orNull(() => readFileSync(`/proc/${pid}/status`, 'utf8'));
   if (status === null) return null;

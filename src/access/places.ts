@@ -1,7 +1,10 @@
-/** Places of which there are few: one process takes half of them at most and one uid three quarters, so that it shuts nobody else out. */
+/**
+ * Scarce places, shared fairly: one process takes at most half of them, one uid three quarters, so that
+ * neither locks out others.
+ */
 import type { Peer } from './peer.ts';
 
-/** What a process is told by as long as it lives. */
+/** Identifies a process for its whole life. */
 export function processOf({ pid, startTime, uid }: Peer): string {
   return `${uid} ${pid} ${startTime}`;
 }
@@ -12,12 +15,12 @@ export class Places {
   readonly #count: number;
   readonly #taken = new Map<string, number>();
 
-  /** `count` of them, at least 2. */
+  /** `count` places, at least 2. */
   constructor(count: number) {
     this.#count = count;
   }
 
-  /** Answers what gives the place back, once; null: there is none for this peer. */
+  /** Returns a function that frees the place, once; null: there is none for this peer. */
   take(peer: Peer): (() => void) | null {
     const holders = [
       [ALL, this.#count],

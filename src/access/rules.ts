@@ -1,25 +1,29 @@
 /**
- * Who may do what with which keys of a token. A peer may do what one of the token's rules permits it; without rules, the uid that owns
- * the agent may do everything, and nobody else anything. A rule that names neither keys nor operations permits all of both. Root
- * is not special: it is admitted by a rule like everybody else (though it can become any uid that is).
+ * Who may do what with which keys of a token. A peer may do what any of the token's rules permits; without
+ * rules, only the uid that owns the agent has access, to everything. A rule without keys or operations covers
+ * all of them. Root is not special: it needs a rule like everybody else (though it can become any admitted
+ * uid).
  */
 import type { AccessPolicy } from '../tokens/ports.ts';
 import { matchesGlob } from './glob.ts';
 import type { AccessOperation } from './operations.ts';
 import type { Peer } from './peer.ts';
 
-/** Every condition of a rule must hold; names were resolved when the configuration was read. */
+/** Every condition of a rule must match; names were resolved when the configuration was read. */
 export interface AccessRule {
   readonly uid?: number;
   /** The primary group or a supplementary one. */
   readonly gid?: number;
-  /** The absolute path of the program, links resolved. Whoever may replace the file is admitted with it. */
+  /** Absolute path of the program, links resolved. Whoever can replace the file is admitted too. */
   readonly executable?: string;
   readonly unit?: string;
-  /** Pattern (glob.ts) of the path in the unified hierarchy: containers and Kubernetes pods show there. */
+  /**
+   * Pattern (glob.ts) for the path in the unified hierarchy, by which containers and Kubernetes pods can be
+   * told apart.
+   */
   readonly cgroup?: string;
   readonly any?: true;
-  /** Patterns of labels; absent: every key. */
+  /** Label patterns; absent: every key. */
   readonly keys?: readonly string[];
   /** Absent: every operation. */
   readonly operations?: readonly AccessOperation[];
@@ -27,7 +31,7 @@ export interface AccessRule {
 
 export interface TokenAccess {
   readonly label: string;
-  /** Empty: the agent's own uid alone. */
+  /** Empty: only the agent's own uid. */
   readonly allow: readonly AccessRule[];
 }
 
@@ -46,7 +50,7 @@ const CONDITIONS: { readonly [Name in ConditionName]-?: Condition } = {
 };
 const NAMES = Object.keys(CONDITIONS) as ConditionName[];
 
-/** The first condition that does not hold; null: all hold. A rule without a condition matches nobody. */
+/** The first condition that does not match; null: all match. A rule without conditions matches nobody. */
 function failedCondition(rule: AccessRule, peer: Peer): ConditionName | null {
   let isBound = false;
   for (const name of NAMES) {
@@ -71,23 +75,23 @@ function coversOperation({ operations }: AccessRule, operation: AccessOperation)
   return operations === undefined || operations.includes(operation);
 }
 
-/** One rule as it was applied. */
+/** A rule and its effect. */
 export interface Considered {
-  /** Where it stands in the configuration: tokens[0].allow[2]. */
+  /** Its place in the configuration: tokens[0].allow[2]. */
   readonly rule: string;
-  /** What kept it from deciding; null: it permits. */
+  /** Why it does not apply; null: it permits. */
   readonly because: ConditionName | Limit | null;
 }
 
 export interface Decision {
   readonly allowed: boolean;
-  /** The rule that permits; null: none does. */
+  /** The rule that permits; null: none. */
   readonly rule: string | null;
   readonly considered: readonly Considered[];
 }
 
 export interface RulePolicy extends AccessPolicy {
-  /** For `sidekey access explain`: what permits() would say, and why. */
+  /** For `sidekey access explain`: what permits() would answer, and why. */
   decide(peer: Peer, tokenLabel: string, key: string, operation: AccessOperation): Decision;
 }
 

@@ -1,4 +1,7 @@
-/** /v1/sidekey for administrators: leases, tokens, providers, events that were, usage. Each row has the schema of its answer. */
+/**
+ * /v1/sidekey for administrators: leases, tokens, providers, past events, usage. Each row has the schema of
+ * its answer.
+ */
 import { z } from 'zod';
 import { ACCESS_OPERATIONS, type AccessOperation } from '../access/operations.ts';
 import type { Peer } from '../access/peer.ts';
@@ -14,12 +17,12 @@ import type { Call, Method, Reply, RouteSchemas } from './route.ts';
 export interface AdminDeps {
   readonly tokens: TokenService;
   readonly events: EventRing;
-  /** `ask`: ask each key service for its health now, which takes as long as the slowest. */
+  /** `ask`: query each key service for its health now, which takes as long as the slowest. */
   readonly providers: (ask: boolean) => Promise<readonly ProviderStatus[]>;
-  /** Days as YYYY-MM-DD, both included. */
+  /** Days as YYYY-MM-DD, both inclusive. */
   readonly usage: (from: string, to: string) => Promise<UsageReport>;
   readonly now: () => number;
-  /** null: there is no such process. `token` null: the default one. */
+  /** null: there is no such process. `token` null: the default token. */
   readonly explainAccess: (question: AccessQuestion) => AccessExplained | null;
 }
 
@@ -106,7 +109,7 @@ function wipeOne({ tokens }: AdminDeps, { peer, params }: Call): Reply {
   return { plain: { wiped: done } };
 }
 
-/** `to` is today unless said, `from` thirty days before. */
+/** `to` defaults to today, `from` to thirty days earlier. */
 async function readUsage(deps: AdminDeps, { query }: Call): Promise<Reply> {
   const dayOf = (ms: number): string => new Date(ms).toISOString().slice(0, 10);
   const to = query['to'] ?? dayOf(deps.now());

@@ -1,6 +1,6 @@
 /**
- * auth/token: clients of Vault ask who they are, renew what they have, and give it back when they end. Whatever token they send, the answer is
- * what the kernel says of the process; there is nothing that ends.
+ * auth/token: Vault's clients look up, renew and revoke their token. Whatever token they send, the answer
+ * describes the process as the kernel sees it; there is nothing that expires.
  */
 import { z } from 'zod';
 import { Refusal } from './fault.ts';
@@ -25,7 +25,7 @@ const answer = z.object({
   type: z.string(),
 });
 
-/** A ttl of 0 without an expire_time is Vault's word for a token that does not end. */
+/** In Vault, a ttl of 0 without expire_time is a token that does not expire. */
 function lookUpSelf({ peer }: Call): Reply {
   const { pid, uid, gid, executable, unit } = peer;
   const meta = { pid: String(pid), uid: String(uid), gid: String(gid), executable, unit };

@@ -1,21 +1,21 @@
-/** Base64 of the standard alphabet, strictly: padded, canonical, nothing else in it. */
+/** Strict base64 in the standard alphabet: padded, canonical, nothing else. */
 import { Refusal } from './fault.ts';
 
 const PAD = '=';
 const STRICT = { alphabet: 'base64', lastChunkHandling: 'strict' } as const;
 
-/** What `text` stands for if it is base64 throughout. */
+/** The number of bytes that `text` encodes, if it is valid base64. */
 function lengthOf(text: string): number {
   const pads = text.endsWith(PAD) ? (text.at(-2) === PAD ? 2 : 1) : 0;
   return (text.length / 4) * 3 - pads;
 }
 
-/** null for anything that encoding would not have produced. */
+/** null for anything that an encoder would not have produced. */
 export function readBase64(text: string): Buffer | null {
   if (text.length % 4 !== 0) return null;
   const bytes = Buffer.allocUnsafe(lengthOf(text));
   try {
-    // White space, which it skips, leaves bytes unwritten.
+    // It skips white space, and then writes fewer bytes.
     return bytes.setFromBase64(text, STRICT).written === bytes.length ? bytes : null;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
@@ -23,7 +23,7 @@ export function readBase64(text: string): Buffer | null {
   }
 }
 
-/** 400 "illegal base64 data" for anything that encoding would not have produced. */
+/** 400 "illegal base64 data" for anything that an encoder would not have produced. */
 export function decodeBase64(text: string, alphabet: 'base64' | 'base64url' = 'base64'): Buffer {
   const bytes = alphabet === 'base64' ? readBase64(text) : readUrl(text);
   if (bytes === null) throw new Refusal(400, 'illegal base64 data');

@@ -1,11 +1,16 @@
-/** Who is at the other end of a connection: asked of the kernel once, at accept, and kept as long as the connection. */
+/**
+ * The process at the other end of a connection: read from the kernel once, at accept, and kept for the
+ * connection's life.
+ */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import { Refusal } from './fault.ts';
 
-/** Connections whose peer cannot be read are closed unanswered. Must be called before the server listens. */
+/**
+ * Connections whose peer cannot be read are closed without an answer. Call this before the server listens.
+ */
 export function trackPeers(
   server: Server,
   readPeerOf: (socket: Socket) => Peer,

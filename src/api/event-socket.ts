@@ -1,7 +1,7 @@
 /**
- * /v1/sidekey/events: a WebSocket that tells administrators what happens, one JSON text per event. `?after=ID` resumes; a first
- * message {"type":"gap"} says that events between are lost. What the client sends is ignored. A reader that does not keep
- * up is dropped, and may resume.
+ * /v1/sidekey/events: a WebSocket with one JSON text per event, for administrators. `?after=ID` resumes; if
+ * events were lost, the first message is {"type":"gap"}. Messages from the client are ignored. A client that
+ * does not keep up is disconnected, and may resume.
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -28,14 +28,14 @@ function urlOf(request: IncomingMessage): URL | null {
   return URL.parse(request.url ?? '', 'http://localhost');
 }
 
-/** For http.Server's shouldUpgradeCallback: every other path goes on as an ordinary request. */
+/** For http.Server's shouldUpgradeCallback: any other path is handled as an ordinary request. */
 export function isEventsRequest(request: IncomingMessage): boolean {
   return urlOf(request)?.pathname === EVENTS_PATH;
 }
 
 type Limits = Pick<ApiLimits, 'eventConnections' | 'eventBacklogBytes' | 'eventPingMs'>;
 
-/** Ends with what it was given to end: a function that closes every connection. */
+/** Returns a function that closes every connection. */
 export function serveEvents(
   server: Server,
   deps: EventSocketDeps,
@@ -87,7 +87,7 @@ function follow(
   });
 }
 
-/** A peer that answers no ping is gone, or stopped: its place is for others. */
+/** A peer that does not answer pings is gone or stopped: frees its place. */
 function keepAlive(client: WebSocket, everyMs: number): () => void {
   let isAlive = true;
   client.on('pong', () => (isAlive = true));

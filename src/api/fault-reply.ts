@@ -1,4 +1,4 @@
-/** How a failure leaves: one log line with peer and request id, one answer in the dialect's form. */
+/** How a failure is reported: one log line with peer and request ID, and one answer in the dialect's form. */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import { posix } from 'node:path';
@@ -21,7 +21,7 @@ const PARSER_STATUS: Readonly<Record<string, number>> = {
   ERR_HTTP_REQUEST_TIMEOUT: 408,
 };
 
-/** On a connection that no request of fastify's stands for. It ends with the answer. */
+/** For a connection without a fastify request. The answer ends it. */
 export function answerBare(socket: Socket, { status, errors }: Fault): void {
   const body = JSON.stringify({ errors });
   const head = `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: application/json\r\n`;
@@ -30,7 +30,9 @@ export function answerBare(socket: Socket, { status, errors }: Fault): void {
   );
 }
 
-/** What Node's parser refuses never becomes a request: answered on the bare connection, which then ends. */
+/**
+ * What Node's parser rejects never becomes a request: it is answered on the raw connection, which then ends.
+ */
 export function answerBrokenRequest(log: FaultLog, error: Error & { code?: string }, socket: Socket): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -40,7 +42,10 @@ export function answerBrokenRequest(log: FaultLog, error: Error & { code?: strin
   answerBare(socket, faultOfStatus(PARSER_STATUS[error.code ?? ''] ?? 400));
 }
 
-/** The path without `//`, `.` and `..`, where Vault sends those who ask with them (an address that ends in `/` is enough); null: it has none. */
+/**
+ * The path without `//`, `.` and `..`, to which Vault redirects (an address that ends in `/` is enough);
+ * null: nothing to remove.
+ */
 function plainTarget(url: string): string | null {
   const [path = ''] = url.split('?', 1);
   const plain = posix.normalize(path);

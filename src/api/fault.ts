@@ -1,10 +1,12 @@
 /**
- * What a failure looks like from outside: a status and `{"errors": [...]}`. The texts of SidekeyErrors stand in a table, so
- * that nothing internal is ever quoted to a client; what really happened goes to the log.
+ * Failures as clients see them: a status and `{"errors": [...]}`. A table has the texts for SidekeyErrors, so
+ * that nothing internal is quoted to a client; the log has the details.
  */
 import { SidekeyError, type ErrorCode } from '../errors.ts';
 
-/** A request that the API itself refuses, in the words of the Transit dialect. The text must quote no input. */
+/**
+ * A request refused by the API itself, in the words of the Transit dialect. The text must not quote input.
+ */
 export class Refusal extends Error {
   readonly status: number;
   readonly errors: readonly string[];
@@ -28,7 +30,10 @@ interface FaultRow extends Fault {
 
 const INTERNAL: Fault = { status: 500, errors: ['internal error'] };
 
-/** What an attacker could tell apart stands in one row: a token that is unknown or forbidden, a tag or a padding that is bad. */
+/**
+ * What an attacker must not be able to tell apart shares one row: an unknown or forbidden token, a bad tag or
+ * bad padding.
+ */
 export const FAULTS: readonly FaultRow[] = [
   {
     ...INTERNAL,
@@ -111,7 +116,10 @@ const BY_CODE = new Map<ErrorCode, Fault>(
   FAULTS.flatMap((row) => row.codes.map((code) => [code, row] as const)),
 );
 
-/** Texts for what fastify refuses before a handler sees it. Its own may quote the request, so they are not used. */
+/**
+ * Texts for requests that fastify refuses before a handler runs. Its own texts may quote the request, so they
+ * are not used.
+ */
 const BY_STATUS: Readonly<Record<number, string>> = {
   400: 'malformed request',
   408: 'request was not complete in time',
@@ -127,7 +135,7 @@ function statusOf(error: unknown): number | null {
   return typeof error.statusCode === 'number' ? error.statusCode : null;
 }
 
-/** The fault that a client is told. Whatever is not a Refusal, a SidekeyError or fastify's is our own: 500. */
+/** The fault to report. Anything but a Refusal, a SidekeyError or a fastify error is our own bug: 500. */
 export function faultOf(error: unknown): Fault {
   if (error instanceof Refusal) return { status: error.status, errors: error.errors };
   if (error instanceof SidekeyError) return BY_CODE.get(error.code) ?? INTERNAL;

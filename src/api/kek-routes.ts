@@ -1,4 +1,7 @@
-/** /v1/sidekey/tokens/...: under which KEKs a token's key lies, for administrators, who are told what a key service said. */
+/**
+ * /v1/sidekey/tokens/...: the KEKs that wrap a token's key, for administrators, who also see the key
+ * service's errors.
+ */
 import { z } from 'zod';
 import { SidekeyError } from '../errors.ts';
 import type { TokenSummary } from '../tokens/service.ts';

@@ -1,7 +1,7 @@
 /**
- * Vault's clients (hvac, curl -X LIST) use the method LIST, which Node's HTTP parser refuses before anybody can see it.
- * Here the bytes `LIST ` at the start of a request become `LINK `, a method that the parser knows and nobody else uses.
- * Only the first request of a chunk is looked at: a client that pipelines LIST behind another request gets 400.
+ * Vault's clients (hvac, curl -X LIST) use the method LIST, which Node's HTTP parser rejects. Here the bytes
+ * `LIST ` at the start of a request become `LINK `, a method that the parser knows and nobody else uses. Only
+ * the first request of a chunk is examined: pipelining LIST behind another request gets 400.
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -9,18 +9,24 @@ import type { Socket } from 'node:net';
 const FROM = Buffer.from('LIST ');
 const TO = 'LINK ';
 
-/** Where a connection stands: between requests (null), in a header, or in a message whose body may still be coming. */
+/**
+ * The state of a connection: between requests (null), in a header, or in a message whose body may still be
+ * arriving.
+ */
 type State = IncomingMessage | 'header' | null;
 
-/** Before the server listens. Answers what is to be called with each connection that node:http has got. */
+/**
+ * Call before the server listens. Returns a function to call with each connection that is handed to
+ * node:http.
+ */
 export function acceptListMethod(server: Server): (socket: Socket) => void {
   const states = new WeakMap<Socket, State>();
   server.prependListener('request', (request: IncomingMessage) => states.set(request.socket, request));
   return (socket) => {
     states.set(socket, null);
-    // First of all listeners: the parser's own gets the same Buffer, already changed.
+    // Before all other listeners: the parser's own gets the same Buffer, already changed.
     socket.prependListener('data', (chunk: Buffer) => rewriteChunk(states, socket, chunk));
-    // The parser reads straight from the handle until somebody asks the socket itself for data.
+    // The parser reads directly from the handle until somebody reads from the socket.
     socket.on('data', ignore);
   };
 }

@@ -1,4 +1,4 @@
-/** The mechanisms that the API uses, with their parameters as native-shim/wire/params.h lays them out. */
+/** The mechanisms that the API uses, with parameters laid out as in native-shim/wire/params.h. */
 import { LIMITS } from '../wire/tables.ts';
 import { WireWriter } from '../wire/buffer.ts';
 import type { Mechanism } from '../tokens/ports.ts';
@@ -16,10 +16,10 @@ export const CKM = {
   ML_DSA: 0x1d,
 } as const;
 
-/** Of AES-GCM and of ChaCha20-Poly1305. */
+/** For AES-GCM and ChaCha20-Poly1305. */
 export const GCM_NONCE_BYTES = 12;
 export const GCM_TAG_BYTES = 16;
-/** What is left of a mechanism's parameter beside nonce, tag length and two lengths. */
+/** What the parameter leaves for associated data, after nonce, tag length and two lengths. */
 const AAD_MAX = LIMITS.paramsMax - GCM_NONCE_BYTES - 12;
 
 export function plainMechanism(type: number): Mechanism {
@@ -30,12 +30,12 @@ function checkAssociatedData(associatedData: Buffer): void {
   if (associatedData.length > AAD_MAX) throw new Refusal(400, `associated_data is over ${AAD_MAX} bytes`);
 }
 
-/** Two lengths and a number stand beside them. */
+/** Two lengths and a number take the rest. */
 function roomFor(nonce: Buffer, associatedData: Buffer): number {
   return nonce.length + associatedData.length + 12;
 }
 
-/** Its tag is always of 16 bytes. */
+/** The tag always has 16 bytes. */
 export function chachaMechanism(nonce: Buffer, associatedData: Buffer): Mechanism {
   checkAssociatedData(associatedData);
   const writer = new WireWriter(roomFor(nonce, associatedData)).bytes(nonce).bytes(associatedData);
@@ -57,7 +57,7 @@ export function oaepMechanism(hash: HashAlgorithm): Mechanism {
   return { type: CKM.RSA_PKCS_OAEP, params: writer.done() };
 }
 
-/** `type` says whether the keeper is given the message (hash inside) or its digest. */
+/** `type` decides whether the keeper gets the message (the mechanism hashes) or its digest. */
 export function pssMechanism(type: number, hash: HashAlgorithm, saltBytes: number): Mechanism {
   const numbers = hash.mechanisms;
   const writer = new WireWriter().u64(numbers.hash).u64(numbers.mgf).u64(saltBytes);
@@ -69,7 +69,7 @@ export function mlDsaMechanism(): Mechanism {
   return { type: CKM.ML_DSA, params: new WireWriter().u8(0).bytes(Buffer.alloc(0)).done() };
 }
 
-/** Pure Ed25519: no parameter given, no pre-hash, no context. */
+/** Pure Ed25519: no parameter, no pre-hash, no context. */
 export function eddsaMechanism(): Mechanism {
   return { type: CKM.EDDSA, params: new WireWriter().u8(0).u8(0).bytes(Buffer.alloc(0)).done() };
 }

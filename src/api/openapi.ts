@@ -1,6 +1,6 @@
 /**
- * /openapi.json (OpenAPI 3.1), from the rows that register the routes: a schema that describes is the one that validates. LIST is no method
- * of OpenAPI: where it exists, GET with `?list=true` is the same.
+ * /openapi.json (OpenAPI 3.1), from the rows that register the routes: the schema that documents is the one
+ * that validates. OpenAPI has no method LIST: use GET with `?list=true`.
  */
 import { z } from 'zod';
 import { noBody, type AnswerForm, type Method, type Route } from './route.ts';
@@ -17,7 +17,9 @@ const FAULT: Schema = {
 /** A batch with failures answers 4xx with its results. */
 const REFUSAL: Schema = { anyOf: [FAULT, { type: 'object', required: ['data'] }] };
 
-/** What a client sends, before defaults and transforms. Checks that JSON Schema has no word for are left out. */
+/**
+ * What a client sends, before defaults and transforms. Checks that JSON Schema cannot express are left out.
+ */
 function toSchema(schema: z.ZodType, io: 'input' | 'output'): Schema {
   const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
   return rest;

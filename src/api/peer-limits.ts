@@ -1,6 +1,6 @@
 /**
- * What one process may take of the API: connections, requests at once, bytes of their bodies, requests per second; and one uid of the
- * connections of all. Who exceeds a bound is refused and hurts only itself.
+ * Limits per process: connections, concurrent requests, bytes of their bodies, requests per second; and per
+ * uid, a share of all connections. Whoever exceeds a limit is refused, and affects nobody else.
  */
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
@@ -20,12 +20,15 @@ export type PeerBounds = Pick<
 
 type Bound = 'connections' | 'in_flight' | 'rate';
 
-/** Of one process. Kept a while after its last connection, so that connecting anew does not begin a new second. */
+/**
+ * Counters of one process. Kept for a while after its last connection, so that reconnecting does not reset
+ * its rate.
+ */
 interface Taken {
   connections: number;
   inFlight: number;
   bytes: number;
-  /** A bucket that fills with peerRate in a second. */
+  /** Token bucket, refilled at peerRate per second. */
   tokens: number;
   filledAt: number;
 }
@@ -40,7 +43,7 @@ export class PeerLimits {
   readonly #processes = new LRUCache<string, Taken>({ max: PROCESSES_MAX });
   readonly #uids = new Map<number, number>();
 
-  /** `now`: milliseconds that only grow. */
+  /** `now`: monotonic milliseconds. */
   constructor(bounds: PeerBounds, now: () => number, refused: (bound: Bound) => void) {
     this.#bounds = bounds;
     this.#now = now;
@@ -61,7 +64,7 @@ export class PeerLimits {
     return fresh;
   }
 
-  /** Answers what gives the place back; null: there is none for this peer. */
+  /** Returns a function that frees the place; null: there is none for this peer. */
   connect(peer: Peer): (() => void) | null {
     const taken = this.#taken(peer);
     const ofUid = this.#uids.get(peer.uid) ?? 0;
@@ -79,7 +82,7 @@ export class PeerLimits {
     };
   }
 
-  /** Answers what gives the place back; throws 429. `bytes` null: the length is not announced. */
+  /** Returns a function that frees the place; throws 429. `bytes` null: the length is not announced. */
   begin(peer: Peer, bytes: number | null): () => void {
     const taken = this.#taken(peer);
     const { peerInFlight, peerBodyBytes, bodyBytes } = this.#bounds;
@@ -117,13 +120,16 @@ function announcedBytes({ headers }: Pick<FastifyRequest, 'headers'>): number | 
 }
 
 export interface Holding {
-  /** Holds a request to the bounds: throws 429. */
+  /** Applies the limits to a request; throws 429. */
   readonly hold: (request: IncomingMessage, response: ServerResponse) => void;
-  /** The same for one of so many bytes that is no request of node:http's. Answers what gives its place back. */
+  /**
+   * The same for a request of this many bytes that is not one of node:http's. Returns a function that frees
+   * its place.
+   */
   readonly begin: (peer: Peer, bytes: number) => () => void;
 }
 
-/** Before the server listens, and after trackPeers. fastify's requests are held to the bounds by a hook. */
+/** Call before the server listens, and after trackPeers. A hook applies the limits to fastify's requests. */
 export function limitPeers(
   app: FastifyInstance,
   peerOf: (socket: Socket) => Peer | null,
@@ -146,7 +152,7 @@ export function limitPeers(
   });
   const hold = (request: IncomingMessage, response: ServerResponse): void => {
     const peer = peerOf(request.socket);
-    // The answer's end, or the connection's: a client that goes away gives its place back.
+    // Freed when the answer or the connection ends, so also if the client goes away.
     if (peer !== null) response.once('close', limits.begin(peer, announcedBytes(request)));
   };
   app.addHook('onRequest', async (request, reply) => hold(request.raw, reply.raw));

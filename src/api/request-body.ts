@@ -1,13 +1,14 @@
 /**
- * The body of a request: JSON, whatever content type is said, since curl -d calls everything a form. What is said to be a form and does not
- * begin as JSON is one, as in Vault: curl -d plaintext=aGVsbG8%3D.
+ * The body of a request: JSON, whatever the content type, since curl -d labels everything as a form. A body
+ * that is labelled as a form and does not start like JSON is parsed as one, as in Vault: curl -d
+ * plaintext=aGVsbG8%3D.
  */
 import { Refusal } from './fault.ts';
 
 export const FORM_TYPE = 'application/x-www-form-urlencoded';
 
 const OPEN = '{'.charCodeAt(0);
-/** Space, tab, line feed, carriage return: what JSON has before a value. */
+/** Space, tab, line feed, carriage return: what JSON permits before a value. */
 const BLANKS: readonly (number | undefined)[] = [0x20, 0x09, 0x0a, 0x0d];
 
 export function isFormType(contentType: string | undefined): boolean {
@@ -33,7 +34,7 @@ function parseJson(body: Buffer): unknown {
   }
 }
 
-/** A name that is said again is a list. */
+/** A repeated name becomes a list. */
 function parseForm(body: Buffer): unknown {
   const fields = new Map<string, string | string[]>();
   for (const [name, value] of new URLSearchParams(body.toString('utf8'))) {

@@ -1,6 +1,7 @@
 /**
- * A route is a row: methods, path, schemas, handler. This file turns rows into fastify's routes: it knows the envelope, the
- * validation and nothing of keys. openapi.ts describes the same rows, so that what is promised is what is checked.
+ * A route is a row: methods, path, schemas, handler. This file registers rows with fastify: it handles
+ * envelope and validation, and knows nothing about keys. openapi.ts documents the same rows, so that what is
+ * documented is what is checked.
  */
 import { METHODS } from 'node:http';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
@@ -19,8 +20,10 @@ export interface Call {
   readonly query: Readonly<Record<string, string | undefined>>;
 }
 
-/** `data` goes into the envelope, `plain` is the whole body as JSON, `text` as it is; `secret` is the text of
- * `data`, wiped once it is sent; `empty` has none (status 204). */
+/**
+ * `data` is put into the envelope, `plain` is the whole body as JSON, `text` is sent as it is; `secret` is
+ * the text of `data`, wiped after sending; `empty` has no body (status 204).
+ */
 export type Reply = { readonly status?: number } & (
   | { readonly data: object; readonly warnings?: readonly string[] }
   | { readonly plain: object }
@@ -29,15 +32,15 @@ export type Reply = { readonly status?: number } & (
   | { readonly empty: true }
 );
 
-/** What a route says of itself. Everything but the body may be left out. */
+/** The schemas of a route. All but the body are optional. */
 export interface RouteSchemas {
   /** One line, for /openapi.json. */
   readonly summary?: string;
-  /** Of the parameters after `?`; those that it does not name are let through. */
+  /** Query parameters; those not named are accepted and ignored. */
   readonly query?: z.ZodObject;
-  /** Of a good answer: of its `data` where there is an envelope, else of the whole. For /openapi.json and tests. */
+  /** A successful answer: its `data` if there is an envelope, else the whole. For /openapi.json and tests. */
   readonly answer?: z.ZodType;
-  /** How a good answer stands; default: envelope, or empty for DELETE. */
+  /** The form of a successful answer; default: envelope, or empty for DELETE. */
   readonly form?: AnswerForm;
 }
 
@@ -49,22 +52,24 @@ export interface Route extends RouteSchemas {
   readonly body: z.ZodType;
   readonly handle: (call: Call, body: unknown) => Reply | Promise<Reply>;
   /**
-   * The same for a body in its plainest form, which is read before this returns. null: it is not in it, or something is wrong with it,
-   * and nothing was done: `handle` is for that.
+   * The same for a body in its simplest form, which is read before this returns. null: the body is not that
+   * simple, or is invalid, and nothing was done: use `handle`.
    */
   readonly handlePlain?: HandlePlain;
 }
 
 export type HandlePlain = (call: Call, body: Buffer) => Promise<Reply> | null;
 
-/** Makes a row whose handler gets a body that the schema has passed. Fields that the schema does not name are dropped. */
+/**
+ * A row whose handler gets a body that passed the schema. Fields that the schema does not name are dropped.
+ */
 export function defineRoute<Body>(
   row: RouteSchemas & {
     methods: readonly Method[];
     path: string;
     body: z.ZodType<Body>;
     handlePlain?: HandlePlain;
-    /** Throws for who may not ask at all: before anything of the request is looked at. */
+    /** Throws if the caller may not ask at all, before the request is examined. */
     guard?: (call: Call) => void;
     handle: (call: Call, body: Body) => Reply | Promise<Reply>;
   },
@@ -92,7 +97,7 @@ function parseWith<Body>(schema: z.ZodType<Body>, given: unknown, what: 'field' 
   throw new Refusal(400, name === '' ? `request body: ${text}` : `${what} "${name}": ${text}`);
 }
 
-/** Vault's success envelope, as text: the same but for three fields. `requestId` is our own. */
+/** Vault's success envelope, as text: only three fields vary. `requestId` is our own. */
 function wrap(requestId: string, data: object, warnings: readonly string[] | undefined): string {
   return `${envelopeHead(requestId)}${writeJson(data)}${envelopeTail(warnings)}`;
 }
@@ -112,7 +117,7 @@ function sendSecret({ id }: FastifyRequest, reply: FastifyReply, secret: Buffer)
   return reply.code(200).type('application/json').send(body);
 }
 
-/** The agent's own tables have 64-bit numbers, which JSON has not: as text. */
+/** The agent's tables contain 64-bit numbers, which JSON lacks: written as text. */
 function writeBigint(_name: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
 }
@@ -136,7 +141,7 @@ function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): Fast
     .send(writeBody(request.id, answer));
 }
 
-/** LIST is no method that Node's parser knows: it arrives as LINK (list-method.ts). */
+/** Node's parser does not know LIST: it arrives as LINK (list-method.ts). */
 const ON_THE_WIRE = {
   ...({ GET: 'GET', LIST: 'LINK', POST: 'POST' } as const),
   ...({ PUT: 'PUT', PATCH: 'PATCH', DELETE: 'DELETE' } as const),
@@ -149,7 +154,7 @@ function refuseMethod(): never {
   throw new Refusal(405, 'unsupported operation');
 }
 
-/** fastify's own handlerTimeout ends with the reading of the body, before the handler has begun to wait. */
+/** fastify's own handlerTimeout only covers reading the body, not the handler. */
 export async function answerInTime(answer: Promise<Reply>, timeoutMs: number): Promise<Reply> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -163,7 +168,7 @@ export async function answerInTime(answer: Promise<Reply>, timeoutMs: number): P
   }
 }
 
-/** Registers the rows; methods that a known path does not have are answered 405. */
+/** Registers the rows; a method that a known path does not have is answered with 405. */
 export function registerRoutes(
   app: FastifyInstance,
   routes: readonly Route[],

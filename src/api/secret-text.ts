@@ -1,9 +1,11 @@
-/** Key material as text without ever being a string: strings cannot be wiped. What is handed in is wiped by its owner. */
+/**
+ * Key material as text, without ever being a string: strings cannot be wiped. Callers wipe what they pass in.
+ */
 const ALPHABET = Buffer.from('ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/');
 const PAD = '='.charCodeAt(0);
 const LINE = 64;
 
-/** The letter of six bits; an index that is always within the alphabet. */
+/** The base64 letter for six bits. */
 function letter(bits: number): number {
   return ALPHABET[bits & 63] ?? PAD;
 }
@@ -27,7 +29,7 @@ export function joinAndWipe(parts: readonly Buffer[]): Buffer {
   return whole;
 }
 
-/** PEM (RFC 7468) as it stands inside a JSON string: its line ends are escaped. */
+/** PEM (RFC 7468) inside a JSON string: line ends are escaped. */
 export function encodePem(label: string, der: Buffer): Buffer {
   const base64 = encodeBase64(der);
   const parts = [Buffer.from(`-----BEGIN ${label}-----\\n`)];

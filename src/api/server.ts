@@ -1,6 +1,7 @@
 /**
- * The HTTP API on a Unix socket: the Transit dialect for the same keys as in PKCS#11, health, and /v1/sidekey. Who asks is
- * what the kernel says of the peer; tokens and headers of Vault's clients are accepted and mean nothing.
+ * The HTTP API on a Unix socket: the Transit dialect for the keys shared with PKCS#11, health, and
+ * /v1/sidekey. Peers are identified by the kernel; tokens and headers of Vault's clients are accepted and
+ * ignored.
  */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
@@ -44,20 +45,24 @@ import { RANDOM_ROUTES } from './transit/random.ts';
 import { SIGN_ROUTES } from './transit/sign.ts';
 
 export interface ApiDeps extends TransitDeps, SidekeyDeps, SysDeps, EventSocketDeps {
-  /** The process at the other end, from the kernel. Asked once per connection, at accept; throws when it cannot be read. */
+  /**
+   * The process at the other end, from the kernel. Called once per connection, at accept; throws if it cannot
+   * be read.
+   */
   readonly peerOf: (socket: Socket) => Peer;
   readonly logger: Logger;
-  /** For tests: others than API_LIMITS. */
+  /** For tests: overrides API_LIMITS. */
   readonly limits?: Partial<ApiLimits>;
 }
 
 export interface Api {
   /**
-   * Takes the place of a dead socket and sets the mode exactly. Rejects with already_running when somebody answers at the
-   * path, socket_refused when something else stands there or the mode cannot be had; the API is then closed for good.
+   * Replaces a dead socket and sets the mode exactly. Rejects with already_running if somebody answers at the
+   * path, or socket_refused if something else is there or the mode cannot be set; the API is then closed for
+   * good.
    */
   listen(path: string, mode: number): Promise<void>;
-  /** Ends within limits.closeMs, whatever clients do. */
+  /** Completes within limits.closeMs, whatever clients do. */
   close(): Promise<void>;
 }
 
@@ -102,7 +107,7 @@ function readBody(
   }
 }
 
-/** A wrapped answer was asked for because the plain one must not travel: not to be answered plainly. */
+/** Clients request wrapping because the plain answer must not travel: never answer plainly instead. */
 function refuseWrapping(request: FastifyRequest, _reply: FastifyReply, done: (error?: Error) => void): void {
   const ttl = request.headers['x-vault-wrap-ttl'];
   if (ttl === undefined || ttl === '' || parseGoDuration(String(ttl)) === 0) done();
@@ -126,7 +131,8 @@ export function createApi(deps: ApiDeps): Api {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('*', { parseAs: 'buffer' }, readBody);
   app.addHook('onRequest', refuseWrapping);
-  // The last answer on a connection says so: a client that keeps it open would be waited for when the API closes.
+  // The last answer on a connection announces its end: closing the API would otherwise wait for a client that
+  // keeps it open.
   app.addHook('onSend', (_request, reply, payload, done) => {
     if (!app.server.listening) reply.header('connection', 'close');
     done(null, payload);
@@ -166,7 +172,7 @@ export function createApi(deps: ApiDeps): Api {
   };
 }
 
-/** By the route's row, never by the path that was asked for: nobody shall make new labels. */
+/** Labelled by the route's row, never by the requested path: clients must not create labels. */
 function countRequests(app: FastifyInstance, metrics: Metrics): void {
   app.addHook('onResponse', ({ method, routeOptions }, reply, done) => {
     const route = routeOptions.url ?? '';
@@ -177,7 +183,7 @@ function countRequests(app: FastifyInstance, metrics: Metrics): void {
   });
 }
 
-/** Past fastify's own listen, which gives no hold on the mode of a socket at the moment it is made. */
+/** Bypasses fastify's listen, which cannot control a socket's mode at the moment of its creation. */
 async function listen(
   app: FastifyInstance,
   door: Door,

@@ -1,4 +1,4 @@
-/** What Transit has no word for: /v1/sidekey, for administrators, and /metrics, for whom these let read it as well. */
+/** What Transit lacks: /v1/sidekey, for administrators, and /metrics, also for those allowed to read it. */
 import type { Peer } from '../access/peer.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import { ADMIN_ROWS, type AdminDeps, type AdminRow } from './admin-routes.ts';
@@ -19,13 +19,13 @@ function requireAdministrator(deps: SidekeyDeps, call: Call): void {
 function listAttributes(deps: SidekeyDeps, call: Call): Reply {
   const { token = '', handle = '' } = call.params;
   if (!/^\d{1,15}$/.test(handle)) throw new Refusal(400, 'a handle is a whole number');
-  // The owner may know which tokens there are: 403 would tell the CLI that it is not the owner.
+  // The owner may know which tokens exist: 403 would tell the CLI that the caller is not the owner.
   if (deps.tokens.tokens().every(({ label }) => label !== token)) throw new Refusal(404);
   const attributes = deps.tokens.keyAttributes(token, Number(handle));
   return { plain: attributes.map(({ type, value }) => ({ type, value: value.toString('hex') })) };
 }
 
-/** Of what the command line alone asks, in the forms of src/status.ts and src/tokens/service.ts. */
+/** Used only by the command line; the types are in src/api/status.ts and src/tokens/service.ts. */
 const OWN_ROWS: readonly (Omit<AdminRow, 'answerTo'> & {
   readonly answerTo: (deps: SidekeyDeps, call: Call) => Reply | Promise<Reply>;
 })[] = [

@@ -1,4 +1,4 @@
-/** The Unix socket as a file: whose it is, how it is taken over from a dead process, and its mode. */
+/** The Unix socket as a file: its owner, its mode, and taking it over from a dead process. */
 import { lstat, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { once } from 'node:events';
@@ -8,7 +8,10 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && 'code' in error && error.code === 'ENOENT';
 }
 
-/** Does anybody accept here? Refused and reset mean no; silence is taken for yes, since unlinking a live socket is worse. */
+/**
+ * Whether somebody accepts connections here. Refused and reset mean no; no answer counts as yes, since
+ * unlinking a live socket is worse.
+ */
 async function isAnswered(path: string, probeMs: number): Promise<boolean> {
   const probe = connect(path);
   try {
@@ -23,7 +26,7 @@ async function isAnswered(path: string, probeMs: number): Promise<boolean> {
   }
 }
 
-/** Removes a socket that nobody answers. Refuses when somebody does, or when something else than a socket stands there. */
+/** Removes a socket that nobody answers. Refuses if somebody does, or if the path is not a socket. */
 export async function clearStaleSocket(path: string, probeMs: number): Promise<void> {
   const found = await lstat(path).catch((error: unknown) => {
     if (isMissing(error)) return null;
@@ -38,9 +41,11 @@ export async function clearStaleSocket(path: string, probeMs: number): Promise<v
   });
 }
 
-/** The socket is made with its mode: no path is followed to set it, which somebody could put something else at. */
+/**
+ * The socket is created with its mode: changing it afterwards would follow a path that somebody could replace.
+ */
 async function bind(server: Server, path: string, mode: number): Promise<void> {
-  // For a path Node binds within the call, so that the process's mask is back before anybody else runs.
+  // Node binds a path within this call, so the process's umask is restored before any other code runs.
   const mask = process.umask(0o777 & ~mode);
   try {
     server.listen({ path });

@@ -1,7 +1,8 @@
 /**
- * Streams (docs/streams.md): a header with a fresh key that is wrapped by a named one, then segments by the STREAM construction (Hoang,
- * Reyhanitabar, Rogaway, Vizar 2015), as age has it: AES-256-GCM, the segment's number and whether it is the last as the nonce.
- * So no segment can be left out, doubled, moved or cut off unseen. Memory holds one segment of input, however long a stream is.
+ * Streams (docs/streams.md): a header with a fresh key wrapped by a named key, then segments in the STREAM
+ * construction (Hoang, Reyhanitabar, Rogaway, Vizar 2015), as in age: AES-256-GCM, with the segment's number
+ * and a last-segment flag as nonce. No segment can be omitted, repeated, moved or cut off unnoticed. Memory
+ * holds one segment of input, however long the stream is.
  */
 import { SidekeyError } from '../errors.ts';
 import type { StreamKey } from '../tokens/service.ts';
@@ -9,15 +10,15 @@ import { Refusal } from './fault.ts';
 
 const MAGIC = Buffer.from('sidekey\x01', 'latin1');
 const WRAPPED_BYTES = 12 + 32 + 16;
-/** Magic, version of the key, bytes of a segment: what the wrapped key is bound to. */
+/** Magic, key version, segment size: what the wrapped key is bound to. */
 const BOUND_BYTES = MAGIC.length + 8;
 export const HEADER_BYTES = BOUND_BYTES + WRAPPED_BYTES;
 
-/** Of ciphertext with its tag: one message of the keeper's. */
+/** Ciphertext with its tag: the size of one message to the keeper. */
 const SEGMENT_BYTES = 65_536;
 const TAG_BYTES = 16;
 const NONCE_BYTES = 12;
-/** 256 TiB, far below what AES-GCM bears with one key. */
+/** 256 TiB, far below what one AES-GCM key can encrypt. */
 const SEGMENTS_MAX = 2 ** 32;
 
 export function boundHeader(version: number): Buffer {
@@ -58,7 +59,7 @@ interface Segment {
   readonly isLast: boolean;
 }
 
-/** Reads a source in pieces of a size that it chooses, and knows of no more than it was asked for. */
+/** Reads a source in pieces of the size asked for, and never reads ahead. */
 export class SegmentReader {
   readonly #source: AsyncIterator<Buffer>;
   #held: Buffer[] = [];
@@ -68,7 +69,7 @@ export class SegmentReader {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** At most `size` bytes; fewer only where the source ends. */
+  /** At most `size` bytes; fewer only at the end of the source. */
   async take(size: number): Promise<Buffer> {
     while (this.#heldBytes < size && (await this.#pull()));
     const all = this.#held.length === 1 ? (this.#held[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#held);
@@ -86,7 +87,7 @@ export class SegmentReader {
     return true;
   }
 
-  /** An empty source has one segment, which is empty; no other is. */
+  /** An empty source has one empty segment; no other segment is empty. */
   async *segments(size: number): AsyncGenerator<Segment> {
     let data = await this.take(size);
     for (let number = 0; ; number++) {
@@ -105,7 +106,10 @@ export async function* sealStream(key: StreamKey, source: SegmentReader): AsyncG
     yield await key.operate('encrypt', nonceOf(number, isLast), data);
 }
 
-/** Each segment's plaintext once its tag was good. What came before a fault was what was encrypted, but not all of it. */
+/**
+ * Yields each segment's plaintext once its tag is verified. Before an error, the output is authentic but
+ * incomplete.
+ */
 export async function* openStream(key: StreamKey, source: SegmentReader): AsyncGenerator<Buffer> {
   for await (const { number, data, isLast } of source.segments(SEGMENT_BYTES)) {
     if (data.length < TAG_BYTES || (data.length === TAG_BYTES && number > 0)) refuseStream();

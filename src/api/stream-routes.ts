@@ -1,4 +1,6 @@
-/** PUT /v1/sidekey/stream/encrypt/:key and decrypt/:key: bodies of any length, answered while they are read. */
+/**
+ * PUT /v1/sidekey/stream/encrypt/:key and decrypt/:key: bodies of any length, answered while they are read.
+ */
 import { Readable } from 'node:stream';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
@@ -50,7 +52,7 @@ async function beginEncryption(call: StreamCall, source: SegmentReader): Promise
   return { key, output: sealStream(key, source) };
 }
 
-/** Another key, another version, other associated data, or a changed header: they look the same. */
+/** Another key or version, other associated data, a changed header: all look the same. */
 function refuseWrongKey(error: unknown): never {
   const isOfKey = error instanceof SidekeyError && /^(wrapped_key|key_handle)_invalid$/.test(error.code);
   if (isOfKey) throw new Refusal(400, 'invalid stream: unable to decrypt');
@@ -71,13 +73,13 @@ async function beginDecryption(call: StreamCall, source: SegmentReader): Promise
   return { key, output: openStream(key, source) };
 }
 
-/** An answer whose first piece is there: up to it, a refusal still has a status. */
+/** An answer whose first piece is ready: until then, a refusal can still set the status. */
 async function* flow(first: IteratorResult<Buffer>, output: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
   if (first.done !== true) yield first.value;
   yield* output;
 }
 
-/** Wipes the key when the answer has ended, however it did. */
+/** Wipes the key when the answer ends, for whatever reason. */
 async function startAnswer({ key, output }: Running, ended: () => void): Promise<Readable> {
   try {
     const first = await output.next();
@@ -105,14 +107,14 @@ function readCall(
   return { tokens: deps.tokens, peer: peerOf(request), token, name, aad: decodeBase64(associated_data) };
 }
 
-/** In the middle of its stream: nobody hears the answer, and it is no fault of ours. */
+/** The client hung up during its stream: nobody reads the answer, and it is not our fault. */
 function hungUp({ raw }: FastifyRequest): boolean {
   return raw.destroyed && !raw.complete;
 }
 
 const DIRECTIONS = { encrypt: beginEncryption, decrypt: beginDecryption } as const;
 
-/** In a context of its own: here a body is a stream, and has no bound but the time of a request. */
+/** In its own context: here a body is a stream, limited only by the request timeout. */
 export function registerStreams(
   app: FastifyInstance,
   deps: TransitDeps,
@@ -127,7 +129,7 @@ export function registerStreams(
     const call = readCall(deps, peerOf, request);
     const ended = places.take(call.peer);
     if (ended === null) throw new SidekeyError('busy', 'as many streams are under way as may be');
-    // What is left of the body of a refused stream is not read to its end.
+    // The rest of a refused stream's body is not read.
     reply.header('connection', 'close').header('cache-control', 'no-store');
     try {
       const output = await startAnswer(await begin(call, new SegmentReader(request.raw)), ended);

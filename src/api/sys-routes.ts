@@ -1,10 +1,13 @@
-/** sys/health, sys/seal-status and sys/leader: for any local process, as in Vault. `vault status` asks for the last two. */
+/**
+ * sys/health, sys/seal-status and sys/leader: for any local process, as in Vault. `vault status` uses the
+ * last two.
+ */
 import { defineRoute, noBody, type Call, type Reply, type Route } from './route.ts';
 import { Refusal } from './fault.ts';
 
 export interface Health {
   readonly initialized: boolean;
-  /** No key can be used: no keeper, or the token key of the default token cannot be opened. */
+  /** No key can be used: there is no keeper, or the default token's key cannot be opened. */
   readonly sealed: boolean;
 }
 
@@ -13,7 +16,7 @@ export interface SysDeps {
   readonly version: string;
 }
 
-/** A status that the caller wants instead of Vault's: load balancers ask for that. */
+/** The caller may choose another status than Vault's, as load balancers do. */
 function chooseStatus(call: Call, name: string, usual: number): number {
   const wanted = call.query[name];
   if (wanted === undefined) return usual;
@@ -50,7 +53,7 @@ function answerSealStatus(deps: SysDeps): Reply {
   return { plain: { type: 'sidekey', initialized, sealed, ...shares, ...rest } };
 }
 
-/** There is one agent on a host, and none stands by. */
+/** There is one agent per host, and no standby. */
 const LEADER = {
   ...{ ha_enabled: false, is_self: false, active_time: '0001-01-01T00:00:00Z' },
   ...{ leader_address: '', leader_cluster_address: '', performance_standby: false },

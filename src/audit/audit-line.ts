@@ -1,6 +1,7 @@
 /**
- * One line of the audit log: {"seq","time","event","fields","prev","sum"}. `prev` is the SHA-256 of the whole line before (zeros at
- * the start), `sum` that of this line up to itself, so that an edit of the last line shows too.
+ * One line of the audit log: {"seq","time","event","fields","prev","sum"}. `prev` is the SHA-256 of the whole
+ * previous line (zeros at the start), `sum` that of this line up to `sum` itself, so that an edit of the last
+ * line shows too.
  */
 import { hash } from 'node:crypto';
 
@@ -23,7 +24,7 @@ export function sha256(text: string): string {
   return hash('sha256', text, 'hex');
 }
 
-/** Tools that split lines at U+2028 and U+2029 would see two. */
+/** Some tools break lines at U+2028 and U+2029, and would see two lines. */
 function escapeSeparators(text: string): string {
   return text.replaceAll('\u2028', '\\u2028').replaceAll('\u2029', '\\u2029');
 }
@@ -39,7 +40,7 @@ export function boundFields(fields: AuditFields): AuditFields {
   );
 }
 
-/** Without its newline. */
+/** Without the newline. */
 export function formatLine({ seq, time, event, fields, prev }: AuditLine): string {
   const row = { seq, time, event: bound(event), fields: boundFields(fields), prev };
   const head = escapeSeparators(JSON.stringify(row)).slice(0, -1);
@@ -53,7 +54,7 @@ function isAuditLine(value: unknown): value is AuditLine {
   return Number.isSafeInteger(seq) && isText && typeof fields === 'object' && fields !== null;
 }
 
-/** null when it is no line of ours, or its sum is wrong. */
+/** null if it is not a line of ours, or its sum is wrong. */
 export function parseLine(text: string): AuditLine | null {
   const at = text.lastIndexOf(',"sum":"');
   if (at < 0 || text.slice(at) !== `,"sum":"${sha256(text.slice(0, at))}"}`) return null;

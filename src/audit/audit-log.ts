@@ -1,7 +1,7 @@
 /**
- * Appends to the audit log: one line per act, on the disk before the act is answered; use counters alone may come later. Acts that
- * come by the hundred share the wait for the disk. A line that a crash tore is moved aside and noted in the chain. When a line
- * cannot be written, the act fails.
+ * Appends to the audit log: one line per act, on disk before the act is answered; only use counters may
+ * follow later. Frequent acts share one wait for the disk. A line torn by a crash is moved aside and noted in
+ * the chain. If a line cannot be written, the act fails.
  */
 import {
   closeSync,
@@ -20,10 +20,13 @@ import type { AuditSink, Clock } from '../tokens/ports.ts';
 import { formatLine, LINE_MAX_BYTES, parseLine, sha256, START, type AuditFields } from './audit-line.ts';
 
 const NEWLINE = 0x0a;
-/** Counters: a crash may lose the last ones. */
+/** Counters: a crash may lose the latest ones. */
 const MAY_COME_LATER: ReadonlySet<string> = new Set(['key-used']);
 
-/** On the disk when durable() resolves, for which their answers wait. Every other line is there when record() returns. */
+/**
+ * On disk when durable() resolves, which their answers await. All other lines are on disk when record()
+ * returns.
+ */
 const SHARED: ReadonlySet<string> = new Set([
   'agent-started',
   'each-use-ended',
@@ -35,7 +38,7 @@ const SHARED: ReadonlySet<string> = new Set([
 interface Tail {
   readonly seq: number;
   readonly prev: string;
-  /** Bytes after the last newline: what a crash left. */
+  /** Bytes after the last newline, left by a crash. */
   readonly torn: Buffer;
   readonly wholeBytes: number;
 }
@@ -106,7 +109,10 @@ export class AuditLog implements AuditSink {
     closeSync(this.#fd);
   }
 
-  /** All or nothing: neither half a line must stand before the next one, nor one that did not reach the disk and counts for nothing. */
+  /**
+   * All or nothing: neither half a line may precede the next, nor a line whose act failed because it did not
+   * reach the disk.
+   */
   #append(bytes: Buffer, isAwaited: boolean): void {
     const { size } = fstatSync(this.#fd);
     try {

@@ -1,4 +1,7 @@
-/** Checks the chain of an audit log. Cutting off whole lines at the end shows only against a copy kept elsewhere (SECURITY.md). */
+/**
+ * Verifies the chain of an audit log. Removing whole lines at the end is only detected by comparison with a
+ * copy kept elsewhere (SECURITY.md).
+ */
 import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { SidekeyError } from '../errors.ts';
@@ -7,7 +10,7 @@ import { parseLine, sha256, START, type AuditLine } from './audit-line.ts';
 export interface AuditSummary {
   readonly lines: number;
   readonly lastSeq: number;
-  /** SHA-256 of the last line: what to keep elsewhere. */
+  /** SHA-256 of the last line: keep it elsewhere. */
   readonly head: string;
 }
 
@@ -22,7 +25,7 @@ function checkLine(text: string, number: number, prev: string): AuditLine {
   return line;
 }
 
-/** Rejects with audit_broken at the first line that is not as it was written. */
+/** Rejects with audit_broken at the first line that does not verify. */
 export async function verifyAuditLog(path: string): Promise<AuditSummary> {
   let [lines, head] = [0, START];
   const input = createReadStream(path, { encoding: 'utf8' });

@@ -1,9 +1,12 @@
-/** Asks the running agent over its API socket. Answers are believed: the socket is the agent's, and the kernel says whose it is. */
+/**
+ * Queries the running agent over its API socket. Answers are trusted: the kernel confirms that the socket is
+ * the agent's.
+ */
 import { request } from 'node:http';
 import { jsonAt, parseJson } from '../providers/http/json-secret.ts';
 import { SidekeyError } from '../errors.ts';
 
-/** Above the agent's own deadline for a handler, so that its answer is the one that is heard. */
+/** Longer than the agent's handler deadline, so that the agent's error is the one reported. */
 const TIMEOUT_MS = 35_000;
 const ANSWER_MAX_BYTES = 64 * 1024 * 1024;
 
@@ -56,14 +59,17 @@ async function ask(socketPath: string, question: Question): Promise<Answer> {
   });
 }
 
-/** The body of the answer, which the caller wipes if it may hold a secret. Rejects with not_running when nobody answers. */
+/**
+ * The body of the answer; the caller wipes it if it may hold a secret. Rejects with not_running if nobody
+ * answers.
+ */
 export async function callAgent(socketPath: string, question: Question): Promise<Buffer> {
   const answer = await ask(socketPath, question);
   if (answer.status >= 200 && answer.status < 300) return answer.body;
   throw refusalOf(answer);
 }
 
-/** A JSON answer of /v1/sidekey. Rejects with not_running when nobody answers, or not to us. */
+/** A JSON answer of /v1/sidekey. Rejects with not_running if nobody answers, or refuses this user. */
 export async function askAgent<T>(
   socketPath: string,
   path: string,

@@ -6,9 +6,12 @@ import { exitCodeOf, SidekeyError } from '../errors.ts';
 import { createLogger, type Logger } from '../log/logger.ts';
 import { CONFIG_OPTION, configFile, type Command, type Invocation } from './command.ts';
 
-/** READY=1 comes with the keeper, or after this long without one: the agent serves then, and heals. */
+/**
+ * READY=1 is sent when the keeper is attached, or after this long without one: the agent serves anyway, and
+ * recovers.
+ */
 const READY_WAIT_MS = 5000;
-/** systemd starts a killed agent again at once; one that cannot start shall not keep a processor busy with trying. */
+/** systemd restarts a failed agent at once; one that cannot start must not keep a processor busy. */
 const START_FAILED_MS = 2000;
 
 function ended(): Promise<NodeJS.Signals> {
@@ -17,7 +20,7 @@ function ended(): Promise<NodeJS.Signals> {
   return promise;
 }
 
-/** All or nothing: whatever is wrong with the new file, the agent goes on with the old one. */
+/** All or nothing: if anything is wrong with the new file, the agent keeps its old configuration. */
 async function reload(agent: Agent, file: string, log: Logger): Promise<void> {
   notifySystemd(`RELOADING=1\nMONOTONIC_USEC=${process.hrtime.bigint() / 1000n}`);
   try {
@@ -55,7 +58,7 @@ async function runAgent(invocation: Invocation): Promise<void> {
   const config = loadConfig(file);
   const log = createLogger(config.log.level);
   refuseDumps();
-  // Here, so that the other commands need not load what only the agent uses.
+  // Loaded here, so that other commands need not load it.
   const { Agent } = await import('../agent.ts');
   const agent = new Agent({ config, log, version: invocation.version });
   try {
@@ -78,7 +81,7 @@ export const agentCommand: Command = {
       await runAgent(invocation);
     } catch (error) {
       if (!(error instanceof SidekeyError)) throw error;
-      // Said before the pause: whoever waits for it reads it now.
+      // Printed before the pause, so that a waiting user sees it at once.
       invocation.warn(`sidekey: ${error.code}: ${error.message}`);
       if (invocation.environment['NOTIFY_SOCKET']) await sleep(START_FAILED_MS);
       return exitCodeOf(error.code);

@@ -1,9 +1,11 @@
-/** Attributes for people: the standard's name, and the value as its kind reads. What has no row stays a number and hex. */
+/**
+ * Attributes as text: the standard's name, and the value by its kind. Unknown ones appear as number and hex.
+ */
 import { CKA, CKK, CKM, CKO, UNAVAILABLE } from '../tokens/cryptoki.ts';
 import { ATTRIBUTES, type ValueKind } from '../tokens/objects/attributes.ts';
 import { readMechanisms } from '../tokens/objects/attribute-value.ts';
 
-/** Values that are numbers of one of the standard's tables. */
+/** Attributes whose values are constants of the standard. */
 const TABLES = new Map<number, readonly [prefix: string, names: Readonly<Record<string, number>>]>([
   [CKA.CLASS, ['CKO_', CKO]],
   [CKA.KEY_TYPE, ['CKK_', CKK]],
@@ -29,7 +31,7 @@ function ulongText(type: number, value: Buffer): string {
   return table === undefined ? String(number) : nameIn(table[1], table[0], Number(number));
 }
 
-/** Labels and the like are text; everything else that is bytes is none, even if it could be read as such. */
+/** Labels and the like are text; all other bytes are shown as hex, even if they happen to be readable. */
 const TEXTS: readonly number[] = [CKA.LABEL, CKA.UNIQUE_ID, CKA.APPLICATION];
 
 function bytesText(type: number, value: Buffer): string {
@@ -53,7 +55,7 @@ export function attributeName(type: number): string {
   return ROWS.get(type)?.name ?? hexOf(type);
 }
 
-/** `hex`: the value as the agent shows it. */
+/** `hex`: the value as the agent sends it. */
 export function attributeText(type: number, hex: string): string {
   const value = Buffer.from(hex, 'hex');
   if (value.length === 0) return '(empty)';

@@ -32,7 +32,7 @@ import {
 const DAY_MS = 86_400_000;
 const USUAL_DAYS = 365;
 const DAYS_MAX = 36_500;
-/** A certificate that begins now is not valid yet for whose clock is a little behind. */
+/** Certificates are backdated, as other hosts' clocks may be slow. */
 const BACKDATED_MS = 300_000;
 const CHAIN_MAX_BYTES = 256 * 1024;
 

@@ -1,4 +1,4 @@
-/** docs/cli.md, from the command table. */
+/** Generates docs/cli.md from the command table. */
 import { argumentsOf, ENVIRONMENT, EXIT_CODES, synopsisOf } from './command-text.ts';
 import type { Command } from './command.ts';
 

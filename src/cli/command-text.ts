@@ -1,8 +1,10 @@
-/** A row of the command table in words: usage line, options, exit codes. --help, docs/cli.md and the man pages share them. */
+/**
+ * The texts of a command: usage line, options, exit codes. Shared by --help, docs/cli.md and the man pages.
+ */
 import { exitCodeOf } from '../errors.ts';
 import type { Command, OptionRow, PositionalRow } from './command.ts';
 
-/** 69 and 70 are those of sysexits.h, from bin/sidekey, before there is a Node to say more. */
+/** 69 and 70 are those of sysexits.h, returned by bin/sidekey if Node cannot start. */
 export const EXIT_CODES: readonly (readonly [code: number, meaning: string])[] = [
   [0, 'success'],
   [1, 'failure, or a negative result: an invalid signature, a bad finding'],
@@ -35,7 +37,7 @@ function positionalText({ name, choices }: PositionalRow): string {
   return choices?.join('|') ?? name;
 }
 
-/** What stands after the name in the usage line. */
+/** The arguments in the usage line. */
 export function synopsisOf({ options, positionals }: Command): string {
   const rows = Object.entries(options);
   const words = [
@@ -46,7 +48,7 @@ export function synopsisOf({ options, positionals }: Command): string {
   return words.join(' ');
 }
 
-/** Everything that a command takes, with what it means. */
+/** All arguments of a command, with their meaning. */
 export function argumentsOf({ options, positionals }: Command): [name: string, help: string][] {
   return [
     ...positionals.map((row): [string, string] => [row.name, row.help]),
@@ -57,7 +59,7 @@ export function argumentsOf({ options, positionals }: Command): [name: string, h
   ];
 }
 
-/** A longer name has its help on the next line. */
+/** The help for a longer name goes on the next line. */
 const COLUMN_MAX = 28;
 
 function argumentLine([name, help]: readonly [string, string], width: number): string {

@@ -1,6 +1,7 @@
 /**
- * What a command of `sidekey` is: a row from which its parser, --help, docs/cli.md, the man pages and shell completion are made.
- * And what it is handed: nothing else touches argv, stdout or the environment.
+ * A command of `sidekey` is a row, from which its parser, --help, docs/cli.md, the man pages and shell
+ * completion are generated. An invocation is everything that a command gets: nothing else touches argv,
+ * stdout or the environment.
  */
 import type { Readable, Writable } from 'node:stream';
 import { loadConfig } from '../config/read-config.ts';
@@ -18,11 +19,11 @@ export interface Invocation {
   readonly paint: Paint;
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly version: string;
-  /** The whole table: for what is made from it. */
+  /** All commands, for texts generated from the table. */
   readonly commands: readonly Command[];
 }
 
-/** For what is not lines: messages, keys, progress. */
+/** For anything but lines: messages, keys, progress. */
 export interface Streams {
   readonly input: Readable & { readonly isTTY?: boolean };
   readonly output: Writable & { readonly isTTY?: boolean; readonly columns?: number; readonly rows?: number };
@@ -31,10 +32,10 @@ export interface Streams {
 
 export interface OptionRow {
   readonly type: 'string' | 'boolean';
-  /** May be given again for more. */
+  /** The option may be repeated. */
   readonly multiple?: true;
   readonly required?: true;
-  /** What stands for the value in help; shells complete FILE and DIR by themselves. */
+  /** Placeholder for the value in help; shells complete FILE and DIR. */
   readonly value?: string;
   readonly choices?: readonly string[];
   readonly help: string;
@@ -51,26 +52,26 @@ export interface Command {
   /** One or two words. */
   readonly name: string;
   readonly summary: string;
-  /** What --help says below the usage line. */
+  /** Shown by --help below the usage line. */
   readonly help: string;
   readonly options: Readonly<Record<string, OptionRow>>;
   readonly positionals: readonly PositionalRow[];
-  /** It has keys or PINs in its memory: no core, and nobody of the same uid looks in. */
+  /** It handles keys or PINs: disables core dumps and ptrace. */
   readonly secret?: true;
-  /** Whole command lines. */
+  /** Complete command lines. */
   readonly examples: readonly string[];
-  /** Exit code. A SidekeyError is printed and has its own. */
+  /** Returns the exit code. A SidekeyError is printed and has its own exit code. */
   readonly run: (invocation: Invocation) => Promise<number>;
 }
 
 const DEFAULT_CONFIG = '/etc/sidekey/sidekey.yaml';
 
-/** Where commands other than init find the instance. */
+/** How commands other than init find the instance. */
 export function configFile({ values, environment }: Invocation): string {
   return textOption(values, 'config') ?? environment['SIDEKEY_CONFIG'] ?? DEFAULT_CONFIG;
 }
 
-/** The agent's API socket. Who may use a key need not be able to read the configuration. */
+/** The agent's API socket. Somebody may be allowed to use keys but not to read the configuration. */
 export function apiSocket(invocation: Invocation): string {
   const { values, environment } = invocation;
   const named = textOption(values, 'api') ?? environment['SIDEKEY_API'];
@@ -93,7 +94,7 @@ export function requiredOption(values: Invocation['values'], name: string): stri
   return value;
 }
 
-/** A whole number of 1 to `max`. */
+/** An integer from 1 to `max`. */
 export function countOption(values: Invocation['values'], name: string, usual: number, max: number): number {
   const text = textOption(values, name) ?? String(usual);
   const count = /^[1-9]\d{0,8}$/.test(text) ? Number(text) : NaN;
@@ -106,7 +107,7 @@ export const CONFIG_OPTION = {
   config: { type: 'string', value: 'FILE', help: 'configuration file of the instance' },
 } as const;
 export const JSON_OPTION = { json: { type: 'boolean', help: 'JSON instead of text' } } as const;
-/** For commands that speak to the agent alone. */
+/** For commands that only talk to the agent. */
 export const API_OPTION = {
   ...CONFIG_OPTION,
   api: { type: 'string', value: 'FILE', help: 'API socket of the agent; the configuration is then not read' },

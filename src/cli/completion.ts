@@ -1,10 +1,10 @@
-/** What bash, zsh and fish need to complete the command line, made from the command table: they ask no agent and run nothing. */
+/** Completion for bash, zsh and fish, generated from the command table: it asks no agent and runs nothing. */
 import type { Command, OptionRow } from './command.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-/** What a shell completes by itself where a value or argument has this name. */
+/** What a shell completes by itself for an argument with this placeholder. */
 type Kind = 'file' | 'folder' | 'choice' | 'any';
 
 const FILE_NAMES: readonly string[] = ['FILE', 'LOG'];
@@ -19,7 +19,7 @@ function valueOptions({ options }: Command): [string, OptionRow][] {
   return Object.entries(options).filter(([, { type }]) => type === 'string');
 }
 
-/** First words in order; to each the second ones, none for a command of one word. */
+/** The first words in order, each with its second words; none for a command of one word. */
 function groupsOf(commands: readonly Command[]): Map<string, Command[]> {
   return Map.groupBy(commands, ({ name }) => name.split(' ')[0] ?? name);
 }
@@ -30,7 +30,7 @@ function isGroup(word: string, members: readonly Command[]): boolean {
 
 const secondWord = ({ name }: Command): string => name.split(' ')[1] ?? '';
 
-/** In single quotes of a shell. */
+/** Quotes for a shell. */
 function quote(text: string): string {
   return `'${text.replaceAll("'", `'\\''`)}'`;
 }
@@ -90,7 +90,7 @@ function renderBash(commands: readonly Command[]): string {
   ].join('\n');
 }
 
-/** Colons and brackets part a specification of _arguments. */
+/** Colons and brackets separate parts of an _arguments specification. */
 function zshText(text: string): string {
   return text.replace(/[\\[\]:]/g, '\\$&');
 }

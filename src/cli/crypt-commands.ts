@@ -22,7 +22,7 @@ const BINDING_OPTIONS = {
   context: { type: 'string', value: 'TEXT', help: 'context, for derived keys' },
 } as const;
 
-/** Texts of the command line travel as base64. */
+/** Text arguments are sent as base64. */
 export function boundFields({ values }: Invocation): Fields {
   const named = { 'associated-data': 'associated_data', context: 'context' };
   const given = Object.entries(named).map(([option, field]) => [field, textOption(values, option)] as const);
@@ -67,7 +67,7 @@ export const encryptCommand: Command = {
   },
 };
 
-/** Longer by base64 and its prefix than the longest message. */
+/** The longest message, with base64 and prefix. */
 const CIPHERTEXT_MAX_BYTES = Math.ceil((MESSAGE_MAX_BYTES * 4) / 3) + 1024;
 
 export const decryptCommand: Command = {

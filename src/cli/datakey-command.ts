@@ -46,7 +46,9 @@ export const datakeyCommand: Command = {
   },
 };
 
-/** Before the wrapped key is shown: nobody shall keep a wrapped key whose plaintext could not be written. */
+/**
+ * Runs before the wrapped key is shown: nobody should keep a wrapped key whose plaintext could not be saved.
+ */
 function savePlaintext(file: string, body: Buffer): void {
   const bytes = takeField(body, 'plaintext');
   try {

@@ -1,4 +1,4 @@
-/** Writes DER (X.690), as much of it as certificates and requests need. */
+/** Writes DER (X.690), as far as certificates and requests need it. */
 
 const INTEGER = 0x02;
 const BIT_STRING = 0x03;
@@ -26,7 +26,7 @@ function element(tag: number, content: Buffer): Buffer {
 }
 
 export const sequence = (...parts: Buffer[]): Buffer => element(SEQUENCE, Buffer.concat(parts));
-/** Of one element: more would have to be sorted. */
+/** Sets of one element only: several would have to be sorted. */
 export const setOf = (part: Buffer): Buffer => element(SET, part);
 export const octets = (bytes: Buffer): Buffer => element(OCTET_STRING, bytes);
 export const bits = (bytes: Buffer, unused = 0): Buffer =>
@@ -34,10 +34,10 @@ export const bits = (bytes: Buffer, unused = 0): Buffer =>
 export const utf8 = (text: string): Buffer => element(UTF8_STRING, Buffer.from(text, 'utf8'));
 export const printable = (text: string): Buffer => element(PRINTABLE_STRING, Buffer.from(text, 'latin1'));
 export const nothing = (): Buffer => element(NULL, Buffer.alloc(0));
-/** BOOLEAN is TRUE or, being a default, left out. */
+/** BOOLEAN TRUE; FALSE, as the default, is omitted. */
 export const yes = (): Buffer => Buffer.from([0x01, 0x01, 0xff]);
 
-/** A number that is not negative, big-endian. */
+/** A non-negative integer, big-endian. */
 export function integer(bytes: Buffer): Buffer {
   const first = bytes.findIndex((byte) => byte !== 0);
   const digits = first < 0 ? Buffer.alloc(1) : bytes.subarray(first);

@@ -1,4 +1,4 @@
-/** What `sidekey doctor` looks at. A check reads and says; it changes nothing. */
+/** The checks of `sidekey doctor`. A check reads and reports; it changes nothing. */
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { release } from 'node:os';
 import { dirname, resolve } from 'node:path';
@@ -35,7 +35,7 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Bytes, or null without a limit. */
+/** Bytes; null: unlimited. */
 export function parseLockedLimit(limits: string): number | null {
   const [, soft] = /^Max locked memory\s+(\S+)/m.exec(limits) ?? [];
   return soft === undefined || soft === 'unlimited' ? null : Number(soft);
@@ -183,7 +183,7 @@ async function checkKeeper(config: Config): Promise<Finding[]> {
   return [{ name, verdict: 'bad', detail, cure: "the keeper's own lines in the agent's log say more" }];
 }
 
-/** Root looks after instances of others: whose an instance is, the folder of its store says. */
+/** Root may check instances of other users: the store's directory shows the owner. */
 function ownerOf({ store }: Pick<Config, 'store'>): number {
   const own = process.geteuid?.() ?? 0;
   return own === 0 ? statSync(dirname(store.path)).uid : own;
@@ -197,7 +197,7 @@ async function checkKeyFile(name: string, files: EmbeddedConfig, ownUid: number)
   return { name, verdict: 'warn', detail: `${files.keyFile} has no passphrase`, cure };
 }
 
-/** Asks a key service for the state of its key, as the agent would. */
+/** Queries a key service for the state of its key, as the agent would. */
 async function checkKeyService(name: string, kind: string, service: KeyService): Promise<Finding> {
   const { ok, detail, error } = await service.health();
   await service.close();

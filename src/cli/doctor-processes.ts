@@ -1,4 +1,6 @@
-/** What `sidekey doctor` says of the processes that are connected: how they are reached, and what is known of them. */
+/**
+ * Checks of `sidekey doctor` on connected processes: how they are connected, and what is known about them.
+ */
 import { existsSync } from 'node:fs';
 import type { AccessRule } from '../access/rules.ts';
 import type { Config } from '../config/config.ts';
@@ -42,7 +44,7 @@ export async function checkModuleVersions(config: Config): Promise<Finding[]> {
     : [{ name, verdict: 'ok', detail: 'every connected process is up to date' }];
 }
 
-/** What the kernel does not tell of a process that has no pid here. */
+/** Conditions that the kernel cannot check for a process without a pid in our namespace. */
 const NEEDS_PID = ['executable', 'unit', 'cgroup'] as const satisfies readonly (keyof AccessRule)[];
 
 function countPidRules({ tokens, access }: Config): number {
@@ -60,7 +62,7 @@ function describeHidden(hidden: AgentStatus['processes'], pidRules: number): str
   );
 }
 
-/** A sidecar beside containers that do not share its pid namespace. */
+/** For a sidecar next to containers that do not share its pid namespace. */
 export async function checkPidNamespaces(config: Config): Promise<Finding[]> {
   const name = 'pid namespaces';
   const status = await fetchStatus(config);

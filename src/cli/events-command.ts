@@ -9,7 +9,7 @@ const EVENTS = '/v1/sidekey/events';
 const HANDSHAKE_MS = 10_000;
 const MESSAGE_MAX_BYTES = 64 * 1024;
 
-/** What the stream says first when events between are lost. */
+/** The first message of the stream if events were lost. */
 interface Gap {
   readonly type: 'gap';
 }
@@ -20,13 +20,13 @@ function format(event: SidekeyEvent | Gap): string {
   return printable([event.time, event.type, ...fields].join(' '));
 }
 
-/** Resolves when this process is to end; rejects when the agent hangs up, with the event to go on from. */
+/** Resolves when this process should end; rejects when the agent hangs up, with the event to resume from. */
 async function follow(
   socketPath: string,
   after: string | undefined,
   take: (event: SidekeyEvent | Gap) => void,
 ): Promise<void> {
-  // Here, so that the other commands need not load it.
+  // Loaded here, so that other commands need not load it.
   const { WebSocket } = await import('ws');
   let last = after;
   const query = after === undefined ? '' : `?after=${encodeURIComponent(after)}`;

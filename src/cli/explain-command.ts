@@ -3,7 +3,10 @@ import { explainCode, explainNumber, KNOWN_CODES, type Explanation } from '../er
 import { SidekeyError } from '../errors.ts';
 import { JSON_OPTION, type Command } from './command.ts';
 
-/** A name as programs and logs write it: CKR_PIN_INCORRECT, PIN_INCORRECT, pin_incorrect; or a number: 0xa0, 160. */
+/**
+ * A name as it appears in programs and logs: CKR_PIN_INCORRECT, PIN_INCORRECT, pin_incorrect; or a number:
+ * 0xa0, 160.
+ */
 function explain(text: string): Explanation[] {
   if (/^(0x[\da-f]{1,16}|\d{1,16})$/i.test(text)) return explainNumber(Number(text));
   return explainCode(text) ?? explainCode(`ckr_${text}`) ?? [];

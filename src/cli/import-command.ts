@@ -12,7 +12,7 @@ const FILE_MAX_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
 const SECRET_TYPES = ['aes256-gcm96', 'aes128-gcm96', 'chacha20-poly1305', 'hmac'] as const;
 
-/** From a file of mode 0600, or the terminal. null: neither was named. */
+/** From a file of mode 0600, or the terminal. null: neither was requested. */
 async function readPassphrase({ values, streams }: Invocation): Promise<Buffer | null> {
   const path = textOption(values, 'passphrase-file');
   if (path === undefined)
@@ -39,7 +39,7 @@ async function readKey(invocation: Invocation): Promise<KeyFile> {
 /** The initial value of AES key wrap with padding (RFC 5649, 3). */
 const PADDED_WRAP = Buffer.from('a65959a6', 'hex');
 
-/** As Vault wants it: an AES key under RSA-OAEP, then the key under that AES key (RFC 5649). */
+/** In Vault's format: an AES key under RSA-OAEP, then the key under that AES key (RFC 5649). */
 function wrap(publicKey: string, material: Buffer): Buffer {
   const passing = randomBytes(32);
   try {

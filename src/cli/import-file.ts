@@ -1,17 +1,18 @@
 /**
- * A key as files hold it: PEM or DER (PKCS #8, PKCS #1, SEC 1), PKCS #12, or the bytes of a secret key. node-forge reads PKCS #12, and
- * makes strings and numbers of the key that nobody can wipe: this process ends soon, and dumps no core (Command.secret).
+ * Reads a key file: PEM or DER (PKCS #8, PKCS #1, SEC 1), PKCS #12, or the bytes of a secret key. node-forge
+ * parses PKCS #12 into strings and numbers that cannot be wiped: this process ends soon, and dumps no core
+ * (Command.secret).
  */
 import { createPrivateKey, createPublicKey, X509Certificate, type KeyObject } from 'node:crypto';
 import type { asn1 } from 'node-forge';
 import { SidekeyError } from '../errors.ts';
 
 export interface KeyFile {
-  /** As the Transit dialect calls it. */
+  /** The Transit name of the type. */
   readonly type: string;
   /** PKCS #8, or the secret key itself. The caller wipes it. */
   readonly material: Buffer;
-  /** In PEM, that of the key first; empty when there is none. */
+  /** In PEM, the key's own first; empty if there are none. */
   readonly certificates: readonly string[];
 }
 
@@ -50,7 +51,7 @@ export function readPrivateKey(bytes: Buffer, passphrase: Buffer | null): KeyFil
   }
 }
 
-/** That of the key first, as TLS servers want them. */
+/** The key's own certificate first, as TLS servers expect. */
 function sortCertificates(key: KeyObject, ders: readonly Buffer[]): string[] {
   const own = createPublicKey(key).export({ format: 'der', type: 'spki' });
   const all = ders.map((der) => new X509Certificate(der));
@@ -61,7 +62,7 @@ function sortCertificates(key: KeyObject, ders: readonly Buffer[]): string[] {
   return [leaf, ...all.filter((each) => !isOwn(each))].map(String);
 }
 
-/** The first key of the file and the certificates (RFC 7292). */
+/** The first key in the file, and the certificates (RFC 7292). */
 export async function readPkcs12(bytes: Buffer, passphrase: Buffer | null): Promise<KeyFile> {
   const { default: forge } = await import('node-forge');
   const toDer = (value: asn1.Asn1): Buffer => Buffer.from(forge.asn1.toDer(value).getBytes(), 'latin1');
@@ -73,7 +74,7 @@ export async function readPkcs12(bytes: Buffer, passphrase: Buffer | null): Prom
     const { keyBag, pkcs8ShroudedKeyBag, certBag } = forge.pki.oids;
     const [bag] = [...bagsOf(pkcs8ShroudedKeyBag), ...bagsOf(keyBag)];
     if (!bag) throw new Error('there is no key in it');
-    // What is not RSA it leaves as it stands.
+    // node-forge leaves keys other than RSA undecoded.
     const material = bag.key
       ? toDer(forge.pki.wrapRsaPrivateKey(forge.pki.privateKeyToAsn1(bag.key)))
       : toDer(bag.asn1);

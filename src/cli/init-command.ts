@@ -48,7 +48,7 @@ function givenPin(values: Invocation['values'], name: 'pin' | 'so-pin', ownUid: 
   return file === undefined ? null : readSecretFile(file, ownUid);
 }
 
-/** Asked for only when no PIN was given: a script that gives one is not stopped by a question. */
+/** Only asks if no PIN was given, so that scripts that give one are never interrupted. */
 async function collectPins({ values }: Invocation, ownUid: number): Promise<Pins> {
   const [user, so] = [givenPin(values, 'pin', ownUid), givenPin(values, 'so-pin', ownUid)];
   if (user || so) return { user, so };
@@ -57,7 +57,7 @@ async function collectPins({ values }: Invocation, ownUid: number): Promise<Pins
   return { user: await askNewSecret('User PIN'), so: await askNewSecret('SO PIN') };
 }
 
-/** The token is a row in the store: its key is made when the first object needs it, by the keeper. */
+/** The token is only a row in the store: the keeper makes its key when the first object needs it. */
 async function createToken(config: string, label: string, pins: Pins, version: string): Promise<void> {
   const { Domain } = await import('../agent.ts');
   const domain = new Domain({ config: loadConfig(config), log: createLogger('silent'), version });
@@ -109,7 +109,7 @@ async function makeSystem(instance: NewInstance, pins: Pins, invocation: Invocat
   const owner = findSystemOwner();
   if (existsSync(instance.layout.config))
     throw new SidekeyError('init_refused', `${instance.layout.config} already exists: nothing was changed`);
-  // Before the files of its owner: with these ids the configuration can be read, not written.
+  // Before the owner's files: with these IDs, the configuration can be read but not written.
   writeSystemConfig(instance, owner);
   try {
     await actAs(owner, () => make(instance, pins, owner.uid, invocation));

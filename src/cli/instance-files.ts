@@ -1,24 +1,27 @@
-/** The files of a new instance, with the modes that the admitted peers need: below one folder, or where systemd's units look. */
+/**
+ * The files of a new instance, with the modes that admitted peers need: in one directory, or where the
+ * systemd units expect them.
+ */
 import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { SidekeyError } from '../errors.ts';
 import { KEK_BYTES, protectKey } from '../providers/key-file.ts';
 
-/** One condition of `allow`, as the configuration writes it. */
+/** One condition of `allow`, as in the configuration. */
 export type Who = { readonly [key in 'uid' | 'gid' | 'user' | 'group']?: string | number } & {
   readonly any?: true;
 };
 
-/** Where things are, as the configuration names them. */
+/** The paths in the configuration. */
 export interface Layout {
   readonly config: string;
   readonly store: string;
   readonly audit: string;
   readonly sockets: { readonly pkcs11: string; readonly api: string; readonly control: string };
-  /** The one instance of this host: root owns its configuration, and its folders are there before it. */
+  /** The instance of the whole host: root owns its configuration, and its directories already exist. */
   readonly isSystem: boolean;
-  /** Whether the agent starts the keeper, and so makes its socket; else systemd does. */
+  /** Whether the agent starts the keeper, and so creates its socket; otherwise systemd does. */
   readonly startsKeeper: boolean;
 }
 
@@ -33,7 +36,7 @@ export function folderLayout(dir: string): Layout {
   };
 }
 
-/** As systemd/ has it. */
+/** The paths in systemd/. */
 export const SYSTEM_LAYOUT: Layout = {
   config: '/etc/sidekey/sidekey.yaml',
   store: '/var/lib/sidekey',
@@ -47,7 +50,7 @@ export const SYSTEM_LAYOUT: Layout = {
   startsKeeper: false,
 };
 
-/** systemd's own test for a host that it booted (sd_booted(3)): a container with a single service has none. */
+/** Tests whether systemd booted the host, as sd_booted(3) does: not in a container with a single service. */
 function isSystemdRunning(): boolean {
   return existsSync('/run/systemd/system');
 }
@@ -81,7 +84,7 @@ function admitsOthers(allow: readonly Who[], ownUid: number): boolean {
   return allow.some((who) => who.uid !== ownUid);
 }
 
-/** The configuration's text: a JSON string is a YAML string. */
+/** The text of the configuration: a JSON string is a YAML string. */
 export function renderConfig(instance: NewInstance, ownUid: number): string {
   const mode = admitsOthers(instance.allow, ownUid) ? '"0666"' : '"0600"';
   const { passphraseFile: passphrase, layout } = instance;
@@ -148,7 +151,7 @@ function prepareFolder(dir: string, mode: number, ownUid: number, warn: (line: s
     warn(`sidekey: ${dir} has mode ${mode.toString(8).padStart(4, '0')} now`);
 }
 
-/** Refuses (init_refused) when an instance is there. Gives the path of the configuration. */
+/** Refuses (init_refused) if an instance exists. Returns the path of the configuration. */
 export async function writeInstance(
   instance: NewInstance,
   passphrase: Buffer | null,
@@ -178,7 +181,7 @@ export async function writeInstance(
   return config;
 }
 
-/** What writeInstance() and the first token left. Folders of a whole host stay. */
+/** Removes what writeInstance() and the first token created. System directories stay. */
 export function discardInstance({ layout }: NewInstance): void {
   const dir = dirname(layout.config);
   if (!layout.isSystem) rmSync(layout.config, { force: true });

@@ -1,8 +1,8 @@
-/** Man pages (man(7)) from the command table: sidekey(1), and one for each command. */
+/** Generates man pages (man(7)) from the command table: sidekey(1), and one per command. */
 import { argumentsOf, ENVIRONMENT, EXIT_CODES, synopsisOf } from './command-text.ts';
 import type { Command } from './command.ts';
 
-/** Text as roff reads it: no request by accident, hyphens that can be copied, lists of choices that can be broken. */
+/** Escapes text for roff: no accidental requests, hyphens that can be copied, breakable lists of choices. */
 function roff(text: string): string {
   return text
     .replaceAll('\\', '\\e')

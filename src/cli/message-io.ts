@@ -1,4 +1,4 @@
-/** Where a command's message comes from and goes to: files or pipes, as bytes. Secrets among them are wiped by the caller. */
+/** Reads and writes a command's message: files or pipes, as bytes. The caller wipes secrets. */
 import { createReadStream, statSync, writeFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { SidekeyError } from '../errors.ts';
@@ -20,7 +20,7 @@ function reasonOf(cause: unknown): string {
   return cause instanceof Error ? cause.message : String(cause);
 }
 
-/** null: stdin, or a file that has no length. */
+/** null: stdin, or a file without a length. */
 function sizeOf(path: string | undefined): number | null {
   if (path === undefined) return null;
   try {
@@ -31,7 +31,7 @@ function sizeOf(path: string | undefined): number | null {
   }
 }
 
-/** Calls `take` with each piece, in order, and wipes the pieces afterwards. A progress line tells how far it is. */
+/** Calls `take` with each piece, in order, and then wipes it. Shows progress. */
 export async function readPieces(invocation: Invocation, take: (piece: Buffer) => void): Promise<void> {
   const path = textOption(invocation.values, 'in');
   const progress = startProgress(invocation.streams.errors, path ?? 'stdin', sizeOf(path));
@@ -50,7 +50,7 @@ export async function readPieces(invocation: Invocation, take: (piece: Buffer) =
   }
 }
 
-/** The whole message, in a Buffer of its own. Rejects with file_refused when it is longer. */
+/** The whole message, in its own Buffer. Rejects with file_refused if it is longer. */
 export async function readMessage(invocation: Invocation, maxBytes: number): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let length = 0;
@@ -67,7 +67,10 @@ export async function readMessage(invocation: Invocation, maxBytes: number): Pro
   }
 }
 
-/** What a terminal shows rather than acts on: no control character but tab and line ends, C1 ones (C2 80 to C2 9F in UTF-8) included. */
+/**
+ * Whether a terminal would show all of it: no control characters but tab and line ends, C1 (C2 80 to C2 9F in
+ * UTF-8) included.
+ */
 export function isForTerminal(bytes: Buffer): boolean {
   const isControl = (byte: number, at: number): boolean =>
     byte < 0x20 ? byte < 0x09 || byte > 0x0d : byte === 0x7f || (byte < 0xa0 && bytes[at - 1] === 0xc2);

@@ -1,4 +1,7 @@
-/** Reads the text format of Prometheus, as far as `sidekey top` needs it: sums over labels, rates, quantiles of histograms. */
+/**
+ * Parses Prometheus's text format, as far as `sidekey top` needs it: sums over labels, rates, quantiles of
+ * histograms.
+ */
 
 export interface Metric {
   readonly name: string;
@@ -18,7 +21,7 @@ export function parseMetrics(text: string): Metric[] {
   });
 }
 
-/** Of all with this name and these labels. */
+/** The sum of all samples with this name and these labels. */
 export function sumOf(
   metrics: readonly Metric[],
   name: string,
@@ -31,8 +34,8 @@ export function sumOf(
 }
 
 /**
- * The bound, in seconds, below which this part of what was measured between two readings lies; null when nothing was. Not
- * between the bounds: a histogram knows no better.
+ * The upper bound, in seconds, of the bucket that contains this quantile of the samples between two readings;
+ * null if there were none. Not interpolated: a histogram does not know more.
  */
 export function quantileOf(
   before: readonly Metric[],

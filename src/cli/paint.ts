@@ -1,11 +1,11 @@
-/** Colour, for a terminal alone: what a pipe or a file gets is the text. */
+/** Colours, on terminals only: pipes and files get plain text. */
 
 const CODES = { bold: '1', red: '31', green: '32', yellow: '33' } as const;
 
 export type Style = keyof typeof CODES;
 export type Paint = (style: Style, text: string) => string;
 
-/** NO_COLOR as https://no-color.org says: present and not empty. */
+/** NO_COLOR as in https://no-color.org: present and not empty. */
 export function createPaint(
   output: { readonly isTTY?: boolean },
   environment: Readonly<Record<string, string | undefined>>,

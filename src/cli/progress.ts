@@ -1,10 +1,13 @@
-/** A line that grows on a terminal while a command takes longer than a second; nothing where stderr is no terminal. */
+/**
+ * A progress line on the terminal for commands that take longer than a second; nothing if stderr is not a
+ * terminal.
+ */
 import type { Streams } from './command.ts';
 
 const QUIET_MS = 1000;
 const REDRAW_MS = 100;
 const BAR_COLUMNS = 24;
-/** Some terminals say 0. */
+/** Some terminals report 0. */
 const USUAL_COLUMNS = 80;
 const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB'] as const;
 
@@ -26,7 +29,7 @@ function formatProgress(what: string, bytes: number, totalBytes: number | null, 
 
 export interface Progress {
   add(bytes: number): void;
-  /** Takes the line away. */
+  /** Removes the line. */
   end(): void;
 }
 

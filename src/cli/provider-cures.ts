@@ -1,9 +1,9 @@
-/** What mends a key service that does not answer as it should: by the codes of what went wrong, nearest to the cause first. */
+/** Remedies for failing key services, by error code, the code closest to the cause first. */
 import { SidekeyError } from '../errors.ts';
 
 const CAUSES_MAX = 8;
 
-/** Of the chain of causes: one's own code, then what stood behind it. */
+/** The codes along the chain of causes, outermost first. */
 function codesOf(error: unknown): string[] {
   const codes: string[] = [];
   for (let at = error, depth = 0; at instanceof Error && depth < CAUSES_MAX; at = at.cause, depth++) {
@@ -39,7 +39,7 @@ const BY_CAUSE: readonly (readonly [RegExp, string])[] = [
   ],
 ];
 
-/** By the kind of provider. */
+/** By kind of provider. */
 const WHEN_REFUSED: Readonly<Record<string, string>> = {
   vault: 'auth (its files, role and mount), and what the policy of its token permits with the key',
   'aws-kms': "the credentials of the agent's environment or credentials-file, and the key's policy",

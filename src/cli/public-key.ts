@@ -1,18 +1,18 @@
-/** The public half of a named key, as SubjectPublicKeyInfo, from what the Transit dialect tells of it. */
+/** The public half of a named key, as SubjectPublicKeyInfo, from its description in the Transit dialect. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
 import { jsonAt, parseJson, textAt } from '../providers/http/json-secret.ts';
 import type { Invocation } from './command.ts';
 import { callTransit } from './transit-client.ts';
 
-/** What stands before the 32 bytes of the key (RFC 8410, 4), which are all that Vault's answer has. */
+/** What precedes the 32 bytes of the key (RFC 8410, 4), which are all that Vault's format has. */
 const RAW_PREFIXES: Readonly<Record<string, string>> = {
   ed25519: '302a300506032b6570032100',
   x25519: '302a300506032b656e032100',
 };
 
 export interface PublicKey {
-  /** As the Transit dialect calls it: rsa-2048, ecdsa-p256, ed25519. */
+  /** The Transit name of the type: rsa-2048, ecdsa-p256, ed25519. */
   readonly type: string;
   readonly version: number;
   readonly key: KeyObject;
@@ -25,7 +25,9 @@ function readPublicKey(type: string, text: string): KeyObject {
   return createPublicKey({ key: der, format: 'der', type: 'spki' });
 }
 
-/** `version` null: the latest. Rejects with request_refused when there is no such key, or it has no public half. */
+/**
+ * `version` null: the latest. Rejects with request_refused if there is no such key, or it has no public half.
+ */
 export async function fetchPublicKey(
   invocation: Invocation,
   name: string,

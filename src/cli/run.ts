@@ -1,4 +1,4 @@
-/** Finds the command that argv names, reads its options, runs it, and turns a fault into a line on stderr and an exit code. */
+/** Finds the command in argv, parses its options, runs it, and reports errors on stderr and by exit code. */
 import { parseArgs } from 'node:util';
 import { refuseDumps } from '../access/peer-credentials.ts';
 import { nearestMatch } from '../config/nearest-match.ts';
@@ -60,7 +60,7 @@ function checkChoices(command: Command, { values, positionals }: Pick<Invocation
     if (required && values[name] === undefined) throw new Error(`--${name} is missing`);
 }
 
-/** Node's sentence names the option; ours adds the nearest. */
+/** Node's message names the option; this adds the closest match. */
 function explainOption(error: Error, command: Command): Error {
   const [, name] = /^Unknown option '--([^']+)'/.exec(error.message) ?? [];
   if (name === undefined) return error;
@@ -103,7 +103,7 @@ async function dispatch(argv: readonly string[], around: Surroundings): Promise<
   return command.run({ ...around, ...parse(command, rest) });
 }
 
-/** Exit code. A fault of our own has no code: it is thrown on. */
+/** Returns the exit code. Bugs of our own are rethrown. */
 export async function runCommandLine(argv: readonly string[], around: Surroundings): Promise<number> {
   try {
     return await dispatch(argv, around);

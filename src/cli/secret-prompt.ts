@@ -1,4 +1,4 @@
-/** Asks for a secret on the terminal without showing it. It stays bytes: the caller wipes them. */
+/** Asks for a secret on the terminal without echoing it. It stays bytes, which the caller wipes. */
 import { SidekeyError } from '../errors.ts';
 
 const SECRET_MAX_BYTES = 255;
@@ -6,7 +6,7 @@ const ENTER = new Set([0x0a, 0x0d, 0x04]);
 const INTERRUPT = 0x03;
 const ERASE = new Set([0x08, 0x7f]);
 
-/** UTF-8: the bytes that continue a character leave with it. */
+/** Removes a whole UTF-8 character, continuation bytes included. */
 function erase(bytes: Buffer, length: number): number {
   let left = length;
   do left -= 1;
@@ -39,7 +39,7 @@ export async function askSecret(question: string): Promise<Buffer> {
   }
 }
 
-/** Twice, since nobody sees what was typed. */
+/** Asks twice, as typing is not visible. */
 export async function askNewSecret(question: string): Promise<Buffer> {
   const first = await askSecret(question);
   const second = await askSecret(`${question}, again`);

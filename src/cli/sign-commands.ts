@@ -38,7 +38,7 @@ function schemeFields(invocation: Invocation): Fields {
   });
 }
 
-/** A message, or only its digest when it is longer than one request may be: the signature is the same. */
+/** The message, or only its digest if it is too long for one request: the signature is the same. */
 interface Input {
   readonly bytes: Buffer;
   readonly fields: Fields;
@@ -126,7 +126,9 @@ export const macCommand: Command = {
 
 const VERSIONED = /^vault:v\d+:/;
 
-/** What `sign` or `mac` wrote: text, or with --raw bytes, which get the prefix of the version that is asked for. */
+/**
+ * The output of `sign` or `mac`: text, or with --raw bytes, which get the prefix of the requested version.
+ */
 function readSignature(invocation: Invocation, option: 'signature' | 'mac'): string | undefined {
   const path = textOption(invocation.values, option);
   if (path === undefined) return undefined;

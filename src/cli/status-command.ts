@@ -24,7 +24,7 @@ function waitMs({ values }: Invocation): number {
   return ms;
 }
 
-/** The first answer that is ready, or the last one when the time is over. */
+/** The first answer that is ready, or the last one before the timeout. */
 async function awaitStatus(socket: string, ms: number): Promise<AgentStatus> {
   const end = performance.now() + ms;
   for (;;) {

@@ -1,6 +1,7 @@
 /**
- * `sidekey init --system` runs as root and makes files for the user of systemd's units: root writes the configuration, everything
- * else is done with that user's effective ids, so that nothing is ever root's that must not be.
+ * `sidekey init --system` runs as root and creates files for the user of the systemd units: root writes the
+ * configuration; everything else is done with that user's effective IDs, so that root owns nothing that it
+ * should not.
  */
 import { chownSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { findNumber } from '../access/account-names.ts';
@@ -15,7 +16,7 @@ export interface Owner {
   readonly gid: number;
 }
 
-/** Rejects, before anything was changed, when packages or set-up have not done their part. */
+/** Rejects, before anything is changed, if packages or set-up have not created the user and directories. */
 export function findSystemOwner(): Owner {
   if (process.geteuid?.() !== 0) throw new SidekeyError('init_refused', '--system is for root: use sudo');
   const [uid, gid] = [findNumber('passwd', USER), findNumber('group', USER)];
@@ -27,7 +28,7 @@ export function findSystemOwner(): Owner {
   return { uid, gid };
 }
 
-/** With the effective ids of `owner`; root again afterwards. */
+/** With the effective IDs of `owner`; as root again afterwards. */
 export async function actAs<T>({ uid, gid }: Owner, work: () => Promise<T>): Promise<T> {
   process.setegid?.(gid);
   process.seteuid?.(uid);
@@ -39,7 +40,7 @@ export async function actAs<T>({ uid, gid }: Owner, work: () => Promise<T>): Pro
   }
 }
 
-/** Root's, so that the agent cannot change its own rules; readable for it. */
+/** Owned by root, so that the agent cannot change its own rules, but readable by the agent. */
 export function writeSystemConfig(instance: NewInstance, { uid, gid }: Owner): void {
   writeFileSync(SYSTEM_LAYOUT.config, renderConfig(instance, uid), { mode: 0o640, flag: 'wx' });
   chownSync(SYSTEM_LAYOUT.config, 0, gid);

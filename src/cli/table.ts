@@ -1,8 +1,8 @@
-/** Rows under headings, in columns as wide as their widest cell. No colour: the output is the same in a pipe. */
+/** Rows under headings, each column as wide as its widest cell. No colours: pipes get the same output. */
 
 const CONTROL = /[\p{Cc}\p{Cf}\u2028\u2029]/gu;
 
-/** Labels come from applications: a terminal must not act on them. */
+/** Labels come from applications: a terminal must not interpret them. */
 export function printable(text: string): string {
   return text.replace(CONTROL, '\uFFFD');
 }

@@ -14,7 +14,7 @@ const HEADINGS = ['TOKEN', 'SLOT', 'SERIAL', 'OBJECTS', 'KEY', 'KEK', 'WRAPPED',
 
 const SERVICE = { closed: 'up', open: 'down', probing: 'asking' } as const;
 
-/** A row for each KEK, in order of preference; what the token has once stands in the first. */
+/** A row per KEK, in order of preference; the first also shows what the token has once. */
 function toRows({ label, slot, serial, objects, tokenKeyOpen, keks }: TokenSummary): string[][] {
   return keks.map(({ provider, wrapped, service }, i) => {
     const token = [label, `${slot}`, serial, `${objects}`, tokenKeyOpen ? 'open' : '-'];

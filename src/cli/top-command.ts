@@ -13,7 +13,7 @@ const INTERVAL_MIN_MS = 200;
 const USUAL_ROWS = 24;
 const USUAL_COLUMNS = 80;
 const KEYS_THAT_END = new Set(['q', 'Q', '\u0003']);
-/** The alternative screen, without a cursor: what stood on the terminal is there again afterwards. */
+/** The alternative screen, without a cursor: afterwards the terminal shows what it did before. */
 const ENTER = '\u001b[?1049h\u001b[?25l';
 const LEAVE = '\u001b[?25h\u001b[?1049l';
 const HOME = '\u001b[H';
@@ -48,7 +48,7 @@ function intervalMs({ values }: Invocation): number {
   return ms;
 }
 
-/** A line that is too long is cut; its colour would end in the cut part. */
+/** Cuts a line that is too long; that may cut the end of its colour. */
 function fit(line: string, columns: number): string {
   const plain = line.replace(COLOUR, '');
   return plain.length > columns ? plain.slice(0, columns) : line;

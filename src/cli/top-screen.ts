@@ -1,4 +1,4 @@
-/** What `sidekey top` shows, from two samples of a running agent: nothing here asks or draws. */
+/** Renders `sidekey top` from two samples of a running agent; it neither queries nor draws. */
 import type { ProviderStatus } from '../metrics/provider-status.ts';
 import type { AgentStatus } from '../status.ts';
 import type { LeaseSummary } from '../tokens/service.ts';
@@ -15,14 +15,14 @@ export interface Sample {
   readonly metrics: readonly Metric[];
 }
 
-/** Per second between two samples. */
+/** Per second, between two samples. */
 export interface Rates {
   readonly hot: number;
   readonly misses: number;
   readonly http: number;
   readonly refused: number;
   readonly providerCalls: number;
-  /** Seconds; null: nothing was asked. */
+  /** Seconds; null: there were no requests. */
   readonly requestP50: number | null;
   readonly requestP99: number | null;
 }
@@ -79,7 +79,7 @@ function leftOf({ leftMs }: LeaseSummary): number {
   return leftMs ?? Infinity;
 }
 
-/** As many lines as there are rows of the terminal: key services, then leases that end first, then processes. */
+/** As many lines as the terminal has rows: key services, then the leases that end first, then processes. */
 export function renderTop(before: Sample, now: Sample, rows: number, paint: Paint): string[] {
   const { status, providers, leases } = now;
   const slow = new Set(status.withoutRing.map(({ pid }) => pid));

@@ -1,4 +1,4 @@
-/** The Transit dialect from the client's side: what encrypt, sign and the like have in common. */
+/** Client side of the Transit dialect: what encrypt, sign and the like share. */
 import { decodeBase64, encodeBase64 } from '../providers/http/base64-bytes.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret } from '../providers/http/json-secret.ts';
 import { API_LIMITS } from '../api/limits.ts';
@@ -6,9 +6,9 @@ import { SidekeyError } from '../errors.ts';
 import { callAgent, type Question } from './agent-client.ts';
 import { API_OPTION, apiSocket, JSON_OPTION, textOption, type Invocation } from './command.ts';
 
-/** What of a request is not the message. */
+/** Room for everything in a request but the message. */
 const REQUEST_REST_BYTES = 64 * 1024;
-/** The longest message of one request: base64 makes four bytes of three. */
+/** The longest message in one request: base64 turns three bytes into four. */
 export const MESSAGE_MAX_BYTES = Math.floor(((API_LIMITS.bodyBytes - REQUEST_REST_BYTES) * 3) / 4);
 
 export const TRANSIT_OPTIONS = {
@@ -20,7 +20,7 @@ export const KEY = { name: 'KEY', required: true, help: 'name of the key (its CK
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-/** A secret or long field, taken to the agent as bytes. */
+/** A secret or long field, sent to the agent as bytes. */
 export interface Message {
   readonly field: string;
   readonly bytes: Buffer;
@@ -31,7 +31,7 @@ function pathOf({ values }: Invocation, rest: readonly string[]): string {
   return ['', 'v1', mount, ...rest].map(encodeURIComponent).join('/');
 }
 
-/** The body as it came. The caller wipes it if it may hold a secret. */
+/** The body of the answer, unparsed. The caller wipes it if it may hold a secret. */
 export async function callTransit(
   invocation: Invocation,
   method: Question['method'],
@@ -64,7 +64,10 @@ export async function askTransit(
   return jsonAt(parseJson(await callTransit(invocation, 'POST', path, fields, message)), 'data');
 }
 
-/** A base64 field of `data` as bytes, which the caller wipes; the rest of the body can be parsed afterwards. */
+/**
+ * Decodes a base64 field of `data`; the caller wipes the bytes. The rest of the body can be parsed
+ * afterwards.
+ */
 export function takeField(body: Buffer, field: string): Buffer {
   const bytes = takeSecret(body, ['data', field]);
   if (bytes === null) throw new SidekeyError('internal', `the agent's response has no ${field}`);
@@ -77,14 +80,14 @@ export function textField(data: unknown, field: string): string {
   return value;
 }
 
-/** vault:v1:BASE64 in bytes. */
+/** The bytes in vault:v1:BASE64. */
 export function bytesOfVersioned(text: string): Buffer {
   const bytes = decodeBase64(Buffer.from(text.slice(text.lastIndexOf(':') + 1), 'latin1'));
   if (bytes === null) throw new SidekeyError('internal', 'the response of the agent is not base64');
   return bytes;
 }
 
-/** Options of a request that are there. */
+/** The request fields of the options that were given. */
 export function givenFields({ values }: Invocation, names: Readonly<Record<string, string>>): Fields {
   const given = Object.entries(names).map(([option, field]) => [field, values[option]] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== undefined && value !== false));

@@ -7,7 +7,7 @@ import { formatTable } from './table.ts';
 
 const DAY = /^\d{4}-\d\d-\d\d$/;
 
-/** The days that are asked for, in UTC as the ledger has them; the agent's own thirty days when none are. */
+/** The days asked for, in UTC like the ledger; the agent's default of thirty days if none are. */
 function periodOf({ values }: Invocation, now: Date): URLSearchParams {
   const query = new URLSearchParams();
   const today = now.toISOString().slice(0, 10);
@@ -44,7 +44,7 @@ interface Total {
   bytes: number;
 }
 
-/** The days of a period together, the most used first. */
+/** Sums over the period, the most used first. */
 function totals({ usage }: UsageReport): Total[] {
   const byUse = new Map<string, Total>();
   for (const row of usage) {

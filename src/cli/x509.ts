@@ -1,13 +1,13 @@
 /**
- * Certificate signing requests (RFC 2986) and self-signed certificates (RFC 5280), to be signed elsewhere: the private key is in a
- * token and stays there.
+ * Certificate signing requests (RFC 2986) and self-signed certificates (RFC 5280), to be signed elsewhere:
+ * the private key stays in its token.
  */
 import { createHash, type KeyObject } from 'node:crypto';
 import { isIP } from 'node:net';
 import { SidekeyError } from '../errors.ts';
 import * as der from './der.ts';
 
-/** How the agent is asked for a signature, and what it is called in a certificate. */
+/** How to ask the agent for a signature, and its identifier in a certificate. */
 export interface SignatureAlgorithm {
   readonly identifier: Buffer;
   readonly fields: Readonly<Record<string, string>>;
@@ -24,7 +24,7 @@ function ecdsa(oid: string, hash: string): SignatureAlgorithm {
   return { identifier: der.sequence(der.oid(oid)), fields: { hash_algorithm: hash } };
 }
 
-/** By the type of the key in the Transit dialect. A hash as strong as the curve (RFC 5758, 3.2; RFC 8410, 3). */
+/** By the Transit type of the key. The hash matches the curve's strength (RFC 5758, 3.2; RFC 8410, 3). */
 const ALGORITHMS: readonly (readonly [type: RegExp, algorithm: SignatureAlgorithm])[] = [
   [/^rsa-/, rsa()],
   [/^ecdsa-p256$/, ecdsa('1.2.840.10045.4.3.2', 'sha2-256')],
@@ -50,7 +50,7 @@ const NAME_TYPES: Readonly<Record<string, string>> = {
 };
 const NAME_MAX_CHARACTERS = 64;
 
-/** `CN=www.example.org,O=Example` in this order; a comma inside a value is written `\,`. */
+/** `CN=www.example.org,O=Example`, in this order; `\,` is a comma within a value. */
 export function parseName(text: string): Buffer {
   const parts = text.split(/(?<!\\),/).map((part) => {
     const [, name = '', value = ''] = /^\s*([A-Za-z]+)\s*=\s*(.+?)\s*$/.exec(part) ?? [];
@@ -70,7 +70,7 @@ export function parseName(text: string): Buffer {
 function addressBytes(text: string): Buffer {
   if (isIP(text) === 4) return Buffer.from(text.split('.').map(Number));
   if (isIP(text) !== 6) throw new SidekeyError('usage', `"${text}" is no IP address`);
-  // The URL parser writes an IPv6 address in its one canonical form: hexadecimal groups, one "::" at most.
+  // The URL parser normalises an IPv6 address: hexadecimal groups, at most one "::".
   const [head = '', tail] = new URL(`http://[${text}]/`).hostname.slice(1, -1).split('::');
   const groups = (part: string) => (part === '' ? [] : part.split(':'));
   const missing = 8 - groups(head).length - groups(tail ?? '').length;
@@ -82,7 +82,7 @@ function addressBytes(text: string): Buffer {
   return Buffer.from(all.map((group) => group.padStart(4, '0')).join(''), 'hex');
 }
 
-/** GeneralName (RFC 5280, 4.2.1.6), by its prefix. */
+/** GeneralName (RFC 5280, 4.2.1.6), by prefix. */
 const ALTERNATIVES: Readonly<Record<string, (value: string) => Buffer>> = {
   EMAIL: (value) => der.tagged(1, Buffer.from(value, 'latin1'), 'primitive'),
   DNS: (value) => der.tagged(2, Buffer.from(value, 'latin1'), 'primitive'),
@@ -111,7 +111,7 @@ function extension(oid: string, value: Buffer, isCritical: boolean): Buffer {
   return der.sequence(der.oid(oid), ...(isCritical ? [CRITICAL] : []), der.octets(value));
 }
 
-/** keyUsage: digitalSignature; for an authority keyCertSign and cRLSign. */
+/** keyUsage: digitalSignature; for an authority, keyCertSign and cRLSign. */
 function keyUsage(isAuthority: boolean): Buffer {
   return isAuthority ? der.bits(Buffer.from([0x06]), 1) : der.bits(Buffer.from([0x80]), 7);
 }
@@ -129,7 +129,10 @@ function publicKeyInfo({ publicKey }: Subject): Buffer {
   return publicKey.export({ format: 'der', type: 'spki' });
 }
 
-/** SHA-1 over the public key, as RFC 5280, 4.2.1.2 (1), has it: a name, not a proof. The whole SubjectPublicKeyInfo serves as well. */
+/**
+ * SHA-1 over the public key, as in RFC 5280, 4.2.1.2 (1): an identifier, not a proof. Hashing the whole
+ * SubjectPublicKeyInfo is allowed too.
+ */
 function keyIdentifier(subject: Subject): Buffer {
   return extension(
     '2.5.29.14',
@@ -138,7 +141,7 @@ function keyIdentifier(subject: Subject): Buffer {
   );
 }
 
-/** CertificationRequestInfo: what is to be signed. */
+/** CertificationRequestInfo: the part that is signed. */
 export function requestToSign(subject: Subject): Buffer {
   const wanted = der.sequence(
     der.oid('1.2.840.113549.1.9.14'),
@@ -159,7 +162,7 @@ export interface Validity {
   readonly serial: Buffer;
 }
 
-/** TBSCertificate of a certificate that its own key signs. */
+/** TBSCertificate of a self-signed certificate. */
 export function certificateToSign(
   subject: Subject,
   { identifier }: SignatureAlgorithm,
@@ -178,7 +181,7 @@ export function certificateToSign(
   );
 }
 
-/** What was signed, with its signature; both kinds have this form. */
+/** The signed part with its signature; requests and certificates share this form. */
 export function assemble(signed: Buffer, { identifier }: SignatureAlgorithm, signature: Buffer): Buffer {
   return der.sequence(signed, identifier, der.bits(signature));
 }

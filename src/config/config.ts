@@ -1,4 +1,6 @@
-/** The configuration as the agent believes it: defaults filled in, paths absolute, durations in milliseconds, names resolved. */
+/**
+ * The validated configuration: defaults filled in, paths absolute, durations in milliseconds, names resolved.
+ */
 import { dirname, resolve } from 'node:path';
 import type { AccessRule } from '../access/rules.ts';
 import type { ApiLimits } from '../api/limits.ts';
@@ -7,20 +9,20 @@ import type { PriceList } from '../usage/usage-report.ts';
 import type { RawConfig } from './schema.ts';
 
 export interface LimitsConfig {
-  /** Longest life of a lease. */
+  /** Maximum duration of a lease. */
   readonly anyMs: number;
   /** Idle time after which a cell is wiped. */
   readonly unusedMs: number;
-  /** Operations per lease; 0: as many as there are. */
+  /** Operations per lease; 0: unlimited. */
   readonly uses: number;
-  /** How much longer a lease may last while the key service cannot be reached. */
+  /** How much longer a lease may last while the key service is unreachable. */
   readonly offlineMs: number;
 }
 
 export interface CacheConfig extends LimitsConfig {
   /** Whether the token's key is opened when the agent starts. */
   readonly prewarm: boolean;
-  /** Limits of keys by patterns of their labels; the first row that fits. */
+  /** Limits by label patterns; the first matching row applies. */
   readonly byKey: readonly { readonly keys: readonly string[]; readonly limits: LimitsConfig }[];
 }
 
@@ -40,9 +42,9 @@ export interface TokenConfig {
   readonly legacy: boolean;
   readonly fips: boolean;
   readonly cache: CacheConfig;
-  /** Envelope encryption by the HTTP API; null: none. */
+  /** Envelope encryption over the HTTP API; null: none. */
   readonly envelope: { readonly key: string; readonly messages: number } | null;
-  /** Patterns of labels: each use of these keys is a line of the audit log. */
+  /** Label patterns: every use of these keys is a line in the audit log. */
   readonly auditEach: readonly string[];
   readonly resident: ResidentConfig | null;
 }
@@ -54,7 +56,9 @@ export interface EmbeddedConfig {
   readonly systemdCredential: string | null;
 }
 
-/** A remote key service: its options stay as the schema of its kind parsed them; src/providers/ believes them. */
+/**
+ * A remote key service. Its options stay as parsed by the schema of its kind, which src/providers/ relies on.
+ */
 export interface RemoteConfig {
   readonly kind: string;
   readonly options: unknown;
@@ -67,9 +71,9 @@ export interface Config {
   readonly tokens: readonly TokenConfig[];
   readonly createTokens: boolean;
   readonly access: {
-    /** Beside the agent's owner and root. */
+    /** In addition to the agent's owner and root. */
     readonly administrators: readonly AccessRule[];
-    /** Beside administrators. */
+    /** In addition to administrators. */
     readonly metrics: readonly AccessRule[];
   };
   readonly providers: Readonly<Record<string, ProviderConfig>>;
@@ -81,14 +85,14 @@ export interface Config {
     readonly apiMode: number;
     readonly control: string;
   };
-  /** Kubernetes KMS v2; null: not served. `token` null: the first. */
+  /** Kubernetes KMS v2; null: not served. `token` null: the first token. */
   readonly kms: {
     readonly socket: string;
     readonly mode: number;
     readonly token: string | null;
     readonly key: string;
   } | null;
-  /** Those of the API that the configuration may set. */
+  /** The API limits that can be configured. */
   readonly limits: Pick<ApiLimits, LimitName>;
   readonly keeper: { readonly start: boolean; readonly path: string | null };
   readonly audit: { readonly path: string };

@@ -1,6 +1,6 @@
-/** The known word that a mistyped one most likely meant. */
+/** The known word most likely meant by a mistyped one. */
 
-/** Levenshtein's distance: insertions, removals and replacements of one character. */
+/** Levenshtein distance: insertions, deletions and substitutions. */
 export function editDistance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i++) {
@@ -14,7 +14,10 @@ export function editDistance(a: string, b: string): number {
   return row[b.length] ?? 0;
 }
 
-/** null when nothing is near: more than a third of the word would have to change (two characters of a short one). */
+/**
+ * null if nothing is close: more than a third of the word would have to change (two characters of a short
+ * one).
+ */
 export function nearestMatch(word: string, known: readonly string[]): string | null {
   if (word.length > 100) return null;
   const limit = Math.max(2, Math.floor(word.length / 3));

@@ -1,4 +1,7 @@
-/** Reads a configuration file: every error at once, each with line, column, key and, for an unknown one, the nearest match. */
+/**
+ * Reads a configuration file and reports all errors at once, each with line, column, key and, for an unknown
+ * key, the closest match.
+ */
 import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isNode, isMap, isScalar, LineCounter, parseDocument, type Document } from 'yaml';
@@ -10,13 +13,13 @@ import { nearestMatch } from './nearest-match.ts';
 import { configSchema, knownKeysAt, type RawConfig } from './schema.ts';
 
 const FILE_MAX_BYTES = 1024 * 1024;
-/** sun_path of sockaddr_un, with its end. */
+/** sun_path of sockaddr_un, without its terminator. */
 const SOCKET_PATH_MAX = 107;
 
 export interface ConfigProblem {
   readonly line: number;
   readonly column: number;
-  /** tokens[0].label; empty when the file is no YAML at all. */
+  /** tokens[0].label; empty if the file is not YAML at all. */
   readonly key: string;
   readonly message: string;
 }
@@ -34,7 +37,7 @@ function formatPath(path: Path): string {
   }, '');
 }
 
-/** Where a path stands: the key itself when `atKey`, else its value, else the nearest thing around it that exists. */
+/** The position of a path: its key if `atKey`, else its value, else the closest enclosing node. */
 class Positions {
   readonly #document: Document;
   readonly #lines: LineCounter;
@@ -92,14 +95,17 @@ function hasEnvelopes({ providers }: RawConfig, provider: string): boolean {
   return kind === undefined || ENVELOPE_KINDS.includes(String(kind));
 }
 
-/** What the schema cannot see: one part of the file against another, and options that could not be honoured. */
+/**
+ * What the schema cannot check: one part of the file against another, and options that could not be honoured.
+ */
 function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
   const labels = new Set<string>();
   const enveloping = new Set<string>();
   for (const [i, { label, provider, resident, envelope }] of raw.tokens.entries()) {
     if (envelope !== undefined && !hasEnvelopes(raw, provider))
       yield [['tokens', i, 'envelope'], `kinds that have envelopes: ${ENVELOPE_KINDS.join(', ')}`];
-    // Tink's format binds no name: who may use one envelope key of a KEK could open what another one sealed.
+    // Tink's format does not bind a name: whoever may use one envelope key of a KEK could open messages of
+    // another.
     if (envelope !== undefined && enveloping.has(provider))
       yield [['tokens', i, 'envelope'], `provider "${provider}" has the envelopes of another token already`];
     if (envelope !== undefined) enveloping.add(provider);
@@ -185,7 +191,7 @@ export function formatProblem(file: string, { line, column, key, message }: Conf
   return `${file}:${line}:${column}: ${key ? `${key}: ` : ''}${message}`;
 }
 
-/** The configuration, or config_invalid with every problem in the message, one per line. */
+/** The configuration; throws config_invalid with all problems in the message, one per line. */
 export function loadConfig(file: string): Config {
   const { config, problems } = readConfig(file);
   if (config) return config;

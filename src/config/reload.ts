@@ -1,4 +1,4 @@
-/** What a running agent can take up from a changed file, and what it cannot. */
+/** Which changes of the file a running agent can apply. */
 import { SidekeyError } from '../errors.ts';
 import type { Config } from './config.ts';
 
@@ -12,14 +12,17 @@ const FIXED = [
   'audit',
 ] as const satisfies readonly (keyof Config)[];
 
-/** Which tokens there are is fixed, and what mechanisms they offer, which keys may be bound for already; who is admitted, how they log in and how long keys stay open is not. */
+/**
+ * Fixed are the tokens and their mechanisms, for which keys may already be bound; access rules, login and key
+ * lifetimes can change.
+ */
 function fixedParts(config: Config): Record<string, string> {
   const parts = FIXED.map((part) => [part, JSON.stringify(config[part])] as const);
   const tokens = config.tokens.map(({ label, provider, legacy, fips }) => [label, provider, legacy, fips]);
   return { ...Object.fromEntries(parts), tokens: JSON.stringify(tokens) };
 }
 
-/** Throws config_invalid when a part changed that only a restart can take up: nothing is taken up then. */
+/** Throws config_invalid if a changed part needs a restart: then nothing is applied. */
 export function checkReload(running: Config, wanted: Config): void {
   const [before, after] = [fixedParts(running), fixedParts(wanted)];
   const changed = Object.keys(before).filter((part) => before[part] !== after[part]);

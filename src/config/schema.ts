@@ -1,6 +1,6 @@
 /**
- * Every key of the configuration file, with its default. docs/sidekey.example.yaml documents them; a test holds the two equal.
- * An unknown key is an error everywhere.
+ * Every key of the configuration file, with its default. docs/sidekey.example.yaml documents them; a test
+ * holds the two equal. Unknown keys are errors everywhere.
  */
 import { isAbsolute } from 'node:path';
 import { z } from 'zod';
@@ -89,7 +89,7 @@ const uses = z
   .min(0)
   .max(2 ** 32);
 
-/** What is not said is the token's. */
+/** Defaults are those of the token. */
 const keyCache = z
   .strictObject({
     keys: patterns,
@@ -168,7 +168,7 @@ const kinds = ['embedded', ...KEY_SERVICE_KINDS.map(({ kind }) => kind)];
 const remotes = KEY_SERVICE_KINDS.map(({ schema }) => schema);
 const provider = z.discriminatedUnion('kind', [embedded, ...remotes], `the kinds are: ${kinds.join(', ')}`);
 
-/** Of the HTTP API, for each process unless it says otherwise. */
+/** Limits of the HTTP API, per process unless stated otherwise. */
 const limits = z.strictObject({
   body: size('1KiB', '32MiB').default(API_LIMITS.bodyBytes),
   header: size('1KiB', '64KiB').default(API_LIMITS.headerBytes),
@@ -221,7 +221,7 @@ export const configSchema = z.strictObject({
 
 export type RawConfig = z.output<typeof configSchema>;
 
-/** The keys that may stand at a path of the file; null where none is fixed. */
+/** The keys allowed at a path of the file; null where any key is. */
 export function knownKeysAt(at: readonly PropertyKey[]): string[] | null {
   let schema: unknown = configSchema;
   for (const step of at) schema = stepInto(unwrapSchema(schema), step);

@@ -1,11 +1,11 @@
-/** Durations and modes as the configuration writes them: always with their unit, so that nobody has to guess. */
+/** Durations, sizes and modes in the configuration: always with a unit, so that nobody has to guess. */
 import { z } from 'zod';
 
 const MS_PER_UNIT = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 const DURATION = /^(\d{1,9})(ms|s|m|h|d)$/;
 const DURATION_MAX_MS = 366 * MS_PER_UNIT.d;
 
-/** Milliseconds, or null when it is no duration. */
+/** Milliseconds; null if it is not a duration. */
 export function parseDuration(text: string): number | null {
   const [, count, unit] = DURATION.exec(text) ?? [];
   if (count === undefined || unit === undefined) return null;
@@ -28,14 +28,14 @@ export const duration = z
 const BYTES_PER_UNIT = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const;
 const SIZE = /^(\d{1,9})(B|KiB|MiB|GiB)$/;
 
-/** Bytes, or null when it is no size. */
+/** Bytes; null if it is not a size. */
 function parseSize(text: string): number | null {
   const [, count, unit] = SIZE.exec(text) ?? [];
   if (count === undefined || unit === undefined) return null;
   return Number(count) * BYTES_PER_UNIT[unit as keyof typeof BYTES_PER_UNIT];
 }
 
-/** `least` and `most` as the configuration would write them. */
+/** `least` and `most` as written in a configuration. */
 export function size(least: string, most: string) {
   const message = `a size is a number with its unit, ${least} to ${most}: 16KiB, 32MiB`;
   const isWithin = (bytes: number): boolean =>
@@ -48,7 +48,7 @@ export function size(least: string, most: string) {
   });
 }
 
-/** Owner's read and write must be there: without them nobody can connect. */
+/** Read and write for the owner are required: without them nobody can connect. */
 export const socketMode = z
   .string('a mode is written in quotes, since YAML reads 0600 as six hundred: "0600"')
   .regex(/^0?6[0246][0246]$/, 'a socket\'s mode is "06" and two of 0, 2, 4, 6: "0600", "0660", "0666"')

@@ -1,4 +1,4 @@
-/** Acts that the audit log records are events too: one table says which, so that nothing is reported in two places. */
+/** Some audit records are also events: one table says which, so that nothing is reported in two places. */
 import type { AuditFields } from '../audit/audit-line.ts';
 import type { AuditSink } from '../tokens/ports.ts';
 import type { EventType } from './event-ring.ts';
@@ -25,14 +25,14 @@ const TYPES: Readonly<Record<string, EventType>> = {
   'agent-reloaded': 'configuration-reloaded',
 };
 
-/** CKO_ of public, private and secret keys: certificates and data come and go unreported. */
+/** CKO_ of public, private and secret keys: certificates and data are not reported. */
 const KEY_CLASSES: readonly unknown[] = [undefined, 2, 3, 4];
 
 export function eventTypeOf(audited: string, fields: AuditFields): EventType | null {
   return KEY_CLASSES.includes(fields['class']) ? (TYPES[audited] ?? null) : null;
 }
 
-/** Listeners hear of an act after it stands in the log; they must not throw. */
+/** Calls listeners after the act is in the log; they must not throw. */
 export function teeAudit(sink: AuditSink, listen: (event: string, fields: AuditFields) => void): AuditSink {
   return {
     record(event, fields) {

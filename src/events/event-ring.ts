@@ -1,6 +1,6 @@
 /**
- * The last events, in order, for those who watch and those who come back. Bounded: who was away too long is told that
- * something is missing, not what. Events name keys, tokens, providers and processes; never a secret.
+ * The latest events, in order, for live and resuming readers. Bounded: a reader that was away too long learns
+ * that events are missing, but not which. Events name keys, tokens, providers and processes; never a secret.
  */
 import type { AuditFields } from '../audit/audit-line.ts';
 
@@ -14,7 +14,7 @@ export const EVENT_TYPES = [
 export type EventType = (typeof EVENT_TYPES)[number];
 
 export interface SidekeyEvent {
-  /** `run.number`: the run tells one agent from the next, numbers grow by one. */
+  /** `run.number`: each agent is a new run, numbers increase by one. */
   readonly id: string;
   /** ISO 8601. */
   readonly time: string;
@@ -23,14 +23,14 @@ export interface SidekeyEvent {
 }
 
 export interface Replay {
-  /** Events between the one asked for and the first of these are lost. */
+  /** Events between the requested one and the first of these are lost. */
   readonly gap: boolean;
   readonly events: readonly SidekeyEvent[];
 }
 
 interface RingOptions {
   readonly max: number;
-  /** Eight bytes or so in hex: this run's own. */
+  /** A random ID for this run, in hex. */
   readonly run: string;
   readonly now: () => number;
 }
@@ -54,7 +54,7 @@ export class EventRing {
     for (const listen of this.#listeners) listen(event);
   }
 
-  /** What came after `id`; null: only what is still to come. An id of another run, or one too old, leaves a gap. */
+  /** The events after `id`; null: only future ones. An ID of another run, or too old, leaves a gap. */
   after(id: string | null): Replay {
     if (id === null) return { gap: false, events: [] };
     const [run, number = ''] = id.split('.');
@@ -65,13 +65,13 @@ export class EventRing {
     return { gap: from < first, events: this.#events.slice(Math.max(0, from - first)) };
   }
 
-  /** Answers what ends it. `listen` must not throw. */
+  /** Returns a function that unsubscribes. `listen` must not throw. */
   subscribe(listen: (event: SidekeyEvent) => void): () => void {
     this.#listeners.add(listen);
     return () => this.#listeners.delete(listen);
   }
 
-  /** An id before all events of this run. */
+  /** An ID before all events of this run. */
   get start(): string {
     return `${this.#options.run}.0`;
   }

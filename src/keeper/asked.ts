@@ -1,6 +1,6 @@
 /**
- * What programs are waiting for. Whoever has long work to do on the event loop asks whether it may: an answer that is due would come
- * after it.
+ * Tracks requests of programs in progress. Before long work on the event loop, wait for quiet(): answers
+ * would be delayed by it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { KeeperEvents } from './routed-frames.ts';
@@ -11,7 +11,7 @@ export class Asked {
   #waiting = 0;
   #lastAtMs = -Infinity;
 
-  /** The same events, and their requests are counted. */
+  /** Counts the requests among these events. */
   watch(events: KeeperEvents): KeeperEvents {
     return {
       ...events,
@@ -27,7 +27,10 @@ export class Asked {
     };
   }
 
-  /** Resolves when nobody waits, and nobody did for `quietMs`; in any case after `mostMs`. Looks at least once what has come. */
+  /**
+   * Resolves once there has been no request for `quietMs`, or after `mostMs`. Always yields at least once for
+   * what has arrived.
+   */
   async quiet(quietMs: number, mostMs: number): Promise<void> {
     const end = performance.now() + mostMs;
     do await sleep(LOOK_MS);

@@ -25,10 +25,10 @@ const GROUPS_MAX = 65536;
 const OPERATION_NAMES = new Map<number, Operation>(
   Object.entries(OPERATIONS).map(([name, number]) => [number, name as Operation]),
 );
-/** CK_UNAVAILABLE_INFORMATION: a mechanism that belongs to no key type. */
+/** CK_UNAVAILABLE_INFORMATION: the mechanism has no key type. */
 const NO_KEY_TYPE = 0xffff_ffff_ffff_ffffn;
 
-/** Reads a whole body: what `read` leaves is a fault. */
+/** Reads a whole body: bytes that `read` leaves over are a fault. */
 export function readBody<T>(body: Buffer, read: (reader: WireReader) => T): T {
   const reader = new WireReader(body);
   const value = read(reader);
@@ -149,7 +149,7 @@ function readGroups(reader: WireReader): number[] {
   return Array.from({ length: count }, () => reader.u32());
 }
 
-/** The layouts of version 2; those of version 1 lack what stands last. */
+/** The layout of version 2; version 1 lacks the last fields. */
 export function readClientOpened(reader: WireReader, version: number = LIMITS.version): ClientSeen {
   return {
     client: reader.u64(),
@@ -170,7 +170,7 @@ export function readClientSeen(reader: WireReader, version: number = LIMITS.vers
   return { ...client, ring, note: copyOptional(reader, LIMITS.noteMax) };
 }
 
-/** A process that was turned away: its module speaks no version of the frame that is served. */
+/** A process that was refused: its module speaks no supported version. */
 export interface ClientRefused {
   readonly wire: number;
   readonly pid: number;
@@ -227,7 +227,7 @@ export function writeGenerate(key: NewKey, mechanism: Mechanism, template: reado
   return writer;
 }
 
-/** A key is derived from that of a cell, or from what a routed request brought. */
+/** A key is derived from a cell's key, or from what a routed request brought. */
 export interface Derivation {
   readonly base?: bigint;
   readonly routedId?: bigint;
@@ -251,7 +251,9 @@ export function writeImport(key: NewKey, routedId: bigint, components: readonly 
   return writer;
 }
 
-/** The pieces of cell_operate: begin carries the mechanism, final of a verification the signature. */
+/**
+ * The pieces of cell_operate: `begin` carries the mechanism; `final` of a verification carries the signature.
+ */
 export interface OperateStep {
   readonly cell: bigint;
   readonly operation: Operation;
@@ -262,11 +264,11 @@ export interface OperateStep {
   readonly signature: Buffer | null;
 }
 
-/** What no step is without: cell, flags, operation, number, two lengths; then place, handle, mechanism. */
+/** The fixed part of a step: cell, flags, operation, number, two lengths; then place, handle, mechanism. */
 const STEP_BYTES = 8 + 1 + 1 + 8 + 4 + 4;
 const BEGIN_BYTES = 8 + 8 + 1 + 8 + 8 + 4;
 
-/** How long the body is that writeOperate writes. */
+/** Length of the body that writeOperate writes. */
 export function operateBytes({ flags, mechanism, data, signature }: OperateStep): number {
   const begin = flags & OPERATE.begin ? BEGIN_BYTES + mechanism.params.length : 0;
   return STEP_BYTES + begin + data.length + (signature?.length ?? 0);
@@ -289,7 +291,9 @@ export function readOutput(body: Buffer): Buffer {
   return readBody(body, (reader) => reader.bytes(LIMITS.bodyMax));
 }
 
-/** Rejects what that version cannot say: a key whose every use is recorded is not to be used unrecorded. */
+/**
+ * Rejects what that version cannot express: a key whose every use is recorded must not be used unrecorded.
+ */
 export function writeBinding(binding: Binding, version: number = LIMITS.version): WireWriter {
   if (version < 2 && binding.eachAsks)
     throw new SidekeyError(

@@ -1,7 +1,7 @@
 /**
- * Cuts a stream of bytes into frames (ARCHITECTURE.md, "Frames"), however they are split. At most one header and one body are
- * held; a length over the bound, an unknown message or a refusal with a body throws wire_malformed, after which the
- * connection must be closed: the decoder does not go on.
+ * Splits a stream of bytes into frames (ARCHITECTURE.md, "Frames"), however it is chunked. Holds at most one
+ * header and one body. A length over the limit, an unknown message or a refusal with a body throws
+ * wire_malformed; the connection must then be closed, as the decoder cannot continue.
  */
 import { SidekeyError } from '../errors.ts';
 import { LIMITS, MESSAGES, REPLY, messageName, type MessageName } from '../wire/tables.ts';
@@ -53,7 +53,7 @@ export class FrameDecoder {
   #filled = 0;
   #broken = false;
 
-  /** The frames that `chunk` completes, in order. What is needed of `chunk` is copied. */
+  /** The frames that `chunk` completes, in order. Copies what it keeps of `chunk`. */
   push(chunk: Buffer): Frame[] {
     if (this.#broken) throw new SidekeyError('wire_malformed', 'the stream has already failed');
     try {
@@ -89,7 +89,7 @@ export class FrameDecoder {
     this.#filled = 0;
     if (!this.#header) {
       this.#header = readHeader(this.#headerBytes);
-      // Overwritten whole before anybody sees it.
+      // Fully overwritten before anybody sees it.
       this.#body = Buffer.allocUnsafe(this.#header.length);
       if (this.#header.length > 0) return;
     }
@@ -107,13 +107,13 @@ export interface OutgoingFrame {
   readonly status?: number;
   readonly client?: bigint;
   readonly body?: Buffer;
-  /** Of a reply: the module that gets it may keep it. */
+  /** For a reply: the module may keep it. */
   readonly mayBeKept?: boolean;
 }
 
 const MAY_BE_KEPT = 1;
 
-/** Header and body in one Buffer of its own: to be wiped when it is sent. */
+/** Header and body in one new Buffer: wipe it after sending. */
 export function encodeFrame(frame: OutgoingFrame): Buffer {
   const body = frame.body ?? EMPTY;
   if (body.length > LIMITS.bodyMax)

@@ -1,4 +1,4 @@
-/** How an agent attaches to a keeper: the version that both speak, the keeper's mechanisms. */
+/** How an agent attaches to a keeper: agrees on a version, and reads the keeper's mechanisms. */
 import { SidekeyError } from '../errors.ts';
 import { CKK } from '../tokens/cryptoki.ts';
 import type { MechanismRow } from '../tokens/ports.ts';
@@ -7,7 +7,7 @@ import { readAttached, readBody, readMechanismTable, writeAttach, type Attached 
 import type { KeeperConnection } from './keeper-connection.ts';
 import { OperationFrames } from './operation-frames.ts';
 
-/** Keys that come in pairs. */
+/** Key types that come in pairs. */
 const PAIRS: readonly number[] = [
   ...[CKK.RSA, CKK.DSA, CKK.DH, CKK.X9_42_DH, CKK.EC, CKK.EC_EDWARDS, CKK.EC_MONTGOMERY],
   ...[CKK.ML_KEM, CKK.ML_DSA, CKK.SLH_DSA],
@@ -16,13 +16,13 @@ const PAIRS: readonly number[] = [
 export interface Attachment extends Attached {
   readonly connection: KeeperConnection;
   readonly mechanisms: readonly MechanismRow[];
-  /** null: the keeper is of the last release. */
+  /** null: the keeper is of the previous release. */
   readonly frames: OperationFrames | null;
-  /** CKM_ of short operations, those with secret keys. */
+  /** CKM_ of short operations, which use secret keys. */
   readonly short: ReadonlySet<number>;
 }
 
-/** In our latest version, else in the one before: the keeper may be of the last release. */
+/** Tries our latest version, then the previous one: the keeper may be of the previous release. */
 async function greet(connection: KeeperConnection, version: number = LIMITS.version): Promise<Attached> {
   const hello = writeAttach(version, 'sidekey agent').done();
   try {
@@ -34,7 +34,7 @@ async function greet(connection: KeeperConnection, version: number = LIMITS.vers
   }
 }
 
-/** Attaches to the keeper and asks what it can do. */
+/** Attaches to the keeper and reads its capabilities. */
 export async function introduce(connection: KeeperConnection): Promise<Attachment> {
   const attached = await greet(connection);
   const table = await connection.request('mechanism_table', Buffer.alloc(0), LIMITS.deadlineMs);

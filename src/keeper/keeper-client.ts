@@ -1,6 +1,6 @@
 /**
- * The Keeper port of the domain over the control connection: which message, which body, which deadline. While no keeper is
- * attached every call rejects with keeper_absent; keeper-link.ts attaches it, again and again.
+ * Implements the domain's Keeper port over the control connection: messages, bodies and deadlines. While no
+ * keeper is attached, every call rejects with keeper_absent; keeper-link.ts attaches and reattaches it.
  */
 import { randomBytes } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
@@ -36,13 +36,13 @@ import { wipeSecret } from './secret-components.ts';
 const PAGES_MAX = 10_000;
 const RANDOM_MAX = 32 * 1024 * 1024;
 
-/** new-key of what is none: data that are derived (CKO_DATA), domain parameters. */
+/** new-key for what is not a key: derived data (CKO_DATA), domain parameters. */
 const NO_KEY: NewKey = {
   ...{ objectClass: 0, keyType: 0, owner: null, leaseMs: null, uses: null, note: null, seal: null },
 };
 
 const CKO_DOMAIN_PARAMETERS = 6;
-/** CKM_ of what searches for primes: pairs of RSA, domain parameters of DSA and X9.42. */
+/** CKM_ of searches for primes: RSA pairs, domain parameters of DSA and X9.42. */
 const SEARCHING: readonly number[] = [0x00, 0x0a, 0x2000, 0x2002];
 
 export class KeeperClient implements Keeper {
@@ -62,7 +62,7 @@ export class KeeperClient implements Keeper {
     this.#refused = new RefusedClients(log);
   }
 
-  /** Who is handed routed requests and events. Before the first attach. */
+  /** Sets the receiver of routed requests and events. Call before the first attach. */
   serve(events: KeeperEvents): void {
     this.#events = events;
   }
@@ -71,12 +71,12 @@ export class KeeperClient implements Keeper {
     return this.#attachment?.pid ?? null;
   }
 
-  /** The version of the frame that is spoken with it; null while none is attached. */
+  /** The protocol version spoken with the keeper; null while none is attached. */
   get wire(): number | null {
     return this.#attachment?.version ?? null;
   }
 
-  /** The last that were turned away, one entry a process. */
+  /** The latest processes that were refused, one entry each. */
   refused(): readonly bodies.ClientRefused[] {
     return this.#refused.list();
   }
@@ -86,8 +86,8 @@ export class KeeperClient implements Keeper {
   }
 
   /**
-   * Connects, attaches and has the domain rebuild what it must know; resolves when requests are served. `lost` is called
-   * once when the connection ends. Rejects with keeper_absent, agent_present or wire_version.
+   * Connects, attaches and has the domain restore its state; resolves when requests are served. `lost` is
+   * called once when the connection ends. Rejects with keeper_absent, agent_present or wire_version.
    */
   async attach(path: string, lost: (reason: string) => void): Promise<void> {
     const routed = new RoutedFrames(this.#events, this.#log, (client) => this.#refused.add(client));
@@ -108,17 +108,17 @@ export class KeeperClient implements Keeper {
     }
   }
 
-  /** The pid of the keeper that the last attach() failed with wire_version at. */
+  /** The pid of the keeper with which the last attach() failed with wire_version. */
   get stranger(): number | null {
     return this.#stranger;
   }
 
-  /** Ends the connection; the keeper goes on. */
+  /** Ends the connection; the keeper continues. */
   detach(): void {
     this.#attachment?.connection.close('the agent detached');
   }
 
-  /** Ends the keeper, and every key in it. */
+  /** Ends the keeper, and wipes every key in it. */
   async shutdown(): Promise<void> {
     await this.#ask('shutdown', new WireWriter());
   }
@@ -155,7 +155,7 @@ export class KeeperClient implements Keeper {
     return bodies.readBody(await this.#ask(message, body, deadlineMs), bodies.readMade);
   }
 
-  /** Every page of a list; `numberOf` an entry is where the next page begins. */
+  /** All pages of a list; the next page starts at `numberOf` the last entry. */
   async #list<T>(
     message: MessageName,
     read: (reader: WireReader) => T,
@@ -329,7 +329,10 @@ export class KeeperClient implements Keeper {
     return this.#operations.many(...asked);
   }
 
-  /** Public by nature (an answer to whoever asks), so this process's own kernel-seeded generator serves. */
+  /**
+   * The output is public (an answer to whoever asks), so this process's own kernel-seeded generator is good
+   * enough.
+   */
   async random(lengthBytes: number): Promise<Buffer> {
     if (lengthBytes > RANDOM_MAX) throw new SidekeyError('data_len_range', `${lengthBytes} random bytes`);
     return randomBytes(lengthBytes);
@@ -349,7 +352,7 @@ export class KeeperClient implements Keeper {
     );
   }
 
-  /** Reading zeroes the counters, so that the next page begins at the start again. */
+  /** Reading resets the counters, so each page starts from the beginning. */
   usage(): Promise<UsageSeen[]> {
     return this.#list('usage', bodies.readUsageSeen, () => 0n);
   }

@@ -1,6 +1,7 @@
 /**
- * One connection to a keeper's control socket: numbers requests, matches replies, keeps deadlines, hands everything else to its
- * listener in the order of arrival. It knows no message's body, and does not reconnect: keeper-client.ts does.
+ * One connection to a keeper's control socket: numbers requests, matches replies, enforces deadlines, and
+ * passes everything else to its listener in order of arrival. It knows no message's body, and does not
+ * reconnect: keeper-client.ts does.
  */
 import { connect, type Socket } from 'node:net';
 import { readCredentials } from '../access/peer-credentials.ts';
@@ -22,24 +23,24 @@ interface Pending {
 export interface ConnectionListener {
   /** A routed request or an event. */
   frame(frame: Frame): void;
-  /** Once, if it was ever open; every pending request was rejected before. */
+  /** Called once, if it was ever open; by then every pending request has been rejected. */
   closed(reason: string): void;
 }
 
-/** A status of the keeper's as an error. */
+/** Converts a status of the keeper to an error. */
 export function refusalOf(message: MessageName, status: number): SidekeyError {
   const code = codeOfStatus(status);
   return new SidekeyError(code ?? 'internal', `the keeper refused ${message}: ${code ?? status}`);
 }
 
-/** The first release's keeper named no version; it spoke 1. */
+/** The keeper of the first release named no version; it spoke 1. */
 function otherVersion(body: Buffer): string {
   const theirs = body.length === 4 ? body.readUInt32LE(0) : 1;
   const { versionOldest, version } = LIMITS;
   return `the keeper speaks version ${theirs} of the frame, this agent ${versionOldest} to ${version}: restart the older of the two`;
 }
 
-/** Short frames as one: each piece that a socket is given costs more than to copy it. */
+/** Joins short frames: a separate write costs more than copying. */
 function joinShort(frames: Buffer[]): Buffer[] {
   if (frames.length < 2 || frames.reduce((sum, { length }) => sum + length, 0) > JOINED_MAX) return frames;
   const joined = Buffer.concat(frames);
@@ -53,7 +54,9 @@ export class KeeperConnection {
   readonly #pending = new Map<bigint, Pending>();
   readonly #listener: ConnectionListener;
   #nextId = 1n;
-  /** Frames of this turn of the event loop: they go out together, with one system call and one wake-up of the keeper. */
+  /**
+   * Frames of this turn of the event loop: sent together, with one system call and one wake-up of the keeper.
+   */
   #unsent: Buffer[] = [];
   #gatherers: (() => void)[] = [];
   #willFlush = false;
@@ -61,7 +64,9 @@ export class KeeperConnection {
   #isOpened = false;
   #isClosed = false;
 
-  /** Rejects with keeper_absent when nobody listens at `path`, socket_refused when a process of another user does. */
+  /**
+   * Rejects with keeper_absent if nobody listens at `path`, socket_refused if a process of another user does.
+   */
   static open(path: string, listener: ConnectionListener): Promise<KeeperConnection> {
     return new Promise((resolve, reject) => {
       const connection = new KeeperConnection(path, listener, () => resolve(connection), reject);
@@ -75,7 +80,7 @@ export class KeeperConnection {
     failed: (error: Error) => void,
   ) {
     this.#listener = listener;
-    // One buffer for everything that arrives, wiped after each read: a PIN passes through here.
+    // One buffer for everything that arrives, wiped after each read: PINs pass through it.
     const onread = {
       buffer: Buffer.alloc(READ_BYTES),
       callback: (length: number, buffer: Uint8Array) =>
@@ -99,14 +104,16 @@ export class KeeperConnection {
     this.#socket.once('close', () => this.#closed());
   }
 
-  /** Keys go where this connection ends: who is neither root nor this uid has put a socket of its own there. */
+  /** Keys are sent to this peer: if it is neither root nor this uid, somebody has replaced the socket. */
   #strangerAt(path: string): SidekeyError | null {
     const { uid } = readCredentials(this.#socket);
     if (uid === 0 || uid === process.geteuid?.()) return null;
-    return new SidekeyError('socket_refused', `who answers at ${path} is uid ${uid}, not a keeper of ours`);
+    return new SidekeyError('socket_refused', `the process at ${path} has uid ${uid}: it is not a keeper of ours`);
   }
 
-  /** Sends a request. `body` is wiped once it is sent. Rejects with the keeper's status, keeper_absent or deadline. */
+  /**
+   * Sends a request. Wipes `body` after sending. Rejects with the keeper's status, keeper_absent or deadline.
+   */
   request(message: MessageName, body: Buffer, deadlineMs: number): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const id = this.#nextId++;
@@ -129,7 +136,7 @@ export class KeeperConnection {
     this.#send(encodeFrame({ message, id, client, isReply: true, status, body, mayBeKept }));
   }
 
-  /** Who listens there, as the kernel says it; null: it hung up already. */
+  /** The pid of the listener, from the kernel; null: it has already hung up. */
   get peerPid(): number | null {
     return this.#socket.destroyed ? null : readCredentials(this.#socket).pid;
   }
@@ -139,7 +146,10 @@ export class KeeperConnection {
     this.#socket.destroy();
   }
 
-  /** Calls back once, at the end of this turn of the event loop: what `gather` then requests goes out with it. */
+  /**
+   * Calls `gather` once, at the end of this turn of the event loop: the requests it makes are sent with the
+   * rest.
+   */
   beforeFlush(gather: () => void): void {
     this.#gatherers.push(gather);
     this.#flushSoon();
@@ -163,7 +173,7 @@ export class KeeperConnection {
     this.#willFlush = false;
     const frames = joinShort(this.#unsent);
     this.#unsent = [];
-    // To cork and uncork takes as long as to write.
+    // Corking and uncorking costs as much as a write.
     if (frames.length > 1) this.#socket.cork();
     for (const bytes of frames) this.#socket.write(bytes, () => bytes.fill(0));
     if (frames.length > 1) this.#socket.uncork();
@@ -185,7 +195,7 @@ export class KeeperConnection {
     else throw new SidekeyError('wire_malformed', `${frame.message} is not for the agent`);
   }
 
-  /** A reply to nobody came after its deadline; one to another message is a fault. */
+  /** A reply to an unknown request arrived after its deadline; one of another message is a fault. */
   #settle(frame: Frame): void {
     const pending = this.#take(frame.id);
     if (!pending) {

@@ -1,24 +1,25 @@
 /**
- * Keeps the agent attached to a keeper: attaches to a running one, starts one when the configuration says so and none answers,
- * and again after it was lost, with growing pauses and jitter. It never gives up: the agent starts and stays without a keeper.
+ * Keeps the agent attached to a keeper: attaches to a running one, or starts one if configured, and again
+ * whenever it is lost, with increasing pauses and jitter. It never gives up: the agent starts and stays up
+ * without a keeper.
  */
 import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import type { KeeperClient } from './keeper-client.ts';
 
-/** Looking whether one answers costs next to nothing, and programs wait meanwhile. */
+/** Checking whether a keeper answers costs almost nothing, and programs are waiting. */
 const PAUSE_FIRST_MS = 10;
 const PAUSE_MAX_MS = 250;
-/** Between starts of keepers that end before they could be attached: the first follows at once. */
+/** Pause between starts of keepers that end before they are attached; the first restart is immediate. */
 const RESTART_FIRST_MS = 20;
 const RESTART_MAX_MS = 2000;
-/** A keeper that was started gets this long to open its socket before another is tried. */
+/** A keeper gets this long to open its socket before another is started. */
 const START_GRACE_MS = 5000;
 
 export interface KeeperLinkOptions {
   readonly client: KeeperClient;
   readonly control: string;
-  /** Starts a keeper and calls back when it ended; null: somebody else starts it. */
+  /** Starts a keeper, and calls back when it ended; null: somebody else starts it. */
   readonly start: ((ended: (why: string) => void) => void) | null;
   readonly log: Logger;
   readonly random?: () => number;
@@ -41,7 +42,7 @@ export class KeeperLink {
     this.#attached.promise.catch(() => undefined);
   }
 
-  /** Begins, at once and for ever. */
+  /** Starts now, and continues until stop(). */
   start(): void {
     this.#schedule(0);
   }
@@ -51,7 +52,7 @@ export class KeeperLink {
     return this.#options.client.pid === null ? (this.#startFault ?? this.#lastFault) : null;
   }
 
-  /** Resolves at the next attach; rejects after `timeoutMs` with keeper_absent. */
+  /** Resolves at the next attach; rejects with keeper_absent after `timeoutMs`. */
   async waitAttached(timeoutMs: number): Promise<void> {
     const { promise, reject } = Promise.withResolvers<never>();
     const message = () =>
@@ -60,7 +61,7 @@ export class KeeperLink {
     await Promise.race([this.#attached.promise, promise]).finally(() => clearTimeout(timer));
   }
 
-  /** Lets go. With `endKeeper` an attached keeper is told to end; true when it took leave. */
+  /** Detaches. With `endKeeper`, tells an attached keeper to end; true if it confirmed. */
   async stop(endKeeper: boolean): Promise<boolean> {
     this.#isStopped = true;
     if (this.#timer) clearTimeout(this.#timer);
@@ -122,7 +123,10 @@ export class KeeperLink {
     this.#schedule(this.#pause());
   }
 
-  /** A keeper that lingers from before an upgrade, and that nobody can speak with any more. It wipes its keys as it ends. */
+  /**
+   * Ends a keeper left over from before an upgrade, with which nobody can communicate any more. It wipes its
+   * keys as it ends.
+   */
   #end(pid: number): void {
     this.#options.log.warn({ keeper: pid }, 'stopping a keeper of another version');
     try {
@@ -146,7 +150,7 @@ export class KeeperLink {
     }
   }
 
-  /** The one that was started is gone. If it never served, another follows after a pause that grows. */
+  /** The keeper that was started is gone. If it never served, the pause before the next start grows. */
   #ended(startedAtMs: number, why: string): void {
     if (this.#startedAtMs !== startedAtMs) return;
     this.#startFault = `the keeper ended at its start (${why}): its line in the agent's log says why`;

@@ -1,6 +1,6 @@
 /**
- * Starts the keeper as a process of its own, which outlives the agent: a session of its own, nothing inherited but stderr, an
- * empty environment. When the agent crashed it lingers for a new one.
+ * Starts the keeper as a separate process that outlives the agent: its own session, nothing inherited but
+ * stderr, an empty environment. After a crash of the agent it waits for a new one.
  */
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
@@ -42,7 +42,7 @@ function keeperArguments(program: KeeperProgram): string[] {
   return [...sockets, '--pkcs11-mode', mode, '--linger', String(LINGER_S)];
 }
 
-/** `ended` is called when it could not be started, or ended while this agent lives. */
+/** `ended` is called if it could not be started, or ended while this agent is alive. */
 export function startKeeper(program: KeeperProgram, log: Logger, ended: (why: string) => void): void {
   const path = findKeeper(program.path);
   const child = spawn(path, keeperArguments(program), {

@@ -1,4 +1,4 @@
-/** Operations with cells: short ones share frames (operation-frames.ts), a long one goes in pieces. */
+/** Operations with cells: short ones share frames (operation-frames.ts), long ones are sent in pieces. */
 import { SidekeyError } from '../errors.ts';
 import { outcomeOf } from '../tokens/outcome.ts';
 import type { CellId, KeeperItem, Mechanism, Operation, Outcome } from '../tokens/ports.ts';
@@ -9,15 +9,15 @@ import type { OperationFrames } from './operation-frames.ts';
 
 const OPERATE_MAX = 32 * 1024 * 1024;
 const CKM_AES_GCM = 0x1087;
-/** Longer data are worth a frame of their own. */
+/** Longer data gets its own frame. */
 const SHORT_MAX = 16384;
 const ALONE = { flags: OPERATE.begin | OPERATE.final } as const;
 
-/** What is known of the keeper that is attached. */
+/** Properties of the attached keeper. */
 interface Attached {
-  /** null: the keeper is of the last release. */
+  /** null: the keeper is of the previous release. */
   readonly frames: OperationFrames | null;
-  /** CKM_ of short operations, those with secret keys. */
+  /** CKM_ of short operations, which use secret keys. */
   readonly short: ReadonlySet<number>;
 }
 
@@ -49,7 +49,7 @@ export class KeyOperations {
     return this.#operateLong(cell, operation, mechanism, data, signature);
   }
 
-  /** Pieces go one after the other: requests of one connection may be answered in any order. */
+  /** Sends pieces one after the other: requests of one connection may be answered in any order. */
   async #operateLong(
     cell: CellId,
     operation: Operation,
@@ -61,7 +61,7 @@ export class KeyOperations {
       throw new SidekeyError('data_len_range', `${data.length} bytes in one operation`);
     const step = { cell, operation, mechanism, number: this.#nextNumber++, signature: null };
     const outputs: Buffer[] = [];
-    // A frame has room for so much data and signature together.
+    // Data and signature share the space in a frame.
     const pieceMax = LIMITS.dataMax - (signature?.length ?? 0);
     let at = 0;
     do {
@@ -73,7 +73,7 @@ export class KeyOperations {
       );
       at += piece.length;
     } while (at < data.length);
-    // A plaintext with authentication comes as a whole, after its tag was good: the rest of it is fetched.
+    // Authenticated plaintext is only available once the tag is verified: the rest is fetched afterwards.
     const isWhole = operation === 'decrypt' && mechanism.type === CKM_AES_GCM;
     while (isWhole && outputs.at(-1)?.length === LIMITS.dataMax) {
       outputs.push(await this.#step({ ...step, flags: OPERATE.more, data: Buffer.alloc(0) }));
@@ -81,7 +81,7 @@ export class KeyOperations {
     return outputs.length === 1 ? (outputs[0] ?? Buffer.alloc(0)) : joinAndWipe(outputs);
   }
 
-  /** Short ones share frames; a long one has its own. */
+  /** Short operations share frames; a long one has its own. */
   async many(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
     const frames = this.#attached()?.frames ?? null;
     const isShort = ({ mechanism, data, signature }: KeeperItem): boolean =>

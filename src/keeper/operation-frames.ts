@@ -1,6 +1,7 @@
 /**
- * Short operations of one turn of the event loop, in few frames (ARCHITECTURE.md, "Several operations in one frame"): each still
- * has its own result, and its own deadline however often the keeper leaves it for another frame.
+ * Combines the short operations of one turn of the event loop into few frames (ARCHITECTURE.md, "Several
+ * operations in one frame"). Each keeps its own result and its own deadline, however often the keeper defers
+ * it to another frame.
  */
 import { SidekeyError } from '../errors.ts';
 import type { Outcome } from '../tokens/ports.ts';
@@ -9,14 +10,16 @@ import { LIMITS } from '../wire/tables.ts';
 import { operateBytes, writeOperate, type OperateStep } from './bodies.ts';
 import { refusalOf, type KeeperConnection } from './keeper-connection.ts';
 
-/** What an output may be longer than its data: the keeper wants so much room before it begins an item. */
+/**
+ * How much longer an output may be than its data: the keeper needs this much room before it starts an item.
+ */
 const OUTPUT_MORE = 1024;
 const COUNT_BYTES = 4;
 const LENGTH_BYTES = 4;
 
 interface Item {
   readonly step: OperateStep;
-  /** Its room in a frame, and in the answer. */
+  /** Its size in the frame and in the answer. */
   readonly bytes: number;
   readonly endsAt: number;
   readonly settle: (outcome: Outcome) => void;
@@ -30,7 +33,10 @@ export class OperationFrames {
     this.#connection = connection;
   }
 
-  /** A single-part operation. Its data are read when the turn ends, and must stay as they are until it is answered. */
+  /**
+   * A single-part operation. Its data is read at the end of the turn, and must not change until it is
+   * answered.
+   */
   add(step: OperateStep): Promise<Buffer> {
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome): void =>
@@ -39,7 +45,7 @@ export class OperationFrames {
     });
   }
 
-  /** Many, with one promise for all. */
+  /** Many operations, with one promise for all. */
   addMany(steps: readonly OperateStep[]): Promise<Outcome[]> {
     if (steps.length === 0) return Promise.resolve([]);
     return new Promise((resolve) => {
@@ -106,7 +112,9 @@ function asSidekeyError(error: unknown): SidekeyError {
   return new SidekeyError('internal', 'an operation failed', { cause: error });
 }
 
-/** One to `asked` of them: what has none was not begun. Outputs are views, each for its owner to wipe. */
+/**
+ * One to `asked` outcomes: items without one were not started. Outputs are views, each for its owner to wipe.
+ */
 export function readOutcomes(reply: Buffer, asked: number): Outcome[] {
   try {
     return readAll(reply, asked);
@@ -131,7 +139,7 @@ function readOutcome(reader: WireReader): Outcome {
   return status === 0 ? reader.bytes(LIMITS.bodyMax) : refusalOf('cell_operate', status);
 }
 
-/** The first goes in any case: an operation that has a frame to itself may fill it. */
+/** The first item always fits: an operation with a frame to itself may fill it. */
 function endOfFrame(items: readonly Item[], from: number): number {
   let bytes = COUNT_BYTES;
   let to = from;

@@ -1,4 +1,4 @@
-/** The last processes that the keeper turned away, one entry and one line of the log for each. */
+/** The latest processes that the keeper refused, with one entry and one log line each. */
 import type { Logger } from '../log/logger.ts';
 import type { ClientRefused } from './bodies.ts';
 

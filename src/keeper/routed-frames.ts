@@ -1,6 +1,7 @@
 /**
- * What the keeper sends unasked: routed requests, resolve and events. They are held until the domain knows the keeper's state,
- * then handed over in the order of arrival; a client's requests wait for its opening. Every request gets one answer.
+ * What the keeper sends on its own: routed requests, resolve and events. They are held until the domain knows
+ * the keeper's state, then passed on in order of arrival; a client's requests wait until it is known. Every
+ * request gets exactly one answer.
  */
 import { ERRORS, SidekeyError, type ErrorCode } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
@@ -18,11 +19,11 @@ export type KeeperEvents = Pick<
 >;
 
 const HELD_MAX = 16_384;
-/** Statuses below are faults of the service (errors.def); the others are refusals, of which the program is told. */
+/** Lower statuses are faults of the service (errors.def); others are refusals, which the program sees. */
 const REFUSALS_FROM = 32;
-/** One line a second for each code: a store that fails must not fill the journal. */
+/** One log line per second and code: a failing store must not fill the journal. */
 const FAULT_EVERY_MS = 1000;
-/** Bodies with PINs, or with the data of programs: wiped when they are answered. */
+/** Bodies with PINs or programs' data: wiped after the answer. */
 const SECRET: ReadonlySet<MessageName> = new Set([
   'login',
   'init_token',
@@ -43,7 +44,7 @@ export class RoutedFrames {
   readonly #faults = new Map<ErrorCode, { loggedAt: number; silent: number }>();
   #held: Arrived[] | null = [];
   readonly #refused: (client: ClientRefused) => void;
-  /** Of the frame, as the keeper was greeted. */
+  /** The protocol version, as agreed at attach. */
   version: number = LIMITS.version;
 
   constructor(events: KeeperEvents | null, log: Logger, refused: (client: ClientRefused) => void) {
@@ -59,7 +60,7 @@ export class RoutedFrames {
     this.#held.push({ connection, frame });
   }
 
-  /** From now on frames are handed over as they come. */
+  /** From now on, frames are passed on as they arrive. */
   open(): void {
     const held = this.#held ?? [];
     this.#held = null;
@@ -122,12 +123,12 @@ export class RoutedFrames {
     }
   }
 
-  /** A keeper of version 1 does not say why it asks: it may be for a use. */
+  /** A keeper of version 1 does not say why it asks: assume a use. */
   #complete(message: MessageName, body: Buffer): Buffer {
     return message === 'resolve' && this.version < 2 ? Buffer.concat([body, Buffer.of(WHY.use)]) : body;
   }
 
-  /** The caller learns the code alone; what happened inside stays in the log. */
+  /** The caller only gets the code; the log has the details. */
   #statusOf(error: unknown, message: MessageName): number {
     const code = error instanceof SidekeyError ? error.code : 'internal';
     const status = ERRORS[code].wire ?? ERRORS.internal.wire;
@@ -152,7 +153,7 @@ function readNumber(reader: WireReader): bigint {
   return reader.u64();
 }
 
-/** Why a cell ended is the keeper's business; that it ended is the domain's. */
+/** Why a cell ended does not matter to the domain. */
 function readCellEnded(reader: WireReader): bigint {
   const cell = reader.u64();
   reader.u8();

@@ -1,12 +1,13 @@
 /**
- * Searches for primes and stretched passwords take a worker of the keeper for seconds, sometimes minutes. So many at once that
- * one worker at least is left for what everybody else waits for; the others take turns, and give up at their own deadline.
+ * Searches for primes and password stretching occupy a worker of the keeper for seconds, sometimes minutes.
+ * Only as many run at once as leave at least one worker for everybody else; the others wait their turn, until
+ * their own deadline.
  */
 import { availableParallelism } from 'node:os';
 import { SidekeyError } from '../errors.ts';
 
 const WAITING_MAX = 64;
-/** The keeper's workers: as many as processors, 2 to 4 (native-shim/keeper/options.c). */
+/** The keeper's workers: one per processor, 2 to 4 (native-shim/keeper/options.c). */
 const WORKERS = Math.min(4, Math.max(2, availableParallelism()));
 
 interface Waiting {
@@ -25,7 +26,7 @@ export class Searches {
     this.#atOnce = atOnce;
   }
 
-  /** Throws `busy` when too many wait, `deadline` when the turn did not come. */
+  /** Throws `busy` if too many are waiting, `deadline` if its turn did not come in time. */
   async run<T>(search: () => Promise<T>): Promise<T> {
     if (this.#running < this.#atOnce) this.#running++;
     else await this.#turn();
@@ -49,7 +50,7 @@ export class Searches {
     });
   }
 
-  /** The turn goes to who waits longest. */
+  /** The longest waiting goes next. */
   #pass(): void {
     const next = this.#waiting.shift();
     if (next === undefined) {

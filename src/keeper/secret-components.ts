@@ -1,7 +1,7 @@
-/** Which components of an object are secret: what was imported of them is wiped here. */
+/** Which components of an object are secret: imported ones are wiped here. */
 import type { Attribute, Template } from '../tokens/ports.ts';
 
-/** CKO_ of the objects with secret components, and the CKA_ of these. */
+/** CKO_ of the objects with secret components, and CKA_ of these components. */
 const CKO_PRIVATE_KEY = 3;
 const CKO_SECRET_KEY = 4;
 const CKA_VALUE = 0x11;

@@ -1,6 +1,7 @@
 /**
- * The key behind KMS v2: one named AES key of one token. A key_id says token, key, version and when that version was made, so that a key
- * that was destroyed and made again is another one; it is also the associated data. A ciphertext is nonce, AES-256-GCM and tag.
+ * The key behind KMS v2: one named AES key of one token. A key_id contains token, key, version and that
+ * version's creation time, so that a key destroyed and recreated is a different one; it is also the
+ * associated data. A ciphertext is nonce, AES-256-GCM ciphertext and tag.
  */
 import type { Peer } from '../access/peer.ts';
 import { gcmMechanism, GCM_NONCE_BYTES, GCM_TAG_BYTES } from '../api/mechanism.ts';
@@ -21,7 +22,10 @@ export class KmsKey {
     this.#options = options;
   }
 
-  /** key_handle_invalid when the peer may not use it, or it is not there; function_not_supported when it is no AES key. */
+  /**
+   * key_handle_invalid if the peer may not use it, or it does not exist; function_not_supported if it is not
+   * an AES key.
+   */
   async #demand(peer: Peer): Promise<NamedKey> {
     const { tokens, token, key } = this.#options;
     await tokens.settleNamedKeys(peer, token, key);
@@ -39,7 +43,7 @@ export class KmsKey {
     return ['sidekey', token, key, `v${version}`, made.toString(36)].map(encodeURIComponent).join('/');
   }
 
-  /** The id under which is encrypted now. */
+  /** The key_id for new ciphertexts. */
   async currentId(peer: Peer): Promise<string> {
     return this.#idOf(latestOf(await this.#demand(peer)));
   }
@@ -55,7 +59,7 @@ export class KmsKey {
     return { ciphertext: Buffer.concat([nonce, sealed]), keyId };
   }
 
-  /** encrypted_data_invalid for a key_id that is none of this key's, as for a ciphertext that does not open. */
+  /** encrypted_data_invalid for a foreign key_id, as for a ciphertext that cannot be decrypted. */
   async decrypt(peer: Peer, ciphertext: Buffer, keyId: string): Promise<Buffer> {
     const { tokens, token, key } = this.#options;
     const found = await this.#demand(peer);

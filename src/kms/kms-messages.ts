@@ -1,4 +1,7 @@
-/** The Kubernetes KMS v2 API (package v2, KeyManagementService) as a descriptor: names, field numbers and types, no more. */
+/**
+ * The Kubernetes KMS v2 API (package v2, KeyManagementService) as a descriptor: only names, field numbers and
+ * types.
+ */
 import { fromJSON, type PackageDefinition } from '@grpc/proto-loader';
 import type { ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 

@@ -1,6 +1,7 @@
 /**
- * Kubernetes KMS v2: gRPC on a Unix socket of its own. Each connection has a gRPC server of its own, which knows the peer that the
- * kernel named at accept: the access rules decide for it as for everybody. Status uses no key; it is polled all day.
+ * Kubernetes KMS v2: gRPC on its own Unix socket. Each connection has its own gRPC server, which knows the
+ * peer that the kernel named at accept, so that access rules apply as everywhere. Status uses no key; it is
+ * polled constantly.
  */
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import {
@@ -29,14 +30,14 @@ import {
 
 export interface KmsServerOptions {
   readonly key: KmsKey;
-  /** Whether keys can be used at all. */
+  /** Whether any key can be used. */
   readonly isReady: () => boolean;
   readonly peerOf: (socket: Socket) => Peer;
   readonly logger: Logger;
 }
 
 export interface KmsServer {
-  /** Rejects as Api.listen does. */
+  /** Rejects like Api.listen. */
   listen(path: string, mode: number): Promise<void>;
   close(): Promise<void>;
 }
@@ -64,7 +65,7 @@ function toServiceError(error: unknown): Partial<ServiceError> {
   return { code: CODES[fault.status] ?? status.INTERNAL, details: fault.errors[0] ?? 'refused' };
 }
 
-/** A call whose answer `work` makes. */
+/** A unary call, answered by `work`. */
 function unary<Asked, Answer>(
   logger: Logger,
   work: (asked: Asked) => Promise<Answer> | Answer,
@@ -83,7 +84,7 @@ function unary<Asked, Answer>(
   };
 }
 
-/** Any healthz but "ok" is shown by the API server as the reason. */
+/** If healthz is not "ok", the API server shows it as the reason. */
 async function answerStatus({ key, isReady }: KmsServerOptions, peer: Peer): Promise<StatusResponse> {
   if (!isReady()) return { version: API_VERSION, healthz: 'the keeper is absent', key_id: '' };
   try {

@@ -1,4 +1,7 @@
-/** Logs: JSON lines on stderr. Secrets never get here: errors carry codes and names, and nobody logs a body or a template. */
+/**
+ * Logs: JSON lines on stderr. Secrets never get here: errors carry codes and names, and nobody logs a body or
+ * a template.
+ */
 import { pino, stdSerializers, type Logger } from 'pino';
 
 export type { Logger };
@@ -6,7 +9,7 @@ export type { Logger };
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-/** Synchronous, so that the last line before a crash is there. */
+/** Synchronous, so that the last line before a crash is written. */
 export function createLogger(level: LogLevel): Logger {
   const options = {
     level,

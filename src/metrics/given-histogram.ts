@@ -1,10 +1,10 @@
-/** A histogram whose counts are somebody else's: the keeper's, which are fetched whole at each scrape. */
+/** A histogram whose counts come from elsewhere: from the keeper, which returns them all at each scrape. */
 import type { Registry } from 'prom-client';
 
 export interface GivenRow {
   readonly labels: Readonly<Record<string, string>>;
   readonly sum: number;
-  /** Of each bucket by itself, the last of what is above every bound. */
+  /** Per bucket, not cumulative; the last is for values above every bound. */
   readonly times: readonly number[];
 }
 
@@ -26,7 +26,7 @@ export class GivenHistogram {
     this.name = name;
     this.help = help;
     this.#bounds = bounds;
-    // The registry asks for no more than get() of what it shows, but its types want the whole class.
+    // The registry only calls get() and reads the name, but its type requires the whole class.
     registry.registerMetric(this as unknown as Parameters<Registry['registerMetric']>[0]);
   }
 

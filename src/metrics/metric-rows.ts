@@ -1,4 +1,4 @@
-/** Metrics with their labels filled in: who counts often keeps hold of a row, and nothing is looked up. */
+/** Metrics with their labels filled in: frequent callers keep a row and avoid the lookup. */
 import type { GivenRow } from './given-histogram.ts';
 
 export class HistogramRow implements GivenRow {
@@ -13,7 +13,7 @@ export class HistogramRow implements GivenRow {
     this.times = new Array<number>(bounds.length + 1).fill(0);
   }
 
-  /** `times` of the same length at once. */
+  /** Records `times` observations of the same duration. */
   observe(seconds: number, times = 1): void {
     const found = this.#bounds.findIndex((bound) => seconds <= bound);
     const bucket = found < 0 ? this.#bounds.length : found;
@@ -22,7 +22,7 @@ export class HistogramRow implements GivenRow {
   }
 }
 
-/** What was counted since the registry was last told. */
+/** Counts that the registry has not been told yet. */
 export class CounterRow {
   readonly labels: Readonly<Record<string, string>>;
   untold = 0;

@@ -1,6 +1,7 @@
 /**
- * Every metric that /metrics shows. docs/metrics.md is generated from this table, and the registry is made from it: what is
- * not a row cannot be counted. Labels are closed sets, or names of the configuration: nobody who asks can make new ones.
+ * Every metric in /metrics. docs/metrics.md is generated from this table, and so is the registry: anything
+ * without a row cannot be counted. Labels are closed sets or names in the configuration: clients cannot
+ * create new ones.
  */
 
 export interface MetricRow {
@@ -12,7 +13,7 @@ export interface MetricRow {
 }
 
 const LOCAL_SECONDS = [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1, 10] as const;
-/** Those of native-shim/keeper/latency.h. */
+/** The same as in native-shim/keeper/latency.h. */
 const KEEPER_SECONDS = Array.from({ length: 23 }, (_, i) => 2 ** (8 + i) / 1e9);
 const REMOTE_SECONDS = [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
 
@@ -129,7 +130,7 @@ export type NameOfType<Type extends MetricRow['type']> = {
   [Name in MetricName]: (typeof METRICS)[Name]['type'] extends Type ? Name : never;
 }[MetricName];
 
-/** docs/metrics.md. */
+/** Generates docs/metrics.md. */
 export function formatMetricsPage(): string {
   const rows = Object.entries<MetricRow>(METRICS).map(
     ([name, { type, labels, help }]) =>

@@ -1,5 +1,8 @@
-/** The registry of prom-client, made from the table; typed so that a metric without a row, or a label too many, does not compile. */
-// By its parts: the whole brings node:http along, which an agent that starts has no use for yet.
+/**
+ * prom-client's registry, created from the table, and typed so that a metric without a row or an unknown
+ * label does not compile.
+ */
+// Imported by parts: the whole package loads node:http, which a starting agent does not need yet.
 import Counter from 'prom-client/lib/counter.js';
 import Gauge from 'prom-client/lib/gauge.js';
 import Registry from 'prom-client/lib/registry.js';
@@ -46,7 +49,7 @@ export class Metrics {
     this.histogramRow(name, labels).observe(seconds);
   }
 
-  /** What is counted at each request is counted in its row: the registry would look labels up each time. */
+  /** For counts at each request: the registry would look the labels up every time. */
   counterRow<Name extends NameOfType<'counter'>>(name: Name, labels: LabelsOf<Name>): CounterRow {
     return rowOf(this.#counters, name, labels, () => new CounterRow(labels));
   }
@@ -56,7 +59,7 @@ export class Metrics {
     return rowOf(this.#histograms, name, labels, () => new HistogramRow(labels, buckets));
   }
 
-  /** All that is known of a histogram of the table that is `given`. */
+  /** Replaces all values of a histogram that is marked `given` in the table. */
   replace(name: NameOfType<'histogram'>, rows: readonly GivenRow[]): void {
     (this.#get(name) as GivenHistogram).replace(rows);
   }
@@ -70,12 +73,12 @@ export class Metrics {
     (this.#get(name) as Counter | Gauge).reset();
   }
 
-  /** Called before each text(): for what is asked for rather than counted. Must not reject. */
+  /** Calls `collect` before each text(), for values that are read rather than counted. It must not reject. */
   onScrape(collect: () => Promise<void> | void): void {
     this.#collectors.push(collect);
   }
 
-  /** Text format of Prometheus, 0.0.4. */
+  /** Prometheus text format 0.0.4. */
   async text(): Promise<string> {
     for (const collect of this.#collectors) await collect();
     this.#tellRegistry();

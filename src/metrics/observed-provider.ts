@@ -1,4 +1,6 @@
-/** A Provider that tells of each call: what, how long, how it ended; and of going down and coming back. */
+/**
+ * A Provider that reports each call (what, how long, result), and when the service goes down or comes back.
+ */
 import { SidekeyError } from '../errors.ts';
 import type { BareKek, Clock, Provider } from '../tokens/ports.ts';
 import { observeResident, type ResidentCall } from './observed-resident.ts';
@@ -11,7 +13,7 @@ export interface ProviderCall {
   readonly seconds: number;
 }
 
-/** What is known of a provider without asking it. */
+/** What is known about a provider without asking it. */
 export interface ProviderRecord {
   readonly name: string;
   readonly kind: string;
@@ -27,7 +29,7 @@ export interface ProviderRecord {
 export interface ProviderObserver {
   readonly clock: Clock;
   called(call: ProviderCall): void;
-  /** It went down or came back; not at the first call that is answered. */
+  /** It went down or came back; not called for the first successful call. */
   changed(record: ProviderRecord): void;
   failed(error: SidekeyError): void;
   answered(): void;
@@ -64,7 +66,7 @@ function observeRandom(
   return random === null ? null : (bytes) => timed('random', () => random(bytes));
 }
 
-/** A provider's own faults only: an absent keeper says nothing of it. */
+/** Only the provider's own faults: an absent keeper says nothing about it. */
 function isOfProvider(result: string): boolean {
   return result === 'ok' || result.startsWith('provider_');
 }

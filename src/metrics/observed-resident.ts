@@ -1,4 +1,4 @@
-/** Resident keys whose every call is told of: what, how long, how it ended. */
+/** ResidentKeys that report each call: what, how long, result. */
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
 type Method =
@@ -13,7 +13,7 @@ type Method =
   | 'decrypt'
   | 'agree';
 
-/** As the metrics name them, apart from the calls for data keys. */
+/** Their names in the metrics, distinct from the calls for data keys. */
 const CALLS = {
   list: 'resident-list',
   publicKey: 'resident-public-key',

@@ -1,4 +1,7 @@
-/** A TokenService that tells of each operation by name, and of how long a miss of the keeper took. The rest passes through. */
+/**
+ * A TokenService that reports each operation by name, and how long each miss of the keeper took. Everything
+ * else passes through.
+ */
 import { SidekeyError } from '../errors.ts';
 import type { Clock, Operation } from '../tokens/ports.ts';
 import type { NamedKeyItem, RoutedRequest, TokenService } from '../tokens/service.ts';
@@ -24,7 +27,7 @@ interface Sum {
   bytes: number;
 }
 
-/** What many uses come to, by operation and result: mostly one row. */
+/** Sums of many uses by operation and result: usually one row. */
 function sumsOf(items: readonly NamedKeyItem[], resultAt: (index: number) => string): Sum[] {
   const sums: Sum[] = [];
   for (const [index, { use, data }] of items.entries()) {
@@ -38,7 +41,7 @@ function sumsOf(items: readonly NamedKeyItem[], resultAt: (index: number) => str
   return sums;
 }
 
-/** For one door of the agent. `observe` must not throw. */
+/** For one of the agent's APIs. `observe` must not throw. */
 export function observeNamedKeys(
   tokens: TokenService,
   peer: PeerKind,
@@ -99,7 +102,7 @@ export function observeNamedKeys(
   };
 }
 
-/** Of a resident operation the last part alone, which asks the service. */
+/** Only the last part of a resident operation, which asks the service. */
 function pathOf({ message, body }: RoutedRequest): 'miss' | 'resident' | null {
   if (message === 'resolve') return 'miss';
   return message === 'resident_operate' && ((body[0] ?? 0) & OPERATE.final) !== 0 ? 'resident' : null;

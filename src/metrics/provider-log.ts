@@ -1,6 +1,6 @@
 /**
- * What the agent's log says of one key service: that it fails, in its own words, and that it answers again. Failures of one code are told once a minute, with how
- * many were left out: programs may ask a thousand times a second.
+ * Log lines for one key service: that it fails, with its own message, and that it works again. Failures with
+ * one code are logged once a minute, with the number omitted: programs may ask a thousand times a second.
  */
 import type { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
@@ -17,7 +17,7 @@ export class ProviderLog {
   readonly #provider: string;
   readonly #log: Logger;
   readonly #clock: Clock;
-  /** By code: a handful. */
+  /** By code, of which there are few. */
   readonly #told = new Map<string, Told>();
   #isDown = false;
 

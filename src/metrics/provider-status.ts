@@ -1,11 +1,14 @@
-/** What /v1/sidekey/providers tells: what the agent saw of each provider, and what the provider says when it is asked. */
+/**
+ * The contents of /v1/sidekey/providers: what the agent observed of each provider, and the provider's own
+ * answer if asked.
+ */
 import type { Provider } from '../tokens/ports.ts';
 import type { ProviderRecord } from './observed-provider.ts';
 
 export interface ProviderStatus extends ProviderRecord {
-  /** Of its credentials; null: they do not end, or nobody can say. */
+  /** Until its credentials expire; null: never, or unknown. */
   readonly credentialSecondsLeft: number | null;
-  /** null: it was not asked. */
+  /** null: not asked. */
   readonly health: { readonly ok: boolean; readonly detail: string } | null;
 }
 

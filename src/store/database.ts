@@ -1,4 +1,4 @@
-/** Opens the database file: its mode, its pragmas, and the migrations that it lacks. */
+/** Opens the database file: sets its mode and pragmas, and applies missing migrations. */
 import { chmodSync, closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { SidekeyError } from '../errors.ts';
@@ -21,7 +21,7 @@ function migrate(db: DatabaseSync): void {
   });
 }
 
-/** Creates the file with its mode before SQLite does: its journals take the mode of the file. */
+/** Creates the file with its mode before SQLite does: SQLite gives its journals the same mode. */
 function prepareFile(path: string): void {
   if (path === ':memory:') return;
   closeSync(openSync(path, 'a', 0o600));

@@ -1,4 +1,4 @@
-/** Rows of the tables in schema.ts as the domain knows them. */
+/** Converts rows of the tables in schema.ts to the domain's types. */
 import type { SQLOutputValue } from 'node:sqlite';
 import type { KekRow, LoginRow, ObjectRow, TokenRow } from '../tokens/store-port.ts';
 
@@ -62,7 +62,7 @@ export function toObjectRow(row: Row): ObjectRow {
   };
 }
 
-/** Numbers of the keeper have 64 bits, SQLite's integers a sign. */
+/** The keeper's numbers are unsigned 64-bit, SQLite's integers are signed. */
 export function toNumeral(value: bigint | null): string | null {
   return value === null ? null : String(value);
 }

@@ -1,4 +1,7 @@
-/** The tables, as a list of migrations: entry n brings a store from version n to n + 1. Entries are never edited. */
+/**
+ * The tables, as a list of migrations: entry n upgrades a store from version n to n + 1. Entries are never
+ * edited.
+ */
 export const MIGRATIONS: readonly string[] = [
   `
   CREATE TABLE token (

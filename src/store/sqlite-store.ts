@@ -1,6 +1,7 @@
 /**
- * The store on node:sqlite. One file of mode 0600, write-ahead log with full sync: what returned is on the disk, but for new objects,
- * whose commit leaves that to durable(). It knows nothing of PKCS#11 beyond the columns that find needs.
+ * The store on node:sqlite. One file of mode 0600, write-ahead log with full sync: changes are on disk when
+ * they return, except new objects, whose commit leaves that to durable(). It knows nothing of PKCS#11 beyond
+ * the columns that find needs.
  */
 import { closeSync, openSync } from 'node:fs';
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
@@ -32,7 +33,7 @@ function indexValues(index: ObjectIndex): SQLInputValue[] {
   return [index.objectClass, index.keyType, index.label, index.id, index.private ? 1 : 0];
 }
 
-/** Runs one call of the store; whatever SQLite says becomes store_failed. */
+/** Runs one call of the store; SQLite errors become store_failed. */
 function guard<T>(what: string, work: () => T): T {
   try {
     return work();
@@ -45,7 +46,7 @@ function guard<T>(what: string, work: () => T): T {
 export class SqliteStore implements TokenStore {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
-  /** Those of searches, while no search walks by them: as many as there are sets of columns to search by. */
+  /** Idle statements of searches: as many as there are sets of columns to search by. */
   readonly #idle = new Map<string, StatementSync>();
   readonly #log: string;
   #logFd: number | null = null;
@@ -57,8 +58,9 @@ export class SqliteStore implements TokenStore {
   }
 
   /**
-   * What SQLite itself does at the end of a transaction with synchronous = FULL, but not on the event loop. The log stays the same
-   * file as long as the store is open; SQLite's locks are not on it, so that closing it here loses none.
+   * What SQLite does at the end of a transaction with synchronous = FULL, but off the event loop. The log
+   * stays the same file as long as the store is open; SQLite's locks are not on it, so closing it here
+   * releases none.
    */
   async #syncLog(): Promise<void> {
     if (this.#log === '') return;
@@ -74,7 +76,7 @@ export class SqliteStore implements TokenStore {
     }
   }
 
-  /** A transaction that is in the kernel's hands when it returns, and no further. */
+  /** A transaction that the kernel has when it returns, but not the disk. */
   #transactionUnsynced<T>(work: () => T): T {
     this.#db.exec('PRAGMA synchronous = NORMAL');
     try {
@@ -84,7 +86,7 @@ export class SqliteStore implements TokenStore {
     }
   }
 
-  /** A transaction whose log durable() brings to the disk. */
+  /** A transaction whose log durable() will sync. */
   #transactionLater<T>(work: () => T): T {
     try {
       return this.#transactionUnsynced(work);
@@ -232,8 +234,8 @@ export class SqliteStore implements TokenStore {
   }
 
   /**
-   * One index serves each query: the most selective column that is asked for. The unary plus keeps SQLite from choosing
-   * another one, which without statistics it would do by chance.
+   * Each query uses one index: that of the most selective column in the query. The unary plus keeps SQLite
+   * from choosing another, which it would do arbitrarily without statistics.
    */
   find(tokenId: number, query: ObjectQuery, after: number): Iterable<ObjectRow> {
     const asked: [string, SQLInputValue][] = [];
@@ -247,7 +249,7 @@ export class SqliteStore implements TokenStore {
     return this.#iterate(sql, [tokenId, after, ...asked.map(([, value]) => value)]);
   }
 
-  /** A caller may leave early, or ask for another walk while this one goes on. */
+  /** A caller may stop early, or start another search meanwhile. */
   *#iterate(sql: string, values: readonly SQLInputValue[]): Iterable<ObjectRow> {
     const statement = this.#idle.get(sql) ?? guard('find objects', () => this.#db.prepare(sql));
     this.#idle.delete(sql);

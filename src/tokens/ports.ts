@@ -153,10 +153,6 @@ export interface KeeperState {
   readonly gcm: 'openssl' | 'ipsec-mb';
 }
 
-/**
- * The keeper as the domain sees it. Every call rejects with a SidekeyError: the keeper's own status, `keeper_absent` while
- * no keeper is attached, or `deadline`. Buffers with secrets that are handed in are wiped by this side once sent.
- */
 /** One of many operations with a cell. */
 export interface KeeperItem {
   readonly mechanism: Mechanism;
@@ -167,6 +163,10 @@ export interface KeeperItem {
 /** How one of many operations ended. */
 export type Outcome = Buffer | SidekeyError;
 
+/**
+ * The keeper as the domain sees it. Every call rejects with a SidekeyError: the keeper's own status,
+ * `keeper_absent` while no keeper is attached, or `deadline`. Buffers with secrets are wiped once sent.
+ */
 export interface Keeper {
   /** null while no keeper is attached. */
   readonly pid: number | null;
@@ -231,8 +231,7 @@ export interface Keeper {
   wrap(cell: CellId, by: CellId, mechanism: Mechanism): Promise<Buffer>;
   note(cell: CellId, note: Buffer): Promise<void>;
   drop(cell: CellId): Promise<void>;
-  /** A whole operation of the agent's own; data of any length up to 32 MiB is sent in pieces. For verify: rejects with
-   * signature_invalid. */
+  /** A complete operation. Data of up to 32 MiB is sent in pieces. A failed verify rejects with signature_invalid. */
   operate(
     cell: CellId,
     operation: Operation,

@@ -1,6 +1,7 @@
 /**
- * Who used which key how often, by day, and what key services were asked for it: counted in memory, written now and then to a
- * SQLite file of its own, so that counting never waits for, nor harms, the store of keys. A crash may lose the last minute.
+ * How often each key was used by whom, per day, and the calls to key services that this took: counted in
+ * memory, written periodically to its own SQLite file, so that counting neither waits for nor harms the key
+ * store. A crash may lose the last minute.
  */
 import { closeSync, openSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
@@ -26,7 +27,10 @@ export interface CallRow {
   readonly times: number;
 }
 
-/** At most so many different rows wait in memory; then they are written at once, or, while the disk takes nothing, not counted. */
+/**
+ * At most this many different rows wait in memory; then they are written at once or, while the disk is full,
+ * not counted.
+ */
 const WAITING_MAX = 10_000;
 const ROWS_MAX = 100_000;
 const KEPT_DAYS = 400;
@@ -62,7 +66,7 @@ export class UsageLedger {
   readonly #now: () => number;
   readonly #usage = new Map<string, Mutable<UsageRow>>();
   readonly #calls = new Map<string, Mutable<CallRow>>();
-  /** Where the last use was counted: the next one is mostly of the same. */
+  /** The row of the last use: the next use is usually of the same kind. */
   #last: Mutable<UsageRow> | null = null;
   /** The last flush failed. */
   #isStuck = false;
@@ -75,7 +79,7 @@ export class UsageLedger {
     this.#database.exec(TABLES);
   }
 
-  /** The last day that was asked for: each use asks. */
+  /** The day of the last use, cached as every use needs it. */
   #day = { number: -1, text: '' };
 
   #today(daysAgo = 0): string {
@@ -85,7 +89,7 @@ export class UsageLedger {
     return this.#day.text;
   }
 
-  /** Only what was done is counted. */
+  /** Only successful uses are counted. */
   operated({ peer, uid, token, key, operation, result, times, bytes }: OperationSeen): void {
     if (result !== 'ok') return;
     const place = { day: this.#today(), peer, uid, token, key, operation };
@@ -95,7 +99,7 @@ export class UsageLedger {
     row.bytes += bytes;
   }
 
-  /** null: there is no room for one more. */
+  /** null: there is no room for another. */
   #rowAt(place: Place): Mutable<UsageRow> | null {
     const { day, peer, uid, token, key, operation } = place;
     const name = JSON.stringify([day, peer, uid, token, key, operation]);
@@ -107,7 +111,7 @@ export class UsageLedger {
     return row;
   }
 
-  /** Whoever uses a key does not hear of a full disk here, nor wait for it: the next regular flush is told. */
+  /** A full disk neither delays nor fails the use of a key; the next regular flush reports it. */
   #hasRoom(): boolean {
     if (this.#usage.size < WAITING_MAX) return true;
     if (this.#isStuck) return false;
@@ -119,7 +123,7 @@ export class UsageLedger {
     }
   }
 
-  /** Calls that were answered, by what a key service would bill: not health, and not what never arrived. */
+  /** Counts answered calls that a key service would bill: not health checks, nor calls that never arrived. */
   called({ provider, call, result }: ProviderCall): void {
     if (call === 'health' || result !== 'ok') return;
     const day = this.#today();
@@ -129,7 +133,9 @@ export class UsageLedger {
     this.#calls.set(place, row);
   }
 
-  /** Writes what waits, all or nothing, and forgets what is over 400 days old. Throws when the disk does not take it. */
+  /**
+   * Writes what is waiting, all or nothing, and deletes rows older than 400 days. Throws if the disk refuses.
+   */
   flush(): void {
     if (this.#usage.size === 0 && this.#calls.size === 0) return;
     this.#isStuck = true;
@@ -156,7 +162,7 @@ export class UsageLedger {
     this.#isStuck = false;
   }
 
-  /** Both days included. At most 100,000 rows. */
+  /** Both days inclusive. At most 100,000 rows. */
   read(from: string, to: string): { usage: UsageRow[]; calls: CallRow[] } {
     this.flush();
     const select = (table: string) =>

@@ -1,20 +1,20 @@
-/** What the ledger's rows come to: calls of key services made and saved, and both at the price list of the configuration. */
+/** Summarises the ledger: calls of key services made and saved, and their cost at the configured prices. */
 import type { CallRow, UsageRow } from './usage-ledger.ts';
 
 export interface PriceList {
   readonly currency: string;
-  /** For one call, by provider. */
+  /** Price per call, by provider. */
   readonly prices: Readonly<Record<string, number>>;
 }
 
 export interface ProviderUsage {
   readonly provider: string;
-  /** Uses of keys of the tokens under this provider. */
+  /** Uses of keys of this provider's tokens. */
   readonly operations: number;
   readonly calls: number;
-  /** Without a cache each use would have been a call. */
+  /** Without the cache, each use would have been a call. */
   readonly callsSaved: number;
-  /** null: the configuration has no price. */
+  /** null: no price is configured. */
   readonly cost: number | null;
   readonly costSaved: number | null;
 }
@@ -32,7 +32,7 @@ function sum(rows: readonly { readonly times: number }[]): number {
   return rows.reduce((total, { times }) => total + times, 0);
 }
 
-/** A double has 15 decimal digits that mean something: what comes after them is no part of a price. */
+/** A double has 15 significant decimal digits: anything beyond is not part of a price. */
 const DIGITS = 15;
 
 function costOf(calls: number, price: number): number {

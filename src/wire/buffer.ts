@@ -1,12 +1,13 @@
 /**
- * The one place where bytes of a frame are walked in TypeScript: the counterpart of native-shim/wire/buffer.h. Numbers are
- * little-endian; a byte string is a u32 length and the bytes. A reader throws wire_malformed at the first fault.
+ * The only place where bytes of a frame are parsed in TypeScript: the counterpart of
+ * native-shim/wire/buffer.h. Numbers are little-endian; a byte string is a u32 length and the bytes. A reader
+ * throws wire_malformed at the first fault.
  */
 import { SidekeyError } from '../errors.ts';
 
 const ABSENT = 0xffffffff;
 
-/** Walks a body. Byte strings are views into it, not copies. */
+/** Reads a body. Byte strings are views into it, not copies. */
 export class WireReader {
   readonly #bytes: Buffer;
   #at = 0;
@@ -38,7 +39,7 @@ export class WireReader {
     return this.#bytes.readBigUInt64LE(this.#take(8));
   }
 
-  /** A u64 that must be a safe integer: handles, slots, sizes, numbers of PKCS#11. */
+  /** A u64 that must be a safe integer: handles, slots, sizes, PKCS#11 constants. */
   number(): number {
     const value = Number(this.u64());
     if (!Number.isSafeInteger(value))
@@ -46,7 +47,7 @@ export class WireReader {
     return value;
   }
 
-  /** A byte string of at most `max` bytes; null when absent. */
+  /** A byte string of at most `max` bytes; null if absent. */
   optionalBytes(max: number): Buffer | null {
     const length = this.u32();
     if (length === ABSENT) return null;
@@ -64,7 +65,7 @@ export class WireReader {
     return this.bytes(max).toString('utf8');
   }
 
-  /** To be called last: anything left is a fault. */
+  /** Call this last: anything left over is a fault. */
   end(): void {
     if (this.left > 0)
       throw new SidekeyError('wire_malformed', `${this.left} bytes after the last field of a frame`);
@@ -84,7 +85,7 @@ export class WireWriter {
     return this.#length;
   }
 
-  /** Grows by copying; the smaller buffer is wiped, since a body may hold a secret. */
+  /** Grows by copying, and wipes the smaller buffer, since a body may hold a secret. */
   #room(length: number): number {
     const at = this.#length;
     if (at + length > this.#bytes.length) {
@@ -115,7 +116,7 @@ export class WireWriter {
     return this;
   }
 
-  /** A safe integer, without a BigInt for it. */
+  /** A safe integer, without creating a BigInt. */
   #writeNumber(value: number, at: number): void {
     if (!Number.isSafeInteger(value) || value < 0) throw new RangeError('a u64 that is no safe integer');
     this.#bytes.writeUInt32LE(value % 2 ** 32, at);

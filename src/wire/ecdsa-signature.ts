@@ -1,4 +1,7 @@
-/** ECDSA signatures: PKCS#11 gives r and s side by side (3.1, 2.3.1), key services and Transit's asn1 DER (RFC 3279, 2.2.3). */
+/**
+ * ECDSA signatures: PKCS#11 concatenates r and s (3.1, 2.3.1); key services and Transit's asn1 use DER (RFC
+ * 3279, 2.2.3).
+ */
 
 const SEQUENCE = 0x30;
 const INTEGER = 0x02;
@@ -32,7 +35,7 @@ interface Element {
   readonly rest: Buffer;
 }
 
-/** One element at the start of `bytes`, and what follows it. Lengths of two bytes are the longest that P-521 needs. */
+/** The element at the start of `bytes`, and what follows it. Lengths of two bytes are enough for P-521. */
 function readElement(bytes: Buffer, tag: number): Element | null {
   const isLong = bytes[1] === 0x81;
   const length = isLong ? bytes[2] : bytes[1];
@@ -54,7 +57,7 @@ function readInteger(bytes: Buffer, size: number): Element | null {
   return { content: Buffer.concat([Buffer.alloc(size - digits.length), digits]), rest };
 }
 
-/** Strict DER only: r and s of the curve's size, nothing after them. null: it is not that. */
+/** Strict DER only: r and s of the curve's size, nothing after them. null: anything else. */
 export function decodeDer(der: Buffer, curveBits: number): Buffer | null {
   const size = scalarBytes(curveBits);
   const sequence = readElement(der, SEQUENCE);

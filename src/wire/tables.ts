@@ -1,5 +1,5 @@
 /**
- * The tables that module, keeper and agent share, on the agent's side: native-shim/wire/limits.h, messages.def and the
+ * The agent's copy of tables shared with module and keeper: native-shim/wire/limits.h, messages.def and the
  * operations of frame.h. test/wire/tables.test.ts holds them equal.
  */
 
@@ -123,16 +123,16 @@ export const OPERATIONS = {
   verify_recover: 7,
 } as const;
 
-/** enum wire_output_rule: how much an operation gives. */
+/** enum wire_output_rule: how much output an operation has. */
 export const OUTPUT = { fixed: 1, atMost: 2, input: 3, padded: 4, unpadded: 5 } as const;
 
-/** WIRE_RESIDENT_FROM: handles from here on are private and secret keys that live in a key service. */
+/** WIRE_RESIDENT_FROM: handles from here on are private and secret keys in a key service. */
 export const RESIDENT_FROM: number = 2 ** 52;
 
 /** Flags of operate. */
 export const OPERATE = { begin: 1, final: 2, cancel: 4, more: 8, save: 16 } as const;
 
-/** Bits of what resolve asks for. */
+/** Bits that say what resolve is for. */
 export const WHY = { use: 1, bound: 2 } as const;
 
 /** enum wire_attribute_state. */

@@ -1,9 +1,9 @@
-/** Templates and mechanisms as they travel (ARCHITECTURE.md, "Frames"). */
+/** Templates and mechanisms in frames (ARCHITECTURE.md, "Frames"). */
 import { SidekeyError } from '../errors.ts';
 import type { WireReader, WireWriter } from './buffer.ts';
 import { LIMITS } from './tables.ts';
 
-/** `type` is a CKA_ number; `value` the bytes that a 64-bit C program would see. */
+/** `type` is a CKA_ number; `value` the bytes as a 64-bit C program lays them out. */
 export interface WireAttribute {
   readonly type: number;
   readonly value: Buffer;
@@ -14,7 +14,7 @@ export interface WireMechanism {
   readonly params: Buffer;
 }
 
-/** Values are views into the reader's bytes: copy what outlives them. */
+/** Values are views into the reader's bytes: copy what must outlive them. */
 export function readTemplate(reader: WireReader): WireAttribute[] {
   const count = reader.u32();
   if (count > LIMITS.attributesMax)

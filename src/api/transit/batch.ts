@@ -1,4 +1,4 @@
-/** `batch_input`: the same work for many items, answered in order, each with its own result or error. */
+/** `batch_input`: the same operation for many items, answered in order, each with its own result or error. */
 import { z } from 'zod';
 import { integer } from './field.ts';
 import { faultOf, Refusal } from '../fault.ts';
@@ -6,7 +6,7 @@ import { API_LIMITS } from '../limits.ts';
 import { writeJson, Written } from '../written.ts';
 import type { Reply } from '../route.ts';
 
-/** Fields of a request that may be single or a batch. */
+/** The fields of a request that may be single or a batch. */
 export function batchOf<Item extends z.ZodType>(item: Item) {
   return {
     batch_input: z
@@ -17,7 +17,7 @@ export function batchOf<Item extends z.ZodType>(item: Item) {
   };
 }
 
-/** What such a request is answered: the item's answer, or a row for each item. */
+/** The schema of the answer: the item's own, or a row for each item. */
 export function batchAnswer<Answer extends z.ZodObject>(answer: Answer) {
   const row = answer.partial().extend({ error: z.string().optional(), reference: z.string().optional() });
   return z.union([answer, z.object({ batch_results: z.array(row) })]);
@@ -32,7 +32,10 @@ export interface Referenced {
   readonly reference?: string | null | undefined;
 }
 
-/** Of a batch in which something failed: its status, unless the request names another, and what a failed row shows beside. */
+/**
+ * The status of a batch in which an item failed, unless the request names another, and what else a failed row
+ * shows.
+ */
 export interface Failed {
   readonly status: number;
   readonly row: object;
@@ -40,7 +43,7 @@ export interface Failed {
 
 export const FAILED: Failed = { status: 400, row: {} };
 
-/** Does `work` for the body itself, or for each item of its batch. */
+/** Calls `work` for the body itself, or for each item of its batch. */
 export async function answerItems<Item extends Referenced, Body extends Item & Batch<Item>>(
   body: Body,
   work: (item: Item) => Promise<object>,
@@ -53,7 +56,7 @@ export async function answerItems<Item extends Referenced, Body extends Item & B
   );
 }
 
-/** `workOnAll` answers a row for each item. */
+/** `workOnAll` returns a row for each item. */
 export async function answerBatch<Item>(
   items: readonly Item[],
   body: Batch<Item>,
@@ -69,7 +72,7 @@ export async function answerBatch<Item>(
   return { status: failures < results.length ? status : failed.status, data };
 }
 
-/** Mostly all rows are written already, or none is. */
+/** Usually either all rows are serialised already, or none. */
 function showResults(results: readonly object[]): object {
   if (!results.some((row) => row instanceof Written)) return { batch_results: results };
   return new Written(`"batch_results":[${results.map((row) => writeJson(row)).join(',')}]`);
@@ -80,7 +83,7 @@ function partialStatus(status: number): number {
   throw new Refusal(400, 'field "partial_failure_response_code": expected a status from 200 to 599');
 }
 
-/** What an item alone is told. */
+/** An error reported for one item alone. */
 export class ItemFault {
   readonly error: string;
 
@@ -89,7 +92,7 @@ export class ItemFault {
   }
 }
 
-/** A fault of the item stands in its row; one of the whole (403, 5xx) is thrown, and ends the batch. */
+/** An item's own fault goes into its row; a general one (403, 5xx) is thrown, and ends the batch. */
 export function faultOfItem(error: unknown): ItemFault {
   const { status, errors } = faultOf(error);
   if (status !== 400) throw error;
@@ -104,7 +107,10 @@ export function rowOf(item: Referenced, result: object, failed: Failed): object 
   return { ...result, reference };
 }
 
-/** Promise.all with a bound on what is under way, so that one batch does not fill the keeper's queue. Nothing is begun after a rejection. */
+/**
+ * Promise.all with bounded concurrency, so that one batch does not fill the keeper's queue. Starts nothing
+ * after a rejection.
+ */
 async function mapBounded<Item, Result>(
   items: readonly Item[],
   work: (item: Item) => Promise<Result>,

@@ -1,4 +1,4 @@
-/** What every Transit route has in common: a mount that names a token, a key that is named in the path. */
+/** Shared by all Transit routes: a mount that names a token, and a key named in the path. */
 import type { z } from 'zod';
 import { SidekeyError } from '../../errors.ts';
 import type { NamedKey, NamedKeyUse, TokenService } from '../../tokens/service.ts';
@@ -15,13 +15,13 @@ import {
 
 export interface TransitDeps {
   readonly tokens: TokenService;
-  /** Label of the token that /v1/transit stands for. */
+  /** Label of the token served at /v1/transit. */
   readonly defaultToken: () => string;
 }
 
 export interface TransitCall extends Call {
   readonly tokens: TokenService;
-  /** Label of the token that is mounted here. */
+  /** Label of the token mounted here. */
   readonly token: string;
 }
 
@@ -30,7 +30,7 @@ export type TransitRoute = (deps: TransitDeps) => Route;
 /** First segments that are no mounts, whatever tokens are called. */
 export const RESERVED: readonly string[] = ['sys', 'sidekey', 'auth'];
 
-/** `path` is below the mount. */
+/** `path` is relative to the mount. */
 export function defineTransitRoute<Body>(
   row: RouteSchemas & {
     methods: readonly Method[];
@@ -58,7 +58,7 @@ function mounted(deps: TransitDeps, call: Call): TransitCall {
   return { ...call, tokens: deps.tokens, token: mountedToken(deps, call) };
 }
 
-/** The body is not kept for what must be waited for. */
+/** The body is not kept while something must be awaited. */
 function plainly(
   deps: TransitDeps,
   path: string,
@@ -70,21 +70,21 @@ function plainly(
   };
 }
 
-/** Keys of a key service are known when its list is there. */
+/** Keys of a key service are known once its list has been fetched. */
 function settle({ tokens, peer, token, params }: TransitCall, path: string): Promise<void> | null {
   const { name } = params;
   if (name === undefined && path !== '/keys') return null;
   return tokens.settleNamedKeys(peer, token, name ?? null);
 }
 
-/** Whether there is such a token is for the token service to say, as of one that this peer may not use. */
+/** Whether the token exists is for the token service to say, as is whether this peer may use it. */
 function mountedToken(deps: TransitDeps, call: Call): string {
   const mount = call.params['mount'] ?? '';
   if (RESERVED.includes(mount)) throw new Refusal(404, 'no handler for route');
   return mount === 'transit' ? deps.defaultToken() : mount;
 }
 
-/** For what uses no key: only whether the peer may use the token. No key has the empty name. */
+/** For requests without a key: only checks that the peer may use the token. No key has an empty name. */
 export function admit(call: TransitCall): void {
   call.tokens.findNamedKey(call.peer, call.token, '');
 }
@@ -104,7 +104,7 @@ export function operate(call: TransitCall, key: NamedKey, use: NamedKeyUse, data
   return call.tokens.operateNamedKey(call.peer, call.token, key.name, use, data);
 }
 
-/** A signature that is wrong is an answer; everything else that fails is a failure. */
+/** A wrong signature is an answer; any other failure is an error. */
 export async function isVerified(
   call: TransitCall,
   key: NamedKey,

@@ -1,4 +1,4 @@
-/** keys/:name/set-certificate: the certificate that a CA issued for a key lies beside it, for PKCS#11 programs. */
+/** keys/:name/set-certificate: stores the certificate that a CA issued for a key, for PKCS#11 programs. */
 import { z } from 'zod';
 import { readCertificate, type Certificate } from '../../tokens/objects/certificate.ts';
 import type { NamedKey } from '../../tokens/service.ts';

@@ -1,4 +1,4 @@
-/** export/:type/:name: public keys of pairs, and the material of keys that were made exportable. */
+/** export/:type/:name: public keys of pairs, and the material of exportable keys. */
 import { createPrivateKey } from 'node:crypto';
 import { z } from 'zod';
 import type { NamedKey, NamedKeyVersion } from '../../tokens/service.ts';
@@ -11,14 +11,14 @@ import { defineTransitRoute, nameOf, type TransitCall, type TransitRoute } from 
 const answer = z.object({
   name: z.string(),
   type: z.string(),
-  /** By number of the version. */
+  /** By version number. */
   keys: z.record(z.string(), z.string()),
 });
 
 const KINDS: Readonly<Record<string, readonly NamedKey['kind'][]>> = {
   'encryption-key': ['aes', 'chacha20', 'rsa'],
   'signing-key': ['rsa', 'ec', 'ed25519'],
-  // Of type hmac the key itself, of every other the secret beside it (hmac.ts).
+  // For type hmac the key itself, for others the secret that accompanies it (hmac.ts).
   'hmac-key': ['generic', 'aes', 'chacha20', 'rsa', 'ec', 'ed25519', 'ml-dsa'],
   'public-key': ['rsa', 'ec', 'ed25519', 'x25519', 'ml-dsa'],
 };
@@ -29,7 +29,7 @@ function der(pkcs8: Buffer, type: 'pkcs1' | 'sec1'): Buffer {
   return createPrivateKey({ key: pkcs8, format: 'der', type: 'pkcs8' }).export({ format: 'der', type });
 }
 
-/** Seed and public key side by side, as Go and Vault have them. PKCS#8 of RFC 8410 ends with the seed. */
+/** Seed followed by public key, as in Go and Vault. PKCS#8 of RFC 8410 ends with the seed. */
 function ed25519Key(pkcs8: Buffer, { publicKeyInfo }: NamedKeyVersion): Buffer {
   const shown = publicKeyInfo?.subarray(-RAW_25519_BYTES) ?? Buffer.alloc(0);
   const whole = joinAndWipe([Buffer.from(pkcs8.subarray(-RAW_25519_BYTES)), Buffer.from(shown)]);
@@ -44,7 +44,7 @@ function pemOf(label: string, bytes: Buffer): Buffer {
   return text;
 }
 
-/** The text of the material, by kind, in Vault's forms. */
+/** The material as text, by kind, in Vault's formats. */
 const FORMS: Readonly<
   Partial<Record<NamedKey['kind'], (material: Buffer, version: NamedKeyVersion) => Buffer>>
 > = {

@@ -1,6 +1,6 @@
 /**
- * The types that a field of a Transit request may have. As in Vault, numbers and booleans may come as text (its CLI sends
- * nothing else), and null is the same as absent.
+ * Types of fields in a Transit request. As in Vault, numbers and booleans may be strings (its CLI sends
+ * nothing else), and null means absent.
  */
 import { z } from 'zod';
 
@@ -18,7 +18,7 @@ export const flag = z
   .transform((value) => value === true || value === 'true' || value === '1')
   .nullish();
 
-/** A number or a word, as salt_length is, or a duration that may be 0. */
+/** A number or a word, like salt_length, or a duration, which may be 0. */
 export const textOrInteger = z
   .union([z.string(), z.int()], { error: 'expected text or a whole number' })
   .transform(String)

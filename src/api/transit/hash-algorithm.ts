@@ -1,8 +1,8 @@
-/** Hashes by their names in the Transit dialect, and what each is called by node:crypto and by PKCS#11. */
+/** Hashes by their Transit names, with their names in node:crypto and PKCS#11. */
 import { createHash } from 'node:crypto';
 import { Refusal } from '../fault.ts';
 
-/** Numbers of PKCS#11: the hash itself (CKM_), its mask generation function (CKG_), and what is built on it. */
+/** PKCS#11 numbers: the hash (CKM_), its mask generation function (CKG_), and mechanisms built on it. */
 export interface HashMechanisms {
   readonly hash: number;
   readonly mgf: number;

@@ -1,4 +1,4 @@
-/** hash: a digest of the input. No key is used; the token only says who may ask. */
+/** hash: a digest of the input. No key is used; access to the token decides who may ask. */
 import { z } from 'zod';
 import { decodeBase64 } from '../base64.ts';
 import { text } from './field.ts';

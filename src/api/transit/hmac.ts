@@ -1,6 +1,6 @@
 /**
- * hmac/:name. A key of type hmac is used itself; beside every other kind stands a secret for this alone, as in Vault, made
- * when the first HMAC is asked for.
+ * hmac/:name. A key of type hmac is used directly; every other kind is accompanied by a separate HMAC secret,
+ * as in Vault, created on first use.
  */
 import { z } from 'zod';
 import type { NamedKey, NamedKeyUse } from '../../tokens/service.ts';

@@ -1,4 +1,4 @@
-/** wrapping_key, keys/:name/import and import_version: keys from elsewhere, wrapped for the token. */
+/** wrapping_key, keys/:name/import and import_version: imports keys that were wrapped for the token. */
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import type { NamedKey } from '../../tokens/service.ts';
@@ -24,7 +24,7 @@ const first = material.extend({
 });
 const next = material.extend({ version: integer });
 
-/** Of RSA-OAEP, by the names that Vault gives them here. */
+/** For RSA-OAEP, by Vault's names. */
 const HASH_FUNCTIONS: Readonly<Record<string, string>> = {
   SHA1: 'sha1',
   SHA224: 'sha2-224',

@@ -1,4 +1,4 @@
-/** keys/:name/config, rotate, trim, and DELETE keys/:name: what is done to a key, by Vault's rules. */
+/** keys/:name/config, rotate, trim, and DELETE keys/:name, by Vault's rules. */
 import { z } from 'zod';
 import type { KeyPolicy, NamedKey } from '../../tokens/service.ts';
 import { flag, integer, textOrInteger } from './field.ts';
@@ -30,7 +30,9 @@ function checkNumber(key: NamedKey, name: string, version: number, least: number
   return version;
 }
 
-/** 0 means 1 for decryption, and for encryption that the latest version alone is used unless another is asked for. */
+/**
+ * 0 means 1 for decryption; for encryption, it means only the latest version unless the request names one.
+ */
 function policyOf(key: NamedKey, body: z.output<typeof config>): KeyPolicy {
   const { policy } = key;
   const decryption = body.min_decryption_version ?? policy.minDecryptionVersion;
@@ -46,13 +48,13 @@ function policyOf(key: NamedKey, body: z.output<typeof config>): KeyPolicy {
   if (minEncryptionVersion !== 0 && minEncryptionVersion < minDecryptionVersion)
     throw new Refusal(400, 'min_encryption_version must not be below min_decryption_version');
   const autoRotateMs = autoRotateMsOf(body.auto_rotate_period) ?? policy.autoRotateMs;
-  // A type that is not made here cannot be made again.
+  // A key type that cannot be created here cannot be rotated either.
   if (autoRotateMs > 0) nextKindOf(key);
   const deletionAllowed = body.deletion_allowed ?? policy.deletionAllowed;
   return { ...policy, minDecryptionVersion, minEncryptionVersion, deletionAllowed, autoRotateMs };
 }
 
-/** Both are decided when a key is made: what could not leave may not begin to. */
+/** Both are decided at creation: a key that was not exportable must not become so. */
 function refuseLoosening(key: NamedKey, body: z.output<typeof config>): void {
   if (body.exportable === true && !key.extractable)
     throw new Refusal(400, 'field "exportable": a key that was made without it stays so');

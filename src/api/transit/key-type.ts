@@ -1,4 +1,4 @@
-/** Key types by their Transit names, and a key as `GET keys/:name` describes it. */
+/** Key types by their Transit names, and the description of a key in `GET keys/:name`. */
 import { createPublicKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import type { Operation } from '../../tokens/ports.ts';
@@ -23,14 +23,14 @@ const NEW_KINDS: Readonly<Record<string, NewNamedKeyKind>> = {
 
 const HMAC_KEY_BYTES = { default: 32, min: 32, max: 512 } as const;
 
-/** `parameter_set` of ML-DSA, and the size of its public keys. */
+/** `parameter_set` of ML-DSA, and the size of its public keys in bits. */
 const ML_DSA_SIZES = { '44': 10496, '65': 15616, '87': 20736 } as const;
 
-/** What a key of some types needs beside the type, in Vault's words. */
+/** What some types need besides their name, in Vault's terms. */
 export interface TypeOptions {
-  /** Of hmac alone. */
+  /** Only for hmac. */
   readonly keySizeBytes?: number | undefined;
-  /** Of ml-dsa, which must have it; meaningless to others. */
+  /** Required for ml-dsa, ignored otherwise. */
   readonly parameterSet?: string | undefined;
 }
 
@@ -44,12 +44,12 @@ export function newKindOf(type: string, { keySizeBytes, parameterSet }: TypeOpti
   return kind;
 }
 
-/** Of an imported key: one of type hmac has the size that it has. */
+/** For an imported key: a key of type hmac has the size it comes with. */
 export function kindOfImport(type: string): NewNamedKeyKind {
   return newKindOf(type, {});
 }
 
-/** As the latest version is. */
+/** The same as the latest version. */
 export function nextKindOf(key: NamedKey): NewNamedKeyKind {
   return newKindOf(typeNameOf(key), { parameterSet: parameterSetOf(key) });
 }
@@ -59,7 +59,7 @@ function newMlDsaKind(set: string): NewNamedKeyKind {
   throw new Refusal(400, `field "parameter_set": expected 44, 65 or 87 for key type ${ML_DSA}`);
 }
 
-/** Of ML-DSA; undefined of every other type. */
+/** For ML-DSA; undefined for every other type. */
 function parameterSetOf({ kind, sizeBits }: NamedKey): string | undefined {
   if (kind !== ML_DSA) return undefined;
   return Object.entries(ML_DSA_SIZES).find(([, size]) => size === sizeBits)?.[0];
@@ -71,7 +71,9 @@ function newHmacKind(bytes: number): NewNamedKeyKind {
   return { kind: 'generic', sizeBits: bytes * 8 };
 }
 
-/** Names for every key that a PKCS#11 program may have made, those that Transit cannot make included. */
+/**
+ * Names for every key that a PKCS#11 program may have created, including those that Transit cannot create.
+ */
 const TYPE_NAMES: Readonly<Record<NamedKey['kind'], (bits: number) => string>> = {
   aes: (bits) => `aes${bits}-gcm96`,
   chacha20: () => 'chacha20-poly1305',
@@ -110,7 +112,7 @@ const PUBLIC_FORMS: Readonly<Partial<Record<NamedKey['kind'], PublicForm>>> = {
   'ml-dsa': (key, der) => ({ name: `ml-dsa-${parameterSetOf(key)}`, public_key: writePem(der) }),
 };
 
-/** Of a pair, in the form of its kind; empty when it is not known. */
+/** The public key of a pair, in the format of its kind; empty if unknown. */
 export function describePublicKey(key: NamedKey, { publicKeyInfo }: NamedKeyVersion): string {
   const form = PUBLIC_FORMS[key.kind];
   return form === undefined || publicKeyInfo === null ? '' : form(key, publicKeyInfo).public_key;
@@ -147,14 +149,14 @@ export const keyAnswer = z.object({
   supports_decryption: z.boolean(),
   supports_signing: z.boolean(),
   supports_derivation: z.boolean(),
-  /** Of derived keys. */
+  /** For derived keys. */
   kdf: z.string().optional(),
   convergent_encryption: z.boolean().optional(),
-  /** Bytes, of type hmac. */
+  /** In bytes, for type hmac. */
   key_size: z.int().optional(),
-  /** Of type ml-dsa. */
+  /** For type ml-dsa. */
   parameter_set: z.string().optional(),
-  /** By number of the version. */
+  /** By version number. */
   keys: z.record(z.string(), z.union([z.int(), z.record(z.string(), z.unknown())])),
 });
 

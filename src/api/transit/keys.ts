@@ -1,4 +1,4 @@
-/** keys/:name and keys: make, read, list. */
+/** keys/:name and keys: create, read, list. */
 import { z } from 'zod';
 import { SidekeyError } from '../../errors.ts';
 import { flag, integer, text, textOrInteger } from './field.ts';
@@ -19,12 +19,12 @@ const creation = z.object({
   auto_rotate_period: textOrInteger,
 });
 
-/** Vault's rule for names of new keys. Keys that PKCS#11 programs made are found whatever their label. */
+/** Vault's rule for new names. Keys made by PKCS#11 programs are found whatever their label. */
 export const NEW_NAME = /^\w(?:[\w.-]*\w)?$/;
 
 const DERIVABLE: readonly string[] = ['aes128-gcm96', DEFAULT_KEY_TYPE];
 
-/** Options that Vault has and Sidekey cannot honour are errors, not silence. */
+/** Options that Vault has and Sidekey cannot honour are refused, not ignored. */
 export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_size' | 'parameter_set'>): void {
   for (const name of ['convergent_encryption', 'allow_plaintext_backup'] as const) {
     if (body[name] === true) throw new Refusal(400, `field "${name}": not supported`);
@@ -36,7 +36,7 @@ export function refuseUnsupported(body: Omit<z.output<typeof creation>, 'key_siz
 const HOUR_MS = 3_600_000;
 const PERIOD_MAX_MS = 100 * 366 * 24 * HOUR_MS;
 
-/** Milliseconds; undefined when it is not given. Vault's rule: nothing below an hour. */
+/** Milliseconds; undefined if not given. Vault's rule: at least an hour. */
 export function autoRotateMsOf(period: string | null | undefined): number | undefined {
   if (period == null || period === '') return undefined;
   const ms = parseGoDuration(period);
@@ -49,7 +49,7 @@ export function autoRotateMsOf(period: string | null | undefined): number | unde
 
 const NEEDS: Readonly<Record<string, string>> = { [ML_DSA]: '; it needs OpenSSL 3.5' };
 
-/** What the token or the keeper's OpenSSL has no mechanism for. */
+/** For types that the token or the keeper's OpenSSL has no mechanism for. */
 function notMade(type: string): (error: unknown) => never {
   return (error) => {
     const isUnknown = error instanceof SidekeyError && error.code === 'mechanism_invalid';
@@ -58,7 +58,7 @@ function notMade(type: string): (error: unknown) => never {
   };
 }
 
-/** As in Vault, making a key that is there changes nothing and says so. */
+/** As in Vault, creating an existing key changes nothing, and says so. */
 async function createKey(call: TransitCall, body: z.output<typeof creation>): Promise<Reply> {
   refuseUnsupported(body);
   const name = nameOf(call);

@@ -1,4 +1,4 @@
-/** random, from the kernel's generator or that of the token's key service. */
+/** random: bytes from the kernel, or from the token's key service. */
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import { integer, text } from './field.ts';
@@ -25,7 +25,10 @@ function readPath(call: TransitCall): { source?: string; bytes?: number } {
   };
 }
 
-/** Where the bytes come from, and how many at most. `seal`: the key service of the token; `all`: its bytes and the kernel's, XORed. */
+/**
+ * The sources, and how many bytes each gives at most. `seal`: the token's key service; `all`: its bytes XORed
+ * with the kernel's.
+ */
 const SOURCES: Readonly<Record<string, { readonly max: number; readonly take: Take }>> = {
   platform: { max: API_LIMITS.randomBytes, take: (_call, size) => randomBytes(size) },
   seal: { max: API_LIMITS.serviceRandomBytes, take: fromService },
@@ -39,7 +42,7 @@ function fromService({ tokens, peer, token }: TransitCall, size: number): Promis
   return tokens.serviceRandom(peer, token, size);
 }
 
-/** Into the first: as good as the better of both. The second is wiped. */
+/** XORs into the first, which is then as good as the better of both. Wipes the second. */
 function mix(bytes: Buffer, others: Buffer): Buffer {
   for (const [at, other] of others.entries()) bytes[at] = (bytes[at] ?? 0) ^ other;
   others.fill(0);

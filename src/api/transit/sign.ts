@@ -17,7 +17,7 @@ const signItem = z.object({ input: text, key_version: integer, reference: text }
 const verifyItem = z.object({ input: text, signature: text, hmac: text, reference: text });
 const optionFields = {
   hash_algorithm: text,
-  /** Vault's older name of hash_algorithm. */
+  /** Vault's older name for hash_algorithm. */
   algorithm: text,
   prehashed: flag,
   signature_algorithm: z.enum(['', 'pss', 'pkcs1v15']).nullish(),

@@ -1,4 +1,4 @@
-/** From a key and the options of a sign or verify request to what the keeper is asked to do, by kind of key. */
+/** Turns a key and the options of a sign or verify request into operations of the keeper, by kind of key. */
 import type { Mechanism } from '../../tokens/ports.ts';
 import type { NamedKey } from '../../tokens/service.ts';
 import { decodeBase64 } from '../base64.ts';
@@ -32,7 +32,7 @@ const PLANNERS: Readonly<Partial<Record<NamedKey['kind'], Planner>>> = {
   'ml-dsa': (_key, options, input) => [planMlDsa(options, input)],
 };
 
-/** Signing follows the first plan; a signature is valid if any plan says so. */
+/** Signing uses the first plan; a signature is valid if it verifies under any of them. */
 export function planSignature(key: NamedKey, options: SigningOptions, input: Buffer): SigningPlan[] {
   const plan = PLANNERS[key.kind];
   if (plan === undefined) throw new Refusal(400, `key type ${typeNameOf(key)} does not support signing`);
@@ -62,9 +62,9 @@ function longestSalt(keyBits: number, hash: HashAlgorithm): number {
 }
 
 /**
- * Vault's `auto` is the longest salt when signing and any salt when verifying. PKCS#11 must be told a length, so here
- * verifying tries the two that are in use: the longest, and that of the hash (what PKCS#11 programs and clouds make). A key service
- * that salts with the latter alone signs so.
+ * Vault's `auto` is the longest salt when signing, and any salt when verifying. PKCS#11 needs a length, so
+ * verification tries the two in use: the longest, and that of the hash (as PKCS#11 programs and cloud
+ * services choose). If a key service supports only the latter, signing uses that.
  */
 function saltLengths(key: NamedKey, hash: HashAlgorithm, wanted: SigningOptions['saltLength']): number[] {
   if (wanted === 'auto') {
@@ -74,7 +74,7 @@ function saltLengths(key: NamedKey, hash: HashAlgorithm, wanted: SigningOptions[
   return [wanted === 'hash' ? hash.sizeBytes : wanted];
 }
 
-/** With the hash inside the mechanism where it can be: a key may be restricted to such (CKA_ALLOWED_MECHANISMS). */
+/** Prefers mechanisms that hash: a key may be restricted to them (CKA_ALLOWED_MECHANISMS). */
 function planPss(key: NamedKey, options: SigningOptions, input: Buffer): SigningPlan[] {
   const hash = requireHash(options);
   const data = options.prehashed ? checkDigest(hash, input) : input;
@@ -96,24 +96,30 @@ function planPkcs1(options: SigningOptions, input: Buffer): SigningPlan {
   return { mechanism: plainMechanism(CKM.RSA_PKCS), data };
 }
 
-/** ECDSA signs the leftmost bits of the digest; they are taken here, since tokens differ in taking longer ones. */
+/**
+ * ECDSA signs the leftmost bits of the digest; truncated here, since tokens differ in accepting longer
+ * digests.
+ */
 function planEcdsa(key: NamedKey, options: SigningOptions, input: Buffer): SigningPlan {
   const digest = digestInput(requireHash(options), options, input);
   return { mechanism: plainMechanism(CKM.ECDSA), data: digest.subarray(0, scalarBytes(key.sizeBits)) };
 }
 
-/** Whatever `prehashed` says: Ed25519 signs what it is given, as Vault has it. */
+/** Ignores `prehashed`, as Vault does: Ed25519 signs its input. */
 function planEddsa(input: Buffer): SigningPlan {
   return { mechanism: eddsaMechanism(), data: input };
 }
 
-/** The hash is part of ML-DSA. What a digest would be signed as (HashML-DSA, or itself as the message) no document says. */
+/**
+ * ML-DSA hashes by itself. No document says how Vault would sign a digest (HashML-DSA, or the digest as
+ * message), so that is refused.
+ */
 function planMlDsa({ prehashed }: SigningOptions, input: Buffer): SigningPlan {
   if (prehashed) throw new Refusal(400, 'prehashed is not for key type ml-dsa');
   return { mechanism: mlDsaMechanism(), data: input };
 }
 
-/** From PKCS#11's form to base64 (asn1) or base64url (jws). */
+/** From PKCS#11's format to base64 (asn1) or base64url (jws). */
 export function encodeSignature(
   key: NamedKey,
   marshaling: SigningOptions['marshaling'],

@@ -1,16 +1,22 @@
-/** `vault:v1:<body>`: how the Transit dialect writes ciphertexts, signatures and HMACs, and which versions of a key may be used. */
+/**
+ * `vault:v1:<body>`: the Transit format of ciphertexts, signatures and HMACs, and which key versions may be
+ * used.
+ */
 import type { NamedKey } from '../../tokens/service.ts';
 import { Refusal } from '../fault.ts';
 
 const PREFIX = 'vault:v';
 const VERSION = /^\d{1,9}$/;
 
-/** `body` is text already encoded in base64 (or base64url, for jws). */
+/** `body` is already base64 (or base64url, for jws). */
 export function formatVersioned(version: number, body: string): string {
   return `${PREFIX}${version}:${body}`;
 }
 
-/** A version that may still open or check, and the text after it. `what`, for the error: ciphertext, signature, HMAC. */
+/**
+ * A version that may still decrypt or verify, and the text after it. `what` is for the error: ciphertext,
+ * signature, HMAC.
+ */
 export function parseVersioned(key: NamedKey, text: string, what: string): { version: number; body: string } {
   if (!text.startsWith(PREFIX)) throw new Refusal(400, `invalid ${what}: no prefix`);
   const colon = text.indexOf(':', PREFIX.length);
@@ -28,7 +34,7 @@ function hasVersion({ versions }: NamedKey, wanted: number): boolean {
   return versions.some(({ version }) => version === wanted);
 }
 
-/** The version for something new: `key_version` of a request, or the latest (absent, 0). */
+/** The version for new data: `key_version` of the request, or the latest (absent, 0). */
 export function versionToUse(key: NamedKey, wanted: number | null | undefined): number {
   if (wanted == null || wanted === 0 || wanted === key.latestVersion) return key.latestVersion;
   if (wanted < 0) throw new Refusal(400, 'requested version for encryption is negative');
