@@ -128,7 +128,7 @@ export function registerStreams(
   ): Promise<FastifyReply> => {
     const call = readCall(deps, peerOf, request);
     const ended = places.take(call.peer);
-    if (ended === null) throw new SidekeyError('busy', 'as many streams are under way as may be');
+    if (ended === null) throw new SidekeyError('busy', 'the limit of concurrent streams is reached');
     // The rest of a refused stream's body is not read.
     reply.header('connection', 'close').header('cache-control', 'no-store');
     try {

@@ -78,7 +78,7 @@ export async function askAgent<T>(
 ): Promise<T> {
   const answer = await ask(socketPath, { method: 'GET', path, timeoutMs });
   if (answer.status === 403)
-    throw new SidekeyError('not_running', `the agent at ${socketPath} accepts only its owner and root`);
+    throw new SidekeyError('not_running', `the agent at ${socketPath} only accepts its owner and root`);
   if (answer.status === 404) throw new SidekeyError('object_handle_invalid', absent);
   if (answer.status !== 200) throw refusalOf(answer);
   return JSON.parse(answer.body.toString('utf8')) as T;

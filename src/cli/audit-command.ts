@@ -72,10 +72,7 @@ export const auditVerifyCommand: Command = {
     readLines(path);
     const summary = await verifyAuditLog(path);
     if (invocation.values['json']) invocation.say(JSON.stringify(summary));
-    else
-      invocation.say(
-        `${path}: ${summary.lines} records, all as they were written; last hash ${summary.head}`,
-      );
+    else invocation.say(`${path}: ${summary.lines} records, none altered; last hash ${summary.head}`);
     return 0;
   },
 };

@@ -36,8 +36,8 @@ export async function checkModuleVersions(config: Config): Promise<Finding[]> {
   const found = [
     ...status.refused
       .filter(({ pid }) => existsSync(`/proc/${pid}`))
-      .map(say('bad', 'was turned away: it speaks')),
-    ...status.outdated.map(say('warn', 'works, until the next upgrade: it speaks')),
+      .map(say('bad', 'was refused: it speaks')),
+    ...status.outdated.map(say('warn', 'works until the next upgrade: it speaks')),
   ];
   return found.length > 0
     ? found

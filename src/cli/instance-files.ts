@@ -148,7 +148,7 @@ function prepareFolder(dir: string, mode: number, ownUid: number, warn: (line: s
   if ((found.mode & 0o777) === mode) return;
   chmodSync(dir, mode);
   if ((found.mode & 0o777) !== mode)
-    warn(`sidekey: ${dir} has mode ${mode.toString(8).padStart(4, '0')} now`);
+    warn(`sidekey: ${dir} now has mode ${mode.toString(8).padStart(4, '0')}`);
 }
 
 /** Refuses (init_refused) if an instance exists. Returns the path of the configuration. */

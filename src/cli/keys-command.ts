@@ -74,7 +74,8 @@ export const keysShowCommand: Command = {
   examples: ['sidekey keys show demo 3'],
   async run(invocation) {
     const [token = '', handle = ''] = invocation.positionals;
-    if (!/^\d{1,15}$/.test(handle)) throw new SidekeyError('usage', `a handle is a number, not "${handle}"`);
+    if (!/^\d{1,15}$/.test(handle))
+      throw new SidekeyError('usage', `HANDLE must be a number, not "${handle}"`);
     const socket = apiSocket(invocation);
     const path = `${KEYS}/${encodeURIComponent(token)}/${handle}`;
     const attributes = await askAgent<AttributeText[]>(socket, path);

@@ -57,7 +57,7 @@ async function readInput(invocation: Invocation): Promise<Input> {
   });
   const fields = schemeFields(invocation);
   if (pieces !== null) return { bytes: Buffer.concat(pieces), fields };
-  if (fields['prehashed']) throw new SidekeyError('file_refused', 'a digest is not that long');
+  if (fields['prehashed']) throw new SidekeyError('file_refused', 'the data is longer than a digest');
   return { bytes: hash.digest(), fields: { ...fields, prehashed: true } };
 }
 

@@ -61,9 +61,7 @@ function sayStatus(status: AgentStatus, say: (line: string) => void): void {
   say(`api      ${status.sockets.api}`);
   say(`leases   ${status.leases}`);
   for (const { provider, secondsLeft } of status.credentials)
-    say(
-      `credentials of ${provider}: ${secondsLeft} s left; all but certificates are replaced ahead of their end`,
-    );
+    say(`credentials of ${provider}: ${secondsLeft} s left (renewed automatically, except certificates)`);
   for (const { pid, uid, program, why } of status.withoutRing)
     say(printable(`no ring  pid ${pid} (uid ${uid}, ${program}): ${why}`));
   for (const each of status.outdated) say(printable(describeModule('outdated', each)));

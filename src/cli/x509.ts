@@ -69,7 +69,7 @@ export function parseName(text: string): Buffer {
 
 function addressBytes(text: string): Buffer {
   if (isIP(text) === 4) return Buffer.from(text.split('.').map(Number));
-  if (isIP(text) !== 6) throw new SidekeyError('usage', `"${text}" is no IP address`);
+  if (isIP(text) !== 6) throw new SidekeyError('usage', `"${text}" is not an IP address`);
   // The URL parser normalises an IPv6 address: hexadecimal groups, at most one "::".
   const [head = '', tail] = new URL(`http://[${text}]/`).hostname.slice(1, -1).split('::');
   const groups = (part: string) => (part === '' ? [] : part.split(':'));

@@ -63,7 +63,8 @@ const STANDINGS = ['approved', 'other', 'legacy'] as const;
 
 function readStanding(reader: WireReader): MechanismRow['standing'] {
   const standing = STANDINGS[reader.u8()];
-  if (standing === undefined) throw new SidekeyError('wire_malformed', 'a mechanism of unknown standing');
+  if (standing === undefined)
+    throw new SidekeyError('wire_malformed', 'the keeper reported a mechanism of unknown standing');
   return standing;
 }
 
@@ -105,7 +106,7 @@ export function readPage<T>(reader: WireReader, read: (reader: WireReader) => T)
 function readOperation(reader: WireReader): Operation {
   const operation = OPERATION_NAMES.get(reader.u8());
   if (operation !== undefined) return operation;
-  throw new SidekeyError('wire_malformed', 'an operation that is not known');
+  throw new SidekeyError('wire_malformed', 'unknown operation');
 }
 
 export function readUseEnded(reader: WireReader): UseEnded {

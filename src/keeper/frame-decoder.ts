@@ -1,6 +1,6 @@
 /**
  * Splits a stream of bytes into frames (ARCHITECTURE.md, "Frames"), however it is chunked. Holds at most one
- * header and one body. A length over the limit, an unknown message or a refusal with a body throws
+ * header and one body. A length over the limit, an unknown message or a refusal frame has a body throws
  * wire_malformed; the connection must then be closed, as the decoder cannot continue.
  */
 import { SidekeyError } from '../errors.ts';
@@ -30,9 +30,9 @@ function readHeader(bytes: Buffer): Header {
   const isReply = (type & REPLY) !== 0;
   if (length > LIMITS.bodyMax) throw new SidekeyError('wire_malformed', `a frame of ${length} bytes`);
   if (!message) throw new SidekeyError('wire_malformed', `message ${type} is not in the table`);
-  if (!isReply && status !== 0) throw new SidekeyError('wire_malformed', 'a request with a status');
+  if (!isReply && status !== 0) throw new SidekeyError('wire_malformed', 'a request frame has a status');
   if (status !== 0 && length !== 0 && status !== WIRE_VERSION_STATUS) {
-    throw new SidekeyError('wire_malformed', 'a refusal with a body');
+    throw new SidekeyError('wire_malformed', 'a refusal frame has a body');
   }
   return {
     message,

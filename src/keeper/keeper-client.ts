@@ -259,7 +259,7 @@ export class KeeperClient implements Keeper {
       bodies.writeDerive(NO_KEY, { base, mechanism, lengthBytes, other }),
     );
     const data = components[0];
-    if (data === undefined) throw new SidekeyError('wire_malformed', 'a derivation without a result');
+    if (data === undefined) throw new SidekeyError('wire_malformed', 'the derivation has no result');
     return data.value;
   }
 

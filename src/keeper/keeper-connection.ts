@@ -207,7 +207,7 @@ export class KeeperConnection {
       pending.reject(
         new SidekeyError('wire_malformed', `${pending.message} was answered by ${frame.message}`),
       );
-      throw new SidekeyError('wire_malformed', 'an answer of another message');
+      throw new SidekeyError('wire_malformed', 'the reply belongs to another message');
     }
     if (frame.status === 0) pending.resolve(frame.body);
     else if (code === 'wire_version') pending.reject(new SidekeyError(code, otherVersion(frame.body)));

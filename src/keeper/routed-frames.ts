@@ -86,7 +86,7 @@ export class RoutedFrames {
   #clientOpened(body: Buffer, events: KeeperEvents): void {
     const seen = readBody(body, (reader) => readClientOpened(reader, this.version));
     const opening = events.clientOpened(seen).catch((error) => {
-      this.#log.error({ error, client: String(seen.client) }, 'a client could not be taken up');
+      this.#log.error({ error, client: String(seen.client) }, 'cannot register a client');
     });
     this.#openings.set(seen.client, opening);
     void opening.then(() => {
@@ -102,7 +102,7 @@ export class RoutedFrames {
 
   #useEnded(use: UseEnded, events: KeeperEvents): void {
     events.useEnded(use).catch((error) => {
-      this.#log.error({ error, leave: String(use.leave) }, 'how a use ended could not be recorded');
+      this.#log.error({ error, leave: String(use.leave) }, 'cannot record the end of a use');
     });
   }
 

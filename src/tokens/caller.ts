@@ -84,9 +84,9 @@ export function getObject(domain: Domain, caller: Caller, handle: number, code?:
  */
 export function checkWritable(caller: Caller, attributes: AttributeMap): void {
   if (readBool(attributes, CKA.TOKEN) && !caller.place.readWrite)
-    throw new SidekeyError('session_read_only', 'a read-only session changes no token object');
+    throw new SidekeyError('session_read_only', 'a read-only session cannot change token objects');
   if (readBool(attributes, CKA.PRIVATE) && !caller.view.seesPrivate)
-    throw new SidekeyError('user_not_logged_in', 'private objects need a login');
+    throw new SidekeyError('user_not_logged_in', 'creating or changing private objects requires a login');
 }
 
 /** CKA_MODIFIABLE, CKA_COPYABLE, CKA_DESTROYABLE. */

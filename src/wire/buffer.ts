@@ -43,7 +43,7 @@ export class WireReader {
   number(): number {
     const value = Number(this.u64());
     if (!Number.isSafeInteger(value))
-      throw new SidekeyError('arguments_bad', 'a number is larger than any in use');
+      throw new SidekeyError('arguments_bad', 'a number in a frame is too large');
     return value;
   }
 

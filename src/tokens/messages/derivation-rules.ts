@@ -75,7 +75,10 @@ export function refusePieces(
   for (const [i, object] of bases.entries()) {
     const isHidden = has(object, CKA.SENSITIVE) || !has(object, CKA.EXTRACTABLE);
     if (isHidden && (taken[i] ?? 0) < Math.min(sizes[i] ?? 0, PIECE_LEAST_BYTES))
-      throw new SidekeyError('template_inconsistent', 'so short a part of a sensitive key could be guessed');
+      throw new SidekeyError(
+        'template_inconsistent',
+        'the derived key would contain too few bytes of a sensitive key',
+      );
   }
 }
 
@@ -135,7 +138,10 @@ export function takeAfterMaster(base: TokenObject, template: Map<number, Buffer>
   for (const attribute of [CKA.SENSITIVE, CKA.EXTRACTABLE]) {
     const value = encodeBool(has(base, attribute));
     if (template.get(attribute)?.equals(value) === false)
-      throw new SidekeyError('template_inconsistent', 'keys of a session are as secret as its master secret');
+      throw new SidekeyError(
+        'template_inconsistent',
+        'session keys must be as sensitive as their master secret',
+      );
     template.set(attribute, value);
   }
 }

@@ -65,7 +65,7 @@ async function makeData(
 ): Promise<TokenObject> {
   const { objectClass } = identify(template, { objectClass: CKO.DATA });
   if (template.has(CKA.VALUE))
-    throw new SidekeyError('template_inconsistent', 'CKA_VALUE is what the derivation gives');
+    throw new SidekeyError('template_inconsistent', 'CKA_VALUE cannot be set: the derivation produces it');
   template.set(CKA.CLASS, encodeUlong(objectClass));
   const lengthBytes = wantedLength(template);
   template.delete(CKA.VALUE_LEN);

@@ -114,7 +114,7 @@ export function findKey(domain: Domain, caller: Caller, handle: number, code: Er
 /** PKCS#11 3.1, 5.18.3. */
 function checkWrappable(key: TokenObject, wrapping: TokenObject): void {
   if (classOf(key) === CKO.PUBLIC_KEY)
-    throw new SidekeyError('key_not_wrappable', 'a public key needs no wrapping');
+    throw new SidekeyError('key_not_wrappable', 'public keys cannot be wrapped');
   if (!has(key, CKA.EXTRACTABLE)) throw new SidekeyError('key_unextractable', 'CKA_EXTRACTABLE is false');
   if (has(key, CKA.WRAP_WITH_TRUSTED) && !has(wrapping, CKA.TRUSTED))
     throw new SidekeyError(
@@ -169,7 +169,7 @@ async function wrap(
   const [by, cell] = await Promise.all(
     [wrapping, key].map((object) => domain.cells.take(caller.token, object)),
   );
-  if (by === undefined || cell === undefined) throw new SidekeyError('internal', 'a key was not opened');
+  if (by === undefined || cell === undefined) throw new SidekeyError('internal', 'the key was not opened');
   return domain.keeper.wrap(cell, by, mechanism);
 }
 
@@ -189,7 +189,7 @@ export async function makeFrom(
 ): Promise<TokenObject> {
   const { objectClass, keyType } = identify(template, from.origin === 'derive' ? impliedBy(template) : {});
   if (objectClass === CKO.PUBLIC_KEY)
-    throw new SidekeyError('template_inconsistent', 'a public key is not made so');
+    throw new SidekeyError('template_inconsistent', 'this mechanism does not make public keys');
   template.set(CKA.CLASS, template.get(CKA.CLASS) ?? Buffer.from([objectClass, 0, 0, 0, 0, 0, 0, 0]));
   const attributes = buildAttributes({ origin: from.origin, objectClass, keyType, template });
   checkCreation(domain, caller, attributes);

@@ -101,7 +101,10 @@ async function loginForKey(
   pin: Buffer | null,
 ): Promise<void> {
   if (!caller.view.seesPrivate)
-    throw new SidekeyError('user_not_logged_in', 'log in before logging in for a key');
+    throw new SidekeyError(
+      'user_not_logged_in',
+      'the user must be logged in before a context-specific login',
+    );
   const object = getObject(domain, caller, handle, 'operation_not_initialized');
   if (!has(object, CKA.ALWAYS_AUTHENTICATE))
     throw new SidekeyError('operation_not_initialized', 'this key needs no context-specific login');

@@ -250,11 +250,11 @@ export const handleCopy: Handler = async (domain, request, reader) => {
   if (isKey(object)) demandUse(domain, caller, object, 'export');
   const attributes = changeAttributes(object, template, { isOfficer: caller.role === 'so', isCopy: true });
   if (has(object, CKA.PRIVATE) && !has({ attributes }, CKA.PRIVATE))
-    throw new SidekeyError('template_inconsistent', 'a private object has no public copy');
+    throw new SidekeyError('template_inconsistent', 'a private object cannot be copied to a public one');
   checkCreation(domain, caller, attributes);
   const draft = await draftCopy(domain, caller, object, attributes);
   const [copy] = await keep(domain, makerOf(caller), [draft]);
-  if (copy === undefined) throw new SidekeyError('internal', 'nothing was copied');
+  if (copy === undefined) throw new SidekeyError('internal', 'the keeper did not copy the key');
   recordMade(domain, actOf(caller), 'object-copied', [copy], { of: object.uniqueId });
   return replyHandle(copy);
 };

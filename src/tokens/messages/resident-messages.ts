@@ -29,7 +29,7 @@ const USES: ReadonlyMap<number, Asked['use']> = new Map([
 function toUse(operation: number): Asked['use'] {
   const use = USES.get(operation);
   if (use === undefined)
-    throw new SidekeyError('function_not_supported', 'no key is used for this operation');
+    throw new SidekeyError('function_not_supported', 'this operation does not use a key');
   return use;
 }
 

@@ -26,7 +26,7 @@ const USES = new Map<number, Use>(
 function toUse(operation: number): Use {
   const use = USES.get(operation);
   if (use !== undefined) return use;
-  throw new SidekeyError('function_not_supported', 'no key is bound for this operation');
+  throw new SidekeyError('function_not_supported', 'this operation does not use a binding');
 }
 
 function check(domain: Domain, caller: Caller, handle: number, use: Use, mechanism: number): TokenObject {

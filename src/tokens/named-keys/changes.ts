@@ -164,7 +164,10 @@ export class NamedKeyChanges {
     await this.#keys.inTurn(token, name, async () => {
       const like = this.#keys.lookUp(token, name)?.family ?? null;
       if ((like !== null) !== next)
-        throw new SidekeyError('action_prohibited', `key ${name} is ${next ? 'not ' : ''}there`);
+        throw new SidekeyError(
+          'action_prohibited',
+          `key ${name} ${next ? 'does not exist' : 'already exists'}`,
+        );
       if (like !== null && isInService(like))
         throw new SidekeyError(
           'function_not_supported',

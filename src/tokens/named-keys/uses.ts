@@ -54,7 +54,7 @@ function isCellUnknown(outcome: unknown): boolean {
 }
 
 function lost(): SidekeyError {
-  return new SidekeyError('internal', 'an item of a batch was not answered');
+  return new SidekeyError('internal', 'an item of the batch was not answered');
 }
 
 export class NamedKeyUses {
@@ -246,12 +246,15 @@ export class NamedKeyUses {
 
   #check(object: TokenObject, { operation, mechanism, context }: NamedKeyUse): void {
     const now = this.#domain.clock.now();
-    if (operation === 'digest') throw new SidekeyError('function_not_supported', 'a digest needs no key');
+    if (operation === 'digest') throw new SidekeyError('function_not_supported', 'digesting needs no key');
     if (has(object, CKA.ALWAYS_AUTHENTICATE))
       throw new SidekeyError('user_not_logged_in', 'the key needs a PIN for each use');
     const isDerived = has(object, CKA.SIDEKEY_DERIVED);
     if (isDerived !== (context != null))
-      throw new SidekeyError('arguments_bad', 'a context is for derived keys, which need one');
+      throw new SidekeyError(
+        'arguments_bad',
+        'derived keys require a context, and other keys do not accept one',
+      );
     if (!isDerived) return checkUse(this.#domain, object, operation, mechanism.type, now);
     checkUse(this.#domain, object, 'derive', CKM.HKDF_DERIVE, now);
     findMechanism(this.#domain, object.tokenId, mechanism.type, USES[operation].flag);

@@ -91,7 +91,7 @@ export async function generateKey(
   const parameters = parametersOf(attributes);
   const draft = await draftKey(domain, maker, attributes, from, (key) => make(key, parameters, lengthBytes));
   const [object] = await keep(domain, maker, [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
+  if (object === undefined) throw new SidekeyError('internal', 'the keeper generated nothing');
   return object;
 }
 
@@ -116,7 +116,7 @@ export async function generateDomain(
     mechanism: mechanism.type,
   });
   const [object] = await keep(domain, maker, [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'nothing was generated');
+  if (object === undefined) throw new SidekeyError('internal', 'the keeper generated nothing');
   return object;
 }
 
@@ -177,6 +177,6 @@ export async function generatePair(
   });
   const [first, second] = await keep(domain, maker, [shown, secret]);
   if (first === undefined || second === undefined)
-    throw new SidekeyError('internal', 'half a pair was generated');
+    throw new SidekeyError('internal', 'the keeper generated only half of the pair');
   return { public: first, private: second };
 }

@@ -105,7 +105,10 @@ export class ObjectCells {
     const { session } = object;
     const source = session?.copyOf === undefined ? null : this.#stored(session.copyOf);
     if (session === null || source === null)
-      throw new SidekeyError('key_handle_invalid', 'this object is no key, or its source is gone');
+      throw new SidekeyError(
+        'key_handle_invalid',
+        'the object is not a key, or the key that it copies no longer exists',
+      );
     const key = { ...this.#describe(object), owner: session.client };
     const newKey = (): NewKey => this.leasedAs(token, source.handle, key);
     return this.#copies.open(object, { newKey, cell: () => this.take(token, source) });

@@ -45,7 +45,7 @@ export function wantedLength(attributes: AttributeMap): number | null {
   if (!attributes.has(CKA.VALUE_LEN)) return null;
   const length = readUlong(attributes, CKA.VALUE_LEN);
   if (length !== null && length > 0) return length;
-  throw new SidekeyError('attribute_value_invalid', 'CKA_VALUE_LEN is the length of no key');
+  throw new SidekeyError('attribute_value_invalid', 'CKA_VALUE_LEN is not a valid key length');
 }
 
 /**
@@ -65,7 +65,7 @@ function start(domain: Domain, maker: Maker, attributes: Map<number, Buffer>, fr
   for (const [type, value] of maker.own ?? []) attributes.set(type, value);
   const isToken = readBool(attributes, CKA.TOKEN);
   if (!isToken && maker.session === null)
-    throw new SidekeyError('internal', 'a session object without a session');
+    throw new SidekeyError('internal', 'the session object has no session');
   const session = isToken || maker.session === null ? null : { ...maker.session, cell: null };
   const createdAt = domain.clock.now();
   return { handle: 0, tokenId: maker.token.id, uniqueId, attributes, blob: null, createdAt, session };
@@ -128,7 +128,7 @@ export async function draftKey(
     checkCurve(domain, maker, attributes);
     checkKeyLength(attributes, readUlong(attributes, CKA.VALUE_LEN));
     if (object.session === null && made.blob === null)
-      throw new SidekeyError('internal', 'a key came back unsealed');
+      throw new SidekeyError('internal', 'the keeper did not seal the key');
   } catch (error) {
     domain.cells.drop(made.cell);
     throw error;

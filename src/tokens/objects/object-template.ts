@@ -72,16 +72,13 @@ function agree(template: AttributeMap, type: number, implied: number | undefined
   if (given === null)
     throw new SidekeyError('attribute_value_invalid', 'CKA_CLASS or CKA_KEY_TYPE is not a known number');
   if (implied !== undefined && given !== implied)
-    throw new SidekeyError(
-      'template_inconsistent',
-      'CKA_CLASS or CKA_KEY_TYPE is not what the mechanism makes',
-    );
+    throw new SidekeyError('template_inconsistent', 'CKA_CLASS or CKA_KEY_TYPE does not match the mechanism');
   return given;
 }
 
 function checkPairing(kind: ObjectKind, keyType: number): void {
   if (kind === 'domain' ? !hasDomainParameters(keyType) : (kind === 'secret') === isPairType(keyType))
-    throw new SidekeyError('template_inconsistent', 'CKA_CLASS and CKA_KEY_TYPE do not belong together');
+    throw new SidekeyError('template_inconsistent', 'CKA_CLASS and CKA_KEY_TYPE do not match');
 }
 
 /** The attribute's row; throws attribute_type_invalid. */
@@ -197,7 +194,7 @@ export function addComponents(attributes: Map<number, Buffer>, components: Templ
 function isSettled(given: Buffer | undefined, found: Uint8Array): boolean {
   if (given === undefined) return false;
   if (given.length > 0 && !given.equals(found))
-    throw new SidekeyError('attribute_value_invalid', 'CKA_CHECK_VALUE is not what the key gives');
+    throw new SidekeyError('attribute_value_invalid', 'CKA_CHECK_VALUE does not match the key');
   return true;
 }
 

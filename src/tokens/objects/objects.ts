@@ -183,7 +183,8 @@ export class Objects {
   }
 
   addToSession(object: Omit<TokenObject, 'handle'>): TokenObject {
-    if (object.session === null) throw new SidekeyError('internal', 'a token object is not of a session');
+    if (object.session === null)
+      throw new SidekeyError('internal', 'a token object cannot belong to a session');
     const added = { ...object, handle: this.#session.takeHandle(object.session.client) };
     this.#session.put(added);
     return added;

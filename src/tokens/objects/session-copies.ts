@@ -41,7 +41,7 @@ export class SessionCopies {
     const { session } = object;
     if (session === null || this.#sessions.get(session.client, object.handle) === null) {
       await this.#keeper.drop(cell);
-      throw new SidekeyError('key_handle_invalid', 'the copy has ended meanwhile');
+      throw new SidekeyError('key_handle_invalid', 'the copy was destroyed in the meantime');
     }
     const opened = { ...object, session: { ...session, cell } };
     this.#sessions.put(opened);

@@ -46,7 +46,10 @@ function build(
 
 function checkSecrecy(attributes: AttributeMap): void {
   if (readBool(attributes, CKA.EXTRACTABLE) || !readBool(attributes, CKA.SENSITIVE))
-    throw new SidekeyError('template_inconsistent', 'a key of the service is sensitive and not extractable');
+    throw new SidekeyError(
+      'template_inconsistent',
+      'a resident key is always sensitive and never extractable',
+    );
 }
 
 function demandSpec(service: ResidentKeys, keyType: number, attributes: AttributeMap): SpecRow {
@@ -84,7 +87,10 @@ export function demandName(name: string): string {
 function nameOf(templates: Templates, { prefix }: ResidentOptions): string {
   const label = firstOf(templates, CKA.LABEL).toString('utf8');
   if (label === '')
-    throw new SidekeyError('template_incomplete', 'a key of the service needs a CKA_LABEL: its name');
+    throw new SidekeyError(
+      'template_incomplete',
+      'a resident key needs a CKA_LABEL: its name in the key service',
+    );
   return demandName(prefix + label);
 }
 

@@ -163,7 +163,7 @@ export async function createResident(
   if (exportable || derived || autoRotateMs > 0)
     throw new SidekeyError(
       'template_inconsistent',
-      'a key of the service does not leave it, is not derived, and rotates as the service is told',
+      'a resident key cannot be exportable, derived or rotated automatically',
     );
   const { service, options } = source;
   const wanted = specOf(kind);

@@ -31,7 +31,7 @@ export interface UseInput {
 /** Throws signature_invalid or signature_len_range; returns no data. */
 function compareCode(mine: Buffer, signature: Buffer | null): Buffer {
   if (signature === null || signature.length !== mine.length)
-    throw new SidekeyError('signature_len_range', `a code of this key has ${mine.length} bytes`);
+    throw new SidekeyError('signature_len_range', `a MAC of this key has ${mine.length} bytes`);
   if (!timingSafeEqual(mine, signature))
     throw new SidekeyError('signature_invalid', 'the MAC does not match the data');
   return Buffer.alloc(0);
@@ -70,7 +70,7 @@ export function runUse(
 export function tooLong({ maxBytes }: Plan): SidekeyError {
   return new SidekeyError(
     'data_len_range',
-    `the service takes ${maxBytes} bytes at once, and this mechanism takes no digest`,
+    `the service accepts at most ${maxBytes} bytes, and this mechanism cannot sign a digest instead`,
   );
 }
 
