@@ -61,10 +61,15 @@ async function ask(socketPath: string, question: Question): Promise<Answer> {
 
 /**
  * The body of the answer; the caller wipes it if it may hold a secret. Rejects with not_running if nobody
- * answers.
+ * answers; `absent` is the message for a 404 that has none of its own.
  */
-export async function callAgent(socketPath: string, question: Question): Promise<Buffer> {
+export async function callAgent(
+  socketPath: string,
+  question: Question,
+  absent: string | null = null,
+): Promise<Buffer> {
   const answer = await ask(socketPath, question);
+  if (answer.status === 404 && absent !== null) throw new SidekeyError('request_refused', absent);
   if (answer.status >= 200 && answer.status < 300) return answer.body;
   throw refusalOf(answer);
 }

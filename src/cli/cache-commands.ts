@@ -44,7 +44,8 @@ export const cacheWipeCommand: Command = {
     if ((lease === undefined) === (invocation.values['all'] !== true))
       throw new SidekeyError('usage', 'cache wipe: either LEASE or --all');
     const path = lease === undefined ? CACHE : `${CACHE}/${encodeURIComponent(lease)}`;
-    const answer = await callAgent(apiSocket(invocation), { method: 'DELETE', path });
+    const absent = `there is no lease ${lease}: see sidekey cache ls`;
+    const answer = await callAgent(apiSocket(invocation), { method: 'DELETE', path }, absent);
     const wiped = Number(jsonAt(parseJson(answer), 'wiped'));
     invocation.say(invocation.values['json'] ? JSON.stringify({ wiped }) : `${wiped} wiped`);
     return 0;

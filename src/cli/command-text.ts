@@ -23,9 +23,24 @@ export const ENVIRONMENT: readonly (readonly [name: string, meaning: string])[] 
   ['NO_COLOR', 'if set, no colours are used'],
 ];
 
+/** A longer list of choices goes into the help text, so that usage lines stay readable at 80 columns. */
+const CHOICES_MAX = 28;
+
+function isListed({ choices }: OptionRow): boolean {
+  return choices !== undefined && choices.join('|').length <= CHOICES_MAX;
+}
+
 /** --lines N */
-function optionText(name: string, { type, value = 'VALUE', choices }: OptionRow): string {
-  return type === 'boolean' ? `--${name}` : `--${name} ${choices?.join('|') ?? value}`;
+function optionText(name: string, row: OptionRow): string {
+  if (row.type === 'boolean') return `--${name}`;
+  const { value = row.choices === undefined ? 'VALUE' : name.toUpperCase(), choices } = row;
+  return `--${name} ${choices !== undefined && isListed(row) ? choices.join('|') : value}`;
+}
+
+function optionHelp(row: OptionRow): string {
+  const { help, choices, multiple } = row;
+  const text = choices !== undefined && !isListed(row) ? `${help}; one of ${choices.join(', ')}` : help;
+  return multiple ? `${text}; may be repeated` : text;
 }
 
 function optionUsage(name: string, row: OptionRow): string {
@@ -37,15 +52,18 @@ function positionalText({ name, choices }: PositionalRow): string {
   return choices?.join('|') ?? name;
 }
 
-/** The arguments in the usage line. */
-export function synopsisOf({ options, positionals }: Command): string {
+function usageWords({ options, positionals }: Command): string[] {
   const rows = Object.entries(options);
-  const words = [
+  return [
     ...positionals.map((row) => (row.required ? positionalText(row) : `[${positionalText(row)}]`)),
     ...rows.filter(([, row]) => row.required).map(([name, row]) => optionUsage(name, row)),
     ...rows.filter(([, row]) => !row.required).map(([name, row]) => optionUsage(name, row)),
   ];
-  return words.join(' ');
+}
+
+/** The arguments in the usage line. */
+export function synopsisOf(command: Command): string {
+  return usageWords(command).join(' ');
 }
 
 /** All arguments of a command, with their meaning. */
@@ -54,7 +72,7 @@ export function argumentsOf({ options, positionals }: Command): [name: string, h
     ...positionals.map((row): [string, string] => [row.name, row.help]),
     ...Object.entries(options).map(([name, row]): [string, string] => [
       optionText(name, row),
-      row.multiple ? `${row.help}; may be repeated` : row.help,
+      optionHelp(row),
     ]),
   ];
 }
@@ -62,28 +80,49 @@ export function argumentsOf({ options, positionals }: Command): [name: string, h
 /** The help for a longer name goes on the next line. */
 const COLUMN_MAX = 28;
 
+const LINE_MAX = 80;
+
+/** Joins words to lines of at most `width` characters; longer words stay whole. */
+function wrap(words: readonly string[], width: number): string[] {
+  const lines: string[] = [];
+  for (const word of words) {
+    const last = lines.at(-1);
+    if (last === undefined || last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = `${last} ${word}`;
+  }
+  return lines;
+}
+
+/** A line that does not end with a full stop continues on the next one. */
+function reflow(text: string): string {
+  const lines = text.replace(/([^.\n])\n/g, '$1 ').split('\n');
+  return lines.flatMap((line) => wrap(line.split(' '), LINE_MAX)).join('\n');
+}
+
 function argumentLine([name, help]: readonly [string, string], width: number): string {
-  if (name.length <= width) return `${name.padEnd(width)}  ${help}`;
-  return `${name}\n  ${' '.repeat(width)}  ${help}`;
+  const indent = ' '.repeat(width + 4);
+  const text = wrap(help.split(' '), LINE_MAX - indent.length).join(`\n${indent}`);
+  return name.length <= width ? `${name.padEnd(width)}  ${text}` : `${name}\n${indent}${text}`;
 }
 
 export function helpOf(command: Command): string {
   const rows = argumentsOf(command);
   const width = Math.min(COLUMN_MAX, Math.max(0, ...rows.map(([name]) => name.length)));
+  const usage = wrap([`Usage: sidekey ${command.name}`, ...usageWords(command)], LINE_MAX - 4);
   const parts = [
-    `Usage: sidekey ${command.name} ${synopsisOf(command)}`.trimEnd(),
-    command.help,
+    usage.join('\n    '),
+    reflow(command.help),
     rows.map((row) => `  ${argumentLine(row, width)}`).join('\n'),
     ['Examples:', ...command.examples.map((line) => `  ${line}`)].join('\n'),
-    EXIT_CODES_LINE,
+    reflow(EXIT_CODES_LINE),
   ];
   return parts.filter((part) => part !== '').join('\n\n');
 }
 
 export function overviewOf(commands: readonly Command[]): string {
   const width = Math.max(...commands.map(({ name }) => name.length));
-  const rows = commands.map(({ name, summary }) => `  ${name.padEnd(width)}  ${summary}`);
+  const rows = commands.map(({ name, summary }) => `  ${argumentLine([name, summary], width)}`);
   const where =
     '  --help, --version\n\nThe configuration is --config FILE, else SIDEKEY_CONFIG, else /etc/sidekey/sidekey.yaml.';
-  return ['Usage: sidekey COMMAND [OPTIONS]', rows.join('\n'), where, EXIT_CODES_LINE].join('\n\n');
+  return ['Usage: sidekey COMMAND [OPTIONS]', rows.join('\n'), where, reflow(EXIT_CODES_LINE)].join('\n\n');
 }

@@ -234,7 +234,7 @@ async function checkAudit({ audit }: Config): Promise<Finding[]> {
     return [{ name, verdict: 'warn', detail: `${audit.path} does not exist yet`, cure: 'start the agent' }];
   try {
     const { lines } = await verifyAuditLog(audit.path);
-    return [{ name, verdict: 'ok', detail: `${lines} records, all as they were written` }];
+    return [{ name, verdict: 'ok', detail: `${lines} records, none altered` }];
   } catch (error) {
     return [{ name, verdict: 'bad', detail: reasonOf(error), cure: 'see docs/errors.md, audit_broken' }];
   }

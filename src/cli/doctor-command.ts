@@ -8,7 +8,7 @@ const STYLES: Readonly<Record<Finding['verdict'], Style>> = { ok: 'green', warn:
 
 function formatFinding({ name, verdict, detail, cure }: Finding, paint: Paint): string {
   const line = `${name}: ${detail}`;
-  const rest = printable(cure && verdict !== 'ok' ? `${line}. To mend it: ${cure}` : line);
+  const rest = printable(cure && verdict !== 'ok' ? `${line}. To fix it: ${cure}` : line);
   return `${paint(STYLES[verdict], verdict.padEnd(4))}  ${rest}`;
 }
 

@@ -84,30 +84,29 @@ function admitsOthers(allow: readonly Who[], ownUid: number): boolean {
   return allow.some((who) => who.uid !== ownUid);
 }
 
+function allowLine(who: Who): string {
+  const text = JSON.stringify(who)
+    .replaceAll(':', ': ')
+    .replace(/"(\w+)":/g, '$1:');
+  return `      - ${text}`;
+}
+
+function tokenLines({ token, allow }: NewInstance): string[] {
+  if (token === null)
+    return ['tokens: []', '', '# C_InitToken makes one in the free slot.', 'create-tokens: true'];
+  const row = [`  - label: ${JSON.stringify(token)}`, '    provider: local', '    allow:'];
+  return ['tokens:', ...row, ...allow.map(allowLine)];
+}
+
 /** The text of the configuration: a JSON string is a YAML string. */
 export function renderConfig(instance: NewInstance, ownUid: number): string {
   const mode = admitsOthers(instance.allow, ownUid) ? '"0666"' : '"0600"';
   const { passphraseFile: passphrase, layout } = instance;
-  const token =
-    instance.token === null
-      ? ['tokens: []', '', '# C_InitToken makes one in the free slot.', 'create-tokens: true']
-      : [
-          'tokens:',
-          `  - label: ${JSON.stringify(instance.token)}`,
-          '    provider: local',
-          '    allow:',
-          ...instance.allow.map(
-            (who) =>
-              `      - ${JSON.stringify(who)
-                .replaceAll(':', ': ')
-                .replace(/"(\w+)":/g, '$1:')}`,
-          ),
-        ];
   const lines = [
     '# Made by sidekey init. Every key is explained in docs/sidekey.example.yaml; `sidekey config check` finds errors.',
     'version: 1',
     '',
-    ...token,
+    ...tokenLines(instance),
     '',
     'providers:',
     '  local:',

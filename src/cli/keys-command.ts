@@ -78,7 +78,11 @@ export const keysShowCommand: Command = {
       throw new SidekeyError('usage', `HANDLE must be a number, not "${handle}"`);
     const socket = apiSocket(invocation);
     const path = `${KEYS}/${encodeURIComponent(token)}/${handle}`;
-    const attributes = await askAgent<AttributeText[]>(socket, path);
+    const attributes = await askAgent<AttributeText[]>(
+      socket,
+      path,
+      `there is no object ${handle} in token ${token}`,
+    );
     const keys = await askAgent<KeySummary[]>(socket, `${KEYS}?token=${encodeURIComponent(token)}`);
     const key = keys.find((each) => each.handle === Number(handle)) ?? null;
     if (invocation.values['json']) invocation.say(JSON.stringify({ key, attributes }, null, 2));

@@ -55,7 +55,7 @@ function renderOverview(commands: readonly Command[]): string {
   const parts = [
     head('sidekey', 'sidekey', 'keys of a remote key service for the programs of this host'),
     '.SH SYNOPSIS\n.B sidekey\n.I COMMAND\n.RI [ OPTIONS ]',
-    `.SH DESCRIPTION\n${roff('What a command finds out stands on standard output, what went wrong on standard error, with a code that sidekey explain\nexplains. --json is for programs.')}`,
+    `.SH DESCRIPTION\n${roff('Results go to standard output, errors to standard error with a code that sidekey explain\nexplains. --json output is for programs.')}`,
     `.SH COMMANDS\n${list(commands.map(({ name, summary }) => [name, summary]))}`,
     `.SH ENVIRONMENT\n${list(ENVIRONMENT)}`,
     EXIT,

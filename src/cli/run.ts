@@ -1,7 +1,7 @@
 /** Finds the command in argv, parses its options, runs it, and reports errors on stderr and by exit code. */
 import { parseArgs } from 'node:util';
 import { refuseDumps } from '../access/peer-credentials.ts';
-import { nearestMatch } from '../config/nearest-match.ts';
+import { hintAt, nearestMatch } from '../config/nearest-match.ts';
 import { exitCodeOf, SidekeyError } from '../errors.ts';
 import { helpOf, overviewOf, synopsisOf } from './command-text.ts';
 import type { Command, Invocation } from './command.ts';
@@ -27,7 +27,7 @@ function whyNoCommand(argv: readonly string[], commands: readonly Command[]): st
   const group = names.filter((name) => name.startsWith(`${first} `));
   const match = nearestMatch(argv.slice(0, 2).join(' '), group.length > 0 ? group : names);
   if (group.length > 0 && (second === undefined || match === null))
-    return `"${first}" is followed by what it shall do: ${group.join(', ')}`;
+    return `"${first}" needs a second word: ${group.join(', ')}`;
   const near = match ?? nearestMatch(first, names) ?? nearestMatch(first, groups);
   const given = group.length > 0 ? `${first} ${second}` : first;
   return `no command "${given}"${near ? `; did you mean "${near}"?` : ''}`;
@@ -39,14 +39,12 @@ function checkCount(command: Command, given: readonly string[]): void {
   const over = given[positionals.length];
   const takes = `sidekey ${name} ${synopsisOf(command)}`;
   if (missing?.required) throw new Error(`${missing.name} is missing: ${takes}`);
-  if (over !== undefined) throw new Error(`"${over}" is one too many: ${takes}`);
+  if (over !== undefined) throw new Error(`unexpected argument "${over}": ${takes}`);
 }
 
 function checkChoices(command: Command, { values, positionals }: Pick<Invocation, 'values' | 'positionals'>) {
   const refuse = (what: string, choices: readonly string[], text: string): never => {
-    const match = nearestMatch(text, choices);
-    const hint = match ? `; did you mean "${match}"?` : '';
-    throw new Error(`${what} is one of ${choices.join(', ')}, not "${text}"${hint}`);
+    throw new Error(`${what} must be one of ${choices.join(', ')}, not "${text}"${hintAt(text, choices)}`);
   };
   for (const [name, { choices }] of Object.entries(command.options))
     for (const value of [values[name]].flat())

@@ -27,3 +27,9 @@ export function nearestMatch(word: string, known: readonly string[]): string | n
     .sort((a, b) => a.distance - b.distance);
   return ranked[0]?.each ?? null;
 }
+
+/** The end of an error message: `; did you mean "word"?`, or nothing. */
+export function hintAt(word: string, known: readonly string[]): string {
+  const match = nearestMatch(word, known);
+  return match === null ? '' : `; did you mean "${match}"?`;
+}

@@ -9,7 +9,7 @@ import type { z } from 'zod';
 import { SidekeyError } from '../errors.ts';
 import { toConfig, type Config } from './config.ts';
 import { ENVELOPE_KINDS } from '../providers/kinds.ts';
-import { nearestMatch } from './nearest-match.ts';
+import { hintAt, nearestMatch } from './nearest-match.ts';
 import { configSchema, knownKeysAt, type RawConfig } from './schema.ts';
 
 const FILE_MAX_BYTES = 1024 * 1024;
@@ -95,10 +95,9 @@ function hasEnvelopes({ providers }: RawConfig, provider: string): boolean {
   return kind === undefined || ENVELOPE_KINDS.includes(String(kind));
 }
 
-/**
- * What the schema cannot check: one part of the file against another, and options that could not be honoured.
- */
-function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
+type Finding = [at: Path, message: string];
+
+function* checkTokens(raw: RawConfig): Generator<Finding> {
   const labels = new Set<string>();
   const enveloping = new Set<string>();
   for (const [i, { label, provider, resident, envelope }] of raw.tokens.entries()) {
@@ -107,43 +106,54 @@ function* crossCheck(file: string, raw: RawConfig): Generator<[Path, string]> {
     // Tink's format does not bind a name: whoever may use one envelope key of a KEK could open messages of
     // another.
     if (envelope !== undefined && enveloping.has(provider))
-      yield [['tokens', i, 'envelope'], `provider "${provider}" has the envelopes of another token already`];
+      yield [['tokens', i, 'envelope'], `another token already has the envelopes of provider "${provider}"`];
     if (envelope !== undefined) enveloping.add(provider);
-    if (labels.has(label)) yield [['tokens', i, 'label'], `"${label}" is the label of another token already`];
+    if (labels.has(label)) yield [['tokens', i, 'label'], `another token already has the label "${label}"`];
     labels.add(label);
     if (resident !== undefined && raw.providers[provider]?.kind === 'embedded')
       yield [['tokens', i, 'resident'], 'the embedded key store has no resident keys'];
-    if (Object.hasOwn(raw.providers, provider)) continue;
-    const match = nearestMatch(provider, Object.keys(raw.providers));
-    yield [
-      ['tokens', i, 'provider'],
-      `no provider "${provider}"${match ? `; did you mean "${match}"?` : ''}`,
-    ];
+    yield* checkProvider(raw, provider, ['tokens', i, 'provider']);
   }
-  const kmsToken = raw.kms?.token;
-  if (kmsToken !== undefined && !labels.has(kmsToken)) {
-    const match = nearestMatch(kmsToken, [...labels]);
-    yield [['kms', 'token'], `no token "${kmsToken}"${match ? `; did you mean "${match}"?` : ''}`];
-  }
-  const kmsBytes = Buffer.byteLength(resolve(dirname(file), raw.kms?.socket ?? ''));
-  if (raw.kms !== undefined && kmsBytes > SOCKET_PATH_MAX)
-    yield [['kms', 'socket'], `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${kmsBytes}`];
-  for (const name of Object.keys(raw.usage.prices)) {
-    if (Object.hasOwn(raw.providers, name)) continue;
-    const match = nearestMatch(name, Object.keys(raw.providers));
-    yield [['usage', 'prices', name], `no provider "${name}"${match ? `; did you mean "${match}"?` : ''}`];
-  }
-  if (!raw.keeper.start && raw.sockets['pkcs11-mode'] !== undefined) {
+}
+
+function* checkProvider({ providers }: RawConfig, name: string, at: Path): Generator<Finding> {
+  if (!Object.hasOwn(providers, name))
+    yield [at, `no provider "${name}"${hintAt(name, Object.keys(providers))}`];
+}
+
+function* checkSocketPath(file: string, path: string, at: Path): Generator<Finding> {
+  const bytes = Buffer.byteLength(resolve(dirname(file), path));
+  if (bytes > SOCKET_PATH_MAX)
+    yield [at, `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${bytes}`];
+}
+
+function* checkKms(file: string, { kms, tokens }: RawConfig): Generator<Finding> {
+  if (kms === undefined) return;
+  const labels = tokens.map(({ label }) => label);
+  if (kms.token !== undefined && !labels.includes(kms.token))
+    yield [['kms', 'token'], `no token "${kms.token}"${hintAt(kms.token, labels)}`];
+  yield* checkSocketPath(file, kms.socket, ['kms', 'socket']);
+}
+
+function* checkSockets(file: string, { keeper, sockets }: RawConfig): Generator<Finding> {
+  if (!keeper.start && sockets['pkcs11-mode'] !== undefined)
     yield [
       ['sockets', 'pkcs11-mode'],
-      'cannot be honoured: with keeper.start false, whoever starts the keeper sets it',
+      'has no effect: with keeper.start false, whoever starts the keeper sets the mode',
     ];
-  }
-  for (const name of ['pkcs11', 'api', 'control'] as const) {
-    const bytes = Buffer.byteLength(resolve(dirname(file), raw.sockets[name]));
-    if (bytes > SOCKET_PATH_MAX)
-      yield [['sockets', name], `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${bytes}`];
-  }
+  for (const name of ['pkcs11', 'api', 'control'] as const)
+    yield* checkSocketPath(file, sockets[name], ['sockets', name]);
+}
+
+/**
+ * What the schema cannot check: one part of the file against another, and options that could not be honoured.
+ */
+function* crossCheck(file: string, raw: RawConfig): Generator<Finding> {
+  yield* checkTokens(raw);
+  yield* checkKms(file, raw);
+  for (const name of Object.keys(raw.usage.prices))
+    yield* checkProvider(raw, name, ['usage', 'prices', name]);
+  yield* checkSockets(file, raw);
 }
 
 export function parseConfig(file: string, text: string): ConfigOutcome {

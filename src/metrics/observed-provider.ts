@@ -71,24 +71,19 @@ function isOfProvider(result: string): boolean {
   return result === 'ok' || result.startsWith('provider_');
 }
 
-export function observeProvider(
-  provider: Provider,
-  observer: ProviderObserver,
-): { provider: Provider; record: ProviderRecord } {
-  const { name, kind } = provider;
-  const record: ProviderRecord = {
-    ...{ name, kind, up: null, calls: 0, errors: 0 },
-    ...{ lastCallAt: null, lastError: null },
-  };
-  const timed = async <T>(
-    call: ProviderCall['call'],
-    work: () => Promise<T>,
-    judge: (outcome: T) => string = () => 'ok',
-  ): Promise<T> => {
+type Timed = <T>(
+  call: ProviderCall['call'],
+  work: () => Promise<T>,
+  judge?: (outcome: T) => string,
+) => Promise<T>;
+
+/** Times calls, and reports each with its result: `judge` finds that of an answer. */
+function timeCalls(observer: ProviderObserver, record: ProviderRecord): Timed {
+  return async (call, work, judge = () => 'ok') => {
     const startedAt = observer.clock.monotonic();
     const tell = (result: string): void => {
       const seconds = (observer.clock.monotonic() - startedAt) / 1000;
-      observer.called({ provider: name, call, result, seconds });
+      observer.called({ provider: record.name, call, result, seconds });
       if (isOfProvider(result)) noteCall(observer, record, result);
     };
     try {
@@ -103,6 +98,18 @@ export function observeProvider(
       throw error;
     }
   };
+}
+
+export function observeProvider(
+  provider: Provider,
+  observer: ProviderObserver,
+): { provider: Provider; record: ProviderRecord } {
+  const { name, kind } = provider;
+  const record: ProviderRecord = {
+    ...{ name, kind, up: null, calls: 0, errors: 0 },
+    ...{ lastCallAt: null, lastError: null },
+  };
+  const timed = timeCalls(observer, record);
   const observed: Provider = {
     ...provider,
     bare: provider.bare === null ? null : observeBare(provider.bare, timed),

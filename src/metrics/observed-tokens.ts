@@ -41,61 +41,65 @@ function sumsOf(items: readonly NamedKeyItem[], resultAt: (index: number) => str
   return sums;
 }
 
+type Timing = Pick<Clock, 'monotonic'>;
+
+/** Calls `tell` with the seconds that `work` took and, unless it failed, its result. */
+async function timed<T>(
+  clock: Timing,
+  work: () => Promise<T>,
+  tell: (seconds: number, outcome: { readonly result: T } | { readonly error: unknown }) => void,
+): Promise<T> {
+  const startedAt = clock.monotonic();
+  const seconds = (): number => (clock.monotonic() - startedAt) / 1000;
+  try {
+    const result = await work();
+    tell(seconds(), { result });
+    return result;
+  } catch (error) {
+    tell(seconds(), { error });
+    throw error;
+  }
+}
+
 /** For one of the agent's APIs. `observe` must not throw. */
 export function observeNamedKeys(
   tokens: TokenService,
   peer: PeerKind,
   observe: ObserveOperation,
-  clock: Pick<Clock, 'monotonic'>,
+  clock: Timing,
 ): TokenService {
-  const told = async (
-    { uid, token, key, operation, bytes }: Told,
-    work: () => Promise<Buffer>,
-  ): Promise<Buffer> => {
-    const startedAt = clock.monotonic();
-    const tell = (result: string): void =>
-      observe({
-        ...{ peer, uid, token, key, operation, result, times: 1, bytes },
-        seconds: (clock.monotonic() - startedAt) / 1000,
-      });
-    try {
-      const output = await work();
-      tell('ok');
-      return output;
-    } catch (error) {
-      tell(resultOf(error));
-      throw error;
-    }
-  };
-  const operateNamedKey: TokenService['operateNamedKey'] = (...asked) => {
-    const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
-    return told({ uid, token, key, operation, bytes }, () => tokens.operateNamedKey(...asked));
-  };
-  const operateNamedKeys: TokenService['operateNamedKeys'] = async (...asked) => {
+  const one = (use: Told, work: () => Promise<Buffer>): Promise<Buffer> =>
+    timed(clock, work, (seconds, outcome) => {
+      const result = 'error' in outcome ? resultOf(outcome.error) : 'ok';
+      observe({ peer, ...use, result, times: 1, seconds });
+    });
+  const operateNamedKeys: TokenService['operateNamedKeys'] = (...asked) => {
     const [{ uid }, token, key, items] = asked;
-    const startedAt = clock.monotonic();
-    const tell = (results: (index: number) => string): void => {
-      const seconds = (clock.monotonic() - startedAt) / 1000;
-      for (const sum of sumsOf(items, results)) observe({ peer, uid, token, key, seconds, ...sum });
-    };
-    try {
-      const outcomes = await tokens.operateNamedKeys(...asked);
-      tell((index) => (Buffer.isBuffer(outcomes[index]) ? 'ok' : resultOf(outcomes[index])));
-      return outcomes;
-    } catch (error) {
-      tell(() => resultOf(error));
-      throw error;
-    }
+    return timed(
+      clock,
+      () => tokens.operateNamedKeys(...asked),
+      (seconds, outcome) => {
+        const resultAt = (index: number): string => {
+          if ('error' in outcome) return resultOf(outcome.error);
+          const own = outcome.result[index];
+          return Buffer.isBuffer(own) ? 'ok' : resultOf(own);
+        };
+        for (const sum of sumsOf(items, resultAt)) observe({ peer, uid, token, key, seconds, ...sum });
+      },
+    );
   };
   const envelope =
     (operation: 'encrypt' | 'decrypt', work: TokenService['sealEnvelope']): TokenService['sealEnvelope'] =>
     (...asked) => {
       const [{ uid }, token, key, , { length: bytes }] = asked;
-      return told({ uid, token, key, operation, bytes }, () => work(...asked));
+      return one({ uid, token, key, operation, bytes }, () => work(...asked));
     };
   return {
     ...tokens,
-    operateNamedKey,
+    operateNamedKey: (...asked) => {
+      const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
+      return one({ uid, token, key, operation, bytes }, () => tokens.operateNamedKey(...asked));
+    },
     operateNamedKeys,
     sealEnvelope: envelope('encrypt', tokens.sealEnvelope),
     openEnvelope: envelope('decrypt', tokens.openEnvelope),

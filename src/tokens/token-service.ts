@@ -4,27 +4,21 @@ import { AutoRotation } from './named-keys/auto-rotation.ts';
 import { SidekeyError } from '../errors.ts';
 import { WireReader } from '../wire/buffer.ts';
 import type { MessageName } from '../wire/tables.ts';
-import { CKA } from './cryptoki.ts';
-import { isEachRecorded } from './each-use.ts';
-import { makeDomain, revoke, type Domain, type TokenServiceDeps } from './domain.ts';
+import { makeDomain, type Domain, type TokenServiceDeps } from './domain.ts';
+import { attach, closeClient, rulesChanged } from './attach.ts';
+import { demandToken, listKeys, nameOfUsed, readAttributes, summarizeToken } from './summaries.ts';
 import { rotateResident } from './resident/rotation.ts';
-import { addKek, listKeks, removeKek, rotateKeks } from './kek-changes.ts';
+import { addKek, removeKek, rotateKeks } from './kek-changes.ts';
 import { listLeases, wipeLease, wipeLeases } from './leases.ts';
 import { HANDLERS } from './messages/table.ts';
-import { kindOfKey, sizeBitsOf } from './named-keys/family.ts';
 import { NamedEnvelopes } from './named-keys/envelopes.ts';
 import { NamedKeyChanges } from './named-keys/changes.ts';
 import { NamedKeys } from './named-keys/named-keys.ts';
 import { NamedKeyUses } from './named-keys/uses.ts';
-import type { View } from './objects/objects.ts';
-import { PIN_TRIES } from './pin-check.ts';
 import { checkPinLength, hashPin } from './pins.ts';
-import type { Attribute, CellSeen, ClientId } from './ports.ts';
-import type { KeySummary, RoutedRequest, TokenService, TokenSummary } from './service.ts';
-import { readSessionNote } from './objects/session-objects.ts';
+import type { RoutedRequest, TokenService, TokenSummary } from './service.ts';
 import { randomOf } from './service-random.ts';
 import type { TokenRow } from './store-port.ts';
-import { isKey, kindOf, labelOf, type TokenObject } from './objects/token-object.ts';
 
 export type { TokenServiceDeps } from './domain.ts';
 
@@ -82,126 +76,6 @@ function isCellGone(error: unknown): boolean {
   return error instanceof SidekeyError && error.code === 'cell_unknown';
 }
 
-/**
- * Takes over a cell that survived a restart of the agent. If its note is not understood, its lease ends it.
- */
-function adopt(domain: Domain, seen: CellSeen): void {
-  const { cell, owner, leftMs, note } = seen;
-  if (note === null || note.length === 0 || domain.tokenKeys.adopt(seen)) return;
-  const text = note.toString('latin1');
-  const [, handle] = /^object (\d{1,15})$/.exec(text) ?? [];
-  if (owner === null && handle !== undefined) return adoptObject(domain, cell, Number(handle), leftMs);
-  const object = owner === null ? null : readSessionNote(note, owner, cell);
-  if (object !== null && !domain.sessionObjects.has(object.handle)) domain.sessionObjects.put(object);
-}
-
-function adoptObject(domain: Domain, cell: bigint, handle: number, leftMs: number | null): void {
-  const token = domain.catalogue.get(domain.store.object(handle)?.tokenId ?? 0);
-  if (token === null) return domain.cells.drop(cell);
-  domain.cells.adopt(cell, token.name, handle, leftMs);
-}
-
-/** Bindings that should have been removed while the keeper was unreachable still exist: remove all. */
-async function attach(domain: Domain, boot: bigint, previousBoot: bigint | null): Promise<void> {
-  if (boot !== previousBoot) {
-    domain.cache.clear();
-    domain.tokenKeys.keeperChanged();
-    domain.sessionObjects.keeperChanged();
-  }
-  domain.logins.keeperIs(boot);
-  const seen = await domain.keeper.clients();
-  await Promise.all(seen.map((client) => domain.clients.open(client)));
-  const present = new Set(seen.map(({ client }) => client));
-  for (const id of domain.clients.ids()) if (!present.has(id)) await closeClient(domain, id);
-  domain.logins.endGone((client) => domain.clients.ids().includes(client));
-  for (const cell of await domain.keeper.cells()) adopt(domain, cell);
-  for (const { slot } of domain.catalogue.all()) await revoke(domain, slot);
-  domain.tokenKeys.prewarm();
-}
-
-/** Rules may have become stricter: drops every binding, those in progress included, and every kept answer. */
-async function rulesChanged(domain: Domain): Promise<void> {
-  for (const bind of domain.binds) bind.revoked = true;
-  if (domain.keeper.pid === null) return;
-  const slots = domain.catalogue.all().map(({ slot }) => slot);
-  for (const slot of new Set([0, ...slots])) await domain.keeper.unbind(null, slot, null);
-}
-
-async function closeClient(domain: Domain, id: ClientId): Promise<void> {
-  domain.sessionObjects.removeClient(id);
-  domain.residentOperations.dropClient(id);
-  await domain.clients.close(id);
-}
-
-function summarizeToken(domain: Domain, token: TokenRow): TokenSummary {
-  return {
-    label: token.name,
-    slot: token.slot,
-    serial: token.serial,
-    provider: token.provider,
-    initialized: true,
-    userPinSet: token.userPin !== null,
-    userPinLocked: token.userFailures >= PIN_TRIES,
-    objects: domain.store.countObjects(token.id),
-    tokenKeyOpen: domain.tokenKeys.isOpen(token),
-    keks: listKeks(domain, token),
-  };
-}
-
-function livesIn({ session, resident }: TokenObject): KeySummary['lives'] {
-  if (resident !== undefined) return 'resident';
-  return session === null ? 'enveloped' : 'session';
-}
-
-function summarizeKey(domain: Domain, token: TokenRow, object: TokenObject): KeySummary {
-  const leftMs = domain.cells.leftMs(object.handle);
-  return {
-    token: token.name,
-    slot: token.slot,
-    handle: object.handle,
-    uniqueId: object.uniqueId,
-    label: labelOf(object),
-    id: object.attributes.get(CKA.ID)?.toString('hex') ?? '',
-    objectClass: kindOf(object),
-    kind: isKey(object) ? kindOfKey(object) : kindOf(object),
-    sizeBits: isKey(object) ? sizeBitsOf(object) : null,
-    lives: livesIn(object),
-    createdAt: new Date(object.createdAt).toISOString(),
-    lease: leftMs === null ? null : { leftMs },
-    audit: isEachRecorded(domain, token, object) ? 'each' : 'total',
-  };
-}
-
-/** The view of the agent itself. */
-function viewAll({ id }: TokenRow): View {
-  return { tokenId: id, client: null, seesPrivate: true };
-}
-
-function seeObject(domain: Domain, token: TokenRow, handle: number): TokenObject {
-  return domain.resident.get(token, handle) ?? domain.objects.get(viewAll(token), handle);
-}
-
-function listKeys(domain: Domain, tokens: readonly TokenRow[]): KeySummary[] {
-  return tokens.flatMap((token) => {
-    const stored = [...domain.objects.find(viewAll(token), new Map())];
-    const inSessions = domain.sessionObjects.all().filter(({ tokenId }) => tokenId === token.id);
-    return [...stored, ...inSessions, ...domain.resident.objects(token)].map((object) =>
-      summarizeKey(domain, token, object),
-    );
-  });
-}
-
-function demandToken(domain: Domain, name: string): TokenRow {
-  const token = domain.catalogue.byName(name);
-  if (token === null) throw new SidekeyError('token_not_recognized', `there is no token ${name}`);
-  return token;
-}
-
-function readAttributes(domain: Domain, name: string, handle: number): Attribute[] {
-  const object = seeObject(domain, demandToken(domain, name), handle);
-  return [...object.attributes].sort(([a], [b]) => a - b).map(([type, value]) => ({ type, value }));
-}
-
 async function createToken(
   domain: Domain,
   options: { label: string; provider: string; soPin: Buffer | null; userPin: Buffer | null },
@@ -218,17 +92,6 @@ async function createToken(
   const token = domain.catalogue.add({ name: label, provider, ...records, createdAt: domain.clock.now() });
   domain.audit.token('token-created', null, token, { label });
   return summarizeToken(domain, token);
-}
-
-/** The keeper reports numbers. A key destroyed since then, or of a session, no longer has a name. */
-function nameOfUsed(domain: Domain, slot: number, handle: number): { token: string; label: string } {
-  const token = domain.catalogue.all().find((row) => row.slot === slot);
-  if (token === undefined) return { token: '', label: '' };
-  try {
-    return { token: token.name, label: labelOf(seeObject(domain, token, handle)) };
-  } catch {
-    return { token: token.name, label: '' };
-  }
 }
 
 /** Uses are counted in the keeper, which serves them without the agent, and recorded here in total. */
@@ -266,17 +129,8 @@ function wipeToken(domain: Domain, peer: Peer | null, name: string): TokenSummar
   return summarizeToken(domain, token);
 }
 
-export function createTokenService(deps: TokenServiceDeps): TokenService {
-  const domain = makeDomain(deps);
-  const named = new NamedKeys(domain);
-  const changes = new NamedKeyChanges(domain, named);
-  const uses = new NamedKeyUses(domain, named);
-  const envelopes = new NamedEnvelopes(domain);
-  const rotation = new AutoRotation(
-    domain,
-    deps.timer,
-    audited(domain, (token, name) => changes.rotateByPeriod(token, name)),
-  );
+/** What the keeper's connection calls. `rotation` starts once there is a keeper to make keys. */
+function forKeeper(domain: Domain, rotation: AutoRotation) {
   let knownBoot: bigint | null = null;
   return {
     handle: (request) => handle(domain, request),
@@ -299,6 +153,11 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
       domain.clients.forgetNumbers();
       domain.residentOperations.clear();
     },
+  } satisfies Partial<TokenService>;
+}
+
+function forAdministrators(domain: Domain) {
+  return {
     rulesChanged: () => rulesChanged(domain),
     tokens: () => domain.catalogue.all().map((token) => summarizeToken(domain, token)),
     createToken: (options) => createToken(domain, options),
@@ -317,6 +176,19 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     providerChanged: (provider) => domain.tokenKeys.recheck(provider),
     wipeLease: (peer, id) => wipeLease(domain, peer, id),
     wipeLeases: (peer) => wipeLeases(domain, peer),
+  } satisfies Partial<TokenService>;
+}
+
+/** For the HTTP API. Those that only read, or are recorded use by use, need not be `audited`. */
+function forNamedKeys(
+  domain: Domain,
+  { providers }: TokenServiceDeps,
+  named: NamedKeys,
+  changes: NamedKeyChanges,
+) {
+  const uses = new NamedKeyUses(domain, named);
+  const envelopes = new NamedEnvelopes(domain);
+  return {
     settleNamedKeys: (peer, token, name) => named.settle(peer, token, name),
     serviceRandom: async (peer, token, bytes) => randomOf(deps.providers, named.token(peer, token), bytes),
     mayUseToken: (peer, token) => named.admits(peer, token),
@@ -336,6 +208,19 @@ export function createTokenService(deps: TokenServiceDeps): TokenService {
     setNamedKeyCertificates: audited(domain, (...asked) => changes.setCertificates(...asked)),
     operateNamedKey: (...asked) => uses.operate(...asked),
     operateNamedKeys: (...asked) => uses.operateMany(...asked),
+  } satisfies Partial<TokenService>;
+}
+
+export function createTokenService(deps: TokenServiceDeps): TokenService {
+  const domain = makeDomain(deps);
+  const named = new NamedKeys(domain);
+  const changes = new NamedKeyChanges(domain, named);
+  const rotate = audited(domain, (token: TokenRow, name: string) => changes.rotateByPeriod(token, name));
+  const rotation = new AutoRotation(domain, deps.timer, rotate);
+  return {
+    ...forKeeper(domain, rotation),
+    ...forAdministrators(domain),
+    ...forNamedKeys(domain, deps, named, changes),
     flushUsage: () => flushUsage(domain),
     close: async () => {
       rotation.close();

@@ -66,7 +66,7 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     'two envelopes under one provider',
     '    provider: local\n',
     '    provider: local\n    envelope: { key: a }\n  - label: other\n    provider: local\n    envelope: { key: b }\n',
-    /tokens\[1\]\.envelope: provider "local" has the envelopes of another token already/,
+    /tokens\[1\]\.envelope: another token already has the envelopes of provider "local"/,
   ],
   [
     'a size without its unit',
@@ -111,7 +111,7 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
     'a mode that cannot be honoured',
     '  control: store/control.sock\nkeeper:\n  start: true',
     '  control: store/control.sock\n  pkcs11-mode: "0666"\nkeeper:\n  start: false',
-    /pkcs11-mode: cannot be honoured/,
+    /pkcs11-mode: has no effect/,
   ],
   ['a socket whose path is too long', 'store/control.sock', `${'x'.repeat(110)}`, /at most 107 bytes/],
   [

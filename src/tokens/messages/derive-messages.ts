@@ -87,7 +87,7 @@ export const handleDeriveKey: Handler = async (domain, request, reader) => {
   const caller = await findCaller(domain, request.client, place);
   const base = findKey(domain, caller, handle, KEY_ERRORS.handle);
   const other = findOther(domain, caller, mechanism);
-  const work = (): Promise<Buffer> => derive(domain, caller, mechanism, template, base, other);
+  const work = (): Promise<Buffer> => derive(domain, caller, { mechanism, template, base, other });
   return recordedUse(domain, useOf(caller, base, 'derive', mechanism.type), () =>
     other === null ? work() : recordedUse(domain, useOf(caller, other, 'derive', mechanism.type), work),
   );
@@ -115,14 +115,17 @@ async function deriveInService(
   return replyHandle(object);
 }
 
-async function derive(
-  domain: Domain,
-  caller: Caller,
-  mechanism: Mechanism,
-  template: Map<number, Buffer>,
-  base: TokenObject,
-  other: TokenObject | null,
-): Promise<Buffer> {
+interface Derivation {
+  readonly mechanism: Mechanism;
+  readonly template: Map<number, Buffer>;
+  readonly base: TokenObject;
+  /** The second key, if the mechanism's parameter names one. */
+  readonly other: TokenObject | null;
+}
+
+/** Everything that may forbid the derivation; completes the template by what the keys demand of it. */
+function permitDerivation(domain: Domain, caller: Caller, derivation: Derivation): readonly TokenObject[] {
+  const { mechanism, template, base, other } = derivation;
   findMechanism(domain, caller.token.id, mechanism.type, MECHANISM_FLAG.DERIVE);
   const bases = other === null ? [base] : [base, other];
   for (const each of bases) checkDeriving(domain, each, mechanism.type);
@@ -135,6 +138,12 @@ async function derive(
   }
   checkPrf(mechanism, base);
   if (isTlsKey(mechanism)) takeAfterMaster(base, template);
+  return bases;
+}
+
+async function derive(domain: Domain, caller: Caller, derivation: Derivation): Promise<Buffer> {
+  const { mechanism, template, base, other } = derivation;
+  const bases = permitDerivation(domain, caller, derivation);
   if (isUsedInService(base)) return deriveInService(domain, caller, mechanism, template, base);
   checkLengthSaid(mechanism.type, template);
   const cell = await domain.cells.take(caller.token, base);

@@ -134,6 +134,14 @@ function buildHalf(
   return attributes;
 }
 
+/** Both halves say on which curve, or of which parameter set, they are. */
+function copyParameters(open: AttributeMap, hidden: Map<number, Buffer>): void {
+  for (const type of [CKA.EC_PARAMS, CKA.PARAMETER_SET]) {
+    const value = open.get(type);
+    if (value !== undefined) hidden.set(type, value);
+  }
+}
+
 /**
  * If the templates do not set CKA_ID, it stays empty on both halves, as the standard says. The public half is
  * sealed too: what it wraps or verifies depends on nobody having replaced it.
@@ -157,10 +165,7 @@ export async function generatePair(
   if (keyType === CKK.RSA && !open.has(CKA.PUBLIC_EXPONENT)) open.set(CKA.PUBLIC_EXPONENT, RSA_F4);
   const parameters = [...parametersOf(open), ...parametersOf(hidden, PRIVATE_PARAMETERS)];
   const from = { origin: 'generate', mechanism: mechanism.type } as const;
-  for (const type of [CKA.EC_PARAMS, CKA.PARAMETER_SET]) {
-    const value = open.get(type);
-    if (value !== undefined) hidden.set(type, value);
-  }
+  copyParameters(open, hidden);
   const secret = await draftKey(domain, maker, hidden, from, (key) =>
     domain.keeper.generate(key, mechanism, parameters),
   );
