@@ -108,7 +108,10 @@ export class KeeperConnection {
   #strangerAt(path: string): SidekeyError | null {
     const { uid } = readCredentials(this.#socket);
     if (uid === 0 || uid === process.geteuid?.()) return null;
-    return new SidekeyError('socket_refused', `the process at ${path} has uid ${uid}: it is not a keeper of ours`);
+    return new SidekeyError(
+      'socket_refused',
+      `the process at ${path} has uid ${uid}: it is not a keeper of ours`,
+    );
   }
 
   /**
