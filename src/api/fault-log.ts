@@ -1,4 +1,7 @@
-/** What is logged of requests that failed, and how much of it: whoever can connect can be refused twenty thousand times a second. */
+/**
+ * Logs failed requests, with a bounded number of lines: anybody who can connect can be refused twenty
+ * thousand times a second.
+ */
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
@@ -7,22 +10,28 @@ import type { Clock } from '../tokens/ports.ts';
 import { faultOf, Refusal } from './fault.ts';
 
 const LINES_A_MINUTE = 60;
-/** Of requests whose peer is not known. */
+/** For requests whose peer is unknown. */
 const NO_UID = -1;
 
-/** Messages of our own errors quote no input and no secret. A foreign one might, and a refused request is not worth that. */
+/**
+ * Messages of our own errors quote no input and no secret. Others might, so they are left out for refused
+ * requests.
+ */
 function reasonOf(error: unknown): string | undefined {
   return error instanceof Refusal || error instanceof SidekeyError ? error.message : undefined;
 }
 
-/** What is logged of a request: fastify's, or one that was served before it. */
+/** What is logged of a request, whether fastify handled it or the hot path. */
 export interface Asked {
   readonly method: string;
   readonly routeOptions: { readonly url?: string | undefined };
   readonly id: string;
 }
 
-/** A key service's faults, which have a line of their own (src/metrics/provider-log.ts), and come with every request while it is down. */
+/**
+ * Faults of a key service are logged elsewhere (src/metrics/provider-log.ts): while it is down, every request
+ * has one.
+ */
 function isOfService(error: unknown): boolean {
   return error instanceof SidekeyError && error.code.startsWith('provider_');
 }
@@ -36,7 +45,7 @@ export class FaultLog {
     this.#lines = new LinesAMinute(LINES_A_MINUTE, () => clock.monotonic());
   }
 
-  /** Once per failure: what the client or a key service did wrong as info, what we did wrong as an error with its stack. */
+  /** Once per failure: faults of the client or a key service as info, our own as an error with its stack. */
   fault(request: Asked, peer: Peer | null, error: unknown): void {
     const { status } = faultOf(error);
     const { method, routeOptions, id } = request;
@@ -51,7 +60,7 @@ export class FaultLog {
     this.#info(peer?.uid ?? NO_UID, { ...what, reason: reasonOf(error) }, ended);
   }
 
-  /** What Node's parser refused. */
+  /** Node's parser rejected the request. */
   brokeOff(code: string | undefined): void {
     this.#info(NO_UID, { code }, 'API connection broke off');
   }

@@ -18,7 +18,7 @@ function roff(text: string): string {
 function head(title: string, name: string, summary: string): string {
   return [
     '.\\" Generated from src/cli/command-table.ts.',
-    `.TH ${title.toUpperCase()} 1 "" Sidekey Sidekey\n.ad l`,
+    `.TH ${title.toUpperCase()} 1 "" Sidekey Sidekey\n.ad l\n.nh`,
     `.SH NAME\n${roff(name)} \\- ${roff(summary)}`,
   ].join('\n');
 }
