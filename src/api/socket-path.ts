@@ -55,12 +55,12 @@ async function bind(server: Server, path: string, mode: number): Promise<void> {
   await once(server, 'listening');
 }
 
-/** Node says EACCES of a folder that does not exist as well. */
+/** Node also reports EACCES if the directory does not exist. */
 const REASONS: Readonly<Record<string, string>> = {
-  ENOTDIR: 'what should be its folder is none',
-  EACCES: 'its folder does not exist, or this user may not write to it',
-  EROFS: 'its folder is read-only',
-  EADDRINUSE: 'another process took it at this moment',
+  ENOTDIR: 'the parent of its path is not a directory',
+  EACCES: 'its directory does not exist, or this user may not write to it',
+  EROFS: 'its directory is read-only',
+  EADDRINUSE: 'another process has just taken it',
 };
 
 function reasonOf(error: unknown): string {
@@ -68,7 +68,7 @@ function reasonOf(error: unknown): string {
   return REASONS[code] ?? code;
 }
 
-/** Listens with exactly this mode or fails (socket_refused). */
+/** Listens with exactly this mode, or fails with socket_refused. */
 export async function listenOnPath(server: Server, path: string, mode: number): Promise<void> {
   try {
     await bind(server, path, mode);

@@ -78,7 +78,7 @@ export async function callAgent(
 export async function askAgent<T>(
   socketPath: string,
   path: string,
-  absent = `the agent knows no ${path}`,
+  absent = `the agent does not support ${path}`,
   timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
   const answer = await ask(socketPath, { method: 'GET', path, timeoutMs });
