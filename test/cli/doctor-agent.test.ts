@@ -68,5 +68,5 @@ t.test('an agent whose socket has no folder says so', async (t) => {
   const edit = (yaml: string): string => yaml.replace(/api: .*/, 'api: /nonexistent/api.sock');
   const { status, stderr } = initInstance(t, { edit }).sidekey('agent');
   t.equal(status, 1);
-  t.match(stderr, /socket_refused: .nonexistent.api.sock: .*its folder does not exist/);
+  t.match(stderr, /socket_refused: .nonexistent.api.sock: .*its directory does not exist/);
 });
