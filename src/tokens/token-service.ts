@@ -190,7 +190,7 @@ function forNamedKeys(
   const envelopes = new NamedEnvelopes(domain);
   return {
     settleNamedKeys: (peer, token, name) => named.settle(peer, token, name),
-    serviceRandom: async (peer, token, bytes) => randomOf(deps.providers, named.token(peer, token), bytes),
+    serviceRandom: async (peer, token, bytes) => randomOf(providers, named.token(peer, token), bytes),
     mayUseToken: (peer, token) => named.admits(peer, token),
     listNamedKeys: (peer, token) => named.list(peer, token),
     findNamedKey: (peer, token, name) => named.find(peer, token, name),
