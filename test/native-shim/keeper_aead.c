@@ -179,7 +179,7 @@ static void wrap(void)
     m.key_bytes = 32;
     m.iv_bytes = 16;
     do
-        memcpy(m.iv, &tries, sizeof(tries));
+        fill(m.iv, m.iv_bytes); /* all of it: the counter is linear in it, so that few of its bits may reach few counters */
     while (counter_of(&m) < UINT32_MAX - LONG / BLOCK / 2 && ++tries < TRIES_MAX);
     fill(in, sizeof(in));
     a = open_context(&m, true);
