@@ -41,7 +41,7 @@ t.test('an agent that stands still is asked once', { timeout: 120_000 }, async (
   const { code, said } = await doctor(sidekey);
   t.match(
     said,
-    /bad   agent: somebody listens .* and does not answer within 15 s.*To mend it: look at its log/,
+    /bad   agent: somebody listens .* and does not answer within 15 s.*To fix it: look at its log/,
   );
   t.equal(code, 1);
   t.ok(performance.now() - began < 40_000, 'and not by each check');
