@@ -198,6 +198,20 @@ test('a no ends what went on by offline, at once, for reading and for new messag
   t.equal(await codeOf(door(rig).seal()), 'provider_unreachable');
 });
 
+test('a no to a reader alone ends the data key, and so does a no to a writer alone', async (t) => {
+  for (const side of ['open', 'seal'] as const) {
+    const rig = await makeLeasingRig({ offlineMs: 20 * MINUTE });
+    const message = await door(rig).seal();
+    const work = () => (side === 'open' ? door(rig).open(message) : door(rig).seal());
+    await rig.time.advance(6 * MINUTE);
+    rig.first.is = 'refusing';
+    t.equal(await codeOf(work()), 'provider_refused');
+    rig.first.is = 'down';
+    await rig.time.advance(2000);
+    t.equal(await codeOf(door(rig).open(message)), 'provider_unreachable', `${side}: nothing is left`);
+  }
+});
+
 test('of two services only the configured one wraps and opens messages', async (t) => {
   const rig = await makeLeasingRig();
   await rig.service.addKek(ADMIN, 'alpha', 'second', false);
