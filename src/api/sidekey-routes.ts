@@ -25,7 +25,7 @@ function listAttributes(deps: SidekeyDeps, call: Call): Reply {
   return { plain: attributes.map(({ type, value }) => ({ type, value: value.toString('hex') })) };
 }
 
-/** Used only by the command line; the types are in src/api/status.ts and src/tokens/service.ts. */
+/** Used only by the command line; the types are in src/status.ts and src/tokens/service.ts. */
 const OWN_ROWS: readonly (Omit<AdminRow, 'answerTo'> & {
   readonly answerTo: (deps: SidekeyDeps, call: Call) => Reply | Promise<Reply>;
 })[] = [
