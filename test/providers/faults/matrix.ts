@@ -25,12 +25,12 @@ export interface FaultRow {
 /** Why a fault does not occur. */
 export const REASONS = {
   library: 'a library is called, not connected to: no network, no name, no certificate',
-  call: 'what a call gives is there at once or not at all; frames of our own process are test/providers/hsm-frame.test.ts',
+  call: 'a call returns everything or nothing; for the frames of our own child process see test/providers/hsm-frame.test.ts',
   busy: 'Cryptoki has no code for it; CKR_DEVICE_ERROR is the row of 503',
   retry: 'the protocol has no field for it',
-  checksum: 'the protocol has no checksums: TLS has them, and the wrapped key is authenticated',
-  deletion: 'keys are destroyed at once: a disabled key is the row above',
-  clock: 'no request says what time it is',
+  checksum: 'the protocol has no checksums, but TLS has, and the wrapped key is authenticated',
+  deletion: 'keys are destroyed immediately: a disabled key is the row above',
+  clock: 'requests contain no time',
 } as const;
 export type Reason = keyof typeof REASONS;
 
