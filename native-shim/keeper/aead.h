@@ -19,7 +19,7 @@ struct kp_aead;
 /* Finds the functions behind one of OpenSSL's names. Before the filter; false: they are not there. */
 bool kp_aead_open(const char *name, const EVP_CIPHER *cipher);
 
-/* Whether AES-GCM is not made by OpenSSL. */
+/* Whether ipsec-mb performs AES-GCM. */
 bool kp_aead_is_fast(void);
 
 /* NULL: out of memory, or no such cipher. */

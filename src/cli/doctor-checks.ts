@@ -29,7 +29,7 @@ const MODULES = [
   '/usr/lib/sidekey/sidekey-pkcs11.so',
 ];
 
-const GCM_MAKERS = { openssl: 'OpenSSL', 'ipsec-mb': "Intel's ipsec-mb" } as const;
+const GCM_LIBRARIES = { openssl: 'OpenSSL', 'ipsec-mb': "Intel's ipsec-mb" } as const;
 
 function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
@@ -81,7 +81,9 @@ async function checkSecretMemory(config: Config): Promise<Finding[]> {
 
 async function checkGcm(config: Config): Promise<Finding[]> {
   const gcm = (await fetchStatus(config))?.keeper?.gcm;
-  return gcm === undefined ? [] : [{ name: 'AES-GCM', verdict: 'ok', detail: `made by ${GCM_MAKERS[gcm]}` }];
+  return gcm === undefined
+    ? []
+    : [{ name: 'AES-GCM', verdict: 'ok', detail: `performed by ${GCM_LIBRARIES[gcm]}` }];
 }
 
 function checkSocket(name: string, path: string, mode: number): Finding {

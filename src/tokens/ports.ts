@@ -149,7 +149,7 @@ export interface KeeperState {
   /** One in this many operations of programs is timed. */
   readonly sampledOneOf: number;
   readonly latencies: readonly LatencySeen[];
-  /** Who makes AES-GCM. */
+  /** The library that performs AES-GCM. */
   readonly gcm: 'openssl' | 'ipsec-mb';
 }
 
