@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -65,12 +66,27 @@ static const char *name_of(CK_RV rv)
     return "CKR_?";
 }
 
+/* A pipe could block the host, or end it by SIGPIPE. */
+static bool is_harmless(int fd)
+{
+    struct stat file;
+
+    return sk_file_of(fd, &file) && (S_ISREG(file.st_mode) || S_ISCHR(file.st_mode));
+}
+
 void sk_trace_open(struct sk_descriptor *trace)
 {
     const char *path = secure_getenv("SIDEKEY_TRACE");
+    int fd;
 
-    if (path && *path)
-        sk_descriptor_take(trace, open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY, 0600));
+    if (!path || !*path)
+        return;
+    fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK, 0600);
+    if (fd >= 0 && !is_harmless(fd)) {
+        close(fd);
+        fd = -1;
+    }
+    sk_descriptor_take(trace, fd);
 }
 
 struct line {

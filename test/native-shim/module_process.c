@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -168,6 +169,26 @@ static void trace(void)
     ok(!strstr(text, "1234") && !strstr(text, "abc"), "and holds no PIN and no data");
 }
 
+/* A reader comes and goes: nothing waits for it, and no SIGPIPE ends the host. */
+static void trace_into_pipe(void)
+{
+    char path[64];
+    int reader;
+
+    snprintf(path, sizeof(path), "/tmp/sidekey-trace-%d", (int)getpid());
+    mkfifo(path, 0600);
+    setenv("SIDEKEY_TRACE", path, 1);
+    is(f->C_Initialize(NULL), CKR_OK, "a pipe that nobody reads is no trace");
+    f->C_Finalize(NULL);
+    reader = open(path, O_RDONLY | O_NONBLOCK);
+    is(f->C_Initialize(NULL), CKR_OK, "nor is one that is read");
+    close(reader);
+    sign_once(module_session());
+    f->C_Finalize(NULL);
+    unsetenv("SIDEKEY_TRACE");
+    unlink(path);
+}
+
 int main(void)
 {
     CK_SESSION_HANDLE s;
@@ -189,6 +210,7 @@ int main(void)
     is(sign_once(s), CKR_OK, "and it works");
     f->C_Finalize(NULL);
     trace();
+    trace_into_pipe();
     peer_stop();
     is(peer_complaints(), 0, "the peer had nothing to complain of");
     return done_testing();
