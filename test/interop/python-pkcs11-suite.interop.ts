@@ -1,5 +1,5 @@
 // python-pkcs11's own tests, which its source package of PyPI holds, on a token that says `legacy: true`. What fails is what
-// docs/applications.md gives reasons for, and nothing else.
+// docs/test-suites.md gives reasons for, and nothing else.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
