@@ -25,14 +25,15 @@ const KIND = 'azure-key-vault';
 const PURPOSE = 'token 1';
 const TEXT = Buffer.from('of the application');
 for (const name of Object.keys(process.env)) if (/^(AZURE|IDENTITY)_/.test(name)) delete process.env[name];
+/** Before a scene names its own proxy, by which there is no PyPI. */
+const PYTHON = join(installPython(PACKAGES), 'python');
 
 type Say = (verb: string, ...values: unknown[]) => Promise<Record<string, unknown>>;
 
 /** The program's end says why in the rejection. */
 function startClient(t: Test, environment: Record<string, string>): Say {
-  const python = join(installPython(PACKAGES), 'python');
   const program = join(import.meta.dirname, 'azure-client.py');
-  const child = spawn(python, [program], { env: { ...process.env, ...environment }, stdio: 'pipe' });
+  const child = spawn(PYTHON, [program], { env: { ...process.env, ...environment }, stdio: 'pipe' });
   t.teardown(() => child.kill('SIGKILL'));
   let errors = '';
   child.stderr.on('data', (piece) => (errors += piece));
