@@ -7,7 +7,6 @@
 #include "clock.h"
 #include "dial.h"
 
-
 enum { PAUSE_PART = 16, PAUSE_MAX_MS = 100, FIRST_PATIENCE_MS = 1000 };
 
 static void publish(struct sk_link *l, const struct sk_connection *c)
