@@ -14,7 +14,7 @@ import type { Config } from './config/config.ts';
 import { KmsKey } from './kms/kms-key.ts';
 import type { KmsServer } from './kms/kms-server.ts';
 import type { Logger } from './log/logger.ts';
-import { agentStatus } from './status.ts';
+import { agentStatus } from './api/sidekey/agent-status.ts';
 
 export function createAgentApi(
   { log, version }: AgentOptions,

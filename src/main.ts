@@ -16,7 +16,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 /** Programs wait while an agent starts, so it loads no other command. */
 async function loadCommands(first: string | undefined): Promise<readonly Command[]> {
-  if (first === 'agent') return [(await import('./cli/agent-command.ts')).agentCommand];
+  if (first === 'agent') return [(await import('./cli/commands/agent.ts')).agentCommand];
   return (await import('./cli/command-table.ts')).COMMANDS;
 }
 

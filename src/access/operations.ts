@@ -1,4 +1,4 @@
-/** The operations that rules name. src/tokens/key-access.ts maps those of PKCS#11 and Transit to them. */
+/** The operations that rules name. src/tokens/key-use/key-access.ts maps those of PKCS#11 and Transit to them. */
 export const ACCESS_OPERATIONS = [
   ...(['encrypt', 'decrypt', 'sign', 'verify'] as const),
   /** Compute or verify a MAC with a secret key. */

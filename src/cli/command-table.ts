@@ -1,31 +1,31 @@
 /** Every command of `sidekey`, in the order of its help. */
-import { accessExplainCommand } from './access-command.ts';
-import { agentCommand } from './agent-command.ts';
-import { auditTailCommand, auditVerifyCommand } from './audit-command.ts';
-import { cacheListCommand, cacheWipeCommand } from './cache-commands.ts';
-import { keysCertCommand, keysCsrCommand } from './certificate-commands.ts';
+import { accessExplainCommand } from './commands/access.ts';
+import { agentCommand } from './commands/agent.ts';
+import { auditTailCommand, auditVerifyCommand } from './commands/audit.ts';
+import { cacheListCommand, cacheWipeCommand } from './commands/cache.ts';
+import { keysCertCommand, keysCsrCommand } from './commands/certificates.ts';
 import type { Command } from './command.ts';
-import { decryptCommand, encryptCommand } from './crypt-commands.ts';
-import { randomCommand } from './random-command.ts';
+import { decryptCommand, encryptCommand } from './commands/crypt.ts';
+import { randomCommand } from './commands/random.ts';
 import {
   keysCreateCommand,
   keysDestroyCommand,
   keysExportPublicCommand,
   keysRotateCommand,
-} from './key-commands.ts';
-import { macCommand, signCommand, verifyCommand } from './sign-commands.ts';
-import { completionCommand } from './completion-command.ts';
-import { configCheckCommand } from './config-command.ts';
-import { datakeyCommand } from './datakey-command.ts';
-import { doctorCommand } from './doctor-command.ts';
-import { eventsCommand } from './events-command.ts';
-import { explainCommand } from './explain-command.ts';
-import { keysImportCommand } from './import-command.ts';
-import { initCommand } from './init-command.ts';
-import { keysListCommand, keysShowCommand } from './keys-command.ts';
-import { statusCommand } from './status-command.ts';
-import { topCommand } from './top-command.ts';
-import { usageCommand } from './usage-command.ts';
+} from './commands/keys-lifecycle.ts';
+import { macCommand, signCommand, verifyCommand } from './commands/sign.ts';
+import { completionCommand } from './commands/completion.ts';
+import { configCheckCommand } from './commands/config.ts';
+import { datakeyCommand } from './commands/datakey.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { eventsCommand } from './commands/events.ts';
+import { explainCommand } from './commands/explain.ts';
+import { keysImportCommand } from './commands/keys-import.ts';
+import { initCommand } from './commands/init.ts';
+import { keysListCommand, keysShowCommand } from './commands/keys-list.ts';
+import { statusCommand } from './commands/status.ts';
+import { topCommand } from './commands/top.ts';
+import { usageCommand } from './commands/usage.ts';
 import {
   tokenAddKekCommand,
   tokenListCommand,
@@ -33,7 +33,7 @@ import {
   tokenRotateCommand,
   tokenRotateKeyCommand,
   tokenWipeCommand,
-} from './token-commands.ts';
+} from './commands/tokens.ts';
 
 export const COMMANDS: readonly Command[] = [
   initCommand,

@@ -6,7 +6,7 @@ import { chmodSync, existsSync, mkdirSync, rmSync, statSync, writeFileSync } fro
 import { randomBytes } from 'node:crypto';
 import { dirname, join, resolve } from 'node:path';
 import { SidekeyError } from '../errors.ts';
-import { KEK_BYTES, protectKey } from '../providers/key-file.ts';
+import { KEK_BYTES, protectKey } from '../providers/embedded/key-file.ts';
 
 /** One condition of `allow`, as in the configuration. */
 export type Who = { readonly [key in 'uid' | 'gid' | 'user' | 'group']?: string | number } & {

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { refuseDumps } from '../access/peer-credentials.ts';
 import { hintAt, nearestMatch } from '../config/nearest-match.ts';
 import { exitCodeOf, SidekeyError } from '../errors.ts';
-import { helpOf, overviewOf, synopsisOf } from './command-text.ts';
+import { helpOf, overviewOf, synopsisOf } from './pages/command-text.ts';
 import type { Command, Invocation } from './command.ts';
 
 export type Surroundings = Omit<Invocation, 'values' | 'positionals'>;

@@ -1,6 +1,6 @@
 /** Renders `sidekey top` from two samples of a running agent; it neither queries nor draws. */
 import type { ProviderStatus } from '../metrics/provider-status.ts';
-import type { AgentStatus } from '../status.ts';
+import type { AgentStatus } from '../api/sidekey/agent-status.ts';
 import type { LeaseSummary } from '../tokens/service.ts';
 import { quantileOf, sumOf, type Metric } from './metrics-text.ts';
 import type { Paint } from './paint.ts';

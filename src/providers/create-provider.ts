@@ -6,7 +6,7 @@ import { SidekeyError } from '../errors.ts';
 import type { Logger } from '../log/logger.ts';
 import { SYSTEM_CLOCK } from '../clock.ts';
 import type { Keeper, Provider } from '../tokens/ports.ts';
-import { createEmbeddedProvider } from './embedded-provider.ts';
+import { createEmbeddedProvider } from './embedded/embedded-provider.ts';
 import type { KeyService } from './key-service.ts';
 import { KEY_SERVICE_KINDS } from './kinds.ts';
 import { createRemoteProvider } from './remote-provider.ts';

@@ -5,7 +5,7 @@ import type { WireReader } from '../wire/buffer.ts';
 import type { AttributeMap } from './objects/attribute-value.ts';
 import { readBool } from './objects/attribute-value.ts';
 import type { Client } from './clients.ts';
-import type { Role } from './logins.ts';
+import type { Role } from './login/logins.ts';
 import { CKA } from './cryptoki.ts';
 import { NOT_ADMITTED, recordDenied } from './denials.ts';
 import type { Domain } from './domain.ts';

@@ -1,7 +1,7 @@
 /** The connected processes. Their logins are in logins.ts, and end with a process's last connection. */
 import { SidekeyError } from '../errors.ts';
 import type { Peer } from '../access/peer.ts';
-import type { Connection, Logins, Role } from './logins.ts';
+import type { Connection, Logins, Role } from './login/logins.ts';
 import type { ClientId, ClientSeen } from './ports.ts';
 
 export interface Client {

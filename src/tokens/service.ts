@@ -4,7 +4,7 @@
  */
 import type { Peer } from '../access/peer.ts';
 import type { Certificate } from './objects/certificate.ts';
-import type { KekSummary } from './kek-changes.ts';
+import type { KekSummary } from './token-keys/kek-changes.ts';
 import type { Attribute, ClientId, ClientSeen, Operation, Outcome, UseEnded } from './ports.ts';
 
 /** A frame that the keeper routed from a module, or its own `resolve`. */

@@ -2,12 +2,12 @@
 import { SidekeyError } from '../errors.ts';
 import { CKA } from './cryptoki.ts';
 import type { Domain } from './domain.ts';
-import { isEachRecorded } from './each-use.ts';
-import { listKeks } from './kek-changes.ts';
+import { isEachRecorded } from './key-use/each-use.ts';
+import { listKeks } from './token-keys/kek-changes.ts';
 import { kindOfKey, sizeBitsOf } from './named-keys/family.ts';
 import type { View } from './objects/objects.ts';
 import { isKey, kindOf, labelOf, type TokenObject } from './objects/token-object.ts';
-import { PIN_TRIES } from './pin-check.ts';
+import { PIN_TRIES } from './login/pin-check.ts';
 import type { Attribute } from './ports.ts';
 import type { KeySummary, TokenSummary } from './service.ts';
 import type { TokenRow } from './store-port.ts';

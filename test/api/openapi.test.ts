@@ -1,6 +1,6 @@
 // /openapi.json describes the rows that are registered, by the schemas that validate.
 import { test } from 'tap';
-import { ADMIN_ROWS } from '../../src/api/admin-routes.ts';
+import { ADMIN_ROWS } from '../../src/api/sidekey/admin-routes.ts';
 import { OWN_PEER, startApi } from './api-under-test.ts';
 
 interface Operation {

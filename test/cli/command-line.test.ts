@@ -13,7 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import t, { type Test } from 'tap';
-import { parseLockedLimit } from '../../src/cli/doctor-checks.ts';
+import { parseLockedLimit } from '../../src/cli/doctor/checks.ts';
 import { parseWho } from '../../src/cli/instance-files.ts';
 import { formatTable } from '../../src/cli/table.ts';
 import { loadConfig } from '../../src/config/read-config.ts';

@@ -2,7 +2,7 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { checkProviders } from '../../src/cli/doctor-checks.ts';
+import { checkProviders } from '../../src/cli/doctor/checks.ts';
 import { KMIP } from '../../src/providers/kmip/kmip-kind.ts';
 import { vaultKind } from '../../src/providers/vault/vault-key-service.ts';
 import { makeCertificates, makeExpired, serverTls } from '../fakes/certificates.ts';

@@ -3,10 +3,10 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import t from 'tap';
-import { renderCliPage } from '../../src/cli/cli-page.ts';
+import { renderCliPage } from '../../src/cli/pages/cli-page.ts';
 import { COMMANDS } from '../../src/cli/command-table.ts';
-import { EXIT_CODES, helpOf } from '../../src/cli/command-text.ts';
-import { renderManPages } from '../../src/cli/man-pages.ts';
+import { EXIT_CODES, helpOf } from '../../src/cli/pages/command-text.ts';
+import { renderManPages } from '../../src/cli/pages/man-pages.ts';
 import { ERRORS, exitCodeOf, type ErrorCode } from '../../src/errors.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import t from 'tap';
-import { readKek } from '../../src/providers/embedded-provider.ts';
+import { readKek } from '../../src/providers/embedded/embedded-provider.ts';
 import { startInstance, type Instance } from '../e2e/instance.ts';
 import { transitClient } from '../e2e/transit-client.ts';
 import { installPython } from './python-venv.ts';

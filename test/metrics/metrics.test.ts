@@ -6,7 +6,7 @@ import { SidekeyError } from '../../src/errors.ts';
 import { formatMetricsPage, METRICS, type MetricRow } from '../../src/metrics/metric-table.ts';
 import { Metrics } from '../../src/metrics/metrics.ts';
 import { createLogger } from '../../src/log/logger.ts';
-import { Observation } from '../../src/observation.ts';
+import { Observation } from '../../src/metrics/observation.ts';
 import type { Provider } from '../../src/tokens/ports.ts';
 import { UsageLedger } from '../../src/usage/usage-ledger.ts';
 import { startApi, OWN_PEER } from '../api/api-under-test.ts';

@@ -5,7 +5,7 @@ import t from 'tap';
 import { ROOT } from '../e2e/instance.ts';
 
 const LOADED = `
-for (const file of ['cli/agent-command.ts', 'agent.ts']) await import('${ROOT}/src/' + file);
+for (const file of ['cli/commands/agent.ts', 'agent.ts']) await import('${ROOT}/src/' + file);
 console.log(process.moduleLoadList.join('\\n'));
 `;
 

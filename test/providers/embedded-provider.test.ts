@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { createLogger } from '../../src/log/logger.ts';
-import { createEmbeddedProvider, readKek } from '../../src/providers/embedded-provider.ts';
-import { openKeyFile, protectKey } from '../../src/providers/key-file.ts';
+import { createEmbeddedProvider, readKek } from '../../src/providers/embedded/embedded-provider.ts';
+import { openKeyFile, protectKey } from '../../src/providers/embedded/key-file.ts';
 import type { CellSeen, Keeper, MadeKey } from '../../src/tokens/ports.ts';
 
 const KEK = Buffer.alloc(32, 5);

@@ -15,9 +15,9 @@ import {
   refusePieces,
   takeAfterMaster,
 } from './derivation-rules.ts';
-import { recordedUse, useOf } from '../each-use.ts';
-import { checkCreation, demandUse } from '../key-access.ts';
-import { checkUse, findMechanism, KEY_ERRORS } from '../key-use.ts';
+import { recordedUse, useOf } from '../key-use/each-use.ts';
+import { checkCreation, demandUse } from '../key-use/key-access.ts';
+import { checkUse, findMechanism, KEY_ERRORS } from '../key-use/key-use.ts';
 import { buildAttributes, collect, identify, mergeDemanded } from '../objects/object-template.ts';
 import { draftPlain, keep, wantedLength, type Make } from '../objects/object-maker.ts';
 import type { Mechanism } from '../ports.ts';

@@ -8,9 +8,9 @@ import { actOf, findCaller, getObject, readPlace, type Caller } from '../caller.
 import { CKA, CKK, CKM, CKO } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { onlyLength } from '../objects/key-types.ts';
-import { recordedUse, useOf } from '../each-use.ts';
-import { checkCreation, demandUse } from '../key-access.ts';
-import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use.ts';
+import { recordedUse, useOf } from '../key-use/each-use.ts';
+import { checkCreation, demandUse } from '../key-use/key-access.ts';
+import { checkUse, KEY_ERRORS, type UseErrors } from '../key-use/key-use.ts';
 import { generateDomain, generateKey, generatePair } from '../objects/key-generation.ts';
 import { buildAttributes, collect, identify, matches, mergeDemanded } from '../objects/object-template.ts';
 import { draftKey, keep, wantedLength, type Make, type Provenance } from '../objects/object-maker.ts';

@@ -1,15 +1,15 @@
 /** login, logout, init_token, init_pin, set_pin, session_closed. PINs are wiped from the frame after use. */
 import { SidekeyError } from '../../errors.ts';
 import { LIMITS } from '../../wire/tables.ts';
-import { bindObject, CONTEXT_CREDITS } from '../binder.ts';
+import { bindObject, CONTEXT_CREDITS } from '../key-use/binder.ts';
 import { findCaller, getObject, type Caller } from '../caller.ts';
 import { connectionOf, type Client } from '../clients.ts';
-import type { Role } from '../logins.ts';
+import type { Role } from '../login/logins.ts';
 import { CKA, CKU } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
-import { demandAccess } from '../key-access.ts';
-import { checkPin } from '../pin-check.ts';
-import { checkPinLength, hashPin } from '../pins.ts';
+import { demandAccess } from '../key-use/key-access.ts';
+import { checkPin } from '../login/pin-check.ts';
+import { checkPinLength, hashPin } from '../login/pins.ts';
 import type { TokenRow } from '../store-port.ts';
 import { has } from '../objects/token-object.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';

@@ -5,7 +5,7 @@ import { ATTRIBUTE_STATE, LIMITS } from '../../wire/tables.ts';
 import { readTemplate } from '../../wire/template.ts';
 import { encodeAttributes, type AttributeMap } from '../objects/attribute-value.ts';
 import { findRow } from '../objects/attributes.ts';
-import { bindAhead } from '../binder.ts';
+import { bindAhead } from '../key-use/binder.ts';
 import {
   actOf,
   checkAllows,
@@ -18,7 +18,7 @@ import {
 } from '../caller.ts';
 import { CKA, CKO } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
-import { recordedUse } from '../each-use.ts';
+import { recordedUse } from '../key-use/each-use.ts';
 import { isKeepable, isKeepableSearch } from '../objects/kept-answers.ts';
 import {
   buildAttributes,
@@ -40,7 +40,7 @@ import {
 import { destroyResident } from '../resident/generation.ts';
 import { findFacts } from '../objects/facts.ts';
 import { changesSeal } from '../objects/sealing.ts';
-import { checkCreation, demandChange, demandUse } from '../key-access.ts';
+import { checkCreation, demandChange, demandUse } from '../key-use/key-access.ts';
 import type { CellId } from '../ports.ts';
 import { classOf, has, isKey, keyTypeOf, kindOf, type TokenObject } from '../objects/token-object.ts';
 import type { Handler } from './handler.ts';

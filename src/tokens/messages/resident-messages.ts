@@ -8,9 +8,9 @@ import { LIMITS, OPERATE, OPERATIONS, RESIDENT_FROM } from '../../wire/tables.ts
 import { readMechanism } from '../../wire/template.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
-import { recordedUse, recordRefusedHandle } from '../each-use.ts';
-import { demandUse } from '../key-access.ts';
-import { checkUse } from '../key-use.ts';
+import { recordedUse, recordRefusedHandle } from '../key-use/each-use.ts';
+import { demandUse } from '../key-use/key-access.ts';
+import { checkUse } from '../key-use/key-use.ts';
 import { RunningOperation, type Asked } from '../resident/operations.ts';
 import type { Plan } from '../resident/plan.ts';
 import { planUse, runUse } from '../resident/use.ts';

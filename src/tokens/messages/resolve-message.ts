@@ -4,13 +4,13 @@
  */
 import { SidekeyError } from '../../errors.ts';
 import { OPERATIONS, WHY } from '../../wire/tables.ts';
-import { bindObject } from '../binder.ts';
+import { bindObject } from '../key-use/binder.ts';
 import { findCaller, getObject, readPlace, type Caller } from '../caller.ts';
 import type { Domain } from '../domain.ts';
-import { isEachRecorded, recordRefusedHandle } from '../each-use.ts';
+import { isEachRecorded, recordRefusedHandle } from '../key-use/each-use.ts';
 import { recordDeniedUse } from '../denials.ts';
-import { demandUse } from '../key-access.ts';
-import { checkUse, type Use } from '../key-use.ts';
+import { demandUse } from '../key-use/key-access.ts';
+import { checkUse, type Use } from '../key-use/key-use.ts';
 import type { Operation } from '../ports.ts';
 import type { TokenObject } from '../objects/token-object.ts';
 import { EMPTY_REPLY, type Handler } from './handler.ts';

@@ -2,10 +2,10 @@
 import { WireWriter } from '../../wire/buffer.ts';
 import { TOKEN_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
-import { PIN_BYTES_MAX, PIN_BYTES_MIN } from '../pins.ts';
-import { PIN_TRIES } from '../pin-check.ts';
+import { PIN_BYTES_MAX, PIN_BYTES_MIN } from '../login/pins.ts';
+import { PIN_TRIES } from '../login/pin-check.ts';
 import type { TokenRow } from '../store-port.ts';
-import { offered } from '../key-use.ts';
+import { offered } from '../key-use/key-use.ts';
 import type { Handler } from './handler.ts';
 
 const LABEL_BYTES = 32;

@@ -9,7 +9,7 @@ import type { Certificate } from '../objects/certificate.ts';
 import { CKA } from '../cryptoki.ts';
 import { revoke, type Domain } from '../domain.ts';
 import { keepCertificates } from '../objects/key-certificates.ts';
-import { demandAccess, demandMaking } from '../key-access.ts';
+import { demandAccess, demandMaking } from '../key-use/key-access.ts';
 import { writePolicy, type KeyFamily, type KeyVersion } from './family.ts';
 import { findWrappingKey, importVersion, makeWrappingKey, WRAPPING_KEY } from './import.ts';
 import { kindOfNext } from './recipes.ts';

@@ -20,7 +20,7 @@ import {
 import type { Clock, Keeper, Mechanism } from '../ports.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { TokenCatalogue } from '../token-catalogue.ts';
-import type { TokenKeks } from '../token-keks.ts';
+import type { TokenKeks } from '../token-keys/token-keks.ts';
 
 const KEY_BYTES = 32;
 const TAG_BITS = 128;

@@ -4,8 +4,8 @@
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { Domain } from '../domain.ts';
-import { recordedNamedUse } from '../each-use.ts';
-import { demandAccess } from '../key-access.ts';
+import { recordedNamedUse } from '../key-use/each-use.ts';
+import { demandAccess } from '../key-use/key-access.ts';
 import { DEFAULT_POLICY } from './family.ts';
 import type { NamedKey } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';

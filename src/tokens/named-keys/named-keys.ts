@@ -6,14 +6,14 @@
 import { LRUCache } from 'lru-cache';
 import { SidekeyError } from '../../errors.ts';
 import type { Peer } from '../../access/peer.ts';
-import { permittedOperations } from '../binder.ts';
+import { permittedOperations } from '../key-use/binder.ts';
 import { CKA } from '../cryptoki.ts';
 import { type Domain } from '../domain.ts';
 import { certificateOf } from '../objects/key-certificates.ts';
 import { describeEnvelope } from './envelopes.ts';
 import type { AccessOperation } from '../../access/operations.ts';
 import { NOT_ADMITTED, recordDenied } from '../denials.ts';
-import { demandAccess } from '../key-access.ts';
+import { demandAccess } from '../key-use/key-access.ts';
 import { findFamily, findNames, kindOfKey, sizeBitsOf, type KeyFamily, type KeyVersion } from './family.ts';
 import { WRAPPING_KEY } from './import.ts';
 import { makeVersion, type NewVersion } from './maker.ts';

@@ -1,6 +1,6 @@
 /**
  * Keys for one stream each: made in the keeper and wrapped with AES-GCM by a version of a named AES key. They
- * are never in this process. src/api/stream-format.ts defines the chunks of a stream.
+ * are never in this process. src/api/sidekey/stream-format.ts defines the chunks of a stream.
  */
 import { SidekeyError } from '../../errors.ts';
 import { WireWriter } from '../../wire/buffer.ts';

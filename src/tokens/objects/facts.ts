@@ -6,7 +6,7 @@
 import { SidekeyError, type ErrorCode } from '../../errors.ts';
 import { encodeBool, encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts';
 import { CKA, CKO, CKP } from '../cryptoki.ts';
-import { offered, type Offering } from '../key-use.ts';
+import { offered, type Offering } from '../key-use/key-use.ts';
 import { matches } from './object-template.ts';
 import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
 

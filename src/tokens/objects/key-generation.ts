@@ -4,7 +4,7 @@ import { encodeUlong, readUlong, type AttributeMap } from './attribute-value.ts'
 import { CKA, CKK, CKM, CKO, MECHANISM_FLAG } from '../cryptoki.ts';
 import type { Domain } from '../domain.ts';
 import { hasDomainParameters, isGenericKind, onlyLength, typeGeneratedBy } from './key-types.ts';
-import { findMechanism } from '../key-use.ts';
+import { findMechanism } from '../key-use/key-use.ts';
 import { addComponents, buildAttributes, identify, publicComponents } from './object-template.ts';
 import { checkKeyLength, draftKey, draftPlain, keep, wantedLength, type Maker } from './object-maker.ts';
 import type { MadeKey, Mechanism, NewKey, Template } from '../ports.ts';

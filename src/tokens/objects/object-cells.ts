@@ -13,7 +13,7 @@ import { publicComponents } from './object-template.ts';
 import { isMadeComponent, sealingData, type Sealable } from './sealing.ts';
 import type { TokenRow } from '../store-port.ts';
 import type { TokenCatalogue } from '../token-catalogue.ts';
-import type { TokenKeys } from '../token-keys.ts';
+import type { TokenKeys } from '../token-keys/token-keys.ts';
 import { cellKeyType } from './key-types.ts';
 import { classOf, keyTypeOf, labelOf, type TokenObject } from './token-object.ts';
 

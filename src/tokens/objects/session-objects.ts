@@ -7,7 +7,7 @@ import { SidekeyError } from '../../errors.ts';
 import { WireReader, WireWriter } from '../../wire/buffer.ts';
 import { LIMITS } from '../../wire/tables.ts';
 import { decodeAttributes, encodeAttributes } from './attribute-value.ts';
-import { isNamed } from '../logins.ts';
+import { isNamed } from '../login/logins.ts';
 import type { CellId, ClientId } from '../ports.ts';
 import { FIRST_SESSION_HANDLE, type TokenObject } from './token-object.ts';
 
