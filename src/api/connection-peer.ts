@@ -4,9 +4,17 @@
  */
 import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import { Refusal } from './fault.ts';
+
+export interface PeerTracking {
+  readonly peerOf: (request: IncomingMessage) => Peer;
+  readonly find: (socket: Socket) => Peer | null;
+  /** A stream that stands for a connection has its peer. */
+  readonly share: (stream: Duplex, socket: Socket) => void;
+}
 
 /**
  * Connections whose peer cannot be read are closed without an answer. Call this before the server listens.
@@ -15,8 +23,8 @@ export function trackPeers(
   server: Server,
   readPeerOf: (socket: Socket) => Peer,
   logger: Logger,
-): { readonly peerOf: (request: IncomingMessage) => Peer; readonly find: (socket: Socket) => Peer | null } {
-  const peers = new WeakMap<Socket, Peer>();
+): PeerTracking {
+  const peers = new WeakMap<Duplex, Peer>();
   server.prependListener('connection', (socket: Socket) => {
     try {
       peers.set(socket, readPeerOf(socket));
@@ -31,5 +39,9 @@ export function trackPeers(
     if (peer === null) throw new Refusal(403, 'permission denied');
     return peer;
   };
-  return { peerOf, find };
+  const share = (stream: Duplex, socket: Socket): void => {
+    const peer = find(socket);
+    if (peer !== null) peers.set(stream, peer);
+  };
+  return { peerOf, find, share };
 }

@@ -4,7 +4,7 @@
  * the first request of a chunk is examined: pipelining LIST behind another request gets 400.
  */
 import type { IncomingMessage, Server } from 'node:http';
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 const FROM = Buffer.from('LIST ');
 const TO = 'LINK ';
@@ -19,8 +19,8 @@ type State = IncomingMessage | 'header' | null;
  * Call before the server listens. Returns a function to call with each connection that is handed to
  * node:http.
  */
-export function acceptListMethod(server: Server): (socket: Socket) => void {
-  const states = new WeakMap<Socket, State>();
+export function acceptListMethod(server: Server): (socket: Duplex) => void {
+  const states = new WeakMap<Duplex, State>();
   server.prependListener('request', (request: IncomingMessage) => states.set(request.socket, request));
   return (socket) => {
     states.set(socket, null);
@@ -33,7 +33,7 @@ export function acceptListMethod(server: Server): (socket: Socket) => void {
 
 function ignore(): void {}
 
-function rewriteChunk(states: WeakMap<Socket, State>, socket: Socket, chunk: Buffer): void {
+function rewriteChunk(states: WeakMap<Duplex, State>, socket: Duplex, chunk: Buffer): void {
   const state = states.get(socket) ?? null;
   const isBetweenRequests = state === null || (state !== 'header' && state.complete);
   if (!isBetweenRequests) return;

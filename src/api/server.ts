@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { fastify, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
@@ -114,14 +115,20 @@ function refuseWrapping(request: FastifyRequest, _reply: FastifyReply, done: (er
   else done(new Refusal(400, 'response wrapping is not supported'));
 }
 
-export function createApi(deps: ApiDeps): Api {
+/** No request gets round `bodyBytes`. */
+function limitsOf(deps: ApiDeps): ApiLimits {
   const limits: ApiLimits = { ...API_LIMITS, ...deps.limits };
+  return { ...limits, hotBodyBytes: Math.min(limits.hotBodyBytes, limits.bodyBytes) };
+}
+
+export function createApi(deps: ApiDeps): Api {
+  const limits = limitsOf(deps);
   const log = new FaultLog(deps.logger, SYSTEM_CLOCK);
   const app = createApp(limits, log);
   app.server.maxConnections = limits.connections;
   app.server.headersTimeout = limits.headersTimeoutMs;
   const toHttp = withdrawHttp(app.server);
-  const { peerOf: peerOfMessage, find } = trackPeers(app.server, deps.peerOf, deps.logger);
+  const { peerOf: peerOfMessage, find, share } = trackPeers(app.server, deps.peerOf, deps.logger);
   const { metrics } = deps;
   const { hold, begin } = limitPeers(app, find, { bounds: limits, metrics, clock: SYSTEM_CLOCK });
   const admit = acceptListMethod(app.server);
@@ -153,11 +160,16 @@ export function createApi(deps: ApiDeps): Api {
     handle: () => ({ plain: describeApi([...routes, description], deps.version) }),
   });
   serveFirst(app.server, hotRequests({ hot, hold, find, limits }));
+  const enter = (stream: Duplex): void => {
+    toHttp(stream);
+    admit(stream);
+  };
   const door = openDoor(app.server, {
     ...{ hot, find, limits, hold: begin },
-    handOver: (socket) => {
-      toHttp(socket);
-      admit(socket);
+    handOver: enter,
+    connect: (tunnel, socket) => {
+      share(tunnel, socket);
+      enter(tunnel);
     },
     brokeOff: (socket) => answerBrokenRequest(log, new Error('the client ended in a request'), socket),
   });

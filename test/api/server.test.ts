@@ -161,7 +161,8 @@ test('connections over the bound are dropped', async (t) => {
 });
 
 test('an operation that takes too long is answered', async (t) => {
-  const { request, tokens } = await startApi(t, { limits: { handlerTimeoutMs: 100 } });
+  const limits = { handlerTimeoutMs: 100, timeoutCheckMs: 50 };
+  const { request, tokens } = await startApi(t, { limits });
   await request('POST', '/v1/transit/keys/k');
   tokens.delayMs = 400;
   const answer = await request('POST', '/v1/transit/encrypt/k', { plaintext: '' });

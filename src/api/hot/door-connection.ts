@@ -1,6 +1,7 @@
 /**
- * A connection whose requests are read here, one after the other, as long as each is a plain one to a hot route. With the first that is
- * not, or does not come in one go, node:http gets the connection and every byte that was not answered, for good.
+ * A connection whose requests are read here, one after the other. Plain ones to hot routes are answered here; others go through a tunnel to
+ * node:http, and the connection stays. With a request whose end is not known from its head, or whose head comes slowly, node:http gets
+ * the connection and every byte that was not answered, for good.
  */
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
@@ -9,6 +10,7 @@ import { SidekeyError } from '../../errors.ts';
 import { HeadReader } from './head-reader.ts';
 import { JSON_TYPE } from './hot-requests.ts';
 import type { Answered, HotCall, HotRoutes } from './hot-routes.ts';
+import { HttpTunnel, type TunnelOwner } from './http-tunnel.ts';
 
 export interface DoorDeps {
   readonly hot: HotRoutes;
@@ -17,6 +19,8 @@ export interface DoorDeps {
   readonly hold: (peer: Peer, bytes: number) => () => void;
   /** Gets a connection that is not for us. */
   readonly handOver: (socket: Socket) => void;
+  /** Gives node:http a tunnel for a connection that stays here. */
+  readonly connect: (tunnel: HttpTunnel, socket: Socket) => void;
   /** When a request breaks off in the middle. */
   readonly brokeOff: (socket: Socket) => void;
   readonly left: (connection: DoorConnection) => void;
@@ -33,7 +37,8 @@ export interface DoorDeps {
 }
 
 interface Request {
-  readonly call: HotCall;
+  /** null: for node:http. */
+  readonly call: HotCall | null;
   readonly from: number;
   readonly to: number;
 }
@@ -42,6 +47,15 @@ interface Request {
 interface Busy {
   readonly call: HotCall;
   readonly leave: () => void;
+}
+
+/** Passed to node:http. */
+interface Passed {
+  /** Bytes that have not come yet. */
+  left: number;
+  isAnswered: boolean;
+  /** Bytes that the connection had moved at `#since`, in both directions. */
+  moved: number;
 }
 
 /** node:http ends an idle connection so much later than it says, for requests that are on their way. */
@@ -62,6 +76,9 @@ export class DoorConnection {
   /** How many bytes the request has that is being read, as far as is known. */
   #needed = 0;
   #busy: Busy | null = null;
+  #passed: Passed | null = null;
+  /** Kept for the next request that needs it. */
+  #tunnel: HttpTunnel | null = null;
   #isDraining = false;
   #served = 0;
   /** When it last began to wait for the client, or to work for it. */
@@ -83,6 +100,7 @@ export class DoorConnection {
     if (this.#pieces.length === 0 && this.#busy === null) this.#since = performance.now();
     this.#pieces.push(chunk);
     this.#heldBytes += chunk.length;
+    if (this.#passed !== null) return this.#pass(this.#passed);
     // Of what is pipelined no more is read until its turn comes.
     if (this.#busy !== null || this.#isDraining) this.#socket.pause();
     else if (++this.#reads > PIECES_MAX) this.handOver();
@@ -91,7 +109,8 @@ export class DoorConnection {
 
   /** As node:http does, which has no use for a client that half-closes. */
   readonly #onEnd = (): void => {
-    if (this.#busy === null && this.#heldBytes > 0) this.#deps.brokeOff(this.#socket);
+    if (this.#passed !== null) this.#tunnel?.push(null);
+    else if (this.#busy === null && this.#heldBytes > 0) this.#deps.brokeOff(this.#socket);
     else this.#socket.end();
   };
 
@@ -101,11 +120,13 @@ export class DoorConnection {
     this.#deps.left(this);
     this.#heads.forget();
     this.#keep(null);
+    this.#dropTunnel();
     // The status that node:http leaves to an answer that nobody waited for.
     if (this.#busy !== null) this.#finish(this.#busy, 200);
   };
 
   readonly #onDrain = (): void => {
+    if (!this.#isDraining) return;
     this.#isDraining = false;
     this.#goOn();
   };
@@ -116,6 +137,7 @@ export class DoorConnection {
     const request = this.#read(held);
     if (request === 'more') return;
     if (request === null) return this.handOver();
+    if (request.call === null) return this.#beginPassing(request.to);
     this.#keep(request.to < held.length ? held.subarray(request.to) : null);
     this.#since = performance.now();
     this.#serve(request.call, held.subarray(request.from, request.to));
@@ -139,7 +161,62 @@ export class DoorConnection {
     if (head === null || head === 'more') return head;
     const { call, length: from, bodyBytes } = head;
     this.#needed = from + bodyBytes;
-    return held.length < this.#needed ? 'more' : { call, from, to: this.#needed };
+    return call !== null && held.length < this.#needed ? 'more' : { call, from, to: this.#needed };
+  }
+
+  #beginPassing(bytes: number): void {
+    if (this.#tunnel === null) {
+      this.#tunnel = new HttpTunnel(this.#socket, this.#tunnelOwner);
+      this.#deps.connect(this.#tunnel, this.#socket);
+    }
+    this.#passed = { left: bytes, isAnswered: false, moved: 0 };
+    this.#pass(this.#passed);
+  }
+
+  /** What is held goes into the tunnel, up to the end of the request. */
+  #pass(passed: Passed): void {
+    const held = this.#joined();
+    if (passed.left === 0 || held === null) return void this.#socket.pause();
+    const bytes = held.subarray(0, passed.left);
+    this.#keep(held.length > bytes.length ? held.subarray(bytes.length) : null);
+    passed.left -= bytes.length;
+    const hasRoom = this.#tunnel?.push(bytes) === true;
+    // node:http may have ended the connection meanwhile.
+    if (this.#passed === passed && (!hasRoom || this.#heldBytes > 0)) this.#socket.pause();
+    this.#endPassing(passed);
+  }
+
+  #endPassing(passed: Passed): void {
+    if (this.#passed !== passed || passed.left > 0 || !passed.isAnswered) return;
+    this.#passed = null;
+    this.#served += 1;
+    this.#since = performance.now();
+    this.#goOn();
+  }
+
+  readonly #tunnelOwner: TunnelOwner = {
+    wanted: () => {
+      if (this.#passed !== null && this.#passed.left > 0 && this.#socket.isPaused()) this.#socket.resume();
+    },
+    answered: () => {
+      if (this.#passed === null) return;
+      this.#passed.isAnswered = true;
+      this.#endPassing(this.#passed);
+    },
+    ended: () => {
+      if (this.#passed === null) return;
+      this.#passed = null;
+      this.#leaveAndEnd();
+    },
+    dropped: () => {
+      this.#tunnel = null;
+      if (this.#passed !== null) this.#socket.destroy();
+    },
+  };
+
+  #dropTunnel(): void {
+    this.#passed = null;
+    this.#tunnel?.destroy();
   }
 
   #serve(call: HotCall, body: Buffer): void {
@@ -216,6 +293,7 @@ export class DoorConnection {
     if (held !== null) socket.unshift(held);
     this.#keep(null);
     this.#heads.forget();
+    this.#dropTunnel();
     this.#deps.handOver(socket);
     if (socket.isPaused()) socket.resume();
   }
@@ -226,6 +304,8 @@ export class DoorConnection {
     const forMs = now - this.#since;
     if (this.#busy !== null) {
       if (forMs > handlerTimeoutMs) this.#giveUp(this.#busy);
+    } else if (this.#passed !== null) {
+      if (!this.#hasMoved(this.#passed, now) && forMs > idleSocketTimeoutMs) this.#socket.destroy();
     } else if (this.#isDraining) {
       if (forMs > idleSocketTimeoutMs) this.#socket.destroy();
     } else if (this.#heldBytes > 0 || this.#served === 0) {
@@ -234,9 +314,18 @@ export class DoorConnection {
     } else if (forMs > keepAliveTimeoutMs + KEEP_ALIVE_GRACE_MS) this.#socket.destroy();
   }
 
+  /** node:http knows when a request takes too long, but not whether bytes still move. */
+  #hasMoved(passed: Passed, now: number): boolean {
+    const moved = this.#socket.bytesRead + this.#socket.bytesWritten;
+    if (moved === passed.moved) return false;
+    passed.moved = moved;
+    this.#since = now;
+    return true;
+  }
+
   /** When the API closes: what is answered is finished, and nothing more is waited for. */
   close(): void {
-    if (this.#busy !== null || this.#isDraining) return;
+    if (this.#busy !== null || this.#passed !== null || this.#isDraining) return;
     if (this.#heldBytes > 0 || this.#served === 0) this.handOver();
     else this.#socket.destroy();
   }

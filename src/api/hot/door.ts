@@ -1,10 +1,12 @@
 /**
- * The door before node:http. Its parser, streams and answers take a third of a short request's time, so connections begin here, and go on to
- * node:http with the first request that is not a plain one to a hot route. One timer keeps the deadlines of all.
+ * The door before node:http. Its parser, streams and answers take a third of a short request's time, so connections begin here; requests
+ * other than plain ones to hot routes are passed on to node:http. One timer keeps the deadlines of all.
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { DoorConnection, type DoorDeps } from './door-connection.ts';
+import { HttpTunnel } from './http-tunnel.ts';
 
 export interface Door {
   /** Ends those that are idle. */
@@ -18,8 +20,8 @@ type Deps = Omit<DoorDeps, 'left' | 'isListening' | 'date' | 'limits'> & {
 };
 
 /** Takes node:http's own listener for connections away, and answers it: before anybody else listens for them. */
-export function withdrawHttp(server: Server): (socket: Socket) => void {
-  const [http, ...others] = server.listeners('connection') as ((socket: Socket) => void)[];
+export function withdrawHttp(server: Server): (socket: Duplex) => void {
+  const [http, ...others] = server.listeners('connection') as ((socket: Duplex) => void)[];
   if (http === undefined || others.length > 0) throw new Error('node:http listens in another way');
   server.removeListener('connection', http);
   return (socket) => http.call(server, socket);
@@ -35,6 +37,9 @@ export function openDoor(server: Server, deps: Deps): Door {
     isListening: () => server.listening,
     left: (connection) => void connections.delete(connection),
   };
+  server.prependListener('request', ({ socket }: { socket: Duplex }, response) => {
+    if (socket instanceof HttpTunnel) socket.follow(response);
+  });
   server.on('connection', (socket: Socket) => {
     if (!socket.destroyed) connections.add(new DoorConnection(socket, doorDeps));
   });
