@@ -13,9 +13,9 @@
 #define SYS_memfd_secret 447
 #endif
 
-enum { GUARD = 65536 }; /* at least one page on every architecture */
+enum { GUARD = 65536 }; /* a multiple of every page size: 4, 16 and 64 KiB */
 
-/* Address space for the arena with unreadable ground on both sides; the middle is mapped over later. */
+/* Address space for the arena between two guards that cannot be accessed; the arena is mapped over its middle later. */
 static char *reserve(size_t length)
 {
     void *at = mmap(NULL, length + 2 * GUARD, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -23,7 +23,7 @@ static char *reserve(size_t length)
     return at == MAP_FAILED ? NULL : (char *)at + GUARD;
 }
 
-/* The limit is checked for the whole length when the region is mapped (RUNTIME: tried). */
+/* The kernel checks RLIMIT_MEMLOCK for the whole length when the region is mapped. */
 static void *map_secret(char *at, size_t length)
 {
     int fd = (int)syscall(SYS_memfd_secret, O_CLOEXEC);

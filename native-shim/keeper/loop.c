@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -19,6 +18,7 @@
 #include "log.h"
 #include "poll.h"
 #include "registers.h"
+#include "stack.h"
 #include "timer.h"
 
 #ifdef SIDEKEY_SANITIZED
@@ -31,7 +31,7 @@ enum { STACK_BYTES = 128 * 1024 };
 enum { GREETING_MAX = 256 };
 
 /* Numbers of connections begin above these. */
-enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, PAGE = 4096, STARVED_MS = 100, HUNGRY_MS = 50 };
+enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, STARVED_MS = 100, HUNGRY_MS = 50 };
 
 struct worker {
     uint8_t in[WIRE_BODY_MAX];
@@ -292,29 +292,26 @@ static void *work(void *argument)
     return NULL;
 }
 
-/* A stack in the arena with an unreadable page below it. The thread lives as long as the process (RUNTIME: joining would
- * need a shared futex, which such memory does not take). */
+/* The thread lives as long as the process: joining it would need a shared futex, which memory of memfd_secret does not
+ * support. */
 static int start(void)
 {
     pthread_attr_t attributes;
     pthread_t thread;
     struct worker *w = kp_alloc(sizeof(*w));
-    char *block = kp_alloc(STACK_BYTES + 3 * PAGE), *stack;
+    void *stack = w ? kp_stack_new(STACK_BYTES) : NULL;
     int error;
 
-    if (!w || !block) {
-        errno = ENOMEM;
+    if (!stack)
         return -1;
-    }
     w->poller.in = w->in;
     w->poller.out = w->out;
-    stack = block + (PAGE - (uintptr_t)block % PAGE) + PAGE;
-    if (mprotect(stack - PAGE, PAGE, PROT_NONE) != 0)
-        return -1;
     pthread_attr_init(&attributes);
-    pthread_attr_setstack(&attributes, stack, STACK_BYTES);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-    error = pthread_create(&thread, &attributes, work, w);
+    /* Without the attribute the thread would get a stack in ordinary memory. */
+    error = pthread_attr_setstack(&attributes, stack, STACK_BYTES);
+    if (!error)
+        error = pthread_create(&thread, &attributes, work, w);
     pthread_attr_destroy(&attributes);
     errno = error;
     return error ? -1 : 0;

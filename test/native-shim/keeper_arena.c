@@ -1,4 +1,5 @@
 /* The locked memory: what is taken is zero, what is given back is wiped, and no order of both breaks a tag. */
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -7,7 +8,9 @@
 
 #include "arena_near.h"
 #include "keeper_tap.h"
+#include "stack.h"
 
+enum { STACK_BYTES = 128 * 1024 };
 enum { BLOCKS = 512, ROUNDS = 200000, THREADS = 2 };
 
 static unsigned char *block[BLOCKS];
@@ -70,7 +73,7 @@ static bool stress(void)
 }
 
 /* A child does the forbidden thing: it must die by its own hand. */
-static bool ends_the_process(void (*act)(unsigned char *))
+static bool ends_by(int signal, void (*act)(unsigned char *))
 {
     int status = 0;
     pid_t child = fork();
@@ -85,7 +88,48 @@ static bool ends_the_process(void (*act)(unsigned char *))
         _exit(0);
     }
     waitpid(child, &status, 0);
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
+    return WIFSIGNALED(status) && WTERMSIG(status) == signal;
+}
+
+static bool ends_the_process(void (*act)(unsigned char *)) { return ends_by(SIGABRT, act); }
+
+/* A stack that overflows by one byte, and by a page. */
+static void overflow(size_t bytes)
+{
+    char *stack = kp_stack_new(STACK_BYTES);
+
+    signal(SIGSEGV, SIG_DFL); /* also where a sanitiser has put a handler of its own */
+    if (stack)
+        *(volatile char *)(stack - bytes) = 1;
+}
+
+static void overflow_a_little(unsigned char *at)
+{
+    (void)at;
+    overflow(1);
+}
+
+static void overflow_by_a_page(unsigned char *at)
+{
+    (void)at;
+    overflow((size_t)sysconf(_SC_PAGESIZE));
+}
+
+static bool is_whole_stack(char *stack)
+{
+    if (!stack || (uintptr_t)stack % (uintptr_t)sysconf(_SC_PAGESIZE) != 0 || !is_all((unsigned char *)stack, STACK_BYTES, 0))
+        return false;
+    memset(stack, 0x55, STACK_BYTES);
+    return kp_arena_holds(stack) && kp_arena_holds(stack + STACK_BYTES - 1) && kp_arena_check();
+}
+
+static bool runs_out_of_stacks(void)
+{
+    size_t count = 1;
+
+    while (count < KP_ARENA_BYTES / STACK_BYTES && kp_stack_new(STACK_BYTES))
+        count++;
+    return count >= 16 && errno == ENOMEM && kp_arena_check();
 }
 
 static void free_twice(unsigned char *at)
@@ -202,5 +246,9 @@ int main(void)
     ok(ends_the_process(overrun_near), "so does a tag that was written over while its block was kept near");
     ok(threads_agree(), "threads that keep what they freed find it zero, and keep no more than they may");
     ok(kp_arena_used() == before && kp_arena_check(), "what is kept near is not counted as used");
+    ok(is_whole_stack(kp_stack_new(STACK_BYTES)), "a stack is in the arena, begins at a page, and all of it can be used");
+    ok(ends_by(SIGSEGV, overflow_a_little), "a stack that overflows by one byte ends the process");
+    ok(ends_by(SIGSEGV, overflow_by_a_page), "so does one that overflows by a page");
+    ok(runs_out_of_stacks(), "stacks that do not fit any more give ENOMEM");
     return done();
 }
