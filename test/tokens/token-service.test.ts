@@ -227,8 +227,33 @@ test('wrapping obeys CKA_EXTRACTABLE and CKA_WRAP_WITH_TRUSTED; what is unwrappe
   );
   t.same(
     (await app.read(loose, ...flags)).values.map((value) => value[0]),
-    [1, 1, 0],
+    [1, 0, 0],
   );
+});
+
+test('a secret key that may be extracted is readable unless its template says CKA_SENSITIVE', async (t) => {
+  const rig = await makeRig();
+  const app = await Program.start(rig, 1n);
+  await app.login();
+  const extractable = { [CKA.EXTRACTABLE]: true };
+  const open = await app.generate({ ...AES_TOKEN, ...extractable });
+  const said = await app.generate({ ...AES_TOKEN, ...extractable, [CKA.SENSITIVE]: true });
+  const neither = await app.generate(AES_TOKEN);
+  const shown = await app.generate({ ...AES_TOKEN, [CKA.SENSITIVE]: false });
+  const [, pair] = await app.generatePair({ [CKA.EC_PARAMS]: P256 }, extractable);
+  const rows = [open, said, neither, shown, pair].map((key) => app.read(key, CKA.SENSITIVE, CKA.EXTRACTABLE));
+  t.same(
+    (await Promise.all(rows)).map(({ values }) => values.map((value) => value[0])),
+    [
+      [0, 1],
+      [1, 1],
+      [1, 0],
+      [0, 0],
+      [1, 1],
+    ],
+  );
+  t.same((await app.read(open, CKA.VALUE)).states, [3], 'its material');
+  for (const key of [said, neither, shown]) t.same((await app.read(key, CKA.VALUE)).states, [1], 'hidden');
 });
 
 test('keys by name are the same objects; two creations at once make one', async (t) => {

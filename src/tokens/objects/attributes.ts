@@ -27,6 +27,8 @@ export interface AttributeRow {
   readonly default?: boolean | number | 'empty' | 'unavailable';
   /** If the template does not set it, it takes the value of this attribute, whose row comes earlier. */
   readonly like?: number;
+  /** If the template does not set it, but sets this attribute to true, it is false. */
+  readonly yields?: number;
   /** Where a template may set it; empty: only the token sets it. */
   readonly set: readonly Origin[];
   readonly change: Change;
@@ -141,7 +143,9 @@ export const ATTRIBUTES: readonly AttributeRow[] = [
   usage('DECAPSULATE', ['private'], { keyTypes: KEM }),
 
   row('TRUSTED', 'bool', ['public', 'secret', 'certificate'], { default: false, change: 'so' }),
-  row('SENSITIVE', 'bool', HIDDEN, { default: true, change: 'raise' }),
+  row('SENSITIVE', 'bool', ['private'], { default: true, change: 'raise' }),
+  // PKCS#11 3.1, 4.10.2 has the default false. If nobody can extract the key, true shows no less of it.
+  row('SENSITIVE', 'bool', ['secret'], { default: true, yields: CKA.EXTRACTABLE, change: 'raise' }),
   row('EXTRACTABLE', 'bool', HIDDEN, { default: false, change: 'lower' }),
   row('ALWAYS_SENSITIVE', 'bool', HIDDEN, { default: false, set: NONE }),
   row('NEVER_EXTRACTABLE', 'bool', HIDDEN, { default: false, set: NONE }),

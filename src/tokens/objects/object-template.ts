@@ -130,7 +130,9 @@ function fillRow(row: AttributeRow, wanted: NewObject, attributes: Map<number, B
   if (row.needed?.includes(wanted.origin) === true && !isMaterial && !isWaived(row, wanted))
     throw new SidekeyError('template_incomplete', `${row.name} is missing`);
   const like = row.like === undefined ? undefined : attributes.get(row.like);
-  const value = row.material === true ? null : (like ?? defaultValue(row));
+  const yielded = row.yields !== undefined && readBool(attributes, row.yields);
+  const implied = like ?? (yielded ? encodeBool(false) : defaultValue(row));
+  const value = row.material === true ? null : implied;
   if (value !== null) attributes.set(row.type, value);
 }
 
