@@ -5,6 +5,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   writeFileSync,
@@ -19,13 +20,18 @@ const TOKEN = 'bench';
 
 export interface Subject {
   readonly name: string;
-  /** Arguments of `bench module` after the command word; null: OpenSSL alone. */
+  /** Library, PIN and token, as bench.c's commands want them; null: OpenSSL alone. */
   readonly module: readonly string[] | null;
   readonly env: Readonly<Record<string, string>>;
 }
 
+export interface Status {
+  readonly agent: { readonly pid: number };
+  readonly keeper: { readonly pid: number; readonly cells: number; readonly lockedBytes: number };
+}
+
 export interface Sidekey extends Subject {
-  readonly pids: () => { agent: number; keeper: number };
+  readonly status: () => Status;
 }
 
 /** Everything temporary of one benchmark: one folder, and processes that are ended with it. */
@@ -38,10 +44,15 @@ export class Stage {
     rmSync(this.dir, { recursive: true, force: true });
   }
 
-  spawn(program: string, args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+  spawn(
+    program: string,
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+    input: 'ignore' | 'pipe' = 'ignore',
+  ): ChildProcess {
     const child = spawn(program, args, {
       env: { ...process.env, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: [input, 'pipe', 'pipe'],
     });
     child.stderr?.resume();
     this.#children.push(child);
@@ -70,43 +81,31 @@ export function must(
   throw new Error(`${program} ${args.join(' ')}: exit ${result.status}\n${result.stdout}${result.stderr}`);
 }
 
-/** Compiles bench.c into the stage. */
+/** Compiles bench.c and what belongs to it into the stage. */
 export function compileBench(stage: Stage): string {
   const flags = must('pkg-config', ['--cflags', 'p11-kit-1']).trim().split(' ');
+  const sources = readdirSync(import.meta.dirname).filter((name) => name.endsWith('.c'));
+  const paths = sources.map((name) => join(import.meta.dirname, name));
   const binary = join(stage.dir, 'bench');
-  must('gcc', [
-    '-std=c11',
-    '-O2',
-    '-o',
-    binary,
-    join(ROOT, 'bench/bench.c'),
-    ...flags,
-    '-ldl',
-    '-lpthread',
-    '-lcrypto',
-  ]);
+  const libraries = ['-ldl', '-lpthread', '-lcrypto'];
+  must('gcc', ['-std=c11', '-D_GNU_SOURCE', '-O2', '-o', binary, ...paths, ...flags, ...libraries]);
   return binary;
 }
 
-/** `settings`: lines for the end of its configuration. */
-export function startSidekey(stage: Stage, settings = ''): Sidekey {
-  const dir = join(stage.dir, 'sidekey');
+/** `settings`: lines for the end of its configuration; `name`: of its folder and, with those of others, of the subject. */
+export function startSidekey(stage: Stage, settings = '', name = 'Sidekey'): Sidekey {
+  const dir = join(stage.dir, name.toLowerCase().replaceAll(' ', '-'));
   must(SIDEKEY, ['init', '--dir', dir, '--token', TOKEN, '--pin', PIN, '--so-pin', '12345678']);
   const config = join(dir, 'sidekey.yaml');
   appendFileSync(config, settings);
   stage.spawn(SIDEKEY, ['agent', '--config', config]).stdout?.resume();
   must(SIDEKEY, ['status', '--wait', '15s', '--config', config]);
+  const status = () => JSON.parse(must(SIDEKEY, ['status', '--json', '--config', config])) as Status;
   return {
-    name: 'Sidekey',
+    name,
     module: [join(ROOT, 'native-shim/build/sidekey-pkcs11.so'), PIN, TOKEN],
     env: { SIDEKEY_SOCKET: join(dir, 'pkcs11.sock') },
-    pids: () => {
-      const status = JSON.parse(must(SIDEKEY, ['status', '--json', '--config', config])) as {
-        agent: { pid: number };
-        keeper: { pid: number };
-      };
-      return { agent: status.agent.pid, keeper: status.keeper.pid };
-    },
+    status,
   };
 }
 
@@ -148,8 +147,8 @@ export async function startP11Kit(stage: Stage, softHsm: Subject): Promise<Subje
 
 export const OPENSSL: Subject = { name: 'OpenSSL in process', module: null, env: {} };
 
-/** Resident memory of a process in KiB. */
-export function residentKiB(pid: number): number {
-  const match = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  return Number(match?.[1] ?? 0);
+/** Memory of a process in KiB, as its status calls it. */
+export function memoryKiB(pid: number, what: 'VmRSS' | 'VmLck'): number {
+  const line = new RegExp(`^${what}:\\s+(\\d+) kB$`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  return Number(line?.[1] ?? Number.NaN);
 }
