@@ -35,7 +35,10 @@ export function connectionOf({ id, peer, process }: Client): Connection {
 }
 
 export class Clients {
-  readonly #clients = new Map<ClientId, Promise<Client>>();
+  /** Connections whose process is being read, and those of which it is known; these also by process. */
+  readonly #opening = new Map<ClientId, Promise<Client>>();
+  readonly #known = new Map<ClientId, Client>();
+  readonly #byProcess = new Map<string, Set<Client>>();
   readonly #logins: Logins;
   readonly #readPeer: ReadPeer;
   readonly #connected: (client: ClientId, process: string) => void;
@@ -53,16 +56,37 @@ export class Clients {
   }
 
   ids(): ClientId[] {
-    return [...this.#clients.keys()];
+    return [...this.#known.keys(), ...this.#opening.keys()];
   }
 
   /**
    * A process connected, or was found connected after an attach. Its frames wait in find() until it is known.
    */
   async open(seen: ClientSeen): Promise<void> {
-    const client = this.#clients.get(seen.client) ?? this.#describe(seen);
-    this.#clients.set(seen.client, client);
-    await client;
+    const id = seen.client;
+    if (this.#known.has(id)) return;
+    const opening = this.#opening.get(id) ?? this.#describe(seen);
+    this.#opening.set(id, opening);
+    const client = await opening;
+    // It may have hung up meanwhile.
+    if (this.#opening.get(id) === opening) this.#add(client);
+  }
+
+  #add(client: Client): void {
+    this.#opening.delete(client.id);
+    this.#known.set(client.id, client);
+    const connections = this.#byProcess.get(client.process) ?? new Set();
+    this.#byProcess.set(client.process, connections.add(client));
+  }
+
+  #remove(id: ClientId): void {
+    const client = this.#known.get(id);
+    this.#opening.delete(id);
+    this.#known.delete(id);
+    if (client === undefined) return;
+    const connections = this.#byProcess.get(client.process);
+    connections?.delete(client);
+    if (connections?.size === 0) this.#byProcess.delete(client.process);
   }
 
   async #describe({ client: id, pid, uid, gid, groups, program, note }: ClientSeen): Promise<Client> {
@@ -70,7 +94,7 @@ export class Clients {
     const peer = await this.#readPeer(pid, uid, gid, groups);
     const process = peer.startTime === null ? `client ${id}` : `${pid} ${peer.startTime}`;
     const connection = { process, uid, client: id };
-    this.#logins.connected(connection, (client) => this.#clients.has(client));
+    this.#logins.connected(connection, (client) => this.#isOpen(client));
     for (const [serial, role] of Object.entries(parseNote(note)))
       this.#logins.noted(connection, serial, role);
     // If that keeper has ended meanwhile, this number belongs to nobody or to somebody else.
@@ -78,42 +102,60 @@ export class Clients {
     return { id, peer, program, process };
   }
 
+  #isOpen(id: ClientId): boolean {
+    return this.#known.has(id) || this.#opening.has(id);
+  }
+
   async find(id: ClientId): Promise<Client> {
-    const client = await this.#clients.get(id);
+    const client = this.#known.get(id) ?? (await this.#opening.get(id));
     if (client === undefined) throw new SidekeyError('internal', `client ${id} does not exist`);
     return client;
   }
 
   /** The process hung up: its logins end, unless it has another connection. */
   async close(id: ClientId): Promise<void> {
-    const closing = this.#clients.get(id);
-    this.#clients.delete(id);
+    const known = this.#known.get(id);
+    const opening = this.#opening.get(id);
+    this.#remove(id);
     // Only connections that exist now count: one made later is a program starting afresh.
-    const others = await Promise.all(this.#clients.values());
-    const closed = await closing;
+    const others = this.#present(known?.process);
+    const closed = known ?? (await opening);
     if (closed === undefined) return;
-    const other = others.find(({ process }) => process === closed.process);
+    const other = (await others).find(({ process }) => process === closed.process);
     if (other === undefined) this.#logins.endProcess(closed.process);
     else this.#logins.moved(connectionOf(other));
   }
 
   /** All connections of one process, this one included: they log in and out together. */
   async sharing(client: Client): Promise<ClientId[]> {
-    const all = await Promise.all(this.#clients.values());
+    const all = await this.#present(client.process);
     return all.filter(({ process }) => process === client.process).map(({ id }) => id);
+  }
+
+  /**
+   * Connections that exist now: of a process, and those of which it is not known yet whose they are. Without a process: all.
+   * A thousand processes may end at once, so who asks for one does not look at them all.
+   */
+  async #present(process?: string): Promise<Client[]> {
+    const known = process === undefined ? this.#known.values() : (this.#byProcess.get(process) ?? []);
+    const now = [...known];
+    const opened = await Promise.allSettled(this.#opening.values());
+    return [...now, ...opened.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))];
   }
 
   /** The keeper is gone, and its numbers with it; logins wait for their processes to reconnect. */
   forgetNumbers(): void {
     this.#keepers++;
-    this.#clients.clear();
+    this.#opening.clear();
+    this.#known.clear();
+    this.#byProcess.clear();
   }
 
   /**
    * Ends the logins of processes that exited while the keeper was away. An idle process may still reconnect.
    */
   async pruneLogins(): Promise<void> {
-    const present = new Set((await Promise.all(this.#clients.values())).map(({ process }) => process));
+    const present = new Set((await this.#present()).map(({ process }) => process));
     for (const process of this.#logins.processes())
       if (!present.has(process) && !(await this.isAlive(process))) this.#logins.endProcess(process);
   }
