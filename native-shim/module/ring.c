@@ -14,7 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SLOT_WAIT_MS = 1000, LOOK_MIN_NS = 1000000, LOOK_EACH_NS = 250000, LOOK_MAX_NS = 8000000, IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
+enum { SLOT_WAIT_MS = 1000, LOOK_MIN_NS = 1000000, LOOK_EACH_NS = 500000, LOOK_MAX_NS = 8000000, IN_LINE = RING_LINE_BYTES - RING_HEADER_BYTES };
 
 /* Shared: the keeper is another process. */
 static void wake(_Atomic uint64_t *mark, int how_many) { syscall(SYS_futex, mark, FUTEX_WAKE, how_many, NULL, NULL, 0); }

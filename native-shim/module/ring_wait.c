@@ -21,7 +21,7 @@ enum {
     PROBE_EVERY = 64,
     EAGER = 80,
     NAP_FIRST_NS = 100000,
-    NAP_MAX_NS = 2000000,
+    NAP_MAX_NS = 8000000,
     CROWDED = 32,
     NAPS = 4
 };
@@ -91,11 +91,13 @@ static bool spin(const struct sk_turn *t, const struct sk_pace *pace, unsigned b
 }
 
 /* Leaves the processor to who answers and to threads that get answers. By the clock: to wake so many would cost the keeper more
- * than to answer them, and to yield would only hand the processor around among those who wait. The more of them there are, the longer
- * each naps: who wakes takes the processor from a thread that gets answers, or from the worker. */
+ * than to answer them, and to yield would only hand the processor around among those who wait. Who wakes takes the processor from
+ * a thread that gets answers, or from the worker. So each naps for longer by the square of how many nap: all together they wake
+ * less often the more they are. */
 static bool give_way(const struct sk_turn *t, struct sk_pace *pace)
 {
-    long ns = NAP_FIRST_NS * (long)(atomic_fetch_add_explicit(&pace->napping, 1, memory_order_relaxed) + 1);
+    const long napping = (long)atomic_fetch_add_explicit(&pace->napping, 1, memory_order_relaxed) + 1;
+    long ns = NAP_FIRST_NS * napping * napping;
     bool found = false;
 
     for (unsigned i = 0; i < NAPS && !found; i++, ns *= 2) {
