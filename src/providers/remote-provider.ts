@@ -4,6 +4,8 @@
  */
 import type { CellId, Keeper, NewKey, Provider } from '../tokens/ports.ts';
 import type { KeyService } from './key-service.ts';
+import { SidekeyError } from '../errors.ts';
+import { ofProvider } from './provider-error.ts';
 import { TransportKey } from './transport-key.ts';
 
 const CKO_SECRET_KEY = 4;
@@ -28,6 +30,9 @@ export function createRemoteProvider(
 ): Provider {
   const { carried } = service;
   const transport = new TransportKey(keeper, name);
+  const rethrow = (error: unknown): never => {
+    throw error instanceof SidekeyError ? ofProvider(name, error) : error;
+  };
   return {
     name,
     kind,
@@ -44,13 +49,13 @@ export function createRemoteProvider(
         });
         return { cell, wrapped };
       }
-      const { plaintext, wrapped } = await service.generateDataKey(purpose);
+      const { plaintext, wrapped } = await service.generateDataKey(purpose).catch(rethrow);
       return { cell: await toCell(keeper, plaintext, null), wrapped };
     },
     async openDataKey(wrapped, purpose, leaseMs) {
       if (carried?.owns(wrapped) === true)
         return transport.carry(leaseMs, (info) => carried.open(wrapped, purpose, info));
-      return toCell(keeper, await service.unwrapDataKey(wrapped, purpose), leaseMs);
+      return toCell(keeper, await service.unwrapDataKey(wrapped, purpose).catch(rethrow), leaseMs);
     },
     async health() {
       const { ok, detail } = await service.health();

@@ -26,7 +26,7 @@ export async function takeRandom(source: RandomSource, bytes: number): Promise<B
       for (const each of [piece, all]) each?.fill(0);
       throw new SidekeyError(
         'provider_unreachable',
-        `${source.what}: ${piece?.length ?? 0} random bytes for ${asked}`,
+        `${source.what}: the service returned ${piece?.length ?? 0} random bytes instead of ${asked}`,
       );
     }
     at += piece.copy(all, at, 0, wanted);

@@ -34,19 +34,20 @@ export function formatWrappedKey(kind: string, { reference, ciphertext }: Wrappe
 }
 
 function refuse(kind: string, why: string): never {
-  throw new SidekeyError('provider_refused', `a wrapped key ${why}: no ${kind} provider made it`);
+  throw new SidekeyError('provider_refused', `the wrapped data key ${why} (kind ${kind})`);
 }
 
 /** Throws provider_refused. */
 export function parseWrappedKey(kind: string, blob: Buffer): WrappedKey {
-  if (!blob.subarray(0, MAGIC.length).equals(MAGIC)) refuse(kind, 'has a foreign head');
+  if (!blob.subarray(0, MAGIC.length).equals(MAGIC)) refuse(kind, 'is not in the format of Sidekey');
   const kindAt = MAGIC.length + 1;
   const lengthAt = kindAt + (blob[MAGIC.length] ?? 0);
-  if (blob.toString('utf8', kindAt, lengthAt) !== kind) refuse(kind, 'is of another kind');
-  if (blob.length < lengthAt + 2) refuse(kind, 'is cut short');
+  if (blob.toString('utf8', kindAt, lengthAt) !== kind)
+    refuse(kind, 'was wrapped by a provider of another kind');
+  if (blob.length < lengthAt + 2) refuse(kind, 'is truncated');
   const referenceAt = lengthAt + 2;
   const bodyAt = referenceAt + blob.readUInt16LE(lengthAt);
-  if (blob.length <= bodyAt) refuse(kind, 'is cut short');
+  if (blob.length <= bodyAt) refuse(kind, 'is truncated');
   return {
     reference: blob.toString('utf8', referenceAt, bodyAt),
     ciphertext: Buffer.from(blob.subarray(bodyAt)),
@@ -70,9 +71,10 @@ export function boundPlaintext(kind: string, purpose: string, key: Buffer): Buff
 /** The key in a Buffer of its own; the given one is wiped. Throws provider_refused. */
 export function openBoundPlaintext(kind: string, purpose: string, plaintext: Buffer): Buffer {
   try {
-    if (plaintext.length !== DATA_KEY_BYTES + DIGEST_BYTES) refuse(kind, 'holds another number of bytes');
+    if (plaintext.length !== DATA_KEY_BYTES + DIGEST_BYTES)
+      refuse(kind, 'has the wrong length after decryption');
     const isBound = timingSafeEqual(plaintext.subarray(DATA_KEY_BYTES), digestOf(kind, purpose));
-    if (!isBound) refuse(kind, 'is for another purpose');
+    if (!isBound) refuse(kind, 'belongs to another token or purpose');
     return Buffer.from(plaintext.subarray(0, DATA_KEY_BYTES));
   } finally {
     plaintext.fill(0);

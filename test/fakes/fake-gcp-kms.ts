@@ -30,6 +30,8 @@ export interface GcpBehaviour {
   corrupt: number;
   /** By how much this service's clock is ahead. */
   aheadMs: number;
+  /** Fields of an answer to encrypt that are others than they should be. */
+  encrypted: Readonly<Record<string, unknown>>;
 }
 
 class Refusal extends Error {
@@ -65,6 +67,7 @@ export class FakeGcpKms {
     accessToken: 'ya29.first',
     corrupt: 0,
     aheadMs: 0,
+    encrypted: {},
   };
 
   /** What else is in the ring of the KEK. */
@@ -232,6 +235,7 @@ export class FakeGcpKms {
       verifiedPlaintextCrc32c: true,
       verifiedAdditionalAuthenticatedDataCrc32c: true,
       protectionLevel: 'SOFTWARE',
+      ...this.behaviour.encrypted,
     };
   }
 

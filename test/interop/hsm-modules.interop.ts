@@ -88,6 +88,6 @@ t.test("p11-kit's client cannot hold a KEK, and health says why", async (t) => {
   const deps = { name: 'hsm', log: createLogger('silent'), clock: SYSTEM_CLOCK, random: randomBytes };
   const service = PKCS11_HSM.create(parsed, { ...deps, resolvePath: (path) => path });
   t.teardown(() => service.close());
-  t.match(await service.health(), { ok: false, detail: /do not both offer any of: aes-gcm, aes-key-wrap/ });
+  t.match(await service.health(), { ok: false, detail: /do not both support any of: aes-gcm, aes-key-wrap/ });
   await t.rejects(service.generateDataKey('a'), { code: 'provider_refused' });
 });

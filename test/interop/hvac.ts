@@ -34,7 +34,7 @@ export async function checkHvac(t: Test, service: KeyService, scene: HvacScene):
   const wrapped = formatWrappedKey('vault', { reference: 'transit/kek', ciphertext: Buffer.from(said.made) });
   await t.rejects(
     service.unwrapDataKey(wrapped, PURPOSE),
-    { code: 'provider_refused', message: /for another purpose/ },
+    { code: 'provider_refused', message: /belongs to another token or purpose/ },
     'it opens, and holds no digest of the purpose',
   );
 }

@@ -6,6 +6,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../src/clock.ts';
 import { createLogger } from '../../src/log/logger.ts';
+import { SidekeyError } from '../../src/errors.ts';
+import type { HttpReply } from '../../src/providers/http/http-client.ts';
+import type { ServiceCaller } from '../../src/providers/http/service-call.ts';
+import { AzureTokens } from '../../src/providers/azure/azure-tokens.ts';
 import { checkResource, parseChallenge } from '../../src/providers/azure/azure-challenge.ts';
 import { judgeAzure } from '../../src/providers/azure/azure-client.ts';
 import { azureKind } from '../../src/providers/azure/azure-key-service.ts';
@@ -160,6 +164,57 @@ t.test('a token is replaced ahead of its end, and when the vault does not know i
   t.equal(azure.logins.length, before + 1);
 });
 
+t.test(
+  'one login for many, replaced beside the calls after four fifths of its life, and used to its end',
+  async (t) => {
+    let [now, logins, isAway] = [0, 0, false];
+    const call = async (): Promise<HttpReply> => {
+      if (isAway) throw new SidekeyError('provider_unreachable', 'no token service');
+      const body = { access_token: `token-${++logins}`, expires_in: 3600 };
+      return { status: 200, headers: {}, body: Buffer.from(JSON.stringify(body)) };
+    };
+    const tokens = new AzureTokens({
+      what: 'provider "z"',
+      auth: { method: 'managed-identity' },
+      caller: { call } as unknown as ServiceCaller,
+      clock: { now: () => now, monotonic: () => now },
+      random: () => Buffer.alloc(4),
+      authority: null,
+      environment: {},
+      resolvePath: (path) => path,
+      nowMs: () => now,
+    });
+    const get = () => tokens.get('https://vault.azure.net', new AbortController().signal);
+    t.strictSame(await Promise.all([get(), get(), get()]), ['token-1', 'token-1', 'token-1']);
+    now = 2_870_000;
+    t.equal(await get(), 'token-1');
+    t.equal(logins, 1, 'not before');
+    isAway = true;
+    now = 2_890_000;
+    t.equal(await get(), 'token-1', 'nobody waits for its successor');
+    await sleep(1);
+    t.equal(await get(), 'token-1', 'which cannot be had yet');
+    await sleep(1);
+    isAway = false;
+    t.equal(await get(), 'token-1');
+    await sleep(1);
+    t.equal(await get(), 'token-2');
+    isAway = true;
+    now += 3_600_000;
+    await t.rejects(get(), { code: 'provider_unreachable' }, 'and not beyond its end');
+  },
+);
+
+t.test('an answer under another version than the one that was asked to wrap is not taken', async (t) => {
+  const { service, server, roundTrip } = await scene(t);
+  t.ok(await roundTrip());
+  const kid = `${server.url}/keys/kek/${'f'.repeat(32)}`;
+  server.fail({ is: 'delay', ms: 0 }, 1);
+  server.fail({ is: 'reply', reply: { status: 200, body: { kid, value: 'AAAA' } } }, 1);
+  await t.rejects(service.generateDataKey('token 1'), { message: /returned no wrapped key/ });
+  t.ok(await roundTrip());
+});
+
 t.test('claims that the vault demands are passed on', async (t) => {
   const { azure, roundTrip } = await scene(t);
   t.ok(await roundTrip());
@@ -171,7 +226,7 @@ t.test('a vault that wants a token for another domain gets none', async (t) => {
   const { azure, roundTrip, server } = await scene(t, { resource: undefined });
   await t.rejects(roundTrip(), {
     code: 'provider_refused',
-    message: /127\.0\.0\.1 wants a token for "https:\/\/vault\.azure\.net"/,
+    message: /127\.0\.0\.1 asks for a token for "https:\/\/vault\.azure\.net"/,
   });
   t.strictSame(azure.logins, []);
   t.strictSame(server.seen, ['GET /keys/kek'], 'and nothing was sent');

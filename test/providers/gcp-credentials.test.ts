@@ -245,3 +245,16 @@ t.test('a token service that hangs is given up, and asked anew', async (t) => {
   while (!(await roundTrip().catch(() => false))) await sleep(100);
   t.ok(performance.now() - begin < 15_000, `${Math.round(performance.now() - begin)} ms`);
 });
+
+t.test('a token service that redirects is not followed with the secret that it was sent', async (t) => {
+  const { place, server, roundTrip } = await scene(t);
+  const elsewhere = new FakeService(() => ({ status: 200, body: {} }));
+  await elsewhere.start();
+  t.teardown(() => elsewhere.stop());
+  writeMain(place, user('refresh-1'));
+  server.fail({ is: 'reply', reply: { status: 307, headers: { location: `${elsewhere.url}/token` } } });
+  await t.rejects(roundTrip(), { code: 'provider_unreachable', message: /no credentials: .*307/ });
+  t.strictSame(elsewhere.seen, []);
+  server.heal();
+  t.ok(await roundTrip(), 'and is asked again');
+});

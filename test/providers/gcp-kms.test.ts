@@ -114,6 +114,37 @@ t.test('an answer that changed on its way is asked for again, and not believed',
   });
 });
 
+for (const [what, encrypted, said] of [
+  ['saw another plaintext', { verifiedPlaintextCrc32c: false }, /the plaintext changed/],
+  ['does not say which plaintext it saw', { verifiedPlaintextCrc32c: undefined }, /the plaintext changed/],
+  [
+    'saw other associated data',
+    { verifiedAdditionalAuthenticatedDataCrc32c: false },
+    /the associated data changed/,
+  ],
+  ['used another key', { name: `${KEY}-2/cryptoKeyVersions/1` }, /another key was used/],
+] as const)
+  t.test(`a service that ${what} is not believed, and asked again`, async (t) => {
+    const { kms, server, service, roundTrip } = await scene(t);
+    kms.behaviour.encrypted = encrypted;
+    await t.rejects(service.generateDataKey(PURPOSE), { code: 'provider_unreachable', message: said });
+    t.ok(server.seen.length > 1);
+    kms.behaviour.encrypted = {};
+    t.ok(await roundTrip());
+  });
+
+t.test('random bytes that changed on their way are asked for again, and not given out', async (t) => {
+  const { kms, server, service } = await scene(t);
+  kms.behaviour.corrupt = 1;
+  t.equal((await service.random?.(32))?.length, 32);
+  t.equal(server.seen.length, 2);
+  kms.behaviour.corrupt = 100;
+  await t.rejects(async () => service.random?.(32), {
+    code: 'provider_unreachable',
+    message: /the random bytes changed/,
+  });
+});
+
 t.test('what the service refuses is told', async (t) => {
   const { kms, service } = await scene(t);
   kms.behaviour.allows = false;

@@ -119,7 +119,10 @@ t.test('every way to sign: PKCS #1 and PSS with the hash of the key, and what is
     const short = digest.subarray(1);
     await t.rejects(keys.sign(key, algorithm, short, 32), { code: 'provider_refused' });
   }
-  await t.rejects(keys.create(wanted('a/b', {})), { code: 'provider_refused', message: /a name has/ });
+  await t.rejects(keys.create(wanted('a/b', {})), {
+    code: 'provider_refused',
+    message: /a name may contain/,
+  });
   await t.rejects(keys.create(wanted('p521', { spec: 'ec-p521' })), { code: 'provider_refused' });
   await t.rejects(keys.create(wanted('odd', { spec: 'generic', sizeBits: 200 })), {
     code: 'provider_refused',

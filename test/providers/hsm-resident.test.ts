@@ -76,7 +76,7 @@ t.test('a token that wraps no key by a mechanism of ours serves its own keys all
   const service = open(t, hsm, { mechanism: 'aes-key-wrap-kwp' }); // SoftHSM2 has none
   const refused = {
     code: 'provider_refused',
-    message: /do not both offer any of: aes-key-wrap-kwp; without it/,
+    message: /do not both support any of: aes-key-wrap-kwp; a KEK needs/,
   };
   await t.rejects(service.generateDataKey('token 1'), refused);
   t.match(await service.health(), { ok: false, detail: refused.message }, 'and says so');

@@ -115,7 +115,7 @@ for (const code of ['0x5', '0x30', '0x6', '0x80000123'])
     const { wrapped } = await service.generateDataKey('a');
     await t.rejects(service.unwrapDataKey(wrapped, 'b'), {
       code: 'provider_refused',
-      message: /does not open/,
+      message: /cannot decrypt this/,
     });
   });
 

@@ -154,13 +154,29 @@ t.test('a token that cannot be renewed is replaced ahead of its end', async (t) 
   while (vault.tokenEvents.filter((event) => event.startsWith('login')).length < 2) await sleep(25);
 });
 
+t.test('a renewal that gives little, since the longest life is near, is followed by a login', async (t) => {
+  const { vault, roundTrip } = await scene(t);
+  vault.behaviour.ttl = 3;
+  t.ok(await roundTrip());
+  vault.behaviour.ttl = 1;
+  while (!vault.tokenEvents.includes('renew')) await sleep(25);
+  vault.behaviour.ttl = 3600;
+  const end = performance.now() + 10_000;
+  while (vault.tokenEvents.at(-1) === 'renew' && performance.now() < end) await sleep(25);
+  t.equal(vault.tokenEvents.at(-1), 'login approle');
+});
+
 t.test('a token file that changes is read again', async (t) => {
-  const { vault, roundTrip, files } = await scene(t, { auth: LOGINS[0] });
+  const { vault, server, roundTrip, files } = await scene(t, { auth: LOGINS[0] });
   await roundTrip();
   vault.tokens.clear();
   await t.rejects(roundTrip(), { code: 'provider_refused' });
   writeFileSync(files.token, vault.issue('hvs.another'));
   t.ok(await roundTrip());
+  writeFileSync(files.token, vault.issue('hvs.a-third-one'));
+  const before = server.seen.length;
+  t.ok(await roundTrip());
+  t.match(server.seen[before], /lookup-self/, 'also while the former token is good');
 });
 
 t.test('without its credentials the provider says which file is missing, and heals', async (t) => {
@@ -183,7 +199,7 @@ t.test('a server that ignores associated data cannot be used for another purpose
   const { wrapped } = await service.generateDataKey(PURPOSE);
   await t.rejects(service.unwrapDataKey(wrapped, 'token 2'), {
     code: 'provider_refused',
-    message: /for another purpose/,
+    message: /belongs to another token or purpose/,
   });
 });
 

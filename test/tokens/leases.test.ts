@@ -185,6 +185,20 @@ test('what is revoked by an event or the operator is wiped at once, and asked fo
   t.equal(await rig.outcome(), 'provider_refused');
 });
 
+test('a key that was being opened when it was wiped is not kept', async (t) => {
+  const rig = await makeLeasingRig();
+  await rig.time.advance(30 * MINUTE);
+  rig.first.latencyMs = 100;
+  const opening = rig.outcome();
+  await rig.time.advance(50);
+  rig.service.wipeToken(null, 'alpha');
+  await rig.time.advance(60);
+  rig.first.is = 'refusing';
+  await rig.time.advance(SECOND);
+  t.equal(await opening, 'provider_refused', 'it is asked for anew');
+  t.equal(rig.keeper.held.size, 0);
+});
+
 test('an event of the key service ends what was revoked there, and nothing else', async (t) => {
   const rig = await makeLeasingRig();
   await rig.use();

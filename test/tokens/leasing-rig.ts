@@ -86,8 +86,12 @@ export class SimulatedService implements KeyService {
     this.unwraps.push(this.#time.monotonic());
     await this.#answer();
     const decipher = createDecipheriv('aes-256-gcm', this.#kek, wrapped.subarray(0, 12));
-    decipher.setAAD(Buffer.from(purpose)).setAuthTag(wrapped.subarray(12, 28));
-    return Buffer.concat([decipher.update(wrapped.subarray(28)), decipher.final()]);
+    try {
+      decipher.setAAD(Buffer.from(purpose)).setAuthTag(wrapped.subarray(12, 28));
+      return Buffer.concat([decipher.update(wrapped.subarray(28)), decipher.final()]);
+    } catch (cause) {
+      throw new SidekeyError('provider_refused', 'the KEK does not open it', { cause });
+    }
   }
 
   readonly bare = {

@@ -43,7 +43,11 @@ export function awsBareKek(call: CallKek): BareKek {
         throw new SidekeyError('provider_unreachable', `${what}: the response has no plaintext`);
       } catch (error) {
         if (['InvalidCiphertextException', 'IncorrectKeyException'].some((name) => isNamed(error, name)))
-          throw new SidekeyError('encrypted_data_invalid', 'the KEK cannot unwrap it', { cause: error });
+          throw new SidekeyError(
+            'encrypted_data_invalid',
+            'the data key of this message was not wrapped by this KEK',
+            { cause: error },
+          );
         throw error;
       }
     },

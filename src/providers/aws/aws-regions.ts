@@ -60,14 +60,17 @@ export class AwsRegions {
     try {
       return { GrantTokens: readFileSync(path, 'utf8').split('\n').filter(Boolean).slice(0, GRANTS_MAX) };
     } catch (cause) {
-      throw new SidekeyError('provider_unreachable', `cannot read ${path}`, { cause });
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new SidekeyError('provider_unreachable', `${this.#provider}: cannot read ${path}: ${reason}`, {
+        cause,
+      });
     }
   }
 
   /** The first region, which alone is asked for what changes something or has no copy elsewhere. */
   get home(): AwsRegion {
     const [first] = this.all;
-    if (first === undefined) throw new SidekeyError('internal', 'a provider has a region');
+    if (first === undefined) throw new SidekeyError('internal', `${this.#provider}: no region is configured`);
     return first;
   }
 
@@ -119,6 +122,9 @@ export class AwsRegions {
         fault ??= error;
       }
     }
-    throw fault ?? new SidekeyError('provider_refused', `${this.what}: no region has the key`);
+    throw (
+      fault ??
+      new SidekeyError('provider_refused', `${this.what}: the key is in none of the configured regions`)
+    );
   }
 }

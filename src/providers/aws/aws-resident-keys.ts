@@ -168,7 +168,7 @@ export class AwsResidentKeys implements ResidentKeys {
       if (jsonAt(reply, 'Truncated') !== true) return names;
       marker = textAt(reply, 'NextMarker');
     }
-    return this.#refuse('the account has more aliases than are looked at');
+    return this.#refuse('the account has too many aliases to be listed');
   }
 
   /** null: no such alias, or a key that is not shown. */
@@ -183,15 +183,16 @@ export class AwsResidentKeys implements ResidentKeys {
   }
 
   async publicKey(key: ResidentKey): Promise<Buffer> {
-    return Buffer.from(textAt(parseJson(await this.#use('GetPublicKey', key, {})), 'PublicKey'), 'base64');
+    return this.#bytes(await this.#use('GetPublicKey', key, {}), 'PublicKey');
   }
 
   async create({ name, spec, sizeBits, uses }: NewResidentKey): Promise<ResidentKey> {
     const row = SPECS.find(
       (each) => each.spec === spec && (spec !== 'generic' || each.sizeBits === sizeBits),
     );
-    if (row === undefined) this.#refuse(`there are no ${spec} keys of ${sizeBits} bits`);
-    if (name.includes('.') || (await this.#isTaken(name))) this.#refuse(`no key can be named ${name} now`);
+    if (row === undefined) this.#refuse(`AWS KMS has no ${spec} keys of ${sizeBits} bits`);
+    if (name.includes('.')) this.#refuse(`"${name}" cannot be an alias: it contains "."`);
+    if (await this.#isTaken(name)) this.#refuse(`alias/${name} exists already`);
     const reply = await this.#ask('CreateKey', {
       ...{ KeySpec: row.keySpec, KeyUsage: usageOf(spec, uses), Description: `Sidekey: ${name}` },
     });
@@ -204,7 +205,7 @@ export class AwsResidentKeys implements ResidentKeys {
       await this.#ask('ScheduleKeyDeletion', { KeyId: id, PendingWindowInDays: 7 }).catch(() => undefined);
       throw error;
     }
-    return toKey(name, metadata) ?? this.#refuse(`the key ${name} was made and is not enabled`);
+    return toKey(name, metadata) ?? this.#refuse(`the key "${name}" was created, but is not enabled`);
   }
 
   async #isTaken(name: string): Promise<boolean> {
@@ -255,7 +256,7 @@ export class AwsResidentKeys implements ResidentKeys {
   }
 
   encrypt(): Promise<Buffer> {
-    return this.#refuse('no key of AWS KMS encrypts with an IV of the caller’s');
+    return this.#refuse('AWS KMS does not encrypt with an IV chosen by the caller');
   }
 
   async decrypt(
@@ -273,7 +274,11 @@ export class AwsResidentKeys implements ResidentKeys {
       if (plaintext !== null) return plaintext;
     } catch (error) {
       if (isNamed(error, 'InvalidCiphertextException'))
-        throw new SidekeyError('encrypted_data_invalid', `${this.#what}: it does not open`, { cause: error });
+        throw new SidekeyError(
+          'encrypted_data_invalid',
+          `${this.#what}: the key "${key.name}" cannot decrypt this`,
+          { cause: error },
+        );
       throw error;
     }
     throw new SidekeyError('provider_unreachable', `${this.#what}: the response has no plaintext`);

@@ -22,6 +22,6 @@ export function checkResource(what: string, vault: URL, resource: string | null)
   if (resource !== null && host.includes('.') && vault.hostname.endsWith(`.${host}`)) return resource;
   throw new SidekeyError(
     'provider_refused',
-    `${what}: ${vault.hostname} wants a token for "${resource ?? 'nothing'}", which is not a domain above it`,
+    `${what}: ${vault.hostname} asks for a token for "${resource ?? 'nothing'}", which is not its parent domain: no token is sent`,
   );
 }

@@ -91,7 +91,7 @@ class AzureKey {
     const path = URL.canParse(kid) ? new URL(kid).pathname : '';
     const [, key, version] = /^\/keys\/([0-9A-Za-z-]+)\/([0-9a-f]{32})$/.exec(path) ?? [];
     if (key?.toLowerCase() === this.#key.toLowerCase() && version !== undefined) return version;
-    throw new SidekeyError('provider_refused', `${this.#what}: "${kid}" is no version of it`);
+    throw new SidekeyError('provider_refused', `${this.#what}: "${kid}" is not a version of this key`);
   }
 
   readonly random = (bytes: number): Promise<Buffer> =>

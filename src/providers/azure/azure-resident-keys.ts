@@ -87,7 +87,7 @@ export class AzureResidentKeys implements ResidentKeys {
       if (!URL.canParse(next)) return found;
       query = Object.fromEntries(new URL(next).searchParams);
     }
-    return this.#refuse(path, 'the list has no end');
+    return this.#refuse(path, 'the list has too many pages');
   }
 
   async list(prefix: string, max: number): Promise<ResidentKey[]> {
@@ -153,10 +153,10 @@ export class AzureResidentKeys implements ResidentKeys {
     const { client, isHsm } = this.#options;
     const { name } = wanted;
     const body = creationOf(wanted, isHsm);
-    if (body === null) this.#refuse(name, 'the service has no such key');
-    if (!KEY_NAME.test(name)) this.#refuse(name, 'a name has letters, digits and "-"');
+    if (body === null) this.#refuse(name, 'Azure Key Vault has no keys of this type and size');
+    if (!KEY_NAME.test(name)) this.#refuse(name, 'a name may contain only letters, digits and "-"');
     const there = await client.call(this.#what(name), `keys/${name}`, null, { accepts: 404 });
-    if (there.status !== 404) this.#refuse(name, 'the name is taken');
+    if (there.status !== 404) this.#refuse(name, 'the name is in use already');
     const path = `keys/${name}/create`;
     const reply = await client.call(this.#what(name), path, Buffer.from(JSON.stringify(body)));
     const [key] = this.#describe(parseJson(reply.body), true);
@@ -173,14 +173,15 @@ export class AzureResidentKeys implements ResidentKeys {
   async destroy({ name }: ResidentKey): Promise<string> {
     const { client, clock, timeoutMs } = this.#options;
     const versions = await this.#pages(`keys/${name}/versions`, clock.monotonic() + timeoutMs);
-    if (versions.length > 1) this.#refuse(name, `it has ${versions.length} versions, which go only together`);
+    if (versions.length > 1)
+      this.#refuse(name, `it has ${versions.length} versions, and the service deletes them only together`);
     const { body } = await client.call(this.#what(name), `keys/${name}`, null, { method: 'DELETE' });
     const at = jsonAt(parseJson(body), 'scheduledPurgeDate');
     return typeof at === 'number' ? `is destroyed at ${new Date(at * 1000).toISOString()}` : 'destroyed';
   }
 
   async sign(key: ResidentKey, algorithm: SignAlgorithm, input: Buffer): Promise<Buffer> {
-    const alg = nameOfSign(key.spec, algorithm) ?? this.#refuse(key.name, 'no such algorithm');
+    const alg = nameOfSign(key.spec, algorithm) ?? this.#refuse(key.name, 'the key has no such algorithm');
     const request = Buffer.from(JSON.stringify({ alg, value: input.toString('base64url') }));
     const what = `${this.#what(key.id)}: sign`;
     const { body } = await this.#options.client.call(what, `keys/${key.id}/sign`, request);
@@ -190,7 +191,7 @@ export class AzureResidentKeys implements ResidentKeys {
   }
 
   async encrypt(key: ResidentKey): Promise<Buffer> {
-    return this.#refuse(key.name, 'secret keys are not shown');
+    return this.#refuse(key.name, 'symmetric keys are not supported');
   }
 
   async decrypt(
@@ -199,7 +200,7 @@ export class AzureResidentKeys implements ResidentKeys {
     _parameters: CipherParameters,
     ciphertext: Buffer,
   ): Promise<Buffer> {
-    const alg = nameOfCipher(algorithm) ?? this.#refuse(key.name, 'no such algorithm');
+    const alg = nameOfCipher(algorithm) ?? this.#refuse(key.name, 'the key has no such algorithm');
     const request = Buffer.from(JSON.stringify({ alg, value: ciphertext.toString('base64url') }));
     const what = `${this.#what(key.id)}: decrypt`;
     const { body } = await this.#options.client.call(what, `keys/${key.id}/decrypt`, request, {

@@ -136,7 +136,7 @@ class GcpKey {
     const [purpose, state] = [textAt(reply, 'purpose'), textAt(reply, 'primary', 'state')];
     const facts = `${this.#what}: ${purpose}, ${textAt(reply, 'primary', 'protectionLevel')}, ${state}`;
     if (purpose === 'ENCRYPT_DECRYPT' && state === 'ENABLED') return facts;
-    throw new SidekeyError('provider_refused', facts);
+    throw new SidekeyError('provider_refused', `${facts}: a KEK must be ENCRYPT_DECRYPT and ENABLED`);
   }
 }
 

@@ -86,7 +86,7 @@ export class GcpResidentKeys implements ResidentKeys {
       token = textAt(reply, 'nextPageToken');
       if (token === '') return found;
     }
-    return this.#refuse(path, 'the list has no end');
+    return this.#refuse(path, 'the list has too many pages');
   }
 
   async list(prefix: string, max: number): Promise<ResidentKey[]> {
@@ -148,8 +148,9 @@ export class GcpResidentKeys implements ResidentKeys {
   async create(wanted: NewResidentKey): Promise<ResidentKey> {
     const { client, protectionLevel } = this.#options;
     const row = chooseAlgorithm(wanted);
-    if (row === null) this.#refuse(wanted.name, 'the service has no such key');
-    if (!KEY_ID.test(wanted.name)) this.#refuse(wanted.name, 'a name has letters, digits, "_" and "-"');
+    if (row === null) this.#refuse(wanted.name, 'Google Cloud KMS has no keys of this type and size');
+    if (!KEY_ID.test(wanted.name))
+      this.#refuse(wanted.name, 'a name may contain only letters, digits, "_" and "-"');
     const template = { algorithm: row.name, protectionLevel };
     await client.call({
       what: this.#what(wanted.name),
@@ -159,7 +160,7 @@ export class GcpResidentKeys implements ResidentKeys {
     const name = `${this.#ring}/cryptoKeys/${wanted.name}`;
     const version = await this.#generated(`${name}/cryptoKeyVersions/1`);
     const [key] = this.#describe(name, version, true);
-    return key ?? this.#refuse(wanted.name, 'the service made something else');
+    return key ?? this.#refuse(wanted.name, 'the service created a key of another kind');
   }
 
   async #generated(path: string): Promise<unknown> {
@@ -169,7 +170,7 @@ export class GcpResidentKeys implements ResidentKeys {
       const version = await this.#get(path);
       const state = textAt(version, 'state');
       if (state === 'ENABLED') return version;
-      if (state !== PENDING) this.#refuse(path, `its state is ${state}`);
+      if (state !== PENDING) this.#refuse(path, `the new version is ${state}, and not ENABLED`);
       if (clock.monotonic() + PENDING_PAUSE_MS > end)
         throw new SidekeyError('provider_unreachable', `${this.#what(path)}: it is still being generated`);
       await sleep(PENDING_PAUSE_MS);
@@ -183,7 +184,7 @@ export class GcpResidentKeys implements ResidentKeys {
     const reply = parseJson(await this.#options.client.call({ what: this.#what(name), path, body }));
     const version = await this.#generated(textAt(reply, 'name'));
     const [made] = this.#describe(name, version, true);
-    return made ?? this.#refuse(name, 'the service made something else');
+    return made ?? this.#refuse(name, 'the service created a version of another kind');
   }
 
   async destroy({ id }: ResidentKey): Promise<string> {
@@ -203,7 +204,10 @@ export class GcpResidentKeys implements ResidentKeys {
         : { digest: { [hash]: input.toString('base64') }, digestCrc32c: checksum(input) };
     const signature = await this.#answer(key, 'asymmetricSign', request, 'signature');
     if (algorithm.scheme !== 'ecdsa') return signature;
-    return decodeDer(signature, key.sizeBits) ?? this.#refuse(key.id, 'the service gave no ECDSA signature');
+    return (
+      decodeDer(signature, key.sizeBits) ??
+      this.#refuse(key.id, 'the service returned a malformed ECDSA signature')
+    );
   }
 
   /** Public bytes: a signature, a code. */

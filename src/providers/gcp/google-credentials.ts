@@ -57,6 +57,10 @@ function endOf(authorization: string | null): number | null {
   return typeof end === 'number' ? end * 1000 : null;
 }
 
+function isRedirect(status: unknown): boolean {
+  return typeof status === 'number' && status >= 300 && status < 400;
+}
+
 export class GoogleCredentials {
   readonly #file: string | null;
   readonly #what: string;
@@ -120,7 +124,7 @@ export class GoogleCredentials {
     const status: unknown = Reflect.get(Object(error), 'status');
     const isRefusal = typeof status === 'number' && status >= 400 && status < 500 && status !== 429;
     const code = isRefusal && status !== 404 ? 'provider_refused' : 'provider_unreachable';
-    const message = `${this.#what}: no credentials: ${describeFault(error)}`;
-    return new SidekeyError(code, message, { cause: error });
+    const said = isRedirect(status) ? `status ${status}: no redirect is followed` : describeFault(error);
+    return new SidekeyError(code, `${this.#what}: no credentials: ${said}`, { cause: error });
   }
 }

@@ -28,9 +28,7 @@ export class HsmKek {
 
   #refuseMechanism(): never {
     const wanted = this.#options.mechanism ?? MECHANISM_NAMES.join(', ');
-    return this.#refuse(
-      `module and key do not both offer any of: ${wanted}; without it no token is kept under this key`,
-    );
+    return this.#refuse(`module and key do not both support any of: ${wanted}; a KEK needs one of them`);
   }
 
   async wrap(plaintext: Buffer, purpose: string): Promise<Buffer> {
@@ -61,7 +59,10 @@ export class HsmKek {
     const again = await this.unwrap(wrapped, purpose, end);
     const same = timingSafeEqual(again, plaintext);
     again.fill(0);
-    if (!same) this.#refuse('the module does not open what it wrapped');
+    if (!same)
+      this.#refuse(
+        'the module cannot unwrap what it wrapped: modules that replace the IV need a key wrap as mechanism',
+      );
   }
 
   async unwrap({ mechanism, iv, body }: WrappedBlob, purpose: string, end: number): Promise<Buffer> {
@@ -69,7 +70,10 @@ export class HsmKek {
     const fields = [Buffer.from([mechanism.id]), iv, context, body];
     const { hsm } = this.#options;
     const payload = await hsm.use(end, ({ worker }, ms) => worker.ask(CODE.decrypt, fields, ms));
-    return fromPayload(mechanism, payload, context) ?? this.#refuse('this was wrapped for something else');
+    return (
+      fromPayload(mechanism, payload, context) ??
+      this.#refuse('the wrapped data key belongs to another token')
+    );
   }
 
   async health(): Promise<string> {

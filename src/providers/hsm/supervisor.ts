@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SidekeyError } from '../../errors.ts';
+import { ofProvider } from '../provider-error.ts';
 import type { Logger } from '../../log/logger.ts';
 import type { Clock } from '../../tokens/ports.ts';
 import { CODE } from './frame.ts';
@@ -80,7 +81,7 @@ export class HsmSupervisor {
     if (!this.#running || this.#worker?.alive === false) this.#begin();
     const late = AbortSignal.timeout(Math.max(1, Math.ceil(leftMs)));
     const tooLate = new Promise<never>((_resolve, reject) => {
-      late.addEventListener('abort', () => reject(new WorkerLost('it did not start in time')), {
+      late.addEventListener('abort', () => reject(new WorkerLost('its library did not start in time')), {
         once: true,
       });
     });
@@ -129,6 +130,7 @@ export class HsmSupervisor {
   #translate(error: unknown): unknown {
     const { provider, key } = this.#options;
     const what = `provider "${provider}" (${key})`;
+    if (error instanceof SidekeyError) return ofProvider(provider, error);
     if (error instanceof WorkerRefusal && error.to === 'data')
       return new SidekeyError('encrypted_data_invalid', `${what}: ${error.message}`, { cause: error });
     if (error instanceof WorkerRefusal)

@@ -83,7 +83,7 @@ export class HsmToken {
       if (fault.meaning === 'data') throw new HsmFault('refused', fault.message);
       if (fault.meaning !== 'lost') throw fault;
       await this.#probe(crypt.mechanism);
-      throw new HsmFault('refused', `the key does not open this (${fault.message})`);
+      throw new HsmFault('refused', `the key cannot decrypt this (${fault.message})`);
     }
   }
 
@@ -131,8 +131,12 @@ export class HsmToken {
       return matches(label, info.label) && matches(serial, info.serialNumber);
     });
     const name = label ?? serial ?? `in slot ${slot}`;
-    if (found.length > 1) throw new HsmFault('refused', `${found.length} tokens are named ${name}`);
-    if (!found[0]) throw new HsmFault('lost', `no token ${name} among ${slots.length} slots`);
+    if (found.length > 1)
+      throw new HsmFault(
+        'refused',
+        `${found.length} tokens are named ${name}: token-serial tells them apart`,
+      );
+    if (!found[0]) throw new HsmFault('lost', `there is no token ${name} in any of ${slots.length} slots`);
     return found[0];
   }
 
@@ -180,8 +184,9 @@ export class HsmToken {
     const found = this.#module.C_FindObjects(session, 2);
     this.#module.C_FindObjectsFinal(session);
     const name = describeKey(this.#options.key);
-    if (found.length > 1) throw new HsmFault('refused', `more than one ${name}: none is used`);
-    if (!found[0]) throw new HsmFault('refused', `no AES ${name}`);
+    if (found.length > 1)
+      throw new HsmFault('refused', `the token has more than one ${name}: key-id tells them apart`);
+    if (!found[0]) throw new HsmFault('refused', `the token has no AES ${name}`);
     return found[0];
   }
 

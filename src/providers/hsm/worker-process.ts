@@ -29,7 +29,7 @@ interface Pending {
 }
 
 function exitReason(code: number | null, signal: NodeJS.Signals | null): string {
-  return signal ? `its library crashed (${signal})` : `its process ended (${code})`;
+  return signal ? `its library crashed (${signal})` : `the process of its library ended (${code})`;
 }
 
 /** A vendor's library finds its configuration by the environment; a crash of it must leave no core with keys. */
@@ -56,7 +56,9 @@ export class WorkerProcess {
   constructor(environment: Readonly<Record<string, string>>, threads: number) {
     this.#child = start(environment, threads);
     this.#socket = this.#child.stdio[3] as Socket;
-    this.#child.once('error', (error) => this.kill(`it could not be started: ${error.message}`));
+    this.#child.once('error', (error) =>
+      this.kill(`the process for its library could not be started: ${error.message}`),
+    );
     this.#child.once('exit', (code, signal) => this.kill(exitReason(code, signal)));
     this.#socket.on('error', () => undefined);
     this.#socket.on('data', (chunk: Buffer) => this.#take(chunk));
@@ -79,7 +81,7 @@ export class WorkerProcess {
     const bytes = encodeFrame({ number, code, fields });
     return new Promise((resolve, reject) => {
       const timer = setTimeout(
-        () => this.kill(`it did not answer within ${Math.round(timeoutMs)} ms`),
+        () => this.kill(`its library did not answer within ${Math.round(timeoutMs)} ms`),
         timeoutMs,
       );
       this.#pending.set(number, { resolve, reject, timer });

@@ -91,10 +91,11 @@ export class HttpClient implements HttpSender {
     return { status: reply.statusCode, headers: firstValues(reply.headers), body: bytes };
   }
 
-  /** For libraries that bring their own requests and take a `fetch`. */
+  /** For libraries that bring their own requests and take a `fetch`. A redirect would take their secrets to another place: it is their answer. */
   async fetch(url: string | URL, init: RequestInit): Promise<Response> {
     const [undici, dispatcher] = [await import('undici'), await this.#current()];
-    return (await undici.fetch(url, { ...(init as object), dispatcher })) as unknown as Response;
+    const options = { ...(init as object), dispatcher, redirect: 'manual' } as const;
+    return (await undici.fetch(url, options)) as unknown as Response;
   }
 
   async close(): Promise<void> {

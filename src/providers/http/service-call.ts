@@ -4,6 +4,7 @@
  */
 import { SidekeyError } from '../../errors.ts';
 import type { Clock, Timer } from '../../tokens/ports.ts';
+import { ofCall } from '../provider-error.ts';
 import type { HttpReply, HttpRequest, HttpSender } from './http-client.ts';
 import { parseRetryAfter } from './retry-after.ts';
 
@@ -202,7 +203,7 @@ function tellFaults(
 }
 
 function judgeFault(what: string, error: unknown): Verdict {
-  if (error instanceof SidekeyError) throw error;
+  if (error instanceof SidekeyError) throw ofCall(what, error);
   const reason = describeFault(error);
   if (TLS_REFUSED.test(codeOf(error)))
     throw new SidekeyError('provider_unreachable', `${what}: TLS: ${reason}`, { cause: error });

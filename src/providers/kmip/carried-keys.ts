@@ -113,7 +113,7 @@ export class KmipCarriedKeys implements CarriedKeys {
     await this.#demandActive(by, keyId);
     const { names, state } = await keys.describeKey(by, id);
     if (!names.some((name) => name.startsWith(this.#nameStart(keyId, purpose))))
-      this.#refuse(id, 'this was made for something else');
+      this.#refuse(id, 'the data key belongs to another token');
     if (state !== STATE.Active) this.#refuse(id, 'the data key is not active');
     return this.#fetch(by, id, info);
   }

@@ -84,11 +84,11 @@ export class KmipConnection {
   }
 
   #deliver(): void {
-    if (!this.#waiter) throw new KmipTrouble('the server spoke without being asked');
-    if (this.#received.length > MESSAGE_MAX) throw new KmipTrouble('an answer without end');
+    if (!this.#waiter) throw new KmipTrouble('the server sent data without a request');
+    if (this.#received.length > MESSAGE_MAX) throw new KmipTrouble('the answer is too long');
     const length = messageLength(this.#received);
     if (length === null || this.#received.length < length) return;
-    if (this.#received.length > length) throw new KmipTrouble('more than one answer');
+    if (this.#received.length > length) throw new KmipTrouble('the server sent more than one answer');
     const message = this.#received;
     this.#received = Buffer.alloc(0);
     this.#waiter.resolve(message);

@@ -50,7 +50,11 @@ export class KmipKek {
     const { keyId, random } = this.#options;
     const iv = random(MODES.gcm.ivBytes);
     const { body, tag } = await encryptGcm(by, { keyId, iv, aad: context }, payload);
-    if (tag.length !== MODES.gcm.tagBytes) this.#refuse(keyId, `a tag of ${tag.length} bytes`);
+    if (tag.length !== MODES.gcm.tagBytes)
+      this.#refuse(
+        keyId,
+        `the server returned a tag of ${tag.length} bytes instead of ${MODES.gcm.tagBytes}`,
+      );
     return { mode: MODES.gcm, keyId, iv, tag, body };
   }
 
@@ -59,23 +63,31 @@ export class KmipKek {
     const iv = random(MODES.cbcHmac.ivBytes);
     const body = await encryptCbc(by, keyId, iv, payload);
     const tag = await hmacSha256(by, macKey, macInput(context, iv, body));
-    if (tag.length !== MODES.cbcHmac.tagBytes) this.#refuse(macKey, `a MAC of ${tag.length} bytes`);
+    if (tag.length !== MODES.cbcHmac.tagBytes)
+      this.#refuse(
+        macKey,
+        `the server returned a MAC of ${tag.length} bytes instead of ${MODES.cbcHmac.tagBytes}`,
+      );
     return { mode: MODES.cbcHmac, keyId, iv, tag, body };
   }
 
   async #openCbc(by: KmipCaller, blob: KmipBlob, context: Buffer): Promise<Buffer> {
     const { macKeyId } = this.#options;
     if (macKeyId === null)
-      return this.#refuse(blob.keyId, 'this was wrapped with a MAC: mac-key-id is missing');
+      return this.#refuse(
+        blob.keyId,
+        'the data key was wrapped with a MAC: mac-key-id must name the key of that MAC',
+      );
     const mac = await hmacSha256(by, macKeyId, macInput(context, blob.iv, blob.body));
     if (mac.length !== blob.tag.length || !timingSafeEqual(mac, blob.tag))
-      return this.#refuse(blob.keyId, 'this was wrapped for something else, or changed');
+      return this.#refuse(blob.keyId, 'the wrapped data key was changed, or belongs to another token');
     return decryptCbc(by, blob.keyId, blob.iv, blob.body);
   }
 
   #decrypt(by: KmipCaller, blob: KmipBlob, context: Buffer): Promise<Buffer> {
     const { mode, keyId: key, iv, body, tag } = blob;
-    if (mode.id === MODES.atServer.id) return this.#refuse(key, 'this data key is given out wrapped alone');
+    if (mode.id === MODES.atServer.id)
+      return this.#refuse(key, 'the data key is kept at the server, which returns it only wrapped');
     if (mode.id !== MODES.gcm.id) return this.#openCbc(by, blob, context);
     return decryptGcm(by, { keyId: key, iv, aad: context }, body, tag);
   }
@@ -92,7 +104,10 @@ export class KmipKek {
     const payload = await this.#decrypt(by, blob, context).catch((error: unknown) =>
       this.#tellTrouble(by, blob.keyId, error),
     );
-    return takeBoundKey(payload, context) ?? this.#refuse(blob.keyId, 'this was wrapped for something else');
+    return (
+      takeBoundKey(payload, context) ??
+      this.#refuse(blob.keyId, 'the wrapped data key belongs to another token')
+    );
   }
 
   async wrap(by: KmipCaller, plaintext: Buffer, purpose: string): Promise<Buffer> {
@@ -117,7 +132,7 @@ export class KmipKek {
     const again = await this.open(by, blob, purpose);
     const same = timingSafeEqual(again, plaintext);
     again.fill(0);
-    if (!same) this.#refuse(this.#options.keyId, 'the server does not open what it wrapped');
+    if (!same) this.#refuse(this.#options.keyId, 'the server cannot decrypt what it encrypted');
   }
 
   /** Rejects when the server cannot be asked. */

@@ -71,7 +71,7 @@ export class KmipPool {
         clearTimeout(timer);
         this.#waiters = this.#waiters.filter((each) => each !== waiter);
         if (place) resolve();
-        else reject(new KmipTrouble('no connection was free in time'));
+        else reject(new KmipTrouble('all connections were in use until the deadline'));
       };
       const timer = setTimeout(() => waiter(false), timeoutMs);
       this.#waiters.push(waiter);

@@ -152,19 +152,20 @@ export class KmipResidentKeys implements ResidentKeys {
       const [id, ...more] = await keys.locate(by, filter, 2);
       if (id !== undefined && more.length === 0) return id;
     }
-    return this.#refuse(key.id, `there is not one public key of the name "${key.name}"`);
+    return this.#refuse(key.id, `there is no public key, or more than one, for "${key.name}"`);
   }
 
   async create(wanted: NewResidentKey): Promise<ResidentKey> {
     const by = this.#options.client.begin();
-    if (isDataKeyName(wanted.name)) this.#refuse(wanted.name, 'such names are those of data keys');
+    if (isDataKeyName(wanted.name))
+      this.#refuse(wanted.name, 'this name is reserved for data keys of Sidekey');
     const taken = await keys.locate(by, [nameAttribute(wanted.name)], 1);
-    if (taken.length > 0) this.#refuse(wanted.name, 'the name is taken');
+    if (taken.length > 0) this.#refuse(wanted.name, 'the name is in use already');
     const ids = await this.#make(by, wanted);
     try {
       for (const id of ids) await this.#activate(by, id);
       const key = await this.#describe(new Lineage(by), ids[0], wanted.name, await keys.queryServer(by));
-      return key ?? this.#refuse(ids[0], 'the server made something else');
+      return key ?? this.#refuse(ids[0], 'the server created a key of another kind');
     } catch (error) {
       // It would never be seen, and its name would be taken.
       for (const id of ids) await this.#end(by, id).catch(() => undefined);
@@ -224,7 +225,8 @@ export class KmipResidentKeys implements ResidentKeys {
     const server = await keys.queryServer(by);
     const isPair = specRow(key.spec).objectType === OBJECT_TYPE.PrivateKey;
     const operation = isPair ? 'RekeyKeyPair' : 'Rekey';
-    if (!server.operations.has(OPERATION[operation])) this.#refuse(key.id, `the server has no ${operation}`);
+    if (!server.operations.has(OPERATION[operation]))
+      this.#refuse(key.id, `the server does not support ${operation}`);
     const [id, ...halves] = await this.#replace(by, key, isPair);
     for (const each of [id, ...halves]) await this.#activateOnce(by, each);
     const made = await this.#describe(new Lineage(by), id, key.name, server);

@@ -97,7 +97,7 @@ export class KmipSigning {
     const raw = decodeDer(signature, key.sizeBits);
     if (raw !== null) return raw;
     if (signature.length === 2 * scalarBytes(key.sizeBits)) return signature;
-    return this.#refuse(key.id, 'the server gave no ECDSA signature');
+    return this.#refuse(key.id, 'the server returned a malformed ECDSA signature');
   }
 
   /** null: the server keeps the public key. */

@@ -121,7 +121,7 @@ class VaultKey {
     if (jsonAt(data, 'supports_encryption') === false)
       throw new SidekeyError(
         'provider_refused',
-        `${this.#what}: its type ${textAt(data, 'type')} encrypts nothing`,
+        `${this.#what}: a key of type ${textAt(data, 'type')} cannot encrypt: a KEK must be of type aes256-gcm96`,
       );
     const left = this.#session.secondsLeft;
     const token = left === null ? '' : `, token for ${left} s`;

@@ -172,6 +172,7 @@ export class VaultResidentKeys implements ResidentKeys {
   async publicKey({ id, spec }: ResidentKey): Promise<Buffer> {
     const { name, version } = parseId(id);
     const shown = textAt(await this.#read(name), 'keys', String(version), 'public_key');
+    if (shown === '') this.#refuse(`the server has no public key for version ${version} of "${name}"`);
     if (spec === 'ed25519') return Buffer.concat([ED25519_PREFIX, Buffer.from(shown, 'base64')]);
     return this.#parsePublic(shown).export({ format: 'der', type: 'spki' });
   }
@@ -187,27 +188,37 @@ export class VaultResidentKeys implements ResidentKeys {
   /** Transit takes the creation of a key that exists for done: the name is looked up before. */
   async create({ name, spec, sizeBits }: NewResidentKey): Promise<ResidentKey> {
     const row = TYPES.find((each) => each.spec === spec);
-    if (row === undefined || !KEY_NAME.test(name)) this.#refuse(`no ${spec} key can be named ${name}`);
-    if ((await this.#read(name)) !== null) this.#refuse(`there is a key ${name} already`);
+    if (row === undefined) this.#refuse(`Transit has no keys of type ${spec}`);
+    if (!KEY_NAME.test(name))
+      this.#refuse(
+        `"${name}" cannot be the name of a key: only letters, digits, "_", "-" and "." are allowed`,
+      );
+    if ((await this.#read(name)) !== null) this.#refuse(`a key named "${name}" exists already`);
     const size = row.spec === 'generic' ? { key_size: sizeBits / 8 } : {};
     await this.#post(`keys/${name}`, { type: row.type, ...size });
     const [key] = toKeys(await this.#read(name));
-    return key ?? this.#refuse(`the key ${name} was made and is not there`);
+    return key ?? this.#refuse(`the key "${name}" was created, but cannot be found`);
   }
 
   /** A code of an HMAC key is made again to be checked, by the newest version: with another one it would not be good any more. */
   async rotate(key: ResidentKey): Promise<ResidentKey> {
     const { name } = parseId(key.id);
-    if (key.spec === 'generic') this.#refuse(`${name} makes codes, which are checked by one version alone`);
+    if (key.spec === 'generic')
+      this.#refuse(
+        `"${name}" is an HMAC key, whose codes only the newest version can check: it is not rotated`,
+      );
     await this.#post(`keys/${name}/rotate`, {});
     const [made] = toKeys(await this.#read(name));
-    return made ?? this.#refuse(`the key ${name} was rotated and is not there`);
+    return made ?? this.#refuse(`the key "${name}" was rotated, but cannot be found`);
   }
 
   /** All versions are destroyed with a key, so that only its newest stands for it. */
   async destroy(key: ResidentKey): Promise<string> {
     const { name } = parseId(key.id);
-    if (!key.isPrimary) this.#refuse(`version ${key.version} of ${name} is not destroyed alone`);
+    if (!key.isPrimary)
+      this.#refuse(
+        `version ${key.version} of "${name}" cannot be destroyed alone: the server deletes all versions of a key`,
+      );
     await this.#post(`keys/${name}/config`, { deletion_allowed: true });
     await this.#call('DELETE', `keys/${name}`);
     return 'destroyed with all versions';
@@ -231,7 +242,7 @@ export class VaultResidentKeys implements ResidentKeys {
   }
 
   encrypt(): Promise<Buffer> {
-    return this.#refuse('no key of Transit encrypts with an IV of the caller’s');
+    return this.#refuse('Transit does not encrypt with an IV chosen by the caller');
   }
 
   async decrypt(

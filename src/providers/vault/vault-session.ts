@@ -81,7 +81,7 @@ export class VaultSession implements VaultTokens {
     if (isGood)
       throw new SidekeyError(
         'provider_refused',
-        `provider "${this.#deps.name}": permission denied by the policies of its token`,
+        `provider "${this.#deps.name}": permission denied: the policies of its token do not allow this request`,
       );
     if (this.#held === held) this.#drop();
   }

@@ -8,7 +8,7 @@ import { SYSTEM_CLOCK, SYSTEM_TIMER } from '../../../src/clock.ts';
 import { HttpClient, type HttpClientOptions } from '../../../src/providers/http/http-client.ts';
 import { ServiceCaller } from '../../../src/providers/http/service-call.ts';
 import { NO_TLS_FILES } from '../../../src/providers/http/tls-files.ts';
-import { makeCertificates, makeExpired, serverTls } from '../../fakes/certificates.ts';
+import { makeCertificates, makeExpired, makeNamed, serverTls } from '../../fakes/certificates.ts';
 import { FakeService, type Handler } from '../../fakes/fake-service.ts';
 
 const echo: Handler = ({ method, body, clientName }) => ({
@@ -125,6 +125,44 @@ t.test('only the configured authority is believed', async (t) => {
   t.match(await client(t, service, { tls }).post('a'), { text: 'a' });
   const missing = client(t, service, { tls: { ...NO_TLS_FILES, ca: '/nowhere.pem' } });
   await t.rejects(missing.post('a'), { code: 'provider_unreachable', message: /cannot read \/nowhere/ });
+});
+
+t.test('an authority that is replaced in its file holds from the next connection on', async (t) => {
+  const dir = t.testdir({ own: {}, other: {} });
+  const [own, other] = [makeCertificates(join(dir, 'own')), makeCertificates(join(dir, 'other'))];
+  const ca = join(dir, 'ca.crt');
+  copyFileSync(own.ca, ca);
+  const service = await serve(t, serverTls(own));
+  const { post } = client(t, service, { tls: { ...NO_TLS_FILES, ca } });
+  t.match(await post('a'), { text: 'a' });
+  await service.restart(serverTls(other));
+  await t.rejects(post('b'), { code: 'provider_unreachable', message: /TLS: / });
+  copyFileSync(other.ca, ca);
+  t.match(await post('c'), { text: 'c' });
+});
+
+t.test('a redirect is not followed, whatever asks', async (t) => {
+  const [service, elsewhere] = [await serve(t), await serve(t)];
+  service.fail({ is: 'reply', reply: { status: 307, headers: { location: `${elsewhere.url}/x` } } });
+  const { post, http } = client(t, service, {}, 9000);
+  await t.rejects(post('secret'), { code: 'provider_unreachable', message: /status 307: it points to / });
+  const answer = await http.fetch(`${service.url}/x`, { method: 'POST', body: 'secret' });
+  t.equal(answer.status, 307);
+  t.strictSame(elsewhere.seen, []);
+});
+
+t.test('a certificate for another name is not believed', async (t) => {
+  const dir = t.testdir();
+  const certificates = makeCertificates(dir);
+  const other = makeNamed(dir, ['another.services.invalid']);
+  const service = await serve(t, serverTls({ ...certificates, server: other }));
+  const tls = { ...NO_TLS_FILES, ca: certificates.ca };
+  const { post } = client(t, service, { tls });
+  await t.rejects(post('a'), {
+    code: 'provider_unreachable',
+    message: /TLS: .*ERR_TLS_CERT_ALTNAME_INVALID/,
+  });
+  t.strictSame(service.seen, [], 'nothing was sent');
 });
 
 t.test('a certificate past its end is said to be so, and a new one taken', async (t) => {

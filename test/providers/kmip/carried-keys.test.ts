@@ -94,7 +94,7 @@ t.test('either way of data keys opens under either configuration, and as bytes i
   t.ok((await service.unwrapDataKey(sealed.wrapped, PURPOSE)).equals(sealed.plaintext));
   await t.rejects(service.unwrapDataKey(wrapped, PURPOSE), {
     code: 'provider_refused',
-    message: /given out wrapped alone/,
+    message: /returns it only wrapped/,
   });
 });
 
@@ -105,6 +105,6 @@ t.test('programs see no data key, whatever their prefix, and make none of its na
   const wanted = { spec: 'aes-256', sizeBits: 256, uses: ['decrypt'], ckaId: Buffer.alloc(0) } as const;
   await t.rejects(async () => service.resident?.create({ ...wanted, name: 'sidekey-data-key-mine' }), {
     code: 'provider_refused',
-    message: /names are those of data keys/,
+    message: /reserved for data keys/,
   });
 });

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import t from 'tap';
 import { KmipClient, type KmipCaller, type KmipPort } from '../../../src/providers/kmip/client.ts';
 import type { KmipConnection } from '../../../src/providers/kmip/connection.ts';
+import { createSecretKey } from '../../../src/providers/kmip/key-operations.ts';
 import { KmipTrouble, toTrouble } from '../../../src/providers/kmip/fault.ts';
 import * as message from '../../../src/providers/kmip/message.ts';
 import type { KmipVersion } from '../../../src/providers/kmip/message.ts';
@@ -144,6 +145,12 @@ t.test('a Decrypt that fails is a no, at once', async (t) => {
   }
 });
 
+t.test('a Decrypt that the server has no room for is tried again', async (t) => {
+  const script = new Script(no(RESULT_REASON.ServerLimitExceeded));
+  await t.rejects(decryptGcm(script.client(), input, Buffer.alloc(64), Buffer.alloc(16)), UNREACHABLE);
+  t.equal(script.calls(OPERATION.Decrypt), 4);
+});
+
 t.test('every other reason is a no, at once', async (t) => {
   for (const reason of [1, 3, 5, 7, 0x0c, 0x24, 0x36, 0x37, 0x39, 0x43, 0x4b, 0x8fff]) {
     const script = new Script(no(reason));
@@ -250,6 +257,41 @@ t.test('an answer that is no KMIP ends the connection', async (t) => {
   const codec = new Script(no(RESULT_REASON.CodecError));
   await t.rejects(getState(codec.client(), 'kek-7'), REFUSED);
   t.equal(codec.closed, 1);
+});
+
+t.test('an answer to another operation, one that is pending, and two at once are not believed', async (t) => {
+  const payload = structure(TAG.ResponsePayload, structure(TAG.Attributes, enumeration(TAG.State, 2)));
+  const item = (operation: number, status: number) =>
+    structure(
+      TAG.BatchItem,
+      enumeration(TAG.Operation, operation),
+      enumeration(TAG.ResultStatus, status),
+      payload,
+    );
+  const answer = (...items: TtlvItem[]) =>
+    encodeTtlv(structure(TAG.ResponseMessage, header({ major: 2, minor: 1 }), ...items));
+  const good = item(OPERATION.GetAttributes, 0);
+  const asked = (bytes: Buffer) => {
+    const script = new Script(bytes);
+    script.versions = [{ major: 2, minor: 1 }];
+    return getState(script.client(), 'kek-7');
+  };
+  t.match(await asked(answer(good)), { state: 2 });
+  for (const bad of [
+    answer(item(OPERATION.MAC, 0)),
+    answer(item(OPERATION.GetAttributes, 2)),
+    answer(good, good),
+    answer(),
+  ])
+    await t.rejects(asked(bad), UNREACHABLE);
+});
+
+t.test('what makes a key is not asked for twice, for there might be two then', async (t) => {
+  for (const answer of [no(RESULT_REASON.InternalServerError), new KmipTrouble('reset')]) {
+    const script = new Script(answer);
+    await t.rejects(createSecretKey(script.client(), 'new', []), UNREACHABLE);
+    t.equal(script.calls(OPERATION.Create), 1);
+  }
 });
 
 t.test('the answer with a key is wiped, and the key is a copy', async (t) => {

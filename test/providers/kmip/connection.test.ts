@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { chmodSync, utimesSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../../src/clock.ts';
@@ -8,6 +9,7 @@ import { KMIP } from '../../../src/providers/kmip/kmip-kind.ts';
 import { encodeVersion, enumeration, integer, structure, text } from '../../../src/providers/kmip/message.ts';
 import { KmipPool } from '../../../src/providers/kmip/pool.ts';
 import { encodeTtlv, messageLength, type TtlvItem } from '../../../src/providers/kmip/ttlv.ts';
+import { makeCertificates, makeNamed } from '../../fakes/certificates.ts';
 import { FakeKmip, type KmipScript } from '../../fakes/fake-kmip.ts';
 
 const REQUEST = encodeTtlv(structure(0x420078, integer(0x42000d, 1)));
@@ -88,6 +90,47 @@ for (const [what, script, message] of BROKEN)
     t.equal(server.sockets.size, 1);
   });
 
+t.test('a certificate is for the host, or for the name that is expected instead', async (t) => {
+  const dir = t.testdir();
+  const made = makeCertificates(dir);
+  const server = makeNamed(dir, ['kmip.services.invalid']);
+  const fake = await FakeKmip.start({ ...made, server }, echo);
+  t.teardown(() => fake.close());
+  chmodSync(made.client.key, 0o600);
+  const { certificate, key } = made.client;
+  const files = { ca: made.ca, certificate, key, ownUid: process.geteuid?.() ?? 0 };
+  const ask = async (serverName: string | null) => {
+    const address = { host: '127.0.0.1', port: fake.port, serverName };
+    const pool = new KmipPool({ address, files, connections: 1, clock: SYSTEM_CLOCK });
+    t.teardown(() => pool.close());
+    const end = SYSTEM_CLOCK.monotonic() + 5000;
+    return pool.use(end, 5000, (connection) => connection.exchange(Buffer.from(REQUEST), 5000));
+  };
+  for (const name of [null, 'other.services.invalid'])
+    await t.rejects(ask(name), { message: /does not match certificate's altnames/, refused: false });
+  t.ok((await ask('kmip.services.invalid')).equals(ANSWER));
+});
+
+t.test('a server that takes connections and is silent is given up by the deadline', async (t) => {
+  const { files } = await scene(t, echo);
+  const silent = createServer();
+  await new Promise<void>((done) => silent.listen(0, '127.0.0.1', done));
+  const { port } = silent.address() as AddressInfo;
+  const address = { host: '127.0.0.1', port, serverName: null };
+  const pool = new KmipPool({ address, files, connections: 1, clock: SYSTEM_CLOCK });
+  t.teardown(() => {
+    pool.close();
+    silent.close();
+  });
+  const end = SYSTEM_CLOCK.monotonic() + 300;
+  const begin = performance.now();
+  await t.rejects(
+    pool.use(end, 300, async () => undefined),
+    { message: /cannot connect to .*: not within/ },
+  );
+  t.ok(performance.now() - begin < 3000);
+});
+
 t.test('half an answer and then nothing ends at the deadline', async (t) => {
   const { ask } = await scene(t, (socket) => socket.write(ANSWER.subarray(0, 12)));
   const begin = performance.now();
@@ -98,7 +141,7 @@ t.test('half an answer and then nothing ends at the deadline', async (t) => {
 t.test('who waits for a connection has a deadline too', async (t) => {
   const { ask } = await scene(t, () => undefined, 1);
   const first = t.rejects(ask(600), { message: /no answer/ });
-  await t.rejects(ask(100), { message: /no connection was free/ });
+  await t.rejects(ask(100), { message: /all connections were in use/ });
   await first;
 });
 

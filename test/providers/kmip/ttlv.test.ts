@@ -90,6 +90,10 @@ const REFUSED: [string, Buffer][] = [
   ['a value cut short', hex('420020 02 00000004 00000008')],
   ['a length beyond the end', hex('420020 08 ffffffff 0000000000000000')],
   ['a child beyond its structure', hex('420020 01 00000008 420004 08 00000008 0000000000000000')],
+  [
+    'a child beyond its structure, into what follows it',
+    hex('420020 01 00000020 420021 01 00000008 420004 08 00000010 420020 02 00000004 00000001 00000000'),
+  ],
   ['an integer of eight bytes', hex('420020 02 00000008 0000000000000008')],
   ['a boolean of 2', hex('420020 06 00000008 0000000000000002')],
   ['a big integer of four bytes', hex('420020 04 00000004 0000000100000000')],

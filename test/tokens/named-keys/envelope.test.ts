@@ -152,6 +152,51 @@ for (const is of ['down', 'silent'] as const)
     t.same(await door(rig).open(message), TEXT);
   });
 
+for (const side of ['reader', 'writer'] as const)
+  test(`with offline a ${side} waits for a silent service once, and not again while it is known to be away`, async (t) => {
+    const rig = await makeLeasingRig({ offlineMs: 20 * MINUTE });
+    const message = await door(rig).seal();
+    const work = () => (side === 'reader' ? door(rig).open(message) : door(rig).seal());
+    await rig.time.advance(6 * MINUTE);
+    rig.first.is = 'silent';
+    const first = codeOf(work());
+    await rig.time.advance(8000);
+    t.equal(await first, null, 'the data key that is open serves');
+    for (let second = 0; second < 60; second++) {
+      const from = rig.time.monotonic();
+      t.equal(await codeOf(work()), null);
+      t.equal(rig.time.monotonic(), from, `${second} s later nobody waits`);
+      await rig.time.advance(1000);
+    }
+  });
+
+test('a reader whose data key is not open is told at once that a silent service is away, but for the one that asks it again', async (t) => {
+  const rig = await makeLeasingRig({ offlineMs: 0 });
+  const old = await door(rig).seal();
+  await rig.time.advance(6 * MINUTE);
+  const recent = await door(rig).seal();
+  await rig.time.advance(30 * MINUTE);
+  rig.first.is = 'silent';
+  const first = codeOf(door(rig).open(old));
+  await rig.time.advance(8000);
+  t.equal(await first, 'provider_unreachable');
+  await rig.time.advance(1000);
+  const asked = rig.first.unwraps.length;
+  const probe = codeOf(door(rig).open(old));
+  for (let n = 0; n < 20; n++) {
+    const from = rig.time.monotonic();
+    t.equal(await codeOf(door(rig).open(recent)), 'provider_unreachable');
+    t.equal(rig.time.monotonic(), from);
+    await rig.time.advance(300);
+  }
+  t.equal(rig.first.unwraps.length, asked + 1);
+  await rig.time.advance(2000);
+  t.equal(await probe, 'provider_unreachable');
+  rig.first.is = 'up';
+  await rig.time.advance(1000);
+  t.same(await door(rig).open(recent), TEXT);
+});
+
 test('without offline data keys end with any', async (t) => {
   const rig = await makeLeasingRig({ offlineMs: 0 });
   const message = await door(rig).seal();
