@@ -29,6 +29,7 @@ import { DEFAULT_LIMITS, type TokenOptions } from './tokens/token-catalogue.ts';
 import { UsageLedger } from './usage/usage-ledger.ts';
 import { reportUsage, type UsageReport } from './usage/usage-report.ts';
 import { createTokenService } from './tokens/token-service.ts';
+import type { Watched } from './watchdog.ts';
 
 const USAGE_FLUSH_MS = 60_000;
 /**
@@ -287,6 +288,11 @@ export class Agent {
     if (!kms) return;
     this.#kms = await createAgentKms(kms, this.#options.log, this.#domain);
     await this.#kms.listen(kms.socket, kms.mode);
+  }
+
+  /** What systemd's watchdog watches. */
+  get keeper(): Watched {
+    return this.#domain.keeper;
   }
 
   waitForKeeper(timeoutMs: number): Promise<void> {

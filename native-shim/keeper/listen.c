@@ -1,7 +1,6 @@
 #include "listen.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -146,35 +145,4 @@ bool kp_listen_accept(int fd, enum kp_kind kind)
     while ((peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
         admit(peer, kind);
     return errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM;
-}
-
-int kp_notify_open(void)
-{
-    const char *path = getenv("NOTIFY_SOCKET");
-    struct sockaddr_un a;
-    socklen_t length;
-    int fd;
-
-    if (!path || !address_of(path, &a))
-        return -1;
-    length = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    if (a.sun_path[0] == '@')
-        a.sun_path[0] = '\0'; /* an abstract name */
-    fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&a, length) == 0)
-        return fd;
-    if (fd >= 0)
-        close(fd);
-    return -1;
-}
-
-void kp_notify_ready(int fd)
-{
-    static const char ready[] = "READY=1";
-
-    if (fd < 0)
-        return;
-    if (send(fd, ready, sizeof(ready) - 1, MSG_NOSIGNAL) < 0)
-        kp_log("warn", "notify_failed", "%s", "");
-    close(fd);
 }

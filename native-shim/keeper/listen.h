@@ -18,8 +18,4 @@ int kp_listen_inherited(const char *name);
  * no descriptors, so that whoever waits goes on waiting. */
 bool kp_listen_accept(int fd, enum kp_kind kind);
 
-/* sd_notify: a connected socket for the message, or -1 when nobody asked; then the message. */
-int kp_notify_open(void);
-void kp_notify_ready(int fd);
-
 #endif

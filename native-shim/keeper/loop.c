@@ -5,7 +5,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "arena.h"
@@ -17,9 +16,11 @@
 #include "listen.h"
 #include "log.h"
 #include "poll.h"
+#include "read.h"
 #include "registers.h"
 #include "stack.h"
 #include "timer.h"
+#include "watchdog.h"
 
 #ifdef SIDEKEY_SANITIZED
 enum { STACK_BYTES = 1024 * 1024 }; /* ThreadSanitizer keeps 900 KiB of its own there */
@@ -27,105 +28,25 @@ enum { STACK_BYTES = 1024 * 1024 }; /* ThreadSanitizer keeps 900 KiB of its own 
 enum { STACK_BYTES = 128 * 1024 };
 #endif
 
-/* Of a body before hello or attach was answered: whoever can connect may send that much. */
-enum { GREETING_MAX = 256 };
-
 /* Numbers of connections begin above these. */
-enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_PKCS11, FROM_CONTROL, STARVED_MS = 100, HUNGRY_MS = 50 };
+enum { FROM_TIMER = 1, FROM_HUNGRY, FROM_WATCHDOG, FROM_PKCS11, FROM_CONTROL, STARVED_MS = 100, HUNGRY_MS = 50 };
 
 struct worker {
     uint8_t in[WIRE_BODY_MAX];
     uint8_t out[WIRE_HEADER_BYTES + WIRE_BODY_MAX];
     struct kp_poller poller;
     struct kp_near near;
+    struct kp_pulse pulse;
 };
-
-enum reading { READ_FRAME, READ_PART, READ_HUNGRY, READ_END };
 
 static int epoll_fd = -1, listeners[2] = {-1, -1};
 static atomic_uint waiting; /* workers that sleep */
 static atomic_uint starved; /* listeners that nothing can be accepted from, as bits */
 static atomic_bool starved_before;
 
-/* Fills `into` up to `wanted`. */
-static enum reading receive(int fd, uint8_t *into, size_t *have, size_t wanted)
+static void set_deadline(struct kp_conn *conn, enum kp_reading result)
 {
-    while (*have < wanted) {
-        ssize_t got = recv(fd, into + *have, wanted - *have, MSG_DONTWAIT);
-
-        if (got > 0)
-            *have += (size_t)got;
-        else if (got < 0 && errno == EINTR)
-            continue;
-        else
-            return got < 0 && errno == EAGAIN ? READ_PART : READ_END;
-    }
-    return READ_FRAME;
-}
-
-/* Keeps what has come of a body for the next event. */
-static enum reading keep_part(struct kp_conn *conn, const struct worker *w, size_t have)
-{
-    uint8_t *part = NULL;
-
-    if (have && !(part = kp_alloc(have)))
-        return READ_END;
-    if (have)
-        memcpy(part, w->in, have);
-    kp_free(conn->part);
-    conn->part = part;
-    conn->part_length = have;
-    return READ_PART;
-}
-
-/* Only a body that may have to be kept needs memory: half frames of others do not stop one that has come whole. */
-static bool reserve(struct kp_conn *conn, struct worker *w, size_t length)
-{
-    if (conn->reserved || !length)
-        return true;
-    if (kp_frame_reserve(KP_FRAMES_PARTIAL, conn->holder, length))
-        conn->reserved = length;
-    return conn->reserved || recv(conn->fd, w->in, length, MSG_PEEK | MSG_DONTWAIT) == (ssize_t)length;
-}
-
-static enum reading read_body(struct kp_conn *conn, struct worker *w, size_t length)
-{
-    size_t have = conn->part_length;
-    enum reading result;
-
-    if (!reserve(conn, w, length))
-        return READ_HUNGRY;
-    if (have)
-        memcpy(w->in, conn->part, have);
-    result = receive(conn->fd, w->in, &have, length);
-    if (result == READ_PART)
-        return have == conn->part_length ? READ_PART : keep_part(conn, w, have);
-    kp_free(conn->part);
-    conn->part = NULL;
-    conn->part_length = 0;
-    kp_frame_release(KP_FRAMES_PARTIAL, conn->holder, conn->reserved);
-    conn->reserved = 0;
-    return result;
-}
-
-/* One frame, its body in w->in. */
-static enum reading read_frame(struct kp_conn *conn, struct worker *w, struct wire_header *h)
-{
-    enum reading result = receive(conn->fd, conn->head, &conn->have, WIRE_HEADER_BYTES);
-
-    if (result != READ_FRAME)
-        return result;
-    if (wire_read_header(conn->head, h) != 0 || (!conn->greeted && h->length > GREETING_MAX))
-        return READ_END;
-    result = read_body(conn, w, h->length);
-    if (result == READ_FRAME)
-        conn->have = 0;
-    return result;
-}
-
-static void set_deadline(struct kp_conn *conn, enum reading result)
-{
-    bool pending = conn->have > 0 && result != READ_FRAME;
+    bool pending = conn->have > 0 && result != KP_READ_FRAME;
 
     if (!pending) {
         atomic_store(&conn->input_deadline, 0);
@@ -138,26 +59,26 @@ static void set_deadline(struct kp_conn *conn, enum reading result)
 static void readable(struct kp_conn *conn, struct worker *w)
 {
     struct wire_header h;
-    enum reading result;
+    enum kp_reading result;
     bool ordered;
 
     if (!kp_conn_begin_reading(conn))
         return;
-    result = read_frame(conn, w, &h);
+    result = kp_read_frame(conn, w->in, &h);
     set_deadline(conn, result);
-    if (result == READ_END) {
+    if (result == KP_READ_END) {
         kp_conn_close(conn);
         return;
     }
-    ordered = result == READ_FRAME && kp_handle_in_order(conn, &h);
+    ordered = result == KP_READ_FRAME && kp_handle_in_order(conn, &h);
     if (!ordered)
-        kp_conn_end_reading(conn, result == READ_HUNGRY);
+        kp_conn_end_reading(conn, result == KP_READ_HUNGRY);
     /* What was released before it was seen to wait woke nobody. */
-    if (result == READ_HUNGRY && kp_frame_fits(KP_FRAMES_PARTIAL, conn->holder, h.length))
+    if (result == KP_READ_HUNGRY && kp_frame_fits(KP_FRAMES_PARTIAL, conn->holder, h.length))
         kp_wake_hungry();
-    if (result == READ_HUNGRY) /* its frame may be whole by then, and needs no memory */
+    if (result == KP_READ_HUNGRY) /* its frame may be whole by then, and needs no memory */
         kp_timer_by(kp_now_ms() + HUNGRY_MS);
-    if (result == READ_FRAME) {
+    if (result == KP_READ_FRAME) {
         kp_handle(conn, &h, (struct wire_bytes){w->in, h.length}, w->out);
         wire_wipe(w->in, h.length);
     }
@@ -232,6 +153,10 @@ static void on_event(const struct epoll_event *e, struct worker *w)
         kp_conns_feed();
         watch(kp_hungry_fd(), from, EPOLL_CTL_MOD);
         break;
+    case FROM_WATCHDOG:
+        kp_watchdog_answer();
+        watch(kp_watchdog_fd(), from, EPOLL_CTL_MOD);
+        break;
     case FROM_PKCS11:
     case FROM_CONTROL:
         if (kp_listen_accept(listeners[from - FROM_PKCS11], from == FROM_CONTROL ? KP_AGENT : KP_CLIENT))
@@ -275,7 +200,9 @@ static int next_event(struct worker *w, struct epoll_event *e)
     kp_poll_wipe(&w->poller);
     kp_registers_wipe();
     atomic_fetch_add(&waiting, 1);
+    atomic_store_explicit(&w->pulse.asleep, true, memory_order_relaxed);
     got = epoll_wait(epoll_fd, e, 1, -1);
+    atomic_store_explicit(&w->pulse.asleep, false, memory_order_relaxed);
     atomic_fetch_sub(&waiting, 1);
     return got;
 }
@@ -286,9 +213,11 @@ static void *work(void *argument)
     struct epoll_event e;
 
     kp_arena_near(&w->near);
-    for (;;)
+    for (;;) {
+        kp_pulse_turn(&w->pulse);
         if (next_event(w, &e) == 1)
             on_any(&e, w);
+    }
     return NULL;
 }
 
@@ -304,6 +233,7 @@ static int start(void)
 
     if (!stack)
         return -1;
+    kp_watchdog_add(&w->pulse);
     w->poller.in = w->in;
     w->poller.out = w->out;
     pthread_attr_init(&attributes);
@@ -320,7 +250,7 @@ static int start(void)
 int kp_loop_open(unsigned workers)
 {
     epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (epoll_fd < 0 || kp_timer_open() != 0)
+    if (epoll_fd < 0 || kp_timer_open() != 0 || kp_watchdog_open() != 0)
         return -1;
     kp_conn_epoll(epoll_fd);
     kp_poll_open();
@@ -334,7 +264,8 @@ int kp_loop_listen(int pkcs11_fd, int control_fd)
 {
     listeners[0] = pkcs11_fd;
     listeners[1] = control_fd;
-    if (watch(kp_timer_fd(), FROM_TIMER, EPOLL_CTL_ADD) != 0 || watch(kp_hungry_fd(), FROM_HUNGRY, EPOLL_CTL_ADD) != 0)
+    if (watch(kp_timer_fd(), FROM_TIMER, EPOLL_CTL_ADD) != 0 || watch(kp_hungry_fd(), FROM_HUNGRY, EPOLL_CTL_ADD) != 0 ||
+        watch(kp_watchdog_fd(), FROM_WATCHDOG, EPOLL_CTL_ADD) != 0)
         return -1;
     if (watch(pkcs11_fd, FROM_PKCS11, EPOLL_CTL_ADD) != 0 || watch(control_fd, FROM_CONTROL, EPOLL_CTL_ADD) != 0)
         return -1;

@@ -20,9 +20,11 @@
 #include "lockdown.h"
 #include "log.h"
 #include "loop.h"
+#include "notify.h"
 #include "options.h"
 #include "ring.h"
 #include "state.h"
+#include "watchdog.h"
 
 /* The human reads the text, the machine the line. */
 static int fail(int code, const char *event, const char *text)
@@ -80,7 +82,15 @@ static void fit_descriptors(struct kp_options *o)
     kp_log("warn", "few_descriptors", "\"maxClients\":%u", o->max_clients);
 }
 
-static int serve(const struct kp_options *o, const int fds[2], int notify)
+/* How often the watchdog looks: systemd misses one report without ending us. 0: nobody watches, and an idle keeper sleeps. */
+static uint64_t look_ms(void)
+{
+    uint64_t us = kp_notify_watchdog_us();
+
+    return us ? us / 3000 + 1 : 0;
+}
+
+static int serve(const struct kp_options *o, const int fds[2])
 {
     kp_state_open(o->max_clients, o->linger_ms);
     if (kp_loop_open(o->workers) != 0)
@@ -92,8 +102,8 @@ static int serve(const struct kp_options *o, const int fds[2], int notify)
     kp_log("info", "started", "\"pid\":%d,\"version\":\"%s\",\"memory\":\"%s\",\"lockedBytes\":%d,\"workers\":%u,\"openssl\":\"%s\",\"gcm\":\"%s\"",
            (int)getpid(), SIDEKEY_VERSION, kp_arena_kind() == KP_ARENA_SECRET ? "memfd_secret" : "mlock", KP_ARENA_BYTES,
            o->workers, OpenSSL_version(OPENSSL_VERSION_STRING), kp_aead_is_fast() ? "ipsec-mb" : "openssl");
-    kp_notify_ready(notify);
-    kp_log("info", "ended", "\"why\":\"%s\"", kp_wait_for_end());
+    kp_notify_ready();
+    kp_log("info", "ended", "\"why\":\"%s\"", kp_wait_for_end(look_ms(), kp_watchdog_report));
     return EX_OK;
 }
 
@@ -124,7 +134,8 @@ int main(int argc, char **argv)
     if (code == EX_OK)
         code = open_sockets(&options, inherited, fds);
     if (code == EX_OK) {
-        code = serve(&options, fds, kp_notify_open());
+        kp_notify_open();
+        code = serve(&options, fds);
         wipe_cells();
     }
     _exit(code);

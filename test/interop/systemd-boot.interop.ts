@@ -80,6 +80,8 @@ const EXPECTED = [
   /no passphrase/,
   /Main process exited, code=killed, status=9\/KILL/,
   /Failed with result 'signal'/,
+  /Watchdog timeout \(limit 3s\)/,
+  /Failed with result 'watchdog'/,
 ];
 
 /** Done to the service while eight threads work. */
@@ -88,6 +90,8 @@ const UNDER_LOAD = {
   'killed-keeper': 'kill -9 of the keeper',
   'killed-agent': 'kill -9 of the agent',
   'killed-by-systemctl': 'systemctl kill -s KILL of both',
+  'stopped-keeper': 'SIGSTOP of the keeper, until the watchdog ends it',
+  'stopped-agent': 'SIGSTOP of the agent, until the watchdog ends it',
 } as const;
 
 t.test('installed and booted under systemd', { timeout: 400_000 }, async (t) => {
@@ -124,6 +128,7 @@ t.test('installed and booted under systemd', { timeout: 400_000 }, async (t) => 
       `${what}: ${operations} operations, the longest took ${Math.round(Number(longestUs) / 1000)} ms`,
     );
   }
+  t.equal(seen('stopped'), '', 'the watchdog replaces what stands still, and nothing else');
   t.match(seen('restarts'), /^sidekey-keeper.service [1-9]/m, 'systemd started the keeper again');
   t.match(seen('restarts'), /^sidekey-agent.service [1-9]/m, 'and the agent');
   t.match(

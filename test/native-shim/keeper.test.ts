@@ -28,6 +28,7 @@ for (const name of [
   'keeper_context',
   'keeper_aead',
   'keeper_ffc',
+  'keeper_watchdog',
 ])
   t.test(name, async (t) => runProgram(t, join(build, 'test', name)));
 
@@ -43,6 +44,10 @@ t.test('a real keeper keeps its contract with module and agent', async (t) =>
 
 t.test('clients that hold what they can of memory and time cost nobody else', async (t) =>
   runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_hostile.py'), join(build, 'sidekey-keeper')]),
+);
+
+t.test('a keeper tells systemd that it works as long as it does', async (t) =>
+  runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_watchdog.py'), join(build, 'sidekey-keeper')]),
 );
 
 t.test('rings carry the same frames, and a client that scribbles over its own harms only itself', async (t) =>

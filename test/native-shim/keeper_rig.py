@@ -28,14 +28,14 @@ def ok(good, sentence):
 
 
 class Keeper:
-    def __init__(self, *options, check=True):
+    def __init__(self, *options, check=True, by=(), env=None):
         self.dir = tempfile.mkdtemp(prefix='sidekey-')
         self.pkcs11, self.control = self.dir + '/pkcs11.sock', self.dir + '/control.sock'
-        self.start(*options, check=check)
+        self.start(*options, check=check, by=by, env=env)
 
-    def start(self, *options, check=True):
-        self.process = subprocess.Popen([*sys.argv[1:], '--pkcs11', self.pkcs11, '--control', self.control, *options],
-                                        stderr=subprocess.PIPE)
+    def start(self, *options, check=True, by=(), env=None):
+        arguments = [*by, *sys.argv[1:], '--pkcs11', self.pkcs11, '--control', self.control, *options]
+        self.process = subprocess.Popen(arguments, stderr=subprocess.PIPE, env=env and {**os.environ, **env})
         if check:
             line = self.process.stderr.readline()
             assert b'"started"' in line, line

@@ -4,6 +4,7 @@ import { notifySystemd, refuseDumps } from '../../access/peer-credentials.ts';
 import { loadConfig } from '../../config/read-config.ts';
 import { exitCodeOf, SidekeyError } from '../../errors.ts';
 import { createLogger, type Logger } from '../../log/logger.ts';
+import { reportEveryMs, Watchdog } from '../../watchdog.ts';
 import { CONFIG_OPTION, configFile, type Command, type Invocation } from '../command.ts';
 
 /**
@@ -34,6 +35,24 @@ async function reload(agent: Agent, file: string, log: Logger): Promise<void> {
   notifySystemd('READY=1');
 }
 
+/** Gives how to end it. A report that cannot be sent is logged once: systemd restarts the agent anyway. */
+function startWatchdog(agent: Agent, log: Logger): () => void {
+  const everyMs = reportEveryMs(process.env, process.pid);
+  if (everyMs === null) return () => undefined;
+  let isLogged = false;
+  const report = (): void => {
+    try {
+      notifySystemd('WATCHDOG=1');
+    } catch (error) {
+      if (!isLogged) log.warn({ error }, 'cannot report to the watchdog of systemd');
+      isLogged = true;
+    }
+  };
+  const watchdog = new Watchdog(agent.keeper, () => performance.now(), report);
+  const timer = setInterval(() => watchdog.look(), everyMs);
+  return () => clearInterval(timer);
+}
+
 async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
   const end = ended();
   let working = agent.start();
@@ -47,7 +66,9 @@ async function serve(agent: Agent, file: string, log: Logger): Promise<void> {
     notifySystemd('READY=1');
     log.info({ config: file }, 'the agent is ready');
   }
+  const endWatchdog = startWatchdog(agent, log);
   const signal = await end;
+  endWatchdog();
   notifySystemd('STOPPING=1');
   log.info({ signal }, 'ending');
   await working;
