@@ -1,8 +1,9 @@
 /** Reads and writes a command's message: files or pipes, as bytes. The caller wipes secrets. */
-import { createReadStream, statSync, writeFileSync } from 'node:fs';
+import { createReadStream, statSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import { SidekeyError } from '../errors.ts';
 import { textOption, type Invocation } from './command.ts';
+import { writeOutput } from './output-file.ts';
 import { startProgress } from './progress.ts';
 
 export const IN_OPTION = {
@@ -12,7 +13,7 @@ export const OUT_OPTION = {
   out: {
     type: 'string',
     value: 'FILE',
-    help: 'output file, created with mode 0600; default: stdout',
+    help: 'output file, always a new one of mode 0600, which replaces an existing file but no symbolic link; default: stdout',
   },
 } as const;
 
@@ -80,17 +81,8 @@ export function isForTerminal(bytes: Buffer): boolean {
 export async function writeMessage(invocation: Invocation, bytes: Buffer): Promise<void> {
   const path = textOption(invocation.values, 'out');
   const { output } = invocation.streams;
-  if (path !== undefined) return writeNewFile(path, bytes, 'w');
+  if (path !== undefined) return writeOutput(path, bytes);
   if (output.isTTY && !isForTerminal(bytes))
     throw new SidekeyError('file_refused', 'the result is binary and stdout is a terminal: use --out FILE');
   await new Promise<void>((done, fail) => output.write(bytes, (error) => (error ? fail(error) : done())));
-}
-
-/** `flag` as in open(2): wx overwrites nothing. */
-export function writeNewFile(path: string, bytes: Buffer, flag: 'w' | 'wx'): void {
-  try {
-    writeFileSync(path, bytes, { mode: 0o600, flag });
-  } catch (cause) {
-    throw new SidekeyError('file_refused', reasonOf(cause), { cause });
-  }
 }

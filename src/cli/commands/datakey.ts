@@ -1,7 +1,8 @@
 import { jsonAt, parseJson } from '../../providers/http/json-secret.ts';
 import { textOption, type Command } from '../command.ts';
 import { CONTEXT_OPTION, boundFields, versionField, VERSION_OPTION } from './crypt.ts';
-import { OUT_OPTION, writeMessage, writeNewFile } from '../message-io.ts';
+import { OUT_OPTION, writeMessage } from '../message-io.ts';
+import { writeNewFile } from '../output-file.ts';
 import { callTransit, KEY, takeField, textField, TRANSIT_OPTIONS } from '../transit-client.ts';
 
 export const datakeyCommand: Command = {
@@ -52,7 +53,7 @@ export const datakeyCommand: Command = {
 function savePlaintext(file: string, body: Buffer): void {
   const bytes = takeField(body, 'plaintext');
   try {
-    writeNewFile(file, bytes, 'wx');
+    writeNewFile(file, bytes);
   } finally {
     bytes.fill(0);
   }
