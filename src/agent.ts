@@ -63,15 +63,38 @@ function ownUid(): number {
   return uid;
 }
 
+/** What the file system refuses is store_failed, with its reason. */
+function onDisk<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SidekeyError('store_failed', `cannot ${what}: ${reason}`, { cause });
+  }
+}
+
 /**
  * Nothing is served without this lock: two agents on one store would each trust their own copy of it in
  * memory.
  */
 function lockStore({ store }: Config): { release: () => void } {
-  mkdirSync(dirname(store.path), { recursive: true, mode: 0o700 });
-  const lock = lockFile(`${store.path}.lock`);
+  const lock = onDisk(`lock ${store.path}`, () => {
+    mkdirSync(dirname(store.path), { recursive: true, mode: 0o700 });
+    return lockFile(`${store.path}.lock`);
+  });
   if (!lock) throw new SidekeyError('already_running', `another agent is using ${store.path}`);
   return lock;
+}
+
+/** Counters are not worth refusing to start: without a file they are kept in memory. */
+function openLedger(path: string, log: Logger): UsageLedger {
+  const now = (): number => SYSTEM_CLOCK.now();
+  try {
+    return new UsageLedger(path, now);
+  } catch (error) {
+    log.error({ error, path }, 'cannot open the usage counters: they are kept in memory until a restart');
+    return new UsageLedger(':memory:', now);
+  }
 }
 
 function createProviders(
@@ -110,7 +133,8 @@ export class Domain {
   constructor({ config, log, version }: AgentOptions) {
     this.#config = config;
     this.#lock = lockStore(config);
-    this.#ledger = new UsageLedger(join(dirname(config.store.path), 'usage.db'), () => SYSTEM_CLOCK.now());
+    const usage = join(dirname(config.store.path), 'usage.db');
+    this.#ledger = openLedger(usage, log);
     this.observation = new Observation({ clock: SYSTEM_CLOCK, version, ledger: this.#ledger, log });
     this.#auditLog = new AuditLog(config.audit.path, SYSTEM_CLOCK);
     this.audit = this.observation.audit(this.#auditLog);

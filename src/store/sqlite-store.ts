@@ -39,7 +39,8 @@ function guard<T>(what: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof SidekeyError) throw cause;
-    throw new SidekeyError('store_failed', `the store could not ${what}`, { cause });
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new SidekeyError('store_failed', `the store could not ${what}: ${reason}`, { cause });
   }
 }
 

@@ -65,32 +65,6 @@ under_load restart systemctl restart sidekey.target
 under_load killed-keeper kill_main sidekey-keeper.service
 under_load killed-agent kill_main sidekey-agent.service
 under_load killed-by-systemctl systemctl kill -s KILL sidekey-keeper.service sidekey-agent.service
-# With the watchdog's time shortened: a keeper or agent that stands still is replaced.
-for part in keeper agent; do
-    mkdir -p /run/systemd/system/sidekey-$part.service.d
-    printf '[Service]\nWatchdogSec=3\n' >/run/systemd/system/sidekey-$part.service.d/watchdog.conf
-done
-systemctl daemon-reload
-systemctl restart sidekey.target && ready
-stand_still() {
-    local before=$(main_pid "$1")
-    kill -STOP "$before"
-    for _ in $(seq 80); do
-        [ "$(main_pid "$1")" != "$before" ] && [ "$(main_pid "$1")" != 0 ] && return
-        sleep 0.1
-    done
-    echo "$1 still stands"
-}
-under_load stopped-keeper stand_still sidekey-keeper.service >/results/stopped 2>&1
-under_load stopped-agent stand_still sidekey-agent.service >>/results/stopped 2>&1
-# Longer than the watchdog waits, with nothing to complain about.
-before=$(main_pid sidekey-keeper.service)/$(main_pid sidekey-agent.service)
-sleep 7
-[ "$before" = "$(main_pid sidekey-keeper.service)/$(main_pid sidekey-agent.service)" ] || echo "restarted without need" >>/results/stopped
-rm -r /run/systemd/system/sidekey-{keeper,agent}.service.d
-systemctl daemon-reload
-systemctl restart sidekey.target && ready
-
 for unit in sidekey-keeper.service sidekey-agent.service; do
     echo "$unit $(systemctl show --value -p NRestarts $unit)"
 done >/results/restarts
@@ -99,6 +73,35 @@ for part in keeper agent; do
     pid=$(main_pid sidekey-$part.service)
     grep -hE '^(Uid|Seccomp|NoNewPrivs|CapEff):|^Max (core|locked)' /proc/$pid/status /proc/$pid/limits | sed "s/^/$part /"
 done >/results/confined
+
+# With the watchdog's time shortened: a keeper or agent that stands still is replaced.
+for part in keeper agent; do
+    mkdir -p /run/systemd/system/sidekey-$part.service.d
+    printf '[Service]\nWatchdogSec=4\n' >/run/systemd/system/sidekey-$part.service.d/watchdog.conf
+done
+systemctl daemon-reload
+systemctl restart sidekey.target && ready
+stand_still() {
+    local before=$(main_pid "$1")
+    kill -STOP "$before"
+    for _ in $(seq 200); do
+        [ "$(main_pid "$1")" != "$before" ] && [ "$(main_pid "$1")" != 0 ] && return
+        sleep 0.1
+    done
+    echo "$1 still stands"
+}
+for part in keeper agent; do
+    stand_still sidekey-$part.service
+    ready || echo "not ready after the $part stood still"
+done >/results/stopped 2>&1
+make_pair 04 >/results/replaced 2>&1
+# Longer than the watchdog waits, with nothing to complain about.
+before=$(main_pid sidekey-keeper.service)/$(main_pid sidekey-agent.service)
+sleep 9
+[ "$before" = "$(main_pid sidekey-keeper.service)/$(main_pid sidekey-agent.service)" ] || echo "restarted without need" >>/results/stopped
+rm -r /run/systemd/system/sidekey-{keeper,agent}.service.d
+systemctl daemon-reload
+systemctl restart sidekey.target && ready
 
 systemctl stop sidekey-keeper.service
 make_pair 02 >/results/activated 2>&1

@@ -11,6 +11,7 @@ import { createKeyService, isEmbedded } from '../../providers/create-provider.ts
 import { readKek } from '../../providers/embedded/embedded-provider.ts';
 import type { KeyService } from '../../providers/key-service.ts';
 import { checkAgent, fetchStatus } from './agent-checks.ts';
+import { checkDisks, checkUsageCounters } from './disk-checks.ts';
 import { checkModuleVersions, checkPidNamespaces, checkRings } from './process-checks.ts';
 import { cureOf } from './provider-remedies.ts';
 
@@ -255,6 +256,8 @@ export const CHECKS: readonly Check[] = [
   checkPidNamespaces,
   checkModule,
   checkStore,
+  checkDisks,
+  checkUsageCounters,
   checkProviders,
   checkAudit,
 ];
