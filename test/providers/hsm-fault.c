@@ -1,6 +1,6 @@
 /*
  * A PKCS#11 module with faults: SoftHSM2 behind it, and in front of some functions a file that says how they fail. FAULT_FILE names it; its first
- * word is read at each call: crash, hang, slow, absent, device-error, session-invalid, general-error. No file: no fault. FAULT_SESSIONS names a file
+ * word is read at each call: crash, hang, slow, absent, device-error, session-invalid, general-error, own-iv. No file: no fault. FAULT_SESSIONS names a file
  * that says how many sessions are open.
  */
 #include <dlfcn.h>
@@ -53,9 +53,31 @@ static CK_RV next_fault(void)
     return CKR_OK;
 }
 
+/* As modules in FIPS mode do: GCM by an IV of the module's own. The pointer to the IV comes first in every form of CK_GCM_PARAMS. */
+static CK_RV encrypt_init_own_iv(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
+{
+    static CK_BYTE own[16] = "an IV of its own";
+    CK_BYTE_PTR iv = own;
+    CK_BYTE parameters[128];
+    CK_MECHANISM changed = *mechanism;
+
+    if (mechanism->ulParameterLen < sizeof iv || mechanism->ulParameterLen > sizeof parameters)
+        return CKR_MECHANISM_PARAM_INVALID;
+    memcpy(parameters, mechanism->pParameter, mechanism->ulParameterLen);
+    memcpy(parameters, &iv, sizeof iv);
+    changed.pParameter = parameters;
+    return behind->C_EncryptInit(session, &changed, key);
+}
+
 static CK_RV encrypt_init(CK_SESSION_HANDLE session, CK_MECHANISM_PTR mechanism, CK_OBJECT_HANDLE key)
 {
-    CK_RV rv = next_fault();
+    char fault[32];
+    CK_RV rv;
+
+    read_fault(fault);
+    if (strcmp(fault, "own-iv") == 0)
+        return encrypt_init_own_iv(session, mechanism, key);
+    rv = next_fault();
     return rv == CKR_OK ? behind->C_EncryptInit(session, mechanism, key) : rv;
 }
 

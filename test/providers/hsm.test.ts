@@ -119,6 +119,18 @@ for (const code of ['0x5', '0x30', '0x6', '0x80000123'])
     });
   });
 
+t.test('a module that replaces the IV makes no data key, which nobody could open', async (t) => {
+  const { hsm, service } = scene(t);
+  hsm.fail('own-iv');
+  await t.rejects(service.generateDataKey('a'), {
+    code: 'provider_refused',
+    message: /cannot decrypt what it has just encrypted/,
+  });
+  hsm.mend();
+  const { plaintext, wrapped } = await service.generateDataKey('a');
+  t.ok((await service.unwrapDataKey(wrapped, 'a')).equals(plaintext));
+});
+
 t.test('two keys of one label are refused, and the id tells them apart', async (t) => {
   const { hsm, service } = scene(t);
   hsm.makeKey('kek-1', '02');

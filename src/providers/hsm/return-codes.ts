@@ -25,6 +25,14 @@ const TABLE = new Map<number, Meaning>([
   ...STALE.map((code) => [code, 'stale'] as const),
 ]);
 
+/** CKR_DEVICE_ERROR, CKR_DEVICE_MEMORY, CKR_DEVICE_REMOVED, CKR_TOKEN_NOT_PRESENT, CKR_TOKEN_NOT_RECOGNIZED; 0: not of the module */
+const OF_DEVICE: readonly number[] = [0, 0x30, 0x31, 0x32, 0xe0, 0xe1];
+
+/** Whether a fault may be the device's, also where the key has just been used. */
+export function isOfDevice({ code }: HsmFault): boolean {
+  return OF_DEVICE.includes(code);
+}
+
 export const CKR_USER_ALREADY_LOGGED_IN = 0x100;
 
 /** Every other code, vendors' own included, says nothing of the key: the device is taken as lost. */

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import { IV_BYTES, WRAP_MECHANISMS, type WrapMechanism } from './mechanism.ts';
-import { CKR_USER_ALREADY_LOGGED_IN, HsmFault, toHsmFault } from './return-codes.ts';
+import { CKR_USER_ALREADY_LOGGED_IN, HsmFault, isOfDevice, toHsmFault } from './return-codes.ts';
 import { describeKey, type WorkerOptions } from './worker-options.ts';
 
 const CKU_USER = 1;
@@ -243,12 +243,25 @@ export class HsmToken {
     return fresh;
   }
 
+  /** It has just encrypted: a module that replaces our IV is there, and opens nothing. */
+  #tellProbe(error: unknown): never {
+    const fault = toHsmFault(error);
+    if (isOfDevice(fault)) throw fault;
+    const cure = 'a module that replaces the IV needs a key wrap as mechanism';
+    throw new HsmFault(
+      'refused',
+      `the module cannot decrypt what it has just encrypted (${fault.message}): ${cure}`,
+    );
+  }
+
   async #probe(mechanism: WrapMechanism): Promise<void> {
     // A nonce must never come twice under GCM, not even for a probe.
     const iv = randomBytes(mechanism.how === 'encrypt' ? IV_BYTES : 0);
     const [aad, data] = [Buffer.from('sidekey probe'), randomBytes(64)];
     const body = await this.encrypt({ mechanism, iv, aad, data });
-    const again = await this.#withSession((s) => this.#run('decrypt', s, { mechanism, iv, aad, data: body }));
+    const again = await this.#withSession((s) =>
+      this.#run('decrypt', s, { mechanism, iv, aad, data: body }),
+    ).catch((error: unknown) => this.#tellProbe(error));
     if (!again.equals(data)) throw new HsmFault('lost', 'the module gave back other bytes than it was given');
   }
 
