@@ -53,7 +53,11 @@ export class SqliteStore implements TokenStore {
   #logFd: number | null = null;
   readonly #disk = new DiskSync(() => this.#syncLog());
 
-  constructor(path: string) {
+  readonly #sync: (fd: number) => Promise<void>;
+  #isLogDoubtful = false;
+
+  constructor(path: string, sync: (fd: number) => Promise<void> = syncFile) {
+    this.#sync = sync;
     this.#db = guard(`open ${path}`, () => openDatabase(path));
     this.#log = path === ':memory:' ? '' : `${path}-wal`;
   }
@@ -65,8 +69,25 @@ export class SqliteStore implements TokenStore {
    */
   async #syncLog(): Promise<void> {
     if (this.#log === '') return;
+    if (this.#isLogDoubtful) this.#moveLog();
     this.#logFd ??= openSync(this.#log, 'r');
-    await syncFile(this.#logFd);
+    try {
+      await this.#sync(this.#logFd);
+    } catch (error) {
+      this.#isLogDoubtful = true;
+      throw error;
+    }
+  }
+
+  /**
+   * After a failed sync the kernel may have dropped pages of the log that it could not write, and reports
+   * success the next time. SQLite would stop reading there after a crash, and lose everything behind. So all
+   * of the log is copied to the database and synced there before anything else counts as durable.
+   */
+  #moveLog(): void {
+    const [row] = this.#db.prepare('PRAGMA wal_checkpoint(TRUNCATE)').all();
+    if (Number(row?.['busy']) !== 0) throw new Error('the log could not be moved to the database');
+    this.#isLogDoubtful = false;
   }
 
   async durable(): Promise<void> {

@@ -1,6 +1,6 @@
 // The store alone: what is kept, what is refused, what survives.
 import { execFileSync } from 'node:child_process';
-import { chmodSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { test } from 'tap';
@@ -147,4 +147,24 @@ test('find goes by the index of the most selective column', (t) => {
   db.close();
   store.close();
   t.end();
+});
+
+test('after a sync that failed, nothing relies on the log that may have been lost', async (t) => {
+  const path = join(t.testdir(), 'store.db');
+  let fails = true;
+  const store = new SqliteStore(path, async () => {
+    if (fails) throw new Error('EIO');
+  });
+  const { id } = store.addToken(TOKEN);
+  store.addObjects([objectOf(id, 'lost?')]);
+  await t.rejects(store.durable(), { code: 'store_failed' });
+  fails = false;
+  const [handle = 0] = store.addObjects([objectOf(id, 'next')]);
+  await store.durable();
+  copyFileSync(path, `${path}.copy`);
+  store.close();
+  const copy = new SqliteStore(`${path}.copy`);
+  t.equal(copy.countObjects(id), 2, 'the database has them without its log');
+  t.equal(copy.object(handle)?.uniqueId, 'next');
+  copy.close();
 });
