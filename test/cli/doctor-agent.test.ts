@@ -1,6 +1,7 @@
 /** What doctor says when the agent, or its keeper, is not there or does not answer: the cause, within a bounded time, and a cure. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import t, { type Test } from 'tap';
@@ -29,6 +30,15 @@ t.test('who was never started, and whose sockets were left over by a kill', asyn
   );
   await sidekey.start();
   const keeper = sidekey.keeperPid() ?? 0;
+  rmSync(sidekey.api);
+  t.match(
+    (await doctor(sidekey)).said,
+    new RegExp(
+      `bad   agent: pid ${sidekey.agentPid} is an agent of this store, but its socket is gone.*start it again`,
+    ),
+  );
+  await sidekey.stopAgent('SIGKILL');
+  await sidekey.start();
   await sidekey.stopAgent('SIGKILL');
   process.kill(keeper, 'SIGKILL');
   t.match((await doctor(sidekey)).said, /warn  agent: no agent runs: its socket is left over/);

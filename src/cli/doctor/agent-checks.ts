@@ -1,4 +1,5 @@
 /** What the agent says of itself, asked once for all checks of `sidekey doctor`; and why, when it says nothing. */
+import { readFileSync, statSync } from 'node:fs';
 import type { Config } from '../../config/config.ts';
 import { SidekeyError } from '../../errors.ts';
 import type { AgentStatus } from '../../api/sidekey/agent-status.ts';
@@ -36,6 +37,14 @@ const ABSENT: Readonly<Record<string, string>> = {
   ECONNREFUSED: 'no agent runs: its socket is left over, and the next one takes it away',
 };
 
+/** The agent that has this store, by its lock; null: none has. Reads only: a lock taken here could refuse an agent that starts. */
+function holderOf({ store }: Config): number | null {
+  const found = statSync(`${store.path}.lock`, { throwIfNoEntry: false });
+  const locks = readFileSync('/proc/locks', 'utf8').matchAll(/ FLOCK +\S+ +WRITE +(\d+) \S+:(\d+) /g);
+  const holder = [...locks].find(([, , inode]) => Number(inode) === found?.ino);
+  return holder === undefined ? null : Number(holder[1]);
+}
+
 /** Who is there, and says nothing, or nothing to us. */
 function describeSilence(config: Config, error: unknown): Finding {
   const name = 'agent';
@@ -43,6 +52,12 @@ function describeSilence(config: Config, error: unknown): Finding {
   const cause: unknown = error instanceof SidekeyError ? error.cause : null;
   const code = String(Reflect.get(Object(cause), 'code'));
   const absent = ABSENT[code];
+  const holder = absent === undefined ? null : holderOf(config);
+  if (holder !== null) {
+    const removed = `pid ${holder} is an agent of this store, but its socket is gone (${config.sockets.api})`;
+    const cure = `end it and start it again: ${startOf(config).replace(' start ', ' restart ')}`;
+    return { name, verdict: 'bad', detail: removed, cure };
+  }
   if (absent !== undefined)
     return { name, verdict: 'warn', detail: `${absent} (${config.sockets.api})`, cure: startOf(config) };
   if (code === 'EACCES' || code === 'EPERM')
