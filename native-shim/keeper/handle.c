@@ -115,6 +115,10 @@ static kp_handler *find_handler(const struct kp_conn *from, uint16_t type)
     const struct message *m = message_of(type & (uint16_t)~WIRE_REPLY);
     int row;
 
+    if (from->for_ring)
+        return type == WIRE_cell_operate_many ? kp_on_cell_operate_many : NULL;
+    if (sender == party_agent && type == WIRE_ring)
+        return from->greeted ? NULL : kp_on_agent_ring;
     if (!m || from->greeted == (type == greeting))
         return NULL;
     if (type & WIRE_REPLY)

@@ -56,7 +56,7 @@ void kp_read_place(struct wire_reader *r, struct kp_place *out);
 void kp_read_mechanism(struct wire_reader *r, uint64_t *type, struct wire_bytes *params);
 
 /* Handlers by file: module.c, operate.c, operate_many.c, route.c, agent.c, command.c. */
-kp_handler kp_on_hello, kp_on_ring, kp_on_random, kp_on_bind_check, kp_on_operate, kp_on_route, kp_on_agent_reply;
+kp_handler kp_on_hello, kp_on_ring, kp_on_agent_ring, kp_on_random, kp_on_bind_check, kp_on_operate, kp_on_route, kp_on_agent_reply;
 kp_handler kp_on_attach, kp_on_mechanism_table, kp_on_state, kp_on_client_list, kp_on_client_note, kp_on_cell_list,
     kp_on_usage, kp_on_shutdown, kp_on_bind, kp_on_unbind;
 kp_handler kp_on_cell_generate, kp_on_cell_import, kp_on_cell_open, kp_on_cell_unwrap, kp_on_cell_derive, kp_on_cell_copy,

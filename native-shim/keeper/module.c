@@ -1,4 +1,4 @@
-/* What a module asks of the keeper beside operations: hello and random. */
+/* What a module asks of the keeper beside operations: hello, ring and random; and the ring of the agent. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -46,17 +46,13 @@ int kp_on_hello(struct kp_request *r)
 }
 
 /* Answers by itself: its reply carries descriptors. */
-int kp_on_ring(struct kp_request *r)
+static int give_ring(struct kp_request *r, uint32_t wanted)
 {
     struct wire_header h = {.length = 4, .type = WIRE_ring | WIRE_REPLY, .id = r->header.id};
     uint8_t *frame = r->reply->start - WIRE_HEADER_BYTES;
     struct kp_ring *ring;
     int memfd, given, refused;
-    uint32_t wanted;
 
-    wanted = r->from->version >= 2 ? wire_read_u32(&r->body) : 1;
-    if (!wire_reader_done(&r->body))
-        return STATUS_wire_malformed;
     refused = wanted == RING_VERSION ? kp_ring_open(&ring, &memfd) : -EPROTONOSUPPORT;
     if (refused != 0) {
         atomic_store(&r->from->ring_refused, -refused);
@@ -74,6 +70,32 @@ int kp_on_ring(struct kp_request *r)
         atomic_store(&r->from->ring_refused, ENOSPC); /* no watch for its bell */
     r->reply->at = r->reply->start;
     return STATUS_ring_absent;
+}
+
+int kp_on_ring(struct kp_request *r)
+{
+    uint32_t wanted = r->from->version >= 2 ? wire_read_u32(&r->body) : 1;
+
+    return wire_reader_done(&r->body) ? give_ring(r, wanted) : STATUS_wire_malformed;
+}
+
+/* A second connection of the process that is attached, and of no other: it may use every cell. It ends with the first one. */
+int kp_on_agent_ring(struct kp_request *r)
+{
+    uint32_t wanted = wire_read_u32(&r->body);
+    struct kp_conn *from = r->from;
+
+    if (!wire_reader_done(&r->body))
+        return STATUS_wire_malformed;
+    kp_lock();
+    from->for_ring = kp.agent && !from->gone && kp.agent->peer.pid == from->peer.pid &&
+                     kp.agent->peer.uid == from->peer.uid;
+    if (from->for_ring) {
+        from->version = kp.agent->version;
+        from->greeted = true;
+    }
+    kp_unlock();
+    return from->for_ring ? give_ring(r, wanted) : STATUS_ring_absent;
 }
 
 int kp_on_random(struct kp_request *r)

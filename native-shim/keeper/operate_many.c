@@ -27,6 +27,7 @@ static int operate(const struct kp_request *many, struct wire_bytes item)
     if (item.length <= FLAGS_AT || item.data[FLAGS_AT] != (WIRE_BEGIN | WIRE_FINAL))
         return STATUS_function_not_supported;
     r.lasting = NULL;
+    r.straight.to = NULL; /* it is the frame's place, not the item's */
     wire_reader_init(&r.body, item.data, item.length);
     return kp_on_cell_operate(&r);
 }

@@ -88,8 +88,10 @@ static void run(struct kp_poller *p, struct kp_conn *conn, unsigned slot, const 
     mark(&p->dirty_out, dirty);
 }
 
-static bool may_come_by_ring(uint16_t type)
+static bool may_come_by_ring(const struct kp_conn *conn, uint16_t type)
 {
+    if (conn->for_ring)
+        return type == WIRE_cell_operate_many;
     return type == WIRE_operate || type == WIRE_bind_check || type == WIRE_random;
 }
 
@@ -104,7 +106,7 @@ static unsigned serve(struct kp_poller *p, struct kp_conn *conn, size_t later, b
     while (served < TURN && !atomic_load_explicit(&ring->dead, memory_order_relaxed) &&
            (slot = kp_ring_take(ring, later, patient, &h.type, p->in, &length)) >= 0) {
         served++;
-        if (length < 0 || !may_come_by_ring(h.type)) {
+        if (length < 0 || !may_come_by_ring(conn, h.type)) {
             kp_conn_close(conn);
             break;
         }

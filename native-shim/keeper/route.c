@@ -241,9 +241,12 @@ void kp_agent_lost(void)
     struct kp_parked *p, *next;
 
     kp.agent = NULL;
-    for (unsigned i = 0; i < KP_CONNECTIONS_MAX; i++)
+    for (unsigned i = 0; i < KP_CONNECTIONS_MAX; i++) {
         if (kp.conns[i])
             kp_answers_void(kp.conns[i]);
+        if (kp.conns[i] && kp.conns[i]->for_ring)
+            kp_conn_hang_up(kp.conns[i]);
+    }
     for (p = kp_parked_first(); p; p = next) {
         next = kp_parked_next(p);
         if (p->resolve)

@@ -110,7 +110,8 @@ struct kp_conn {
     enum kp_kind kind;
     unsigned refs; /* kp_lock */
     bool gone;     /* kp_lock: out of the table */
-    _Atomic bool greeted; /* hello or attach was answered */
+    _Atomic bool greeted; /* hello or attach was answered, or it is for_ring */
+    bool for_ring;        /* the attached agent's second connection: it carries cell_operate_many alone */
     uint32_t version;     /* of the frame: what is spoken, or, before it greeted, what was asked for in vain */
     struct kp_peer peer;
     struct kp_holder *holder; /* of a client */

@@ -7,6 +7,6 @@ PROGRAMS += $(BUILD)/peer.node
 endif
 
 $(BUILD)/peer.node: OBJECT_CFLAGS = -isystem $(NODE_INCLUDE) -fvisibility=hidden
-$(BUILD)/peer.node: $(BUILD)/obj/peer/peer.o
+$(BUILD)/peer.node: $(BUILD)/obj/peer/peer.o $(BUILD)/obj/peer/ring.o $(BUILD)/obj/shared/wire/frame.o $(BUILD)/obj/shared/wire/buffer.o
 	$(LINK) -shared -o $(NEW) $^
 	@$(PLACE)

@@ -2,7 +2,8 @@
  * What Node cannot ask the kernel itself: who is at the other end of a Unix socket, not to be dumpable, a datagram to
  * systemd, a lock on a file, the clock that counts suspended time; and what Node would ask in a dozen calls where every new
  * connection waits: a process's files below /proc. An N-API addon of the agent
- * (src/access/peer-credentials.ts has its types); it keeps no state.
+ * (src/access/peer-credentials.ts has its types); it keeps no state but that of a
+ * ring (ring.h).
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -20,6 +21,8 @@
 #include <unistd.h>
 
 #include <node_api.h>
+
+#include "ring.h"
 
 /* Of <asm-generic/socket.h>, which older headers lack. */
 #ifndef SO_PEERPIDFD
@@ -289,6 +292,9 @@ static napi_value start(napi_env env, napi_value exports)
         {"unlockFile", unlock_file},
         {"bootTime", boot_time},
         {"processFiles", process_files},
+        {"ringOpen", peer_ring_open},
+        {"ringCall", peer_ring_call},
+        {"ringClose", peer_ring_close},
     };
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {

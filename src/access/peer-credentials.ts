@@ -23,6 +23,10 @@ interface PeerAddon {
   unlockFile(fd: number): void;
   bootTime(): number;
   processFiles(pid: number): ProcessFiles;
+  /** null: nobody could be asked. */
+  ringOpen(path: string): Ring | null;
+  ringCall(ring: Ring, body: Buffer): Buffer | null;
+  ringClose(ring: Ring): void;
 }
 
 /** /proc/PID/stat, exe, cgroup, and stat once more, read in this order; null: not readable. */
@@ -32,6 +36,9 @@ export type ProcessFiles = readonly [
   cgroup: string | null,
   statAfter: string | null,
 ];
+
+/** What the add-on keeps of a ring. */
+type Ring = object & { readonly isRing: unique symbol };
 
 const ADDON = resolve(import.meta.dirname, '../../native-shim/build/peer.node');
 let loaded: PeerAddon | null = null;
@@ -89,4 +96,26 @@ export function bootTime(): number {
 
 export function readProcessFiles(pid: number): ProcessFiles {
   return addon().processFiles(pid);
+}
+
+/** A ring to the keeper (ARCHITECTURE.md, "The agent's ring"), for as long as this process is attached to it. */
+export class KeeperRing {
+  readonly #ring: Ring | null;
+
+  /** Asks for it and does not wait: until the keeper has answered, call() gives null. */
+  constructor(path: string) {
+    this.#ring = addon().ringOpen(path);
+  }
+
+  /**
+   * The answer to a frame of cell_operate_many. null: it was not answered within 2 ms, or there is no ring; it must then be sent
+   * through the socket, and may have been performed. The caller wipes `body`.
+   */
+  call(body: Buffer): Buffer | null {
+    return this.#ring === null ? null : addon().ringCall(this.#ring, body);
+  }
+
+  close(): void {
+    if (this.#ring !== null) addon().ringClose(this.#ring);
+  }
 }

@@ -35,11 +35,11 @@ async function greet(connection: KeeperConnection, version: number = LIMITS.vers
 }
 
 /** Attaches to the keeper and reads its capabilities. */
-export async function introduce(connection: KeeperConnection): Promise<Attachment> {
+export async function introduce(connection: KeeperConnection, path: string): Promise<Attachment> {
   const attached = await greet(connection);
   const table = await connection.request('mechanism_table', Buffer.alloc(0), LIMITS.deadlineMs);
   const mechanisms = readBody(table, readMechanismTable);
-  const frames = attached.version < 2 ? null : new OperationFrames(connection);
+  const frames = attached.version < 2 ? null : new OperationFrames(connection, path);
   const short = mechanisms.filter(({ keyType }) => keyType !== null && !PAIRS.includes(keyType));
   return { ...attached, connection, mechanisms, frames, short: new Set(short.map(({ type }) => type)) };
 }

@@ -96,7 +96,7 @@ export class KeeperClient implements Keeper {
       closed: (reason) => this.#lose(connection, routed, reason, lost),
     });
     try {
-      this.#attachment = await introduce(connection);
+      this.#attachment = await introduce(connection, path);
       routed.version = this.#attachment.version;
       await this.#events?.keeperAttached(this.#attachment.boot);
       routed.open();
@@ -131,6 +131,7 @@ export class KeeperClient implements Keeper {
   ): void {
     routed.close();
     if (this.#attachment?.connection !== connection) return;
+    this.#attachment.frames?.close();
     this.#attachment = null;
     this.#events?.keeperLost();
     lost(reason);

@@ -1,5 +1,5 @@
 /*
- * A client that writes what it likes into its region: each step of the input is a slot, a turn, a length, and bytes of its
+ * A client, or the agent (bit 7 of the first byte), that writes what it likes into its region: each step of the input is a slot, a turn, a length, and bytes of its
  * frame or of what stands apart from it; after each the keeper looks as a worker does.
  */
 #include <stdlib.h>
@@ -14,7 +14,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { STEP = 8, FRAME = WIRE_HEADER_BYTES + WIRE_BODY_MAX };
+enum { AGENT = 0x80, STEP = 8, FRAME = WIRE_HEADER_BYTES + WIRE_BODY_MAX };
 
 static struct kp_poller poller;
 
@@ -29,16 +29,17 @@ static void open_once(void)
     poller.out = kp_alloc(FRAME);
 }
 
-static struct kp_conn *connect_ring(struct kp_ring **ring)
+static struct kp_conn *connect_ring(bool agent, struct kp_ring **ring)
 {
     struct kp_peer peer = {.pid = 1};
-    struct kp_conn *made = kp_conn_new(KP_CLIENT, -1, &peer), *conn = made ? kp_conn_take(made->number) : NULL;
+    struct kp_conn *made = kp_conn_new(agent ? KP_AGENT : KP_CLIENT, -1, &peer), *conn = made ? kp_conn_take(made->number) : NULL;
     int memfd;
 
     if (!conn || kp_ring_open(ring, &memfd) != 0)
         abort();
     close(memfd);
     conn->greeted = true;
+    conn->for_ring = agent;
     atomic_store(&conn->ring, *ring);
     return conn;
 }
@@ -65,7 +66,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct kp_conn *conn;
 
     open_once();
-    conn = connect_ring(&ring);
+    conn = connect_ring(size > 0 && data[0] & AGENT, &ring);
     while (size >= STEP && !conn->gone) {
         size_t used = step(ring->region, data, size);
 

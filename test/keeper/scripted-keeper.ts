@@ -52,13 +52,16 @@ export class ScriptedKeeper {
   }
 
   #serve(socket: Socket): void {
-    this.#socket = socket;
+    this.#socket ??= socket;
     const decoder = new FrameDecoder();
     socket.on('error', () => undefined);
     socket.on('data', (chunk: Buffer) => decoder.push(chunk).forEach((frame) => this.#answer(socket, frame)));
   }
 
+  /** It has no ring to give: what asks for one is a connection of its own, which ends. */
   #answer(socket: Socket, frame: Frame): void {
+    if (frame.message === 'ring') return void socket.destroy();
+    if (frame.message === 'attach') this.#socket = socket;
     this.sent.push(frame);
     if (frame.isReply) return;
     const answer = this.answers[frame.message]?.(frame) ?? null;

@@ -54,6 +54,13 @@ t.test('rings carry the same frames, and a client that scribbles over its own ha
   runProgram(t, 'python3', [join(import.meta.dirname, 'keeper_ring.py'), join(build, 'sidekey-keeper')]),
 );
 
+t.test('the agent has a ring of its own, nobody else gets it, and it ends with the agent', async (t) =>
+  runProgram(t, 'python3', [
+    join(import.meta.dirname, 'keeper_agent_ring.py'),
+    join(build, 'sidekey-keeper'),
+  ]),
+);
+
 for (const name of ['keeper_frame', 'keeper_arena', 'keeper_engines', 'keeper_params', 'keeper_ring'])
   t.test(`every seed of ${name} is handled within its bounds`, async (t) => {
     const seeds = join(corpus, name);

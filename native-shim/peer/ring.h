@@ -1,0 +1,22 @@
+/*
+ * The agent's side of the ring (ARCHITECTURE.md, "The agent's ring"): a frame goes to the keeper and its answer comes back within one
+ * call, without a system call while a worker of the keeper is looking.
+ */
+#ifndef SIDEKEY_PEER_RING_H
+#define SIDEKEY_PEER_RING_H
+
+#include <node_api.h>
+
+/* ringOpen(path): asks the keeper at its control socket for a ring, without waiting for it; null where nobody can be asked. */
+napi_value peer_ring_open(napi_env env, napi_callback_info info);
+
+/*
+ * ringCall(ring, body): the body of the answer to cell_operate_many, or null: the keeper has not given the ring yet, refused the frame
+ * or took too long, and the caller asks by the socket. The body is the caller's to wipe.
+ */
+napi_value peer_ring_call(napi_env env, napi_callback_info info);
+
+/* ringClose(ring): harmless when it is closed. */
+napi_value peer_ring_close(napi_env env, napi_callback_info info);
+
+#endif

@@ -1,0 +1,123 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import t, { type Test } from 'tap';
+import { KeeperRing } from '../../src/access/peer-credentials.ts';
+import { operateBytes, writeOperate } from '../../src/keeper/bodies.ts';
+import { KeeperClient } from '../../src/keeper/keeper-client.ts';
+import { readOutcomes } from '../../src/keeper/operation-frames.ts';
+import { createLogger } from '../../src/log/logger.ts';
+import { WireWriter } from '../../src/wire/buffer.ts';
+import { OPERATE } from '../../src/wire/tables.ts';
+import { KEEPER } from '../e2e/instance.ts';
+
+const AES = { objectClass: 4, keyType: 0x1f, owner: null, leaseMs: null, uses: null, note: null, seal: null };
+const CKA_VALUE = 0x11;
+/** An IV of zeros, no associated data, a tag of 128 bits. */
+const PARAMS = new WireWriter().bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+const GCM = { type: 0x1087, params: PARAMS };
+
+interface Scene {
+  readonly keeper: ChildProcess;
+  readonly client: KeeperClient;
+  readonly control: string;
+  readonly cell: bigint;
+}
+
+async function scene(t: Test): Promise<Scene> {
+  const dir = mkdtempSync(join(tmpdir(), 'sidekey-'));
+  const [control, pkcs11] = [join(dir, 'control.sock'), join(dir, 'pkcs11.sock')];
+  const keeper = spawn(KEEPER, ['--pkcs11', pkcs11, '--control', control], {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  t.teardown(() => (keeper.kill('SIGKILL'), rmSync(dir, { recursive: true })));
+  if (keeper.stderr !== null) await once(keeper.stderr, 'data');
+  keeper.stderr?.resume();
+  const client = new KeeperClient(createLogger('silent'));
+  await client.attach(control, () => undefined);
+  const { cell } = await client.importComponents(AES, [{ type: CKA_VALUE, value: Buffer.alloc(32, 7) }]);
+  return { keeper, client, control, cell };
+}
+
+function frame(cell: bigint, data: Buffer): Buffer {
+  const flags = OPERATE.begin | OPERATE.final;
+  const step = {
+    cell,
+    operation: 'encrypt',
+    number: 0n,
+    flags,
+    mechanism: GCM,
+    data,
+    signature: null,
+  } as const;
+  return new WireWriter()
+    .u32(1)
+    .bytes(writeOperate(step, new WireWriter(operateBytes(step))).done())
+    .done();
+}
+
+function byRing(ring: KeeperRing, cell: bigint, data: Buffer): Buffer | null {
+  const reply = ring.call(frame(cell, data));
+  const outcome = reply === null ? null : readOutcomes(reply, 1)[0];
+  return Buffer.isBuffer(outcome) ? outcome : null;
+}
+
+/** The keeper answers when it gets to it. */
+async function opened({ control, cell }: Scene): Promise<KeeperRing> {
+  const ring = new KeeperRing(control);
+  for (let i = 0; i < 400 && byRing(ring, cell, Buffer.alloc(1)) === null; i++) await sleep(5);
+  return ring;
+}
+
+t.test('what travels by the ring has the result that it has by the socket', async (t) => {
+  const at = await scene(t);
+  const ring = await opened(at);
+  for (const bytes of [0, 1, 47, 1024, 12_000]) {
+    const data = Buffer.alloc(bytes, bytes);
+    const expected = await at.client.operate(at.cell, 'encrypt', GCM, data);
+    t.same(byRing(ring, at.cell, data), expected, `${bytes} bytes`);
+  }
+  t.equal(ring.call(Buffer.alloc(20_000)), null, 'what is longer than a slot is not sent');
+  t.equal(ring.call(Buffer.alloc(3)), null, 'a frame that breaks the format is refused');
+  t.ok(byRing(ring, at.cell, Buffer.alloc(1)), 'and the next is served');
+  ring.close();
+  ring.close();
+  t.equal(byRing(ring, at.cell, Buffer.alloc(1)), null, 'a ring that was closed gives nothing');
+});
+
+t.test('a keeper that is stopped holds the event loop for milliseconds, once', async (t) => {
+  const at = await scene(t);
+  const ring = await opened(at);
+  at.keeper.kill('SIGSTOP');
+  await sleep(100);
+  const began = performance.now();
+  t.equal(byRing(ring, at.cell, Buffer.alloc(1)), null, 'the ring gives up');
+  const rested = performance.now();
+  for (let i = 0; i < 1000; i++) byRing(ring, at.cell, Buffer.alloc(1));
+  t.ok(rested - began < 500, `after ${rested - began} ms`);
+  t.ok(performance.now() - rested < 500, 'and rests for a second');
+  const asked = at.client.operate(at.cell, 'encrypt', GCM, Buffer.alloc(5));
+  await sleep(50);
+  at.keeper.kill('SIGCONT');
+  t.equal((await asked).length, 21, 'what was asked by the agent meanwhile is answered by the socket');
+  await sleep(1050);
+  t.ok(byRing(ring, at.cell, Buffer.alloc(1)), 'then the ring serves again');
+});
+
+t.test('a keeper that is killed ends no agent', async (t) => {
+  const at = await scene(t);
+  const ring = await opened(at);
+  await at.client.operate(at.cell, 'encrypt', GCM, Buffer.alloc(5));
+  at.keeper.kill('SIGKILL');
+  await once(at.keeper, 'exit');
+  t.equal(byRing(ring, at.cell, Buffer.alloc(1)), null);
+  await t.rejects(at.client.operate(at.cell, 'encrypt', GCM, Buffer.alloc(5)), { code: 'keeper_absent' });
+  t.equal(
+    byRing(new KeeperRing(at.control), at.cell, Buffer.alloc(1)),
+    null,
+    'nor does asking nobody for a ring',
+  );
+});
