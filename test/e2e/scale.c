@@ -3,19 +3,16 @@
  * everything held. Descriptors and memory are read from /proc/self before and after.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
+#include "scale.h"
+
 #include <dlfcn.h>
-#include <p11-kit/pkcs11.h>
 #include <pthread.h>
-#include <signal.h>
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,45 +22,9 @@ enum { SMALL_STACK = 4 * 1024 * 1024 }; /* ThreadSanitizer keeps a megabyte of i
 enum { SMALL_STACK = 64 * 1024 };
 #endif
 
-enum { THREADS = 64, MAKERS = 16, AFTER_EXIT = 100, GROWTH_KIB = 1024, BLOCK = 16, LIMIT_STACK = 30 * 1024 * 1024 };
+enum { THREADS = 64, MAKERS = 16, GROWTH_KIB = 1024, LIMIT_STACK = 30 * 1024 * 1024 };
 
-static CK_FUNCTION_LIST_PTR p11;
-static const char *path, *pin;
-static long count;
 static time_t until; /* of a run that lasts so many seconds; 0: of one that counts */
-static CK_BBOOL yes = CK_TRUE, no = CK_FALSE;
-static CK_BYTE iv[BLOCK];
-static CK_MECHANISM cbc = {CKM_AES_CBC, iv, sizeof(iv)};
-
-#define MUST(call, wanted) must(#call, call, wanted)
-
-static void must(const char *what, CK_RV got, CK_RV wanted)
-{
-    if (got == wanted)
-        return;
-    printf("%s: 0x%lx, wanted 0x%lx\n", what, got, wanted);
-    exit(1);
-}
-
-static void check(int good, const char *what, long found, long wanted)
-{
-    if (good)
-        return;
-    printf("%s: %ld, wanted %ld\n", what, found, wanted);
-    exit(1);
-}
-
-static long descriptors(void)
-{
-    DIR *dir = opendir("/proc/self/fd");
-    long n = 0;
-
-    while (dir && readdir(dir))
-        n++;
-    if (dir)
-        closedir(dir);
-    return n;
-}
 
 static long resident_kib(void)
 {
@@ -75,78 +36,6 @@ static long resident_kib(void)
     if (f)
         fclose(f);
     return resident * (sysconf(_SC_PAGESIZE) / 1024);
-}
-
-static void *load(void)
-{
-    CK_RV (*get)(CK_FUNCTION_LIST_PTR *);
-    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-
-    check(library != NULL, "dlopen", 0, 1);
-    *(void **)&get = dlsym(library, "C_GetFunctionList");
-    MUST(get(&p11), CKR_OK);
-    return library;
-}
-
-static CK_SLOT_ID first_slot(void)
-{
-    CK_SLOT_ID slots[16];
-    CK_ULONG n = 16;
-
-    MUST(p11->C_GetSlotList(CK_TRUE, slots, &n), CKR_OK);
-    check(n > 0, "slots", 0, 1);
-    return slots[0];
-}
-
-static CK_SESSION_HANDLE open_session(CK_SLOT_ID slot)
-{
-    CK_SESSION_HANDLE s;
-
-    MUST(p11->C_OpenSession(slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &s), CKR_OK);
-    return s;
-}
-
-static CK_SESSION_HANDLE log_in(void)
-{
-    CK_SESSION_HANDLE s = open_session(first_slot());
-    CK_RV rv = p11->C_Login(s, CKU_USER, (CK_UTF8CHAR_PTR)(uintptr_t)pin, strlen(pin));
-
-    if (rv != CKR_USER_ALREADY_LOGGED_IN)
-        must("C_Login", rv, CKR_OK);
-    return s;
-}
-
-static CK_OBJECT_HANDLE make_key(CK_SESSION_HANDLE s, const char *label)
-{
-    CK_ULONG bytes = 32;
-    CK_MECHANISM m = {CKM_AES_KEY_GEN, NULL, 0};
-    CK_ATTRIBUTE t[] = {{CKA_TOKEN, &no, 1}, {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)}, {CKA_ENCRYPT, &yes, 1},
-                        {CKA_VALUE_LEN, &bytes, sizeof(bytes)}};
-    CK_OBJECT_HANDLE key;
-
-    MUST(p11->C_GenerateKey(s, &m, t, 4, &key), CKR_OK);
-    return key;
-}
-
-static void encrypt(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
-{
-    CK_BYTE data[BLOCK] = {1}, out[BLOCK];
-    CK_ULONG n = sizeof(out);
-
-    MUST(p11->C_EncryptInit(s, &cbc, key), CKR_OK);
-    MUST(p11->C_Encrypt(s, data, sizeof(data), out, &n), CKR_OK);
-    check(n == BLOCK && memcmp(data, out, BLOCK) != 0, "ciphertext", (long)n, BLOCK);
-}
-
-static long find_label(CK_SESSION_HANDLE s, const char *label, CK_OBJECT_HANDLE *key)
-{
-    CK_ATTRIBUTE t = {CKA_LABEL, (void *)(uintptr_t)label, strlen(label)};
-    CK_ULONG n = 0;
-
-    MUST(p11->C_FindObjectsInit(s, &t, 1), CKR_OK);
-    MUST(p11->C_FindObjects(s, key, 1, &n), CKR_OK);
-    MUST(p11->C_FindObjectsFinal(s), CKR_OK);
-    return (long)n;
 }
 
 /* One turn again and again: after the first tenth nothing grows. */
@@ -276,199 +165,6 @@ static void run_seconds(void)
     until = time(NULL) + count;
     work_by_threads(true);
     printf("done %d threads, %ld seconds\n", THREADS, count);
-}
-
-static void wait_for(pid_t child)
-{
-    int status = 0;
-
-    check(waitpid(child, &status, 0) == child, "waitpid", 0, 1);
-    check(WIFEXITED(status) && WEXITSTATUS(status) == 0, "status of a child", status, 0);
-}
-
-/* A child that is born in the middle of an operation neither has it nor disturbs it. */
-static void run_fork(void)
-{
-    CK_BYTE data[2 * BLOCK] = {2}, whole[2 * BLOCK], parts[2 * BLOCK];
-    CK_ULONG n = sizeof(whole), m = BLOCK;
-    CK_SESSION_HANDLE s;
-    CK_OBJECT_HANDLE key;
-
-    load();
-    MUST(p11->C_Initialize(NULL), CKR_OK);
-    s = log_in();
-    key = make_key(s, "before the fork");
-    MUST(p11->C_EncryptInit(s, &cbc, key), CKR_OK);
-    MUST(p11->C_Encrypt(s, data, sizeof(data), whole, &n), CKR_OK);
-    for (long i = 0; i < count; i++) {
-        pid_t child;
-
-        MUST(p11->C_EncryptInit(s, &cbc, key), CKR_OK);
-        n = BLOCK;
-        MUST(p11->C_EncryptUpdate(s, data, BLOCK, parts, &n), CKR_OK);
-        child = fork();
-        if (child == 0) {
-            CK_SESSION_HANDLE own;
-
-            m = BLOCK;
-            MUST(p11->C_EncryptUpdate(s, data, BLOCK, parts, &m), CKR_CRYPTOKI_NOT_INITIALIZED);
-            MUST(p11->C_Initialize(NULL), CKR_OK);
-            own = log_in();
-            encrypt(own, make_key(own, "of the child"));
-            MUST(p11->C_Finalize(NULL), CKR_OK);
-            _exit(0);
-        }
-        wait_for(child);
-        m = BLOCK;
-        MUST(p11->C_EncryptUpdate(s, data + BLOCK, BLOCK, parts + BLOCK, &m), CKR_OK);
-        m = 0;
-        MUST(p11->C_EncryptFinal(s, whole + BLOCK, &m), CKR_OK);
-        check(memcmp(parts, whole, BLOCK) == 0, "the parent's ciphertext", 1, 0);
-    }
-    printf("done %ld forks\n", count);
-}
-
-/* A host that closes every descriptor it did not open itself, and one that becomes another program. */
-static void run_close(void)
-{
-    CK_SESSION_HANDLE s;
-    CK_OBJECT_HANDLE key;
-
-    load();
-    MUST(p11->C_Initialize(NULL), CKR_OK);
-    for (long i = 0; i < count; i++) {
-        s = log_in();
-        key = make_key(s, "before the descriptors went");
-        encrypt(s, key);
-        for (int fd = 3; fd < 64; fd++)
-            close(fd);
-        s = log_in();
-        encrypt(s, make_key(s, "after"));
-    }
-    check(descriptors() < 12, "descriptors", descriptors(), 11);
-    printf("done %ld times\n", count);
-}
-
-/* A program that has begun to exit: its signals' thread still calls, its exit handler finalizes, its destructor does so again. */
-static CK_SESSION_HANDLE last_session;
-static CK_OBJECT_HANDLE last_key;
-static pthread_t signals;
-static atomic_long after_exit;
-static atomic_bool finalizing, exiting;
-
-static void leave_now(const char *what, CK_RV rv)
-{
-    printf("%s: 0x%lx\n", what, rv);
-    fflush(stdout);
-    _exit(1);
-}
-
-static void *call_on_signal(void *arg)
-{
-    CK_BYTE data[BLOCK] = {3}, out[BLOCK];
-    CK_RV rv = CKR_OK;
-    int number;
-
-    sigwait(arg, &number);
-    /* C_Finalize logs out, and the key is gone a moment before the module is: then any answer will do, but an answer. */
-    while (rv == CKR_OK || atomic_load(&finalizing)) {
-        CK_ULONG n = sizeof(out);
-
-        rv = p11->C_EncryptInit(last_session, &cbc, last_key);
-        if (rv == CKR_OK)
-            rv = p11->C_Encrypt(last_session, data, sizeof(data), out, &n);
-        if (rv == CKR_OK)
-            atomic_fetch_add(&after_exit, 1);
-    }
-    leave_now("a call after exit began", rv);
-    return NULL;
-}
-
-static void at_exit(void)
-{
-    CK_RV rv;
-
-    pthread_kill(signals, SIGUSR1);
-    while (atomic_load(&after_exit) < AFTER_EXIT)
-        usleep(100);
-    atomic_store(&finalizing, true);
-    rv = p11->C_Finalize(NULL); /* the thread goes on calling */
-    if (rv != CKR_OK)
-        leave_now("C_Finalize while the program exits", rv);
-    atomic_store(&exiting, true);
-}
-
-static void __attribute__((destructor)) at_the_end(void)
-{
-    CK_RV rv = atomic_load(&exiting) ? p11->C_Finalize(NULL) : CKR_CRYPTOKI_NOT_INITIALIZED;
-
-    if (rv != CKR_CRYPTOKI_NOT_INITIALIZED)
-        leave_now("C_Finalize from a destructor", rv);
-}
-
-static void exit_while_working(void)
-{
-    static sigset_t set;
-
-    sigemptyset(&set);
-    sigaddset(&set, SIGUSR1);
-    pthread_sigmask(SIG_BLOCK, &set, NULL);
-    atexit(at_exit);
-    load();
-    MUST(p11->C_Initialize(NULL), CKR_OK);
-    last_session = log_in();
-    last_key = make_key(last_session, "of a program that exits");
-    check(pthread_create(&signals, NULL, call_on_signal, &set) == 0, "pthread_create", 1, 0);
-    exit(0);
-}
-
-static void run_exit(void)
-{
-    for (long i = 0; i < count; i++) {
-        pid_t child = fork();
-
-        if (child == 0)
-            exit_while_working();
-        wait_for(child);
-    }
-    printf("done %ld exits\n", count);
-}
-
-static void run_exec(void)
-{
-    CK_SESSION_HANDLE s;
-
-    load();
-    MUST(p11->C_Initialize(NULL), CKR_OK);
-    s = log_in();
-    MUST(p11->C_EncryptInit(s, &cbc, make_key(s, "before exec")), CKR_OK);
-    fflush(stdout);
-    execl("/bin/sh", "sh", "-c", "for f in /proc/self/fd/*; do n=${f##*/}; [ $n -gt 2 ] && readlink $f; done | "
-                                 "grep -e socket: -e memfd: -e anon_inode: ; echo done exec", (char *)NULL);
-}
-
-/* Many processes at once: each logs in and works, none fails. */
-static void run_processes(void)
-{
-    pid_t *all = calloc((size_t)count, sizeof(*all));
-
-    for (long i = 0; i < count; i++) {
-        all[i] = fork();
-        if (all[i] == 0) {
-            CK_SESSION_HANDLE s;
-
-            load();
-            MUST(p11->C_Initialize(NULL), CKR_OK);
-            s = log_in();
-            encrypt(s, make_key(s, "of one of many"));
-            fflush(stdout);
-            _exit(0); /* as half of all programs do: without C_Finalize */
-        }
-        check(all[i] > 0, "fork", all[i], 1);
-    }
-    for (long i = 0; i < count; i++)
-        wait_for(all[i]);
-    printf("done %ld processes\n", count);
 }
 
 static CK_OBJECT_CLASS data_class = CKO_DATA;

@@ -3,6 +3,7 @@
  * sizes that docs/soak.md reports.
  */
 import { spawnSync } from 'node:child_process';
+import { join } from 'node:path';
 import t from 'tap';
 import { compile, MODULE, PIN, startInstance } from './instance.ts';
 
@@ -29,7 +30,8 @@ const RUNS = {
 /** What of it the shell says to the program that it becomes. */
 const LIMITS: Readonly<Record<string, string>> = { stacks: 'ulimit -s 30720' };
 
-const program = compile(t, 'scale.c');
+const parts = ['scale-host.c', 'scale-processes.c'].map((name) => join(import.meta.dirname, name));
+const program = compile(t, 'scale.c', ...parts);
 for (const [command, [what, small, full]] of Object.entries(RUNS)) {
   const count = FULL ? full : small;
   const skip = INSTRUMENTED && (command === 'load' || command === 'initialize') && 'memory is counted';
