@@ -65,6 +65,21 @@ function memoryTable(result: Result): string {
   return markdown(['processes', 'ready', 'keeper KiB', 'agent KiB'], body);
 }
 
+/** Both medians: ours of all turns, the other's of its rounds. */
+function otherTable(result: Result): string {
+  const rows = rowsOf(result).filter((row) =>
+    result.others.some((round) => round.some((one) => one.row === row)),
+  );
+  const body = rows.map((row) => {
+    const ours = value(result, 'Sidekey', row, 'p50');
+    const other = median(
+      result.others.map((round) => round.find((one) => one.row === row)?.p50 ?? Number.NaN),
+    );
+    return [row, micros(ours), micros(other), (other / ours).toFixed(2)];
+  });
+  return markdown(['row', 'here', 'p11bench', 'ratio'], body);
+}
+
 function markdown(head: readonly string[], body: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |\n`;
   return line(head) + line(head.map(() => '---')) + body.map(line).join('');
@@ -97,11 +112,14 @@ that row. There are ${rounds} rounds of all rows, minutes apart.
   kept"). find-new asks for another label each time, so that the question goes to the agent and back.
 - The three instances with few and many objects (find-label-10 and so on) run beside one another and are asked in turn.
 
-../shared/bench/p11bench.c measures nine of these rows from outside, each for a second in one thread: \`p11bench MODULE PIN TOKEN\`.
-
 ## Latency, one thread
 
 ${latencyTable(result)}
+## The same rows by p11bench
+
+../shared/bench/p11bench.c measures some of these rows of Sidekey from outside, in one thread, after the rounds above:
+
+${otherTable(result)}
 ## Operations per second by threads
 
 ${threadTable(result)}

@@ -1,5 +1,6 @@
 /** What one run has measured, and how its figures are looked up. */
 import type { Figures } from './driver.ts';
+import type { Other } from './other.ts';
 import type { Soak } from './soak.ts';
 
 /** Samples of one group, round and turn were measured one right after the other. */
@@ -24,6 +25,8 @@ export interface Result {
   readonly memory: readonly { processes: number; ready: number; keeperKiB: number; agentKiB: number }[];
   readonly cells: { readonly count: number; readonly held: number; readonly lockedKiB: number };
   readonly soak: Soak | null;
+  /** One list for each round. */
+  readonly others: readonly (readonly Other[])[];
   readonly samples: readonly Sample[];
 }
 

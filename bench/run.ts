@@ -10,11 +10,13 @@ import { parseArgs } from 'node:util';
 import { Driver, type Figures } from './driver.ts';
 import { figure } from './figure.ts';
 import { measureCells, measureProcesses } from './memory.ts';
+import { measureOther, type Other } from './other.ts';
 import { table } from './report.ts';
 import type { Result, Sample } from './result.ts';
 import { readSoak } from './soak.ts';
 import {
   compileBench,
+  compileOther,
   must,
   OPENSSL,
   prepareSoftHsm,
@@ -147,6 +149,11 @@ async function main(): Promise<Result> {
     firstGroup(bench, [sidekey, softHsm, p11Kit]),
   ]);
   for (const driver of modules) await driver.end();
+  say('p11bench');
+  const p11bench = compileOther(stage);
+  const others: Other[][] = [];
+  for (let round = 0; p11bench !== null && round < ROUNDS; round++)
+    others.push(measureOther(p11bench, sidekey, SECONDS * TURNS));
   say('memory');
   const memory = await measureProcesses(stage, bench, sidekey, options.quick ? [1, 50] : [1, 1000]);
   const cells = await measureCells(stage, bench, sidekey, options.quick ? 50 : 1000);
@@ -155,7 +162,18 @@ async function main(): Promise<Result> {
   const machine = { processor, cores: cpus().length, kernel: release(), node: process.version };
   const date = new Date().toISOString();
   const soak = readSoak();
-  return { date, machine, rounds: ROUNDS, turns: TURNS, seconds: SECONDS, memory, cells, soak, samples };
+  return {
+    date,
+    machine,
+    rounds: ROUNDS,
+    turns: TURNS,
+    seconds: SECONDS,
+    memory,
+    cells,
+    soak,
+    others,
+    samples,
+  };
 }
 
 /** A sample a line. */

@@ -92,6 +92,16 @@ export function compileBench(stage: Stage): string {
   return binary;
 }
 
+/** The benchmark of others that measures some of the same rows, if it is there: its source stands beside the checkout. */
+export function compileOther(stage: Stage): string | null {
+  const source = join(ROOT, '../shared/bench/p11bench.c');
+  if (!existsSync(source)) return null;
+  const flags = must('pkg-config', ['--cflags', 'p11-kit-1']).trim().split(' ');
+  const binary = join(stage.dir, 'p11bench');
+  must('gcc', ['-O2', '-w', '-o', binary, source, ...flags, '-ldl', '-lpthread', '-lcrypto']);
+  return binary;
+}
+
 /** `settings`: lines for the end of its configuration; `name`: of its folder and, with those of others, of the subject. */
 export function startSidekey(stage: Stage, settings = '', name = 'Sidekey'): Sidekey {
   const dir = join(stage.dir, name.toLowerCase().replaceAll(' ', '-'));
