@@ -73,7 +73,7 @@ void kp_context_take(struct kp_contexts *all, struct kp_op *op)
     op->aead = c->aead;
 }
 
-/* Cells that were used long ago make room. Whoever holds the lock does without: it may be the caller. */
+/* Contexts that were used long ago make room. If the lock is held, perhaps by the caller, there is no cleaning. */
 static void trim(void)
 {
     static unsigned hand;

@@ -1,7 +1,8 @@
 /*
- * A key as it lies in a cell: its components as a template (ARCHITECTURE.md) in the arena, and for an asymmetric key the
- * same as an EVP_PKEY. Immutable once made; shared by reference count, wiped with the last reference.
- * Functions give a wire_status: STATUS_ok and an out-parameter, or a refusal and nothing.
+ * A key in a cell: its components as a template (ARCHITECTURE.md) in the arena, and for an asymmetric key an EVP_PKEY as well.
+ * It never changes once made, is shared by reference count, and is wiped with the last reference. Functions return a wire_status:
+ * with STATUS_ok the caller gets one reference in the out-parameter, with any other status nothing. Any thread may call,
+ * without kp_lock: several of these take milliseconds to minutes.
  */
 #ifndef SIDEKEY_KEEPER_KEY_H
 #define SIDEKEY_KEEPER_KEY_H
@@ -34,12 +35,12 @@ int kp_key_secret(uint64_t type, const void *bytes, size_t length, struct kp_key
 /* The same of bytes that were made or derived here: those of DES first get their parity. */
 int kp_key_fresh(uint64_t type, uint8_t *bytes, size_t length, struct kp_key **out);
 
-/* What OpenSSL's cipher wants of a secret key: of DES, which is none of its own without a library of old ciphers, the key three
- * times, as one of triple DES. The bytes lie in the key or in `room`, which the caller wipes. */
+/* The bytes that OpenSSL's cipher needs for a secret key. For DES, which OpenSSL only has in its legacy provider, this is the key
+ * three times, as a key of triple DES. The bytes lie in the key or in `room`, which the caller wipes. */
 enum { KP_CIPHER_KEY_ROOM = 24 };
 const uint8_t *kp_key_for_cipher(const struct kp_key *key, uint8_t room[KP_CIPHER_KEY_ROOM]);
 
-/* Takes the EVP_PKEY, also when it fails. */
+/* Takes over the EVP_PKEY, also if it fails. */
 int kp_key_from_pkey(uint32_t object_class, uint64_t type, EVP_PKEY *pkey, struct kp_key **out);
 
 /* Makes a new key as the template asks (CKA_VALUE_LEN, CKA_MODULUS_BITS, CKA_EC_PARAMS, ...). A secret key begins with the
@@ -50,6 +51,7 @@ int kp_key_generate(uint64_t mechanism, struct wire_bytes params, uint64_t type,
 /* Domain parameters as the template asks (CKA_PRIME_BITS, CKA_SUB_PRIME_BITS), as a template to `w`: no key, nothing secret. */
 int kp_domain_generate(uint64_t mechanism, const struct wire_template *wanted, struct wire_writer *w);
 
+/* One more reference, to a key that the caller has already; and one less. Dropping NULL is allowed. */
 struct kp_key *kp_key_ref(struct kp_key *key);
 void kp_key_drop(struct kp_key *key);
 

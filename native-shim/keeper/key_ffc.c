@@ -1,7 +1,7 @@
 /*
  * Keys in the multiplicative group of a prime field from and to components: DSA, DH of PKCS #3 (no subprime) and DH of X9.42
  * (PKCS#11 3.1, 6.2 and 6.4). What a hostile caller can cost is bounded before anything is raised to a power; a composite
- * prime is not looked for: whoever brings one harms only himself.
+ * prime is not looked for: a program that imports one harms only itself.
  */
 #include <openssl/core_names.h>
 #include <openssl/param_build.h>

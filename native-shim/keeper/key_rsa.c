@@ -128,7 +128,7 @@ static bool private_exponent(struct rsa *k)
     return ok;
 }
 
-/* n = p q, and e d = 1 modulo p-1: what a sum in hand can say; whoever brings a composite "prime" harms only himself. */
+/* n = p q, and e d = 1 modulo p-1: what a sum in hand can say; a program that imports a composite "prime" harms only itself. */
 static bool consistent(struct rsa *k, int prime, int exponent)
 {
     BIGNUM *less = BN_dup(k->part[prime]), *x = BN_new();

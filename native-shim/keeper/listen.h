@@ -15,7 +15,7 @@ int kp_listen_open(const char *path, mode_t mode, char *why, size_t size);
 int kp_listen_inherited(const char *name);
 
 /* Accepts whatever waits. The kernel says who the peer is; the control socket takes root and our own uid alone. False: there are
- * no descriptors, so that whoever waits goes on waiting. */
+ * no descriptors, so that clients in the queue go on waiting. */
 bool kp_listen_accept(int fd, enum kp_kind kind);
 
 #endif

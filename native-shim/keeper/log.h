@@ -12,7 +12,7 @@
  * its event. */
 void kp_log(const char *level, const char *event, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
-/* The same for what clients cause, of whom nobody shall fill a disk: so many lines a minute, and then one that says how many were
+/* The same for what clients cause, which must not fill a disk: so many lines a minute, and then one that says how many were
  * left out ("unlogged"). Each place has a static struct of its own. */
 struct kp_rate {
     uint64_t since_ms;

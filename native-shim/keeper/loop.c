@@ -73,7 +73,7 @@ static void readable(struct kp_conn *conn, struct worker *w)
     ordered = result == KP_READ_FRAME && kp_handle_in_order(conn, &h);
     if (!ordered)
         kp_conn_end_reading(conn, result == KP_READ_HUNGRY);
-    /* What was released before it was seen to wait woke nobody. */
+    /* Memory that was released before this connection was marked as waiting did not wake it. */
     if (result == KP_READ_HUNGRY && kp_frame_fits(KP_FRAMES_PARTIAL, conn->holder, h.length))
         kp_wake_hungry();
     if (result == KP_READ_HUNGRY) /* its frame may be whole by then, and needs no memory */

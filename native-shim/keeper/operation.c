@@ -5,7 +5,7 @@
 #include "cell.h"
 #include "route.h"
 
-/* Out of both lists. Whoever works on it frees it when it comes back. */
+/* Out of both lists. If a thread is working on it, that thread frees it afterwards. */
 static void detach(struct kp_operation *o, struct kp_conn *client)
 {
     LIST_REMOVE(o, of_client);

@@ -70,7 +70,7 @@ struct kp_leave {
     uint8_t operation;
 };
 
-/* One multi-part operation. While `busy`, the thread that works on it owns `op`, and whoever ends it marks it `dead`. */
+/* One multi-part operation. While `busy`, the thread that works on it owns `op`; another thread that ends it only marks it `dead`. */
 struct kp_operation {
     LIST_ENTRY(kp_operation) of_client, of_cell;
     struct kp_conn *client; /* while not dead */

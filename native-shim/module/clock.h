@@ -25,7 +25,7 @@ static inline int sk_ms_left(int64_t deadline)
     return left < 0 ? 0 : left > 3600000 ? 3600000 : (int)left;
 }
 
-/* Below `bound`, and no secret: processes that do the same at the same time shall not do it in step. */
+/* Below `bound`, and no secret: it keeps processes that do the same at the same time from doing it in step. */
 static inline uint32_t sk_chance(uint32_t bound)
 {
     struct timespec t;

@@ -37,14 +37,18 @@ struct sk_connection {
     bool writing, reading, broken;
 };
 
-/* Connects without waiting. `absence` says what was in the way, unless it was memory. */
+/* Connects without waiting. On success `*out` is the caller's, for sk_connection_free; otherwise it is NULL and `absence` says
+ * why, except for SK_IO_MEMORY. */
 enum sk_io sk_connection_open(struct sk_connection **out, struct sk_absence *absence);
 
+/* Closes the socket if it is still ours, wipes and frees. NULL is allowed. */
 void sk_connection_free(struct sk_connection *c);
 
-/* Hangs up for every process and thread that has it; whoever waits on it wakes. */
+/* Shuts the socket down for every process and thread that has it, and so wakes the threads that wait on it. */
 void sk_connection_hang_up(struct sk_connection *c);
 
+/* Sends the whole frame; `deadline` is a time by sk_now_ms. After SK_IO_TIMEOUT or SK_IO_BROKEN a part may have been sent, so
+ * the connection cannot be used any more. Never raises SIGPIPE. */
 enum sk_io sk_connection_send(struct sk_connection *c, const uint8_t *frame, size_t length, int64_t deadline);
 
 /* The next frame. `body` is NULL when the body is empty, else the caller's: wipe and free `h->length` bytes. What was

@@ -1,8 +1,9 @@
 /*
- * Handles that a logout ended. PKCS#11 (3.1, 5.6.9) has handles to private objects stay invalid when the user logs in again, while the
- * agent names an object by one number for ever: so a process that called C_Logout remembers which objects it was told of since. A handle
- * of an earlier time is asked about once: a private object's is no handle any more, any other is what it was. Session objects need none of
- * it: the private ones are gone with the login. Before a first C_Logout nothing is remembered and nothing asked.
+ * Handles that C_Logout made invalid. PKCS#11 (3.1, 5.6.9) requires that handles to private objects stay invalid after the next
+ * login, but the agent never changes the number of an object. A process that called C_Logout therefore remembers which handles it has
+ * received since. For any other handle it asks the agent once whether the object is private: if so, the handle is invalid; if not, it
+ * is valid as before. Session objects need no such check: private ones are destroyed by the logout. Before the first C_Logout nothing is
+ * remembered or asked. Any thread may call.
  */
 #ifndef SIDEKEY_MODULE_FORMER_H
 #define SIDEKEY_MODULE_FORMER_H
@@ -17,13 +18,13 @@ void sk_former_free(struct sk_former *all);
 /* The user of that slot is logged out. */
 void sk_former_logout(struct sk_state *state, CK_SLOT_ID slot);
 
-/* The process was told of these objects of its session's token. */
+/* The process has received these handles, of the token of its session. */
 void sk_former_told(const struct sk_entry *e, const uint64_t *handles, size_t count);
 
 /* The object is gone. */
 void sk_former_gone(const struct sk_entry *e, uint64_t handle);
 
-/* The handle, or one that no object has. */
+/* The handle, or one that no object has if a logout made it invalid. May ask the agent, and so wait. */
 uint64_t sk_former_check(const struct sk_entry *e, CK_OBJECT_HANDLE handle);
 
 #endif

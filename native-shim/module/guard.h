@@ -1,6 +1,6 @@
 /*
- * What every function of the API begins and ends with: is the module initialised, whose session is it, and a line of
- * trace. Whoever entered leaves, whatever enter answered.
+ * The beginning and end of every function of the API: it checks that the module is initialised, finds the session, and writes
+ * a line to the trace. sk_leave must be called after sk_enter or sk_enter_session, also if that failed.
  */
 #ifndef SIDEKEY_MODULE_GUARD_H
 #define SIDEKEY_MODULE_GUARD_H
@@ -22,13 +22,13 @@ struct sk_entry {
     bool with_mechanism;
 };
 
-/* CKR_CRYPTOKI_NOT_INITIALIZED. */
+/* Holds the state until sk_leave. CKR_OK or CKR_CRYPTOKI_NOT_INITIALIZED. */
 CK_RV sk_enter(struct sk_entry *e, const char *function);
 
-/* Also CKR_SESSION_HANDLE_INVALID. */
+/* Holds the session as well. Also CKR_SESSION_HANDLE_INVALID. */
 CK_RV sk_enter_session(struct sk_entry *e, const char *function, CK_SESSION_HANDLE session);
 
-/* Gives rv back. */
+/* Gives back state and session, and returns `rv`. The state may be emptied by this call. */
 CK_RV sk_leave(struct sk_entry *e, CK_RV rv);
 
 /* Notes a mechanism, which may be NULL. */

@@ -78,7 +78,7 @@ static void put_in(struct sk_link *l, struct sk_waiter *w)
     w->on->users++;
 }
 
-/* Also makes another waiter the reader, when nobody reads any more: one that sleeps, since the others will look for themselves. */
+/* If nobody reads any more, also wakes a sleeping waiter, which becomes the reader; waiters that are awake notice by themselves. */
 static void take_out(struct sk_link *l, struct sk_waiter *w)
 {
     struct sk_waiter **at = &l->waiters;
@@ -156,7 +156,7 @@ static bool write_frame(struct sk_link *l, struct sk_waiter *w)
     c->writing = false;
     sk_condition_broadcast(&l->turn);
     if (r != SK_IO_OK)
-        break_off(l, c); /* the frame may stand half in the stream; nobody can have obeyed it */
+        break_off(l, c); /* half of the frame may be in the stream: it has not been obeyed */
     return r == SK_IO_OK;
 }
 
@@ -196,7 +196,7 @@ static enum sk_io exchange(struct sk_link *l, struct sk_exchange *x, bool *sent)
     return w.result;
 }
 
-/* What is harmless twice is sent again while keepers die under it, though not for ever: it may be what kills them. */
+/* A request that is harmless twice is sent again if the keeper dies, but only a few times: the request may be what kills it. */
 static enum wire_status ask_locked(struct sk_link *l, struct sk_exchange *x)
 {
     const uint64_t bound = x->generation;

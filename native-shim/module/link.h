@@ -1,8 +1,8 @@
 /*
- * The process's one connection to the keeper, shared by all its threads. What is hot travels by its ring (ring.h), beside
- * which everything here is slow. On the socket each thread writes its own frame; of the threads
- * that wait, one reads and hands the others their replies; nobody holds a lock while waiting. A lost connection is made
- * anew by whoever needs it next, and what may safely be sent twice is sent again, four times in all.
+ * The one connection of the process to the keeper, shared by all its threads. Frequent requests travel by its ring (ring.h),
+ * which is much faster than the socket. On the socket each thread writes its own frame; of the threads
+ * that wait, one reads and hands the others their replies; nobody holds a lock while waiting. The next
+ * thread that needs a lost connection makes a new one. What may safely be sent twice is sent again, four times in all.
  */
 #ifndef SIDEKEY_MODULE_LINK_H
 #define SIDEKEY_MODULE_LINK_H
@@ -26,16 +26,16 @@ struct sk_link {
     const struct sk_descriptor *trace; /* NULL: none */
     struct sk_waiter *waiters;
     bool connecting, closing;
-    enum wire_status absence; /* of the last dialling by who is connecting now; ok: none has ended */
+    enum wire_status absence; /* result of the last attempt by the thread that is connecting; ok: none has ended */
     bool was_good;      /* a connection was there before: its loss is a pause, not an absence */
     int64_t lost_at;    /* when, by sk_now_ms */
-    bool refused;       /* the last dialling was: written by who dials, as are the next two */
+    bool refused;       /* the last attempt to connect was; written by the thread that connects, as are the next two */
     bool barred;        /* no later one can succeed */
     int told;           /* the errno that the trace has already */
     int64_t refused_at; /* when the first was, by sk_now_ms; 0: none */
     uint64_t next_id, generation, epoch;
     uint64_t boot;    /* of the keeper that we were last connected to */
-    atomic_uint anew; /* how often we came back to a keeper that had seen us hang up */
+    atomic_uint anew; /* how often we reconnected to a keeper that had seen us hang up */
 };
 
 enum sk_resend {
@@ -61,17 +61,19 @@ struct sk_exchange {
 
 void sk_link_init(struct sk_link *l);
 
-/* Asks and waits. Gives the reply's status, or keeper_absent, operation_lost, deadline, wire_version, memory. */
+/* Asks and waits, until `x->deadline` at the latest; any thread, without the lock.
+ * Gives the reply's status, or keeper_absent, operation_lost, deadline, wire_version, memory. */
 enum wire_status sk_link_ask(struct sk_link *l, struct sk_exchange *x);
 
-/* Its fast half. False: by the socket, for there is no ring, or the keeper ended and what was asked may be asked again. */
+/* Asks by the ring only. False: the caller uses the socket, as there is no ring, or the keeper ended and the request may be
+ * repeated. */
 bool sk_link_ask_by_ring(struct sk_link *l, struct sk_exchange *x, enum wire_status *status);
 
 /* Connects unless it is connected, until the caller's patience ends. On ok, l->now is there. Under the lock, which it leaves to
  * dial and to wait. */
 enum wire_status sk_link_connect(struct sk_link *l, const struct sk_exchange *x);
 
-/* Breaks off l->now, which is there: who waits for a reply on it is told. Under the lock. */
+/* Breaks off l->now, which must not be NULL, and wakes all threads that wait for a reply on it. Under the lock. */
 void sk_link_drop_now(struct sk_link *l);
 
 /* The generation of the connection and the epoch of its bindings now; 0 when there is none. */
@@ -80,10 +82,10 @@ uint64_t sk_link_generation(struct sk_link *l, uint64_t *epoch);
 /* The ring of that generation's connection was found broken. */
 void sk_link_lost(struct sk_link *l, uint64_t generation);
 
-/* Wakes all who wait: they get keeper_absent. */
+/* Wakes all waiting threads, which get keeper_absent. Takes the lock. */
 void sk_link_close(struct sk_link *l);
 
-/* After the last user left. */
+/* Frees all rings. No thread may be inside any more. */
 void sk_link_free(struct sk_link *l);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * How the link comes by a connection: one thread dials, the others sleep until it has one, and each goes on for as long as its
- * patience lasts. While a daemon starts anew it needs the processors that its programs wait with.
+ * patience lasts. While a daemon restarts it needs the processors that its programs wait with.
  */
 #include "link.h"
 

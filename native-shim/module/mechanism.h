@@ -1,6 +1,6 @@
 /*
- * A caller's CK_MECHANISM, checked and packed as it travels (wire/params.h). The caller's structures are read once, by
- * copy: their alignment, their padding and the pointers in them are the caller's word.
+ * A caller's CK_MECHANISM, checked and packed as it travels (wire/params.h). The caller's structures are copied once
+ * and may be unaligned. The pointers in them have to be trusted, as everywhere in PKCS#11.
  */
 #ifndef SIDEKEY_MODULE_MECHANISM_H
 #define SIDEKEY_MODULE_MECHANISM_H
@@ -22,7 +22,7 @@ struct sk_mechanism {
     uint8_t near[SK_PARAMS_NEAR]; /* for those that fit: most */
 };
 
-/* The packed parameter, of `length` bytes. */
+/* The packed parameter, of `length` bytes; valid as long as `m` is and until it is cleared. */
 static inline uint8_t *sk_mechanism_params(const struct sk_mechanism *m)
 {
     return m->far ? m->far : (uint8_t *)(uintptr_t)m->near;
@@ -36,6 +36,7 @@ bool sk_mechanism_password(const CK_MECHANISM *from, struct wire_bytes *out);
 
 /* `can`: one of CAN_. CKR_ARGUMENTS_BAD, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID or CKR_HOST_MEMORY. */
 CK_RV sk_mechanism_pack(const CK_MECHANISM *from, uint32_t can, struct sk_mechanism *out);
+/* Wipes and frees; may be called twice. */
 void sk_mechanism_clear(struct sk_mechanism *m);
 
 /* False: out of memory, and nothing to clear. */

@@ -1,5 +1,5 @@
 /*
- * Objects: create, copy, destroy, and their attributes. Keys that come into being elsewhere than by a template: key.h.
+ * Objects: create, copy, destroy, and their attributes. Keys that are generated, unwrapped or derived: key.h.
  */
 #ifndef SIDEKEY_MODULE_OBJECT_H
 #define SIDEKEY_MODULE_OBJECT_H
@@ -15,7 +15,7 @@ CK_RV sk_object_size(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ULONG *byte
 CK_RV sk_object_get(struct sk_entry *e, CK_OBJECT_HANDLE object, CK_ATTRIBUTE *attributes, CK_ULONG count);
 CK_RV sk_object_set(struct sk_entry *e, CK_OBJECT_HANDLE object, const CK_ATTRIBUTE *attributes, CK_ULONG count);
 
-/* After an object was made by a template: the session may have one to lose when it closes. */
+/* After an object was created: notes whether the session now has session objects, which end with it. */
 void sk_object_made(const struct sk_entry *e, const CK_ATTRIBUTE *attributes, CK_ULONG count);
 
 /* The end of every request that makes one object: its template (that part of it) and the request itself, whose answer is a handle. Ends

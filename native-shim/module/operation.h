@@ -8,7 +8,7 @@
 #include "binding.h"
 #include "sha256.h"
 
-/* Which function a finished result waits for: it came out longer than the caller's buffer. */
+/* The function that will fetch a finished result, which was longer than the caller's buffer. */
 enum sk_step { SK_STEP_NONE, SK_STEP_SINGLE, SK_STEP_UPDATE, SK_STEP_FINAL };
 
 struct sk_operation {

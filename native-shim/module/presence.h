@@ -1,6 +1,6 @@
 /*
- * What this process has in each slot: how many sessions, and who is logged in (a mirror of what the agent knows of the
- * process). Opening and closing sessions lives here because the last session closed logs out.
+ * What this process has in each slot: the number of sessions, and who is logged in (a copy of what the agent knows about the
+ * process). Sessions are opened and closed here because closing the last one logs out. Any thread may call.
  */
 #ifndef SIDEKEY_MODULE_PRESENCE_H
 #define SIDEKEY_MODULE_PRESENCE_H
@@ -21,10 +21,10 @@ struct sk_logins;
 struct sk_logins *sk_logins_new(void);
 void sk_logins_free(struct sk_logins *all);
 
-/* C_Finalize: logs out where somebody is logged in, without connecting for it and not for long. */
+/* C_Finalize: logs out of every slot with a login, without making a connection for it, and waiting only briefly. */
 void sk_logins_end(struct sk_state *state);
 
-/* A copy, for a look. */
+/* A copy; it may be outdated at once. */
 struct sk_presence sk_presence_of(struct sk_state *state, CK_SLOT_ID slot);
 
 /* The agent has logged somebody in or out; what it allows has changed with it. */
@@ -36,8 +36,8 @@ CK_RV sk_send_logout(const struct sk_entry *e, CK_SLOT_ID slot, int64_t within_m
 /* The agent knows of no login in any slot. */
 void sk_logins_lost(struct sk_state *state);
 
-/* The agent knows of no login of the user in that slot, or none of the security officer: who asks for what is the user's is
- * told CKR_USER_NOT_LOGGED_IN as well, and stays logged in. */
+/* The agent knows of no login in that slot: of the security officer if `officers`, else of the user. (A security officer who asks for
+ * private objects gets CKR_USER_NOT_LOGGED_IN as well, and stays logged in.) */
 void sk_login_lost(struct sk_state *state, CK_SLOT_ID slot, bool officers);
 
 /* How many sessions are open in the slot. */

@@ -8,17 +8,17 @@
 #include "slot.h"
 #include "trace.h"
 
-#include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
- * The gate is a page of .bss that the kernel wipes in the child of a fork (MADV_WIPEONFORK): the child finds no state and
- * no lock that a vanished thread held. Where the kernel cannot, or says yes to whatever it is advised (qemu-user 7), each look
- * compares the pid.
+ * The gate is a page of .bss that the kernel wipes in the child of a fork (MADV_WIPEONFORK), so that the child finds no state
+ * and no lock held by a thread that it does not have. If the kernel cannot do that, or accepts any advice (qemu-user 7), the pid is
+ * compared each time.
  */
-enum { GATE_ALIGNMENT = 65536 /* no page of any host is larger */, NO_ADVICE = 0x7ffe };
+enum { GATE_ALIGNMENT = 65536 /* the largest page of any host */, NO_ADVICE = 0x7ffe };
 
 struct gate {
     _Atomic(struct sk_state *) state;
@@ -32,7 +32,7 @@ static union {
     unsigned char page[GATE_ALIGNMENT];
 } whole __attribute__((aligned(GATE_ALIGNMENT)));
 
-/* What the child inherits, to close its copy: written before the gate opens, read when it opens again. */
+/* The state whose descriptors a child inherits and closes: written before the gate opens, read when it opens again. */
 static struct sk_state *inherited;
 
 static struct gate *gate(void)
@@ -61,8 +61,8 @@ static void mark(struct gate *g)
     atomic_store(&g->by_pid, !kernel_wipes());
 }
 
-/* The parent's state, as it was when the parent forked: its locks may be held for ever, so nothing of it is touched or
- * freed but the descriptors. */
+/* The parent's state, as it was when the parent forked. A thread that does not exist here may hold its locks, so only the
+ * descriptors are closed, and nothing else of it is touched or freed. */
 static void forget_parent(void)
 {
     struct sk_state *old = inherited;
@@ -77,8 +77,8 @@ static void forget_parent(void)
     sk_descriptor_close(&old->trace);
 }
 
-/* States are used again and never freed: a thread may have read the address and look whether it is live. One is enough, but
- * where threads are still inside an old one when the host initialises anew, and in the child of a fork. */
+/* States are reused and never freed, since a thread may have read the address and be about to check whether the state is live.
+ * One is enough, except in the child of a fork, and when the host calls C_Initialize while threads are still inside the old one. */
 static struct sk_state first;
 
 static struct sk_state *find_free(void)
@@ -151,15 +151,25 @@ static CK_RV open_gate(struct gate *g)
     return CKR_OK;
 }
 
+/* Pauses rather than yields: a thread of a real-time class that yielded would never let one of a lower priority go on. */
+static void take_gate(struct gate *g)
+{
+    const struct timespec pause = {.tv_nsec = 50000};
+
+    while (atomic_flag_test_and_set(&g->opening))
+        nanosleep(&pause, NULL);
+}
+
+static void release_gate(struct gate *g) { atomic_flag_clear(&g->opening); }
+
 CK_RV sk_process_open(void)
 {
     struct gate *g = gate();
     CK_RV rv;
 
-    while (atomic_flag_test_and_set(&g->opening))
-        sched_yield();
+    take_gate(g);
     rv = open_gate(g);
-    atomic_flag_clear(&g->opening);
+    release_gate(g);
     return rv;
 }
 
@@ -168,15 +178,14 @@ CK_RV sk_process_close(void)
     struct gate *g = gate();
     struct sk_state *s;
 
-    while (atomic_flag_test_and_set(&g->opening))
-        sched_yield();
+    take_gate(g);
     s = sk_process_hold();
     if (s) {
         atomic_store(&g->state, NULL);
         sk_lifetime_end(&s->inside);
         inherited = NULL;
     }
-    atomic_flag_clear(&g->opening);
+    release_gate(g);
     if (!s)
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     sk_slots_end(s);

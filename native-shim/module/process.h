@@ -1,6 +1,6 @@
 /*
- * What this process has of the module: nothing before C_Initialize, one state after it, nothing after C_Finalize, and
- * nothing in the child of a fork. Who is inside keeps the state, the last to leave empties it.
+ * The state of the module in this process: there is none before C_Initialize, after C_Finalize and in the child of a fork.
+ * A thread that is inside a function holds the state; the last one to leave after C_Finalize empties it. Any thread may call.
  */
 #ifndef SIDEKEY_MODULE_PROCESS_H
 #define SIDEKEY_MODULE_PROCESS_H
@@ -22,7 +22,7 @@ struct sk_former;
 
 struct sk_state {
     sk_lifetime inside;
-    struct sk_state *next; /* of those that were ever needed at once */
+    struct sk_state *next; /* in the list of all states that were ever in use at the same time */
     atomic_bool used;      /* until it is empty again */
     atomic_uint anew_seen; /* of link.anew */
     struct sk_link link;
@@ -35,7 +35,10 @@ struct sk_state {
     struct sk_descriptor trace; /* fd -1: none */
 };
 
+/* C_Initialize. CKR_OK, CKR_CRYPTOKI_ALREADY_INITIALIZED or CKR_HOST_MEMORY. */
 CK_RV sk_process_open(void);
+
+/* C_Finalize: wakes all waiting threads; does not wait for them. CKR_OK or CKR_CRYPTOKI_NOT_INITIALIZED. */
 CK_RV sk_process_close(void);
 
 /* The state, for sk_process_release; NULL when there is none. */

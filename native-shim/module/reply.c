@@ -61,7 +61,7 @@ uint64_t *sk_reply_handles(struct wire_reader *r, uint64_t after, bool *more, ui
     *more = wire_read_u8(r) != 0;
     *count = sk_reply_count(r, WIRE_FIND_MAX);
     if (*count == 0) {
-        r->bad = r->bad || *more; /* a page of nothing with more to come would be asked for for ever */
+        r->bad = r->bad || *more; /* an empty page with more to come would be asked for endlessly */
         return NULL;
     }
     handles = malloc(*count * sizeof(*handles));

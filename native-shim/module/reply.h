@@ -1,7 +1,7 @@
 /*
- * Every parser of a reply's body that is more than a number. A reply is believed in nothing: each count is bounded by the
- * bytes that are there, each length by the caller's buffer. They make the reader bad when something is wrong;
- * test/fuzz/module_reply.c feeds them bytes.
+ * The parsers of replies whose body is more than a number. Nothing in a reply is trusted: each count is bounded by the bytes
+ * that are there, each length by the caller's buffer. If something is wrong they make the reader bad, which the caller checks
+ * at the end. test/fuzz/module_reply.c fuzzes them. Views in what they give point into the reply.
  */
 #ifndef SIDEKEY_MODULE_REPLY_H
 #define SIDEKEY_MODULE_REPLY_H

@@ -32,7 +32,7 @@ static void take_descriptors(struct msghdr *m, int fds[DESCRIPTORS])
     }
 }
 
-/* The reply is so short that it comes whole. Gives its length, or -1. */
+/* The reply is so short that it arrives in one piece. Returns its length, or -1. */
 static ssize_t receive(struct sk_connection *c, int64_t deadline, uint8_t *reply, int fds[DESCRIPTORS])
 {
     union {
@@ -52,7 +52,7 @@ static ssize_t receive(struct sk_connection *c, int64_t deadline, uint8_t *reply
     return got;
 }
 
-/* Neither side can shrink it: no access can fault. A child of fork shall not have it. */
+/* The memory is sealed, so neither side can shrink it and no access can fault. A child of fork does not inherit it. */
 static struct ring_region *map(int fd)
 {
     const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL;

@@ -1,5 +1,5 @@
 /*
- * Slots as the agent last told of them. Where no agent ever answered there is one slot, number 0, without a token.
+ * Slots as the agent last listed them. If no agent has ever answered there is one slot, number 0, without a token.
  */
 #ifndef SIDEKEY_MODULE_SLOT_H
 #define SIDEKEY_MODULE_SLOT_H
@@ -21,11 +21,11 @@ CK_RV sk_mechanism_info(struct sk_entry *e, CK_SLOT_ID slot, CK_MECHANISM_TYPE t
  * message while the connection lasts on which the slot was seen. `flags` (CKF_) may be NULL. */
 CK_RV sk_slot_check(struct sk_entry *e, CK_SLOT_ID slot, CK_FLAGS *flags);
 
-/* C_WaitForSlotEvent. A token comes and goes with its permission, its configuration and the service that has it. Waits, when
- * it is to wait, until there is an event or C_Finalize: then CKR_CRYPTOKI_NOT_INITIALIZED. */
+/* C_WaitForSlotEvent. A token comes and goes with its access rule, its configuration and the service that has it. Unless
+ * `flags` has CKF_DONT_BLOCK, waits for an event, or for C_Finalize: then CKR_CRYPTOKI_NOT_INITIALIZED. */
 CK_RV sk_slot_event(struct sk_entry *e, CK_FLAGS flags, CK_SLOT_ID *slot, const void *reserved);
 
-/* C_Finalize: nobody waits any more. */
+/* C_Finalize: wakes the threads in sk_slot_event. */
 void sk_slots_end(struct sk_state *state);
 
 /* After C_InitToken. */

@@ -1,5 +1,5 @@
 /*
- * A caller's CK_ATTRIBUTE array as it travels, and what of it the module itself must know.
+ * Packs a caller's CK_ATTRIBUTE array for the frame, and finds what the module itself must know about it.
  */
 #ifndef SIDEKEY_MODULE_TEMPLATE_H
 #define SIDEKEY_MODULE_TEMPLATE_H
@@ -15,7 +15,7 @@ enum sk_part { SK_PART_ALL, SK_PART_PUBLIC, SK_PART_MATERIAL };
  * template may be. */
 CK_RV sk_template_write(struct wire_writer *w, const CK_ATTRIBUTE *attributes, CK_ULONG count, enum sk_part part);
 
-/* CKR_ARGUMENTS_BAD or CKR_TEMPLATE_INCONSISTENT: the array is not to be read. */
+/* CKR_ARGUMENTS_BAD or CKR_TEMPLATE_INCONSISTENT: the array must not be read. */
 CK_RV sk_template_check(const CK_ATTRIBUTE *attributes, CK_ULONG count);
 
 /* How many bytes that takes, at most. */

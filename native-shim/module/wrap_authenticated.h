@@ -1,5 +1,5 @@
 /*
- * C_WrapKeyAuthenticated and its sister (PKCS#11 3.2, 5.18.6), with the mechanisms that messages have: the initial value may be made here,
+ * C_WrapKeyAuthenticated and C_UnwrapKeyAuthenticated (PKCS#11 3.2, 5.18.6), with the mechanisms that messages have: the initial value may be made here,
  * and the tag stands in the parameter, not after the wrapped key.
  */
 #ifndef SIDEKEY_MODULE_WRAP_AUTHENTICATED_H

@@ -1,7 +1,8 @@
 /*
- * The one place where bytes of a frame are walked. Numbers are little-endian; a byte string is a u32 length and the
- * bytes. Both kinds are sticky: after the first fault every read gives zero and every write does nothing, so that a
- * parser can be written straight down and checked once at its end. No allocation; views point into the caller's bytes.
+ * The one place that reads and writes the bytes of a frame. Numbers are little-endian; a byte string is a u32 length and
+ * the bytes. Readers and writers remember the first fault: after it every read gives zero and every write does nothing, so
+ * that a parser runs straight down and checks once at its end. Nothing is allocated; what is read points into the caller's
+ * bytes, so memory that another process can write must be copied first. A reader or writer belongs to one thread.
  */
 #ifndef SIDEKEY_WIRE_BUFFER_H
 #define SIDEKEY_WIRE_BUFFER_H
@@ -26,6 +27,7 @@ struct wire_writer {
     bool full;
 };
 
+/* `bytes` must outlive the reader and every view that was read from it. */
 void wire_reader_init(struct wire_reader *r, const void *bytes, size_t length);
 uint8_t wire_read_u8(struct wire_reader *r);
 uint32_t wire_read_u32(struct wire_reader *r);
@@ -40,6 +42,7 @@ struct wire_bytes wire_read_rest(struct wire_reader *r);
 /* True when nothing was bad and nothing is left: the check at the end of every parser. */
 bool wire_reader_done(const struct wire_reader *r);
 
+/* What does not fit is dropped, and `full` is set: the caller checks it once, before it sends anything. */
 void wire_writer_init(struct wire_writer *w, void *bytes, size_t capacity);
 void wire_write_u8(struct wire_writer *w, uint8_t value);
 void wire_write_u32(struct wire_writer *w, uint32_t value);
@@ -55,7 +58,7 @@ void wire_end_bytes(struct wire_writer *w, size_t mark);
 /* Bytes written so far. */
 size_t wire_written(const struct wire_writer *w);
 
-/* Wipe that the compiler may not drop. */
+/* Writes zeros, which the compiler may not leave out. */
 void wire_wipe(void *bytes, size_t length);
 
 #define WIRE_ABSENT 0xffffffffu

@@ -2,7 +2,7 @@
  * The state of a digest that is under way, as C_GetOperationState gives it to the caller and `operate` takes it for a parameter: u32 magic
  * (SKD1), u64 mechanism, u64 bytes digested, the chaining words (each u32, or u64 for SHA-384 and SHA-512), and as many
  * bytes as the last block is begun with. It holds nothing secret and nothing of this machine: it may be kept, and taken up
- * by another process. Whoever forges one gets the wrong digest of his own data.
+ * by another process. A process that forges one only gets a wrong digest of its own data.
  */
 #ifndef SIDEKEY_WIRE_DIGEST_STATE_H
 #define SIDEKEY_WIRE_DIGEST_STATE_H

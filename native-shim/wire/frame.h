@@ -26,7 +26,7 @@ struct wire_header {
     uint32_t length; /* of the body */
     uint16_t type;   /* a message, with WIRE_REPLY in a reply */
     uint16_t status; /* a wire_status in a reply; 0 in a request */
-    uint64_t id;     /* chosen by who asks, echoed by who answers */
+    uint64_t id;     /* chosen by the side that asks, and repeated in the reply */
     uint64_t client; /* between keeper and agent: the client in question; keeper to module: 0, or WIRE_MAY_BE_KEPT */
     uint64_t epoch;  /* keeper to module: changes whenever something that this client was told holds no more; agent to
                         keeper: 0, or WIRE_MAY_BE_KEPT; else 0 */

@@ -1,6 +1,6 @@
 /*
  * Every bound that module, keeper and agent agree on. src/wire/tables.ts repeats them for the agent;
- * test/wire/tables.test.ts holds the two equal.
+ * test/wire/tables.test.ts compares the two.
  */
 #ifndef SIDEKEY_WIRE_LIMITS_H
 #define SIDEKEY_WIRE_LIMITS_H
@@ -20,7 +20,7 @@ enum {
     WIRE_BODY_MAX = 98304,         /* data and everything else */
     WIRE_PARAMS_MAX = 16384,       /* one encoded mechanism parameter, associated data included */
     WIRE_ATTRIBUTES_MAX = 128,     /* attributes in one template */
-    WIRE_TEMPLATE_DEPTH_MAX = 2,   /* a template, and CKA_WRAP_TEMPLATE and its sisters inside it */
+    WIRE_TEMPLATE_DEPTH_MAX = 2,   /* a template, and CKA_WRAP_TEMPLATE or another nested one in it */
     WIRE_COMPONENT_MAX = 4096,     /* one secret key; one secret component of RSA or a curve */
     WIRE_SIGNATURE_MAX = 49856,    /* one signature: SLH-DSA's longest; with the data beside it at most WIRE_DATA_MAX */
     WIRE_MATERIAL_MAX = 16384,     /* all secret components of one key */
@@ -32,8 +32,8 @@ enum {
     WIRE_BIND_MECHANISMS_MAX = 64, /* CKA_ALLOWED_MECHANISMS of one binding */
     WIRE_MANY_MAX = 64,            /* operations in one frame */
     WIRE_MANY_TURN_US = 1000,      /* how long a worker goes on beginning them */
-    WIRE_DEADLINE_MS = 10000,      /* every local call ends by then */
-    WIRE_GENERATE_DEADLINE_MS = 180000 /* but making a key pair or domain parameters, or stretching a password */
+    WIRE_DEADLINE_MS = 10000,      /* for every local call */
+    WIRE_GENERATE_DEADLINE_MS = 180000 /* except for generating key pairs or domain parameters, and PBKDF2 */
 };
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * A template as it travels: u32 count, then for each attribute u64 type and a byte string. The value of a nested template
- * (CKA_WRAP_TEMPLATE and its sisters) is a template again. Also: which attributes are secret key material, which the
+ * (CKA_WRAP_TEMPLATE, CKA_UNWRAP_TEMPLATE, CKA_DERIVE_TEMPLATE) is a template again. Also: which attributes are secret key material, which the
  * keeper keeps from the agent.
  */
 #ifndef SIDEKEY_WIRE_TEMPLATE_H

@@ -52,32 +52,33 @@ static bool same_as_fresh(uint64_t mechanism, enum wire_layout layout, enum wire
     return n == m && memcmp(a, b, n) == 0;
 }
 
+static const struct {
+    uint64_t mechanism, type;
+    enum wire_layout layout;
+    enum wire_operation operation;
+    size_t iv;
+    const char *name;
+} rows[] = {
+    {CKM_AES_ECB, CKK_AES, LAYOUT_none, WIRE_ENCRYPT, 0, "AES-ECB"},
+    {CKM_AES_ECB, CKK_AES, LAYOUT_none, WIRE_DECRYPT, 0, "AES-ECB deciphering"},
+    {CKM_AES_CBC, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-CBC"},
+    {CKM_AES_CBC_PAD, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-CBC with padding"},
+    {CKM_AES_CBC_PAD, CKK_AES, LAYOUT_iv16, WIRE_DECRYPT, 16, "AES-CBC whose padding is bad"},
+    {CKM_AES_CTR, CKK_AES, LAYOUT_ctr, WIRE_ENCRYPT, 16, "AES-CTR"},
+    {CKM_AES_OFB, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-OFB"},
+    {CKM_AES_CFB128, CKK_AES, LAYOUT_iv16, WIRE_DECRYPT, 16, "AES-CFB128 deciphering"},
+    {CKM_AES_CFB8, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-CFB8"},
+    {CKM_AES_GCM, CKK_AES, LAYOUT_gcm, WIRE_ENCRYPT, 12, "AES-GCM"},
+    {CKM_AES_GCM, CKK_AES, LAYOUT_gcm, WIRE_DECRYPT, 12, "AES-GCM whose tag is bad"},
+    {CKM_AES_GCM, CKK_AES, LAYOUT_gcm, WIRE_ENCRYPT, 16, "AES-GCM with a longer initial value"},
+    {CKM_AES_CMAC, CKK_AES, LAYOUT_none, WIRE_SIGN, 0, "CMAC"},
+    {CKM_SHA256_HMAC, CKK_GENERIC_SECRET, LAYOUT_none, WIRE_SIGN, 0, "HMAC"},
+    {CKM_SHA512_HMAC, CKK_GENERIC_SECRET, LAYOUT_none, WIRE_SIGN, 0, "HMAC by another hash"},
+    {CKM_SHA256, CKK_NONE, LAYOUT_none, WIRE_DIGEST, 0, "a digest"},
+};
+
 static void secrets(void)
 {
-    static const struct {
-        uint64_t mechanism, type;
-        enum wire_layout layout;
-        enum wire_operation operation;
-        size_t iv;
-        const char *name;
-    } rows[] = {
-        {CKM_AES_ECB, CKK_AES, LAYOUT_none, WIRE_ENCRYPT, 0, "AES-ECB"},
-        {CKM_AES_ECB, CKK_AES, LAYOUT_none, WIRE_DECRYPT, 0, "AES-ECB deciphering"},
-        {CKM_AES_CBC, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-CBC"},
-        {CKM_AES_CBC_PAD, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-CBC with padding"},
-        {CKM_AES_CBC_PAD, CKK_AES, LAYOUT_iv16, WIRE_DECRYPT, 16, "AES-CBC whose padding is bad"},
-        {CKM_AES_CTR, CKK_AES, LAYOUT_ctr, WIRE_ENCRYPT, 16, "AES-CTR"},
-        {CKM_AES_OFB, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-OFB"},
-        {CKM_AES_CFB128, CKK_AES, LAYOUT_iv16, WIRE_DECRYPT, 16, "AES-CFB128 deciphering"},
-        {CKM_AES_CFB8, CKK_AES, LAYOUT_iv16, WIRE_ENCRYPT, 16, "AES-CFB8"},
-        {CKM_AES_GCM, CKK_AES, LAYOUT_gcm, WIRE_ENCRYPT, 12, "AES-GCM"},
-        {CKM_AES_GCM, CKK_AES, LAYOUT_gcm, WIRE_DECRYPT, 12, "AES-GCM whose tag is bad"},
-        {CKM_AES_GCM, CKK_AES, LAYOUT_gcm, WIRE_ENCRYPT, 16, "AES-GCM with a longer initial value"},
-        {CKM_AES_CMAC, CKK_AES, LAYOUT_none, WIRE_SIGN, 0, "CMAC"},
-        {CKM_SHA256_HMAC, CKK_GENERIC_SECRET, LAYOUT_none, WIRE_SIGN, 0, "HMAC"},
-        {CKM_SHA512_HMAC, CKK_GENERIC_SECRET, LAYOUT_none, WIRE_SIGN, 0, "HMAC by another hash"},
-        {CKM_SHA256, CKK_NONE, LAYOUT_none, WIRE_DIGEST, 0, "a digest"},
-    };
     struct kp_key *aes = secret(CKK_AES), *generic = secret(CKK_GENERIC_SECRET);
     uint8_t iv[16] = {9};
 

@@ -33,6 +33,7 @@ for (const name of [
   'module_operation',
   'module_process',
   'module_session',
+  'module_stack',
   'module_sha256',
   'module_waiters',
 ])

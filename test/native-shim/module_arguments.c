@@ -104,6 +104,9 @@ static void templates(void)
 }
 
 /* SP 800-108 with a second key, and TLS 1.2: both look at templates before they ask for anything. */
+static CK_ULONG key_bytes = 16;
+static CK_ATTRIBUTE key_template = {CKA_VALUE_LEN, &key_bytes, sizeof(key_bytes)};
+
 static void derivations(void)
 {
     CK_ATTRIBUTE *last = last_attribute();
@@ -124,6 +127,16 @@ static void derivations(void)
         CK_ULONG keys;
         void *more;
     } kdf = {CKM_SHA256_HMAC, 1, &field, 1, &more};
+    CK_MECHANISM m = {CKM_SP800_108_COUNTER_KDF, &kdf, sizeof(kdf)};
+
+    is(f->C_DeriveKey(s, NULL, PEER_KEY, NULL, 0, &object), CKR_ARGUMENTS_BAD, "C_DeriveKey: no mechanism");
+    is(f->C_DeriveKey(s, &m, PEER_KEY, &key_template, 1, NULL), CKR_ARGUMENTS_BAD, "for nobody");
+    is(f->C_DeriveKey(s, &m, PEER_KEY, last, HUGE_COUNT, &object), CKR_TEMPLATE_INCONSISTENT, "a template longer than memory");
+    is(f->C_DeriveKey(s, &m, PEER_KEY, &key_template, 1, &object), CKR_TEMPLATE_INCONSISTENT, "one of a second key");
+}
+
+static void tls_derivation(void)
+{
     struct {
         CK_OBJECT_HANDLE keys[4];
         CK_BYTE *iv[2];
@@ -138,15 +151,9 @@ static void derivations(void)
         void *out;
         CK_ULONG hash;
     } tls = {256, 128, 0, CK_FALSE, bytes, 32, bytes, 32, &out, CKM_SHA256};
-    CK_MECHANISM m_kdf = {CKM_SP800_108_COUNTER_KDF, &kdf, sizeof(kdf)}, m_tls = {CKM_TLS12_KEY_AND_MAC_DERIVE, &tls, sizeof(tls)};
-    CK_ULONG length = 16;
-    CK_ATTRIBUTE first = {CKA_VALUE_LEN, &length, sizeof(length)};
+    CK_MECHANISM m = {CKM_TLS12_KEY_AND_MAC_DERIVE, &tls, sizeof(tls)};
 
-    is(f->C_DeriveKey(s, NULL, PEER_KEY, NULL, 0, &object), CKR_ARGUMENTS_BAD, "C_DeriveKey: no mechanism");
-    is(f->C_DeriveKey(s, &m_kdf, PEER_KEY, &first, 1, NULL), CKR_ARGUMENTS_BAD, "for nobody");
-    is(f->C_DeriveKey(s, &m_kdf, PEER_KEY, last, HUGE_COUNT, &object), CKR_TEMPLATE_INCONSISTENT, "a template longer than memory");
-    is(f->C_DeriveKey(s, &m_kdf, PEER_KEY, &first, 1, &object), CKR_TEMPLATE_INCONSISTENT, "one of a second key");
-    is(f->C_DeriveKey(s, &m_tls, PEER_KEY, last, HUGE_COUNT, NULL), CKR_TEMPLATE_INCONSISTENT, "one of TLS");
+    is(f->C_DeriveKey(s, &m, PEER_KEY, last_attribute(), HUGE_COUNT, NULL), CKR_TEMPLATE_INCONSISTENT, "a template of TLS keys");
 }
 
 static void keys(void)
@@ -171,6 +178,7 @@ static void keys(void)
     is(f->C_SeedRandom(s, NULL, 1), CKR_ARGUMENTS_BAD, "C_SeedRandom: a seed at NULL");
     is(f->C_GenerateRandom(s, NULL, 1), CKR_ARGUMENTS_BAD, "C_GenerateRandom for nobody");
     derivations();
+    tls_derivation();
 }
 
 static void begin(CK_MECHANISM *m, CK_RV (*init)(CK_SESSION_HANDLE, CK_MECHANISM *, CK_OBJECT_HANDLE))

@@ -233,11 +233,10 @@ uint16_t peer_answer(struct peer_client *c, uint16_t type, struct wire_reader *r
         return mechanisms(r, w);
     case WIRE_login:
         return login(r);
-    case WIRE_logout:
-        wire_read_u64(r);
-        return STATUS_ok;
     case WIRE_session_closed:
         wire_read_u64(r);
+        /* fall through */
+    case WIRE_logout:
         wire_read_u64(r);
         return STATUS_ok;
     case WIRE_bind_check:

@@ -69,7 +69,7 @@ static struct kp_contexts *contexts_of(const struct kp_op *op)
     return op->key ? &op->key->contexts : &without_key;
 }
 
-/* A hash that is bound to a key cannot be begun anew for less than the first time. */
+/* Restarting a hash that is bound to a key costs as much as starting it. */
 static bool may_keep(const struct kp_op *op)
 {
     if (!op->sound || !op->engine->keeps)

@@ -153,7 +153,7 @@ static int sign_finish(struct kp_op *op, struct wire_bytes in, struct wire_bytes
     return status == STATUS_ok ? run(op, signature, out) : status;
 }
 
-/* CKM_HASH_ML_DSA and its sister: the caller hashed. */
+/* CKM_HASH_ML_DSA and CKM_HASH_SLH_DSA: the caller has hashed the data. */
 static int digest_begin(struct kp_op *op, const struct wire_params *p)
 {
     const struct prehash *h = prehash_made(p->hash);

@@ -1,6 +1,6 @@
 /*
  * CKM_RSA_X_509 (PKCS#11 3.1, 6.1.8): RSA alone, on numbers as long as the modulus; what is shorter gets zeros in front. It is
- * malleable and an oracle for whoever may use it: for callers that do their padding themselves.
+ * malleable and an oracle for every program that may use it: for callers that do their padding themselves.
  */
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
