@@ -5,17 +5,23 @@
 import type { z } from 'zod';
 import type { Logger } from '../log/logger.ts';
 import type { BareKek, Clock } from '../tokens/ports.ts';
+import type { DataKey } from './data-key.ts';
 import type { ResidentKeys } from '../tokens/resident-port.ts';
 
-/** `error`: why not, for who looks for a cure. It is not to be shown. */
+/** `error`: the cause, from which a remedy is found; not for display. */
 export interface Health {
   readonly ok: boolean;
   readonly detail: string;
   readonly error?: unknown;
 }
 
-export function unwell(error: unknown): Health {
-  return { ok: false, detail: error instanceof Error ? error.message : String(error), error };
+/** `ask` resolves to a description of the KEK, or rejects if it cannot be used. Never rejects itself. */
+export async function healthOf(ask: () => Promise<string>): Promise<Health> {
+  try {
+    return { ok: true, detail: await ask() };
+  } catch (error) {
+    return { ok: false, detail: error instanceof Error ? error.message : String(error), error };
+  }
 }
 
 /** A data key of 32 bytes, encrypted by RSA-OAEP without a label. */
@@ -47,7 +53,7 @@ export interface CarriedKeys {
  */
 export interface KeyService {
   /** A fresh data key of 32 bytes and the same wrapped by the KEK. The caller wipes the plaintext. */
-  generateDataKey(purpose: string): Promise<{ plaintext: Buffer; wrapped: Buffer }>;
+  generateDataKey(purpose: string): Promise<DataKey>;
   /** The data key of a blob that generateDataKey gave for this purpose. The caller wipes it. */
   unwrapDataKey(wrapped: Buffer, purpose: string): Promise<Buffer>;
   /** Asks the service for the KEK's state, without using it. Never rejects. */

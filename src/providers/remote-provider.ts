@@ -3,23 +3,34 @@
  * happens on the way; or it comes wrapped, and only the keeper opens it.
  */
 import type { CellId, Keeper, NewKey, Provider } from '../tokens/ports.ts';
-import type { KeyService } from './key-service.ts';
+import type { CarriedKeys, KeyService } from './key-service.ts';
 import { SidekeyError } from '../errors.ts';
 import { ofProvider } from './provider-error.ts';
 import { TransportKey } from './transport-key.ts';
-
-const CKO_SECRET_KEY = 4;
-const CKK_AES = 0x1f;
-const CKA_VALUE = 0x11;
+import { CKA, CKK, CKO } from '../tokens/cryptoki.ts';
 
 async function toCell(keeper: Keeper, plaintext: Buffer, leaseMs: number | null): Promise<CellId> {
   const rest = { owner: null, uses: null, note: null, seal: null };
-  const key: NewKey = { objectClass: CKO_SECRET_KEY, keyType: CKK_AES, leaseMs, ...rest };
+  const key: NewKey = { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, leaseMs, ...rest };
   try {
-    return (await keeper.importComponents(key, [{ type: CKA_VALUE, value: plaintext }])).cell;
+    return (await keeper.importComponents(key, [{ type: CKA.VALUE, value: plaintext }])).cell;
   } finally {
     plaintext.fill(0);
   }
+}
+
+async function createCarried(
+  transport: TransportKey,
+  carried: CarriedKeys,
+  purpose: string,
+): Promise<{ cell: CellId; wrapped: Buffer }> {
+  let wrapped: Buffer = Buffer.alloc(0);
+  const cell = await transport.carry(null, async (info) => {
+    const made = await carried.generate(purpose, info);
+    wrapped = made.wrapped;
+    return made.carried;
+  });
+  return { cell, wrapped };
 }
 
 export function createRemoteProvider(
@@ -40,15 +51,7 @@ export function createRemoteProvider(
     bare: service.bare ?? null,
     random: service.random ?? null,
     async createDataKey(purpose) {
-      if (carried?.makes === true) {
-        let wrapped: Buffer = Buffer.alloc(0);
-        const cell = await transport.carry(null, async (info) => {
-          const made = await carried.generate(purpose, info);
-          wrapped = made.wrapped;
-          return made.carried;
-        });
-        return { cell, wrapped };
-      }
+      if (carried?.makes === true) return createCarried(transport, carried, purpose);
       const { plaintext, wrapped } = await service.generateDataKey(purpose).catch(rethrow);
       return { cell: await toCell(keeper, plaintext, null), wrapped };
     },

@@ -7,19 +7,7 @@ import { SidekeyError } from '../errors.ts';
 import type { CellId, Keeper, MadeKey, Mechanism, NewKey } from '../tokens/ports.ts';
 import { WireWriter } from '../wire/buffer.ts';
 import type { Carried } from './key-service.ts';
-
-const CKO_PRIVATE_KEY = 3;
-const CKO_SECRET_KEY = 4;
-const CKK_RSA = 0;
-const CKK_GENERIC_SECRET = 0x10;
-const CKK_AES = 0x1f;
-const CKA_MODULUS = 0x120;
-const CKA_MODULUS_BITS = 0x121;
-const CKA_PUBLIC_EXPONENT = 0x122;
-const CKA_VALUE_LEN = 0x161;
-const CKM_RSA_PKCS_KEY_PAIR_GEN = 0;
-const CKM_RSA_PKCS_OAEP = 9;
-const CKM_EXTRACT_KEY_FROM_KEY = 0x365;
+import { CKA, CKK, CKM, CKO } from '../tokens/cryptoki.ts';
 
 const BITS = 3072;
 const EXPONENT = Buffer.of(1, 0, 1);
@@ -37,11 +25,11 @@ const HASHES = {
 
 function oaep(name: Carried['hash']): Mechanism {
   const { hash, mask } = HASHES[name];
-  return { type: CKM_RSA_PKCS_OAEP, params: new WireWriter().u64(hash).u64(mask).bytes(NOTHING).done() };
+  return { type: CKM.RSA_PKCS_OAEP, params: new WireWriter().u64(hash).u64(mask).bytes(NOTHING).done() };
 }
 
 function lengthOf({ components }: MadeKey): number {
-  const length = components.find(({ type }) => type === CKA_VALUE_LEN)?.value;
+  const length = components.find(({ type }) => type === CKA.VALUE_LEN)?.value;
   return length?.length === 8 ? Number(length.readBigUInt64LE()) : 0;
 }
 
@@ -54,7 +42,7 @@ function ulong(value: number): Buffer {
 function infoOf({ components }: MadeKey): Buffer {
   const part = (type: number): string =>
     components.find((each) => each.type === type)?.value.toString('base64url') ?? '';
-  const jwk = { kty: 'RSA', n: part(CKA_MODULUS), e: part(CKA_PUBLIC_EXPONENT) };
+  const jwk = { kty: 'RSA', n: part(CKA.MODULUS), e: part(CKA.PUBLIC_EXPONENT) };
   return createPublicKey({ key: jwk, format: 'jwk' }).export({ format: 'der', type: 'spki' });
 }
 
@@ -93,7 +81,7 @@ export class TransportKey {
     fetch: (info: Buffer) => Promise<Carried>,
   ): Promise<CellId> {
     const rest = { owner: null, uses: null, note: null, seal: null };
-    const key: NewKey = { objectClass: CKO_SECRET_KEY, keyType: CKK_AES, leaseMs, ...rest };
+    const key: NewKey = { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, leaseMs, ...rest };
     const carried = await fetch(info);
     if (carried.headBytes > 0) return this.#takeBehindHead(key, cell, carried);
     const made = await this.#unwrap(key, cell, carried);
@@ -104,14 +92,14 @@ export class TransportKey {
 
   /** The last 32 bytes, by CKM_EXTRACT_KEY_FROM_KEY: they do not leave the keeper for it. */
   async #takeBehindHead(key: NewKey, by: CellId, carried: Carried): Promise<CellId> {
-    const whole: NewKey = { ...key, keyType: CKK_GENERIC_SECRET, leaseMs: WITH_HEAD_MS };
+    const whole: NewKey = { ...key, keyType: CKK.GENERIC_SECRET, leaseMs: WITH_HEAD_MS };
     const made = await this.#unwrap(whole, by, carried);
     try {
       const headBytes = lengthOf(made) - DATA_KEY_BYTES;
       if (headBytes !== 0 && headBytes !== carried.headBytes)
         throw this.#refusal('the data key is of another length', null);
       const params = new WireWriter().u32(headBytes * 8).done();
-      const extract = { type: CKM_EXTRACT_KEY_FROM_KEY, params };
+      const extract = { type: CKM.EXTRACT_KEY_FROM_KEY, params };
       return (await this.#keeper.derive(key, made.cell, extract, DATA_KEY_BYTES, null)).cell;
     } finally {
       await this.#drop(made.cell);
@@ -159,10 +147,10 @@ export class TransportKey {
 
   async #make(): Promise<Pair> {
     const rest = { owner: null, leaseMs: null, uses: null, note: null, seal: null };
-    const key: NewKey = { objectClass: CKO_PRIVATE_KEY, keyType: CKK_RSA, ...rest };
-    const made = await this.#keeper.generate(key, { type: CKM_RSA_PKCS_KEY_PAIR_GEN, params: NOTHING }, [
-      { type: CKA_MODULUS_BITS, value: ulong(BITS) },
-      { type: CKA_PUBLIC_EXPONENT, value: EXPONENT },
+    const key: NewKey = { objectClass: CKO.PRIVATE_KEY, keyType: CKK.RSA, ...rest };
+    const made = await this.#keeper.generate(key, { type: CKM.RSA_PKCS_KEY_PAIR_GEN, params: NOTHING }, [
+      { type: CKA.MODULUS_BITS, value: ulong(BITS) },
+      { type: CKA.PUBLIC_EXPONENT, value: EXPONENT },
     ]);
     const info = infoOf(made);
     await this.#keeper.note(made.cell, Buffer.concat([this.#notePrefix, info]));

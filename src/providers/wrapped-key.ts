@@ -6,13 +6,10 @@
  * Kind and purpose are bound to the ciphertext by whatever the service authenticates: see `bindingOf`. The reference (a key's name
  * and version) tells a reader which key it was; nothing but an unwrap that fails follows from a changed one.
  */
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../errors.ts';
+import { bindKey, takeBoundKey } from './data-key.ts';
 
 const MAGIC = Buffer.from('SKW\x01', 'latin1');
-const DIGEST_BYTES = 32;
-
-export const DATA_KEY_BYTES = 32;
 
 export interface WrappedKey {
   readonly reference: string;
@@ -59,24 +56,16 @@ export function bindingOf(kind: string, purpose: string): Buffer {
   return Buffer.from(`sidekey data key v1\0${kind}\0${purpose}`, 'utf8');
 }
 
-function digestOf(kind: string, purpose: string): Buffer {
-  return createHash('sha256').update(bindingOf(kind, purpose)).digest();
-}
-
-/** Where the service takes no associated data (or may ignore it): key and digest of the binding. The caller wipes it. */
+/**
+ * The key with the digest of its binding, for services that take no associated data or may ignore it. The caller wipes the
+ * result.
+ */
 export function boundPlaintext(kind: string, purpose: string, key: Buffer): Buffer {
-  return Buffer.concat([key, digestOf(kind, purpose)]);
+  return bindKey(key, bindingOf(kind, purpose));
 }
 
-/** The key in a Buffer of its own; the given one is wiped. Throws provider_refused. */
+/** The key in a Buffer of its own; `plaintext` is wiped. Throws provider_refused. */
 export function openBoundPlaintext(kind: string, purpose: string, plaintext: Buffer): Buffer {
-  try {
-    if (plaintext.length !== DATA_KEY_BYTES + DIGEST_BYTES)
-      refuse(kind, 'has the wrong length after decryption');
-    const isBound = timingSafeEqual(plaintext.subarray(DATA_KEY_BYTES), digestOf(kind, purpose));
-    if (!isBound) refuse(kind, 'belongs to another token or purpose');
-    return Buffer.from(plaintext.subarray(0, DATA_KEY_BYTES));
-  } finally {
-    plaintext.fill(0);
-  }
+  const key = takeBoundKey(plaintext, bindingOf(kind, purpose));
+  return key ?? refuse(kind, 'belongs to another token or purpose');
 }

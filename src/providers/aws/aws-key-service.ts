@@ -4,9 +4,10 @@
 import { SidekeyError } from '../../errors.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, healthOf, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { DATA_KEY_BYTES, type DataKey } from '../data-key.ts';
 import { takeRandom } from '../service-random.ts';
-import { DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
+import { formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { awsBareKek } from './aws-bare-kek.ts';
 import { AwsClient, keyArn } from './aws-client.ts';
 import { AwsCredentials } from './aws-credentials.ts';
@@ -26,7 +27,7 @@ class AwsKey {
     this.#context = options['encryption-context'];
   }
 
-  async generate(purpose: string): Promise<{ plaintext: Buffer; wrapped: Buffer }> {
+  async generate(purpose: string): Promise<DataKey> {
     const request = { KeySpec: 'AES_256', ...this.#binding(purpose) };
     const { what, body } = await this.#call('GenerateDataKey', request);
     const plaintext = this.#take(what, body);
@@ -126,13 +127,7 @@ function createAwsKms(options: AwsOptions, deps: KeyServiceDeps): KeyService {
     generateDataKey: (purpose) => kek.generate(purpose),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
     credentialSecondsLeft: () => credentials.secondsLeft(clock.now()),
-    async health() {
-      try {
-        return { ok: true, detail: await kek.health() };
-      } catch (error) {
-        return unwell(error);
-      }
-    },
+    health: () => healthOf(() => kek.health()),
     close: () => http.close(),
   };
 }

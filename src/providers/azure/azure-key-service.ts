@@ -10,15 +10,10 @@ import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
 import { ServiceCaller } from '../http/service-call.ts';
 import { NO_TLS_FILES } from '../http/tls-files.ts';
-import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, healthOf, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { makeDataKey } from '../data-key.ts';
 import { takeRandom } from '../service-random.ts';
-import {
-  boundPlaintext,
-  DATA_KEY_BYTES,
-  formatWrappedKey,
-  openBoundPlaintext,
-  parseWrappedKey,
-} from '../wrapped-key.ts';
+import { boundPlaintext, formatWrappedKey, openBoundPlaintext, parseWrappedKey } from '../wrapped-key.ts';
 import { AzureClient } from './azure-client.ts';
 import { azureSchema, type AzureOptions } from './azure-options.ts';
 import { AzureResidentKeys } from './azure-resident-keys.ts';
@@ -148,24 +143,10 @@ function createAzure(options: AzureOptions, deps: KeyServiceDeps): KeyService {
   return {
     resident,
     random: kek.random,
-    async generateDataKey(purpose) {
-      const plaintext = random(DATA_KEY_BYTES);
-      try {
-        return { plaintext, wrapped: await kek.wrap(plaintext, purpose) };
-      } catch (error) {
-        plaintext.fill(0);
-        throw error;
-      }
-    },
+    generateDataKey: (purpose) => makeDataKey(random, (plaintext) => kek.wrap(plaintext, purpose)),
     unwrapDataKey: (wrapped, purpose) => kek.unwrap(wrapped, purpose),
     credentialSecondsLeft: () => tokens.secondsLeft,
-    async health() {
-      try {
-        return { ok: true, detail: await kek.health() };
-      } catch (error) {
-        return unwell(error);
-      }
-    },
+    health: () => healthOf(() => kek.health()),
     async close() {
       await Promise.all([vault.http.close(), login.http.close()]);
     },

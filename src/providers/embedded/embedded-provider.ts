@@ -10,13 +10,8 @@ import type { BareKek, CellId, Keeper, Mechanism, NewKey, Provider } from '../..
 import { WireWriter } from '../../wire/buffer.ts';
 import { openKeyFile } from './key-file.ts';
 import { readPrivateFile } from '../private-file.ts';
+import { CKA, CKK, CKM, CKO } from '../../tokens/cryptoki.ts';
 
-const CKO_SECRET_KEY = 4;
-const CKK_AES = 0x1f;
-const CKA_VALUE = 0x11;
-const CKA_VALUE_LEN = 0x161;
-const CKM_AES_KEY_GEN = 0x1080;
-const CKM_AES_GCM = 0x1087;
 const NEWLINE = 0x0a;
 
 export interface KeyFiles {
@@ -34,7 +29,7 @@ export interface EmbeddedOptions extends KeyFiles {
 
 function newAesKey(rest: Partial<NewKey>): NewKey {
   const none = { owner: null, leaseMs: null, uses: null, note: null, seal: null };
-  return { objectClass: CKO_SECRET_KEY, keyType: CKK_AES, ...none, ...rest };
+  return { objectClass: CKO.SECRET_KEY, keyType: CKK.AES, ...none, ...rest };
 }
 
 function tokenKeyData(purpose: string): Buffer {
@@ -119,7 +114,7 @@ class KekCell {
     await this.#dropFormer(note);
     const value = await readKek(this.#options);
     try {
-      const made = await keeper.importComponents(newAesKey({ note }), [{ type: CKA_VALUE, value }]);
+      const made = await keeper.importComponents(newAesKey({ note }), [{ type: CKA.VALUE, value }]);
       return made.cell;
     } finally {
       value.fill(0);
@@ -145,7 +140,7 @@ const BARE_NONCE_BYTES = 12;
 
 function gcm(nonce: Buffer): Mechanism {
   const none = Buffer.alloc(0);
-  return { type: CKM_AES_GCM, params: new WireWriter().bytes(nonce).bytes(none).u32(128).done() };
+  return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(none).u32(128).done() };
 }
 
 /** As Tink's AES-GCM without a prefix: nonce, ciphertext, tag. */
@@ -170,15 +165,31 @@ function bareKek(keeper: Keeper, kek: KekCell): BareKek {
   };
 }
 
-export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
-  const { name, keeper, keyFile, log } = options;
-  const kek = new KekCell(options);
-  if (!options.passphraseFile && !options.systemdCredential) {
-    log.warn(
-      { provider: name, keyFile },
-      'the key store has no passphrase: whoever reads this file opens every token',
-    );
+function warnWithoutPassphrase({
+  name,
+  keyFile,
+  passphraseFile,
+  systemdCredential,
+  log,
+}: EmbeddedOptions): void {
+  if (passphraseFile || systemdCredential) return;
+  const fields = { provider: name, keyFile };
+  log.warn(fields, 'the key store has no passphrase: anyone who can read this file can open every token');
+}
+
+async function healthOf(options: EmbeddedOptions): Promise<{ ok: boolean; detail: string }> {
+  try {
+    (await readKek(options)).fill(0);
+    return { ok: true, detail: `key file ${options.keyFile}` };
+  } catch (error) {
+    return { ok: false, detail: error instanceof Error ? error.message : String(error) };
   }
+}
+
+export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
+  const { name, keeper } = options;
+  const kek = new KekCell(options);
+  warnWithoutPassphrase(options);
   return {
     name,
     kind: 'embedded',
@@ -186,8 +197,8 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
     random: null,
     bare: bareKek(keeper, kek),
     async createDataKey(purpose) {
-      const mechanism = { type: CKM_AES_KEY_GEN, params: Buffer.alloc(0) };
-      const template = [{ type: CKA_VALUE_LEN, value: valueLength(32) }];
+      const mechanism = { type: CKM.AES_KEY_GEN, params: Buffer.alloc(0) };
+      const template = [{ type: CKA.VALUE_LEN, value: valueLength(32) }];
       const made = await kek.use((by) =>
         keeper.generate(newAesKey({ seal: { by, aad: tokenKeyData(purpose) } }), mechanism, template),
       );
@@ -200,14 +211,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
     },
     credentialSecondsLeft: () => null,
     watch: () => undefined,
-    async health() {
-      try {
-        (await readKek(options)).fill(0);
-        return { ok: true, detail: `key file ${keyFile}` };
-      } catch (error) {
-        return { ok: false, detail: error instanceof Error ? error.message : String(error) };
-      }
-    },
+    health: () => healthOf(options),
     async close() {},
   };
 }

@@ -7,10 +7,11 @@ import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, healthOf, type KeyService, type KeyServiceDeps } from '../key-service.ts';
 import type { BareKek } from '../../tokens/ports.ts';
+import { DATA_KEY_BYTES, makeDataKey } from '../data-key.ts';
 import { takeRandom } from '../service-random.ts';
-import { bindingOf, DATA_KEY_BYTES, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
+import { bindingOf, formatWrappedKey, parseWrappedKey } from '../wrapped-key.ts';
 import { GcpClient } from './gcp-client.ts';
 import { checksum, fieldsOf } from './gcp-fields.ts';
 import { gcpSchema, type GcpOptions } from './gcp-options.ts';
@@ -165,24 +166,10 @@ function createGcpKms(options: GcpOptions, deps: KeyServiceDeps): KeyService {
     resident,
     bare: kek.bare,
     random: kek.random,
-    async generateDataKey(purpose) {
-      const plaintext = random(DATA_KEY_BYTES);
-      try {
-        return { plaintext, wrapped: await kek.encrypt(plaintext, purpose) };
-      } catch (error) {
-        plaintext.fill(0);
-        throw error;
-      }
-    },
+    generateDataKey: (purpose) => makeDataKey(random, (plaintext) => kek.encrypt(plaintext, purpose)),
     unwrapDataKey: (wrapped, purpose) => kek.decrypt(wrapped, purpose),
     credentialSecondsLeft: () => credentials.secondsLeft(clock.now()),
-    async health() {
-      try {
-        return { ok: true, detail: await kek.health() };
-      } catch (error) {
-        return unwell(error);
-      }
-    },
+    health: () => healthOf(() => kek.health()),
     close: () => http.close(),
   };
 }

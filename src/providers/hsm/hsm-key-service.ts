@@ -1,10 +1,10 @@
 /** A PKCS#11 token as a key service: its KEK (hsm-kek.ts), resident keys and random bytes, all in one process of their own. */
-import { DATA_KEY_BYTES } from '../bound-payload.ts';
-import { unwell, type KeyService } from '../key-service.ts';
+import { makeDataKey } from '../data-key.ts';
+import { healthOf, type KeyService } from '../key-service.ts';
 import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import { CODE } from './frame.ts';
 import { HsmKek } from './hsm-kek.ts';
-import { createHsmResidentKeys } from './resident-keys.ts';
+import { HsmResidentKeys } from './resident-keys.ts';
 import type { ResidentRequest } from './resident-request.ts';
 import { HsmSupervisor, type SupervisorOptions } from './supervisor.ts';
 import { describeKey } from './worker-options.ts';
@@ -28,20 +28,12 @@ export function createHsmKeyService(options: Omit<SupervisorOptions, 'key'>): Ke
     ask: (bytes: number) => retrieveRandom(hsm, bytes),
   };
   return {
-    async generateDataKey(purpose) {
-      const plaintext = random(DATA_KEY_BYTES);
-      try {
-        return { plaintext, wrapped: await kek.wrap(plaintext, purpose) };
-      } catch (error) {
-        plaintext.fill(0);
-        throw error;
-      }
-    },
+    generateDataKey: (purpose) => makeDataKey(random, (plaintext) => kek.wrap(plaintext, purpose)),
     unwrapDataKey: async (wrapped, purpose) =>
       kek.unwrap(decodeBlob(wrapped, provider), purpose, hsm.deadline()),
-    health: () => kek.health().then((detail) => ({ ok: true, detail }), unwell),
+    health: () => healthOf(() => kek.health()),
     random: (bytes) => takeRandom(source, bytes),
-    resident: createHsmResidentKeys({ provider, hsm, random }),
+    resident: new HsmResidentKeys({ provider, hsm, random }),
     close: () => hsm.close(),
   };
 }

@@ -12,19 +12,12 @@ import type {
 } from './resident-request.ts';
 import type { HsmToken } from './token.ts';
 import type { WorkerOptions } from './worker-options.ts';
+import { CKA, CKK, CKM, CKO } from '../../tokens/cryptoki.ts';
 
 type Module = pkcs11js.PKCS11;
 type Template = { type: number; value?: number | boolean | Buffer }[];
 
-const [CKO_PUBLIC_KEY, CKO_PRIVATE_KEY, CKO_SECRET_KEY] = [2, 3, 4];
-const [CKK_RSA, CKK_AES] = [0, 0x1f];
-const [CKA_CLASS, CKA_TOKEN, CKA_PRIVATE, CKA_LABEL, CKA_KEY_TYPE, CKA_ID] = [0, 1, 2, 3, 0x100, 0x102];
-const [CKA_SENSITIVE, CKA_ENCRYPT, CKA_DECRYPT, CKA_SIGN, CKA_VERIFY] = [0x103, 0x104, 0x105, 0x108, 0x10a];
-const [CKA_MODULUS, CKA_MODULUS_BITS, CKA_PUBLIC_EXPONENT, CKA_VALUE_LEN] = [0x120, 0x121, 0x122, 0x161];
-const [CKA_EXTRACTABLE, CKA_EC_PARAMS, CKA_EC_POINT] = [0x162, 0x180, 0x181];
-const [CKA_DERIVE, CKA_VALUE, CKK_GENERIC_SECRET] = [0x10c, 0x11, 0x10];
-const [CKM_ECDH1_DERIVE, CKD_NULL] = [0x1050, 1];
-const CKM_RSA_PKCS_OAEP = 9;
+const CKD_NULL = 1;
 const CKZ_DATA_SPECIFIED = 1;
 const CODE_GENERAL_ERROR = 0x5;
 const AT_ONCE = 64;
@@ -56,10 +49,10 @@ function find(module: Module, session: Buffer, template: Template, max: number):
 
 function named({ objectClass, label, id }: KeyReference): Template {
   return [
-    { type: CKA_CLASS, value: objectClass },
-    { type: CKA_TOKEN, value: true },
-    { type: CKA_LABEL, value: Buffer.from(label, 'utf8') },
-    { type: CKA_ID, value: Buffer.from(id, 'hex') },
+    { type: CKA.CLASS, value: objectClass },
+    { type: CKA.TOKEN, value: true },
+    { type: CKA.LABEL, value: Buffer.from(label, 'utf8') },
+    { type: CKA.ID, value: Buffer.from(id, 'hex') },
   ];
 }
 
@@ -84,15 +77,15 @@ function toNumber(value: Buffer | undefined): number {
 /** A type of key that Sidekey does not know is left out, and so is one that the module does not describe. */
 function describe(module: Module, session: Buffer, object: Buffer, objectClass: number): HsmKeyRow | null {
   try {
-    const common = [CKA_LABEL, CKA_ID, CKA_KEY_TYPE, CKA_SIGN, CKA_DECRYPT];
+    const common = [CKA.LABEL, CKA.ID, CKA.KEY_TYPE, CKA.SIGN, CKA.DECRYPT];
     const [label, id, type, sign, decrypt] = read(module, session, object, common);
     const keyType = toNumber(type);
-    const isSecret = objectClass === CKO_SECRET_KEY;
-    const own = isSecret ? CKA_VALUE_LEN : keyType === CKK_RSA ? CKA_MODULUS : CKA_EC_PARAMS;
+    const isSecret = objectClass === CKO.SECRET_KEY;
+    const own = isSecret ? CKA.VALUE_LEN : keyType === CKK.RSA ? CKA.MODULUS : CKA.EC_PARAMS;
     const [detail = Buffer.alloc(0)] = read(module, session, object, [own]);
-    const isCurve = !isSecret && keyType !== CKK_RSA;
-    const [encrypt] = isSecret ? read(module, session, object, [CKA_ENCRYPT]) : [Buffer.of(0)];
-    const [derive] = isCurve ? read(module, session, object, [CKA_DERIVE]) : [Buffer.of(0)];
+    const isCurve = !isSecret && keyType !== CKK.RSA;
+    const [encrypt] = isSecret ? read(module, session, object, [CKA.ENCRYPT]) : [Buffer.of(0)];
+    const [derive] = isCurve ? read(module, session, object, [CKA.DERIVE]) : [Buffer.of(0)];
     return {
       ...{ objectClass, keyType, label: label?.toString('utf8') ?? '', id: id?.toString('hex') ?? '' },
       sizeBits: isSecret ? 8 * toNumber(detail) : isCurve ? 0 : 8 * detail.length,
@@ -160,10 +153,10 @@ export class ResidentToken {
   #list(prefix: string, max: number): Promise<HsmKeyList> {
     return this.#token.perform(async (module, session) => {
       const keys: HsmKeyRow[] = [];
-      for (const objectClass of [CKO_PRIVATE_KEY, CKO_SECRET_KEY]) {
+      for (const objectClass of [CKO.PRIVATE_KEY, CKO.SECRET_KEY]) {
         const template = [
-          { type: CKA_CLASS, value: objectClass },
-          { type: CKA_TOKEN, value: true },
+          { type: CKA.CLASS, value: objectClass },
+          { type: CKA.TOKEN, value: true },
         ];
         for (const object of find(module, session, template, Infinity)) {
           const row = describe(module, session, object, objectClass);
@@ -172,7 +165,7 @@ export class ResidentToken {
       }
       if (keys.length > max)
         throw new HsmFault('refused', `more than ${max} keys: a narrower prefix is needed`);
-      const opener = keys.find(({ keyType, decrypts }) => keyType === CKK_RSA && decrypts);
+      const opener = keys.find(({ keyType, decrypts }) => keyType === CKK.RSA && decrypts);
       if (opener) this.#oaepHashes ??= this.#probeOaep(module, opener);
       return { keys, mechanisms: this.#token.mechanisms(), oaepHashes: this.#oaepHashes ?? [] };
     });
@@ -180,7 +173,7 @@ export class ResidentToken {
 
   #isKek({ objectClass, keyType, label, id }: HsmKeyRow): boolean {
     const { label: kekLabel, id: kekId } = this.#kek;
-    if (objectClass !== CKO_SECRET_KEY || keyType !== CKK_AES) return false;
+    if (objectClass !== CKO.SECRET_KEY || keyType !== CKK.AES) return false;
     return (kekLabel === null || kekLabel === label) && (kekId === null || kekId.toLowerCase() === id);
   }
 
@@ -191,7 +184,7 @@ export class ResidentToken {
         const oaep = { hash, mgf, label: '' };
         try {
           const object = findOne(module, session, key);
-          module.C_DecryptInit(session, toMechanism({ type: CKM_RSA_PKCS_OAEP, oaep }), object);
+          module.C_DecryptInit(session, toMechanism({ type: CKM.RSA_PKCS_OAEP, oaep }), object);
           return true;
         } catch {
           return false;
@@ -202,10 +195,10 @@ export class ResidentToken {
 
   #public(key: KeyReference): Promise<HsmPublicKey> {
     return this.#token.perform(async (module, session) => {
-      const object = findOne(module, session, { ...key, objectClass: CKO_PUBLIC_KEY });
-      const [type] = read(module, session, object, [CKA_KEY_TYPE]);
-      const isRsa = toNumber(type) === CKK_RSA;
-      const types = isRsa ? [CKA_MODULUS, CKA_PUBLIC_EXPONENT] : [CKA_EC_PARAMS, CKA_EC_POINT];
+      const object = findOne(module, session, { ...key, objectClass: CKO.PUBLIC_KEY });
+      const [type] = read(module, session, object, [CKA.KEY_TYPE]);
+      const isRsa = toNumber(type) === CKK.RSA;
+      const types = isRsa ? [CKA.MODULUS, CKA.PUBLIC_EXPONENT] : [CKA.EC_PARAMS, CKA.EC_POINT];
       const [first = '', second = ''] = read(module, session, object, types).map((v) => v.toString('hex'));
       return isRsa ? { modulus: first, exponent: second } : { curve: first, point: second };
     });
@@ -213,8 +206,8 @@ export class ResidentToken {
 
   #create(key: NewHsmKey): Promise<null> {
     return this.#token.perform(async (module, session) => {
-      for (const objectClass of [CKO_PRIVATE_KEY, CKO_SECRET_KEY]) {
-        const template = named({ ...key, objectClass }).filter(({ type }) => type !== CKA_ID);
+      for (const objectClass of [CKO.PRIVATE_KEY, CKO.SECRET_KEY]) {
+        const template = named({ ...key, objectClass }).filter(({ type }) => type !== CKA.ID);
         if (find(module, session, template, 1).length > 0)
           throw new HsmFault('refused', `there is a key "${key.label}" already`);
       }
@@ -225,8 +218,8 @@ export class ResidentToken {
 
   #destroy(module: Module, session: Buffer, key: KeyReference): null {
     module.C_DestroyObject(session, findOne(module, session, key));
-    if (key.objectClass === CKO_PRIVATE_KEY)
-      for (const shown of find(module, session, named({ ...key, objectClass: CKO_PUBLIC_KEY }), 2))
+    if (key.objectClass === CKO.PRIVATE_KEY)
+      for (const shown of find(module, session, named({ ...key, objectClass: CKO.PUBLIC_KEY }), 2))
         module.C_DestroyObject(session, shown);
     return null;
   }
@@ -249,17 +242,17 @@ export class ResidentToken {
     return this.#token.perform(async (module, session) => {
       const parameter = { type: pkcs11js.CK_PARAMS_EC_DH, kdf: CKD_NULL, publicData } as pkcs11js.ECDH1;
       const template: Template = [
-        { type: CKA_CLASS, value: CKO_SECRET_KEY },
-        { type: CKA_KEY_TYPE, value: CKK_GENERIC_SECRET },
-        { type: CKA_VALUE_LEN, value: bytes },
-        { type: CKA_TOKEN, value: false },
-        { type: CKA_SENSITIVE, value: false },
-        { type: CKA_EXTRACTABLE, value: true },
+        { type: CKA.CLASS, value: CKO.SECRET_KEY },
+        { type: CKA.KEY_TYPE, value: CKK.GENERIC_SECRET },
+        { type: CKA.VALUE_LEN, value: bytes },
+        { type: CKA.TOKEN, value: false },
+        { type: CKA.SENSITIVE, value: false },
+        { type: CKA.EXTRACTABLE, value: true },
       ];
       const base = findOne(module, session, key);
-      const secret = module.C_DeriveKey(session, { mechanism: CKM_ECDH1_DERIVE, parameter }, base, template);
+      const secret = module.C_DeriveKey(session, { mechanism: CKM.ECDH1_DERIVE, parameter }, base, template);
       try {
-        const [{ value } = {}] = module.C_GetAttributeValue(session, secret, [{ type: CKA_VALUE }]);
+        const [{ value } = {}] = module.C_GetAttributeValue(session, secret, [{ type: CKA.VALUE }]);
         return value as Buffer;
       } finally {
         module.C_DestroyObject(session, secret);
@@ -298,46 +291,57 @@ export class ResidentToken {
   }
 }
 
-async function generate(module: Module, session: Buffer, key: NewHsmKey): Promise<void> {
-  const shared: Template = [
-    { type: CKA_TOKEN, value: true },
-    { type: CKA_LABEL, value: Buffer.from(key.label, 'utf8') },
-    { type: CKA_ID, value: Buffer.from(key.id, 'hex') },
+function sharedTemplate({ label, id }: NewHsmKey): Template {
+  return [
+    { type: CKA.TOKEN, value: true },
+    { type: CKA.LABEL, value: Buffer.from(label, 'utf8') },
+    { type: CKA.ID, value: Buffer.from(id, 'hex') },
   ];
-  const hidden: Template = [
-    ...shared,
-    { type: CKA_PRIVATE, value: true },
-    { type: CKA_SENSITIVE, value: true },
-    { type: CKA_EXTRACTABLE, value: false },
-    { type: CKA_SIGN, value: key.signs },
-    { type: CKA_DECRYPT, value: key.decrypts },
-    ...(key.agrees ? [{ type: CKA_DERIVE, value: true }] : []),
+}
+
+/** Of a private or secret key. */
+function protectedTemplate(key: NewHsmKey): Template {
+  return [
+    ...sharedTemplate(key),
+    { type: CKA.PRIVATE, value: true },
+    { type: CKA.SENSITIVE, value: true },
+    { type: CKA.EXTRACTABLE, value: false },
+    { type: CKA.SIGN, value: key.signs },
+    { type: CKA.DECRYPT, value: key.decrypts },
+    ...(key.agrees ? [{ type: CKA.DERIVE, value: true }] : []),
   ];
-  const mechanism = { mechanism: key.mechanism };
-  if (!key.isPair) {
-    const secret: Template = [
-      ...hidden,
-      { type: CKA_CLASS, value: CKO_SECRET_KEY },
-      { type: CKA_KEY_TYPE, value: key.keyType },
-      { type: CKA_VALUE_LEN, value: key.valueBytes ?? 0 },
-      { type: CKA_ENCRYPT, value: key.decrypts },
-      { type: CKA_VERIFY, value: key.signs },
-    ];
-    await module.C_GenerateKeyAsync(session, mechanism, secret);
-    return;
-  }
+}
+
+function secretTemplate(key: NewHsmKey): Template {
+  return [
+    ...protectedTemplate(key),
+    { type: CKA.CLASS, value: CKO.SECRET_KEY },
+    { type: CKA.KEY_TYPE, value: key.keyType },
+    { type: CKA.VALUE_LEN, value: key.valueBytes ?? 0 },
+    { type: CKA.ENCRYPT, value: key.decrypts },
+    { type: CKA.VERIFY, value: key.signs },
+  ];
+}
+
+function publicTemplate(key: NewHsmKey): Template {
   const parameters: Template =
     key.curve === undefined
       ? [
-          { type: CKA_MODULUS_BITS, value: key.modulusBits ?? 0 },
-          { type: CKA_PUBLIC_EXPONENT, value: F4 },
+          { type: CKA.MODULUS_BITS, value: key.modulusBits ?? 0 },
+          { type: CKA.PUBLIC_EXPONENT, value: F4 },
         ]
-      : [{ type: CKA_EC_PARAMS, value: Buffer.from(key.curve, 'hex') }];
-  const shown: Template = [
-    ...shared,
+      : [{ type: CKA.EC_PARAMS, value: Buffer.from(key.curve, 'hex') }];
+  return [
+    ...sharedTemplate(key),
     ...parameters,
-    { type: CKA_VERIFY, value: key.signs },
-    { type: CKA_ENCRYPT, value: key.decrypts },
+    { type: CKA.VERIFY, value: key.signs },
+    { type: CKA.ENCRYPT, value: key.decrypts },
   ];
-  await module.C_GenerateKeyPairAsync(session, mechanism, shown, hidden);
+}
+
+async function generate(module: Module, session: Buffer, key: NewHsmKey): Promise<void> {
+  const mechanism = { mechanism: key.mechanism };
+  if (key.isPair)
+    await module.C_GenerateKeyPairAsync(session, mechanism, publicTemplate(key), protectedTemplate(key));
+  else await module.C_GenerateKeyAsync(session, mechanism, secretTemplate(key));
 }

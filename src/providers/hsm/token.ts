@@ -7,17 +7,11 @@ import pkcs11js from 'pkcs11js';
 import { IV_BYTES, WRAP_MECHANISMS, type WrapMechanism } from './mechanism.ts';
 import { CKR_USER_ALREADY_LOGGED_IN, HsmFault, isOfDevice, toHsmFault } from './return-codes.ts';
 import { describeKey, type WorkerOptions } from './worker-options.ts';
+import { CKA, CKK, CKO, CKU } from '../../tokens/cryptoki.ts';
 
-const CKU_USER = 1;
 const CKF_SERIAL_SESSION = 4;
 const CKF_RW_SESSION = 2;
 const CKF_OS_LOCKING_OK = 2;
-const CKO_SECRET_KEY = 4;
-const CKK_GENERIC_SECRET = 0x10;
-const CKK_AES = 0x1f;
-const [CKA_CLASS, CKA_TOKEN, CKA_LABEL, CKA_VALUE, CKA_KEY_TYPE, CKA_ID] = [0, 1, 3, 0x11, 0x100, 0x102];
-const [CKA_SENSITIVE, CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP] = [0x103, 0x104, 0x105, 0x106, 0x107];
-const CKA_EXTRACTABLE = 0x162;
 const CK_PARAMS_GCM = pkcs11js.CK_PARAMS_GCM;
 const TAG_BITS = 128;
 const ROOM = 1024;
@@ -144,7 +138,7 @@ export class HsmToken {
     if (!this.#pin) return;
     try {
       // pkcs11js takes a PIN as a string only; this process holds nothing else for long, and dumps no core.
-      this.#module.C_Login(session, CKU_USER, this.#pin.toString('utf8'));
+      this.#module.C_Login(session, CKU.USER, this.#pin.toString('utf8'));
     } catch (error) {
       if (!(error instanceof Error && 'code' in error && error.code === CKR_USER_ALREADY_LOGGED_IN))
         throw error;
@@ -175,11 +169,11 @@ export class HsmToken {
   #findKey(session: Buffer): Buffer {
     const { label, id } = this.#options.key;
     this.#module.C_FindObjectsInit(session, [
-      { type: CKA_CLASS, value: CKO_SECRET_KEY },
-      { type: CKA_KEY_TYPE, value: CKK_AES },
-      { type: CKA_TOKEN, value: true },
-      ...(label === null ? [] : [{ type: CKA_LABEL, value: Buffer.from(label, 'utf8') }]),
-      ...(id === null ? [] : [{ type: CKA_ID, value: Buffer.from(id, 'hex') }]),
+      { type: CKA.CLASS, value: CKO.SECRET_KEY },
+      { type: CKA.KEY_TYPE, value: CKK.AES },
+      { type: CKA.TOKEN, value: true },
+      ...(label === null ? [] : [{ type: CKA.LABEL, value: Buffer.from(label, 'utf8') }]),
+      ...(id === null ? [] : [{ type: CKA.ID, value: Buffer.from(id, 'hex') }]),
     ]);
     const found = this.#module.C_FindObjects(session, 2);
     this.#module.C_FindObjectsFinal(session);
@@ -193,7 +187,7 @@ export class HsmToken {
   #chooseMechanism({ handle, key }: Session): WrapMechanism | null {
     if (!key) throw new HsmFault('refused', 'no key');
     const listed = new Set(this.#module.C_GetMechanismList(this.#slot));
-    const types = [CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP];
+    const types = [CKA.ENCRYPT, CKA.DECRYPT, CKA.WRAP, CKA.UNWRAP];
     const read = this.#module.C_GetAttributeValue(
       handle,
       key,
@@ -295,21 +289,21 @@ export class HsmToken {
   async #keyWrap(direction: Direction, session: Buffer, key: Buffer, crypt: Crypt): Promise<Buffer> {
     const mechanism = { mechanism: crypt.mechanism.ckm };
     const secret = [
-      { type: CKA_CLASS, value: CKO_SECRET_KEY },
-      { type: CKA_KEY_TYPE, value: CKK_GENERIC_SECRET },
-      { type: CKA_TOKEN, value: false },
-      { type: CKA_SENSITIVE, value: false },
-      { type: CKA_EXTRACTABLE, value: true },
+      { type: CKA.CLASS, value: CKO.SECRET_KEY },
+      { type: CKA.KEY_TYPE, value: CKK.GENERIC_SECRET },
+      { type: CKA.TOKEN, value: false },
+      { type: CKA.SENSITIVE, value: false },
+      { type: CKA.EXTRACTABLE, value: true },
     ];
     const module = this.#module;
     const object =
       direction === 'encrypt'
-        ? module.C_CreateObject(session, [...secret, { type: CKA_VALUE, value: crypt.data }])
+        ? module.C_CreateObject(session, [...secret, { type: CKA.VALUE, value: crypt.data }])
         : module.C_UnwrapKey(session, mechanism, key, crypt.data, secret);
     try {
       if (direction === 'encrypt')
         return Buffer.from(module.C_WrapKey(session, mechanism, key, object, Buffer.alloc(ROOM)));
-      const [value] = module.C_GetAttributeValue(session, object, [{ type: CKA_VALUE }]);
+      const [value] = module.C_GetAttributeValue(session, object, [{ type: CKA.VALUE }]);
       return value?.value as Buffer;
     } finally {
       module.C_DestroyObject(session, object);

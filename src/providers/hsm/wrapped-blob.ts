@@ -7,7 +7,7 @@
  * SHA-256 of the context, and their own integrity (RFC 3394, 2.2.3) covers both.
  */
 import { SidekeyError } from '../../errors.ts';
-import { bindKey, DATA_KEY_BYTES, takeBoundKey } from '../bound-payload.ts';
+import { bindKey, DATA_KEY_BYTES, takeBoundKey } from '../data-key.ts';
 import { findMechanism, IV_BYTES, type WrapMechanism } from './mechanism.ts';
 
 const MAGIC = Buffer.from('SKHSM\x01', 'latin1');

@@ -5,7 +5,7 @@
  */
 import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
-import { bindKey, hashContext, takeBoundKey } from '../bound-payload.ts';
+import { bindKey, hashContext, takeBoundKey } from '../data-key.ts';
 import type { KmipCaller } from './client.ts';
 import { KmipNo, mayRetry } from './fault.ts';
 import { formatVersion } from './message.ts';
@@ -135,15 +135,14 @@ export class KmipKek {
     if (!same) this.#refuse(this.#options.keyId, 'the server cannot decrypt what it encrypted');
   }
 
-  /** Rejects when the server cannot be asked. */
-  async health(by: KmipCaller): Promise<{ ok: boolean; detail: string }> {
+  /** Rejects if the server cannot be asked, or the key cannot be used. */
+  async health(by: KmipCaller): Promise<string> {
     const { keyId, macKeyId, atServer } = this.#options;
     const { state, version } = await getState(by, keyId);
     const detail = `key ${keyId} is ${nameOf(STATE, state)}, by KMIP ${formatVersion(version)}`;
     const lack = atServer ? null : lackOf(version, macKeyId !== null);
-    return {
-      ok: state === STATE.Active && lack === null,
-      detail: detail + (lack === null ? '' : `: ${lack}`),
-    };
+    if (lack !== null) throw new SidekeyError('provider_refused', `${detail}: ${lack}`);
+    if (state !== STATE.Active) throw new SidekeyError('provider_refused', detail);
+    return detail;
   }
 }

@@ -1,7 +1,7 @@
 /** A KMIP server as a key service: its KEK (kmip-kek.ts), data keys that it keeps (carried-keys.ts), resident keys and random bytes. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { DATA_KEY_BYTES } from '../bound-payload.ts';
-import { unwell, type KeyService } from '../key-service.ts';
+import { makeDataKey } from '../data-key.ts';
+import { healthOf, type KeyService } from '../key-service.ts';
 import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import { KmipCarriedKeys } from './carried-keys.ts';
 import type { KmipClient } from './client.ts';
@@ -27,24 +27,11 @@ export function createKmipKeyService(options: KmipServiceOptions): KeyService {
     carried,
     resident: new KmipResidentKeys({ provider, client, hidden }),
     random: (bytes) => takeRandom(source, bytes),
-    async generateDataKey(purpose) {
-      const plaintext = random(DATA_KEY_BYTES);
-      try {
-        return { plaintext, wrapped: await kek.wrap(client.begin(), plaintext, purpose) };
-      } catch (error) {
-        plaintext.fill(0);
-        throw error;
-      }
-    },
+    generateDataKey: (purpose) =>
+      makeDataKey(random, (plaintext) => kek.wrap(client.begin(), plaintext, purpose)),
     unwrapDataKey: async (wrapped, purpose) =>
       kek.open(client.begin(), decodeBlob(wrapped, provider), purpose),
-    async health() {
-      try {
-        return await kek.health(client.begin());
-      } catch (error) {
-        return unwell(error);
-      }
-    },
+    health: () => healthOf(() => kek.health(client.begin())),
     async close() {
       await Promise.race([carried.close(), sleep(CLOSE_MS, undefined, { ref: false })]);
       client.close();

@@ -8,12 +8,12 @@ import { SidekeyError } from '../../errors.ts';
 import { encodeBase64 } from '../http/base64-bytes.ts';
 import { createTransport, tlsPaths } from '../http/http-options.ts';
 import { jsonAt, jsonWithSecret, parseJson, takeSecret, textAt } from '../http/json-secret.ts';
-import { defineKind, unwell, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { defineKind, healthOf, type KeyService, type KeyServiceDeps } from '../key-service.ts';
+import { makeDataKey } from '../data-key.ts';
 import { SERVICE_RANDOM_MAX, takeRandom } from '../service-random.ts';
 import {
   bindingOf,
   boundPlaintext,
-  DATA_KEY_BYTES,
   formatWrappedKey,
   openBoundPlaintext,
   parseWrappedKey,
@@ -47,8 +47,14 @@ class VaultKey {
     this.#what = `provider "${name}", key ${options.mount}/${options.key}`;
   }
 
-  async encrypt(key: Buffer, purpose: string): Promise<string> {
-    return this.#encrypt(boundPlaintext(KIND, purpose, key), bindingFields(this.#options, purpose));
+  async wrap(key: Buffer, purpose: string): Promise<Buffer> {
+    const { mount, key: name } = this.#options;
+    const fields = bindingFields(this.#options, purpose);
+    const ciphertext = await this.#encrypt(boundPlaintext(KIND, purpose, key), fields);
+    return formatWrappedKey(KIND, {
+      reference: `${mount}/${name}`,
+      ciphertext: Buffer.from(ciphertext, 'latin1'),
+    });
   }
 
   async #encrypt(plaintext: Buffer, others: Readonly<Record<string, string>>): Promise<string> {
@@ -63,7 +69,8 @@ class VaultKey {
     throw new SidekeyError('provider_unreachable', `${this.#what}: encrypt returned no ciphertext`);
   }
 
-  async decrypt(ciphertext: Buffer, purpose: string): Promise<Buffer> {
+  async unwrap(wrapped: Buffer, purpose: string): Promise<Buffer> {
+    const { ciphertext } = parseWrappedKey(KIND, wrapped);
     const plaintext = await this.#decrypt(ciphertext, bindingFields(this.#options, purpose));
     return openBoundPlaintext(KIND, purpose, plaintext);
   }
@@ -154,55 +161,32 @@ function eventsOptions(
   };
 }
 
+function createSession(client: VaultClient, { auth }: VaultOptions, deps: KeyServiceDeps): VaultSession {
+  const { name, clock, random, log, resolvePath } = deps;
+  return new VaultSession({ name, auth, client, clock, timer: SYSTEM_TIMER, random, log, resolvePath });
+}
+
 function createVault(options: VaultOptions, deps: KeyServiceDeps): KeyService {
-  const { name, log, clock, random, resolvePath } = deps;
+  const { name, random } = deps;
   const { http, caller } = createTransport(options, deps);
   const client = new VaultClient(options.address, options.namespace ?? null, caller);
-  const { auth } = options;
-  const session = new VaultSession({
-    name,
-    auth,
-    client,
-    clock,
-    timer: SYSTEM_TIMER,
-    random,
-    log,
-    resolvePath,
-  });
-  let events: VaultEvents | null = null;
+  const session = createSession(client, options, deps);
   const kek = new VaultKey(name, options, client, session);
   const what = `provider "${name}", mount ${options.mount}`;
+  let events: VaultEvents | null = null;
   return {
     ...(options.derived ? {} : { bare: kek.bare }),
     random: kek.random,
     resident: new VaultResidentKeys({ what, options, client, tokens: session }),
-    async generateDataKey(purpose) {
-      const plaintext = random(DATA_KEY_BYTES);
-      try {
-        const ciphertext = Buffer.from(await kek.encrypt(plaintext, purpose), 'latin1');
-        const reference = `${options.mount}/${options.key}`;
-        return { plaintext, wrapped: formatWrappedKey(KIND, { reference, ciphertext }) };
-      } catch (error) {
-        plaintext.fill(0);
-        throw error;
-      }
-    },
-    async unwrapDataKey(wrapped, purpose) {
-      return kek.decrypt(parseWrappedKey(KIND, wrapped).ciphertext, purpose);
-    },
+    generateDataKey: (purpose) => makeDataKey(random, (plaintext) => kek.wrap(plaintext, purpose)),
+    unwrapDataKey: (wrapped, purpose) => kek.unwrap(wrapped, purpose),
     watch(changed) {
       if (options.events === undefined || events !== null) return;
       events = new VaultEvents(eventsOptions(options, deps, session), changed);
       events.start();
     },
     credentialSecondsLeft: () => session.secondsLeft,
-    async health() {
-      try {
-        return { ok: true, detail: await kek.health() };
-      } catch (error) {
-        return unwell(error);
-      }
-    },
+    health: () => healthOf(() => kek.health()),
     async close() {
       events?.close();
       await session.close();
