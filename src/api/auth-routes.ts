@@ -56,7 +56,7 @@ export function authRoutes(): Route[] {
     defineRoute({
       methods: ['POST', 'PUT'],
       path: '/v1/auth/token/renew-self',
-      summary: 'Refused: nothing ends',
+      summary: 'Refused: there are no leases to renew',
       body: noBody,
       form: 'empty',
       handle: refuseRenewal,
@@ -64,7 +64,7 @@ export function authRoutes(): Route[] {
     defineRoute({
       methods: ['POST', 'PUT'],
       path: '/v1/auth/token/revoke-self',
-      summary: 'Changes nothing: what a process may do is not held by a token',
+      summary: 'Has no effect: permissions do not depend on a token',
       body: noBody,
       form: 'empty',
       handle: () => ({ empty: true }),

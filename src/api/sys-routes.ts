@@ -81,7 +81,7 @@ export function sysRoutes(deps: SysDeps): Route[] {
     defineRoute({
       methods: ['GET'],
       path: '/v1/sys/leader',
-      summary: 'That there is no cluster',
+      summary: 'Reports that there is no cluster',
       form: 'plain',
       body: noBody,
       handle: () => ({ plain: LEADER }),

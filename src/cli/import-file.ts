@@ -73,7 +73,7 @@ export async function readPkcs12(bytes: Buffer, passphrase: Buffer | null): Prom
       type === undefined ? [] : (file.getBags({ bagType: type })[type] ?? []);
     const { keyBag, pkcs8ShroudedKeyBag, certBag } = forge.pki.oids;
     const [bag] = [...bagsOf(pkcs8ShroudedKeyBag), ...bagsOf(keyBag)];
-    if (!bag) throw new Error('there is no key in it');
+    if (!bag) throw new Error('the file contains no key');
     // node-forge leaves keys other than RSA undecoded.
     const material = bag.key
       ? toDer(forge.pki.wrapRsaPrivateKey(forge.pki.privateKeyToAsn1(bag.key)))

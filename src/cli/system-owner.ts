@@ -18,7 +18,7 @@ export interface Owner {
 
 /** Rejects, before anything is changed, if packages or set-up have not created the user and directories. */
 export function findSystemOwner(): Owner {
-  if (process.geteuid?.() !== 0) throw new SidekeyError('init_refused', '--system is for root: use sudo');
+  if (process.geteuid?.() !== 0) throw new SidekeyError('init_refused', '--system requires root: use sudo');
   const [uid, gid] = [findNumber('passwd', USER), findNumber('group', USER)];
   if (uid === null || gid === null)
     throw new SidekeyError('init_refused', `there is no user ${USER}: run systemd-sysusers`);

@@ -102,11 +102,11 @@ function* checkTokens(raw: RawConfig): Generator<Finding> {
   const enveloping = new Set<string>();
   for (const [i, { label, provider, resident, envelope }] of raw.tokens.entries()) {
     if (envelope !== undefined && !hasEnvelopes(raw, provider))
-      yield [['tokens', i, 'envelope'], `kinds that have envelopes: ${ENVELOPE_KINDS.join(', ')}`];
+      yield [['tokens', i, 'envelope'], `only available with providers of kind ${ENVELOPE_KINDS.join(', ')}`];
     // Tink's format does not bind a name: whoever may use one envelope key of a KEK could open messages of
     // another.
     if (envelope !== undefined && enveloping.has(provider))
-      yield [['tokens', i, 'envelope'], `another token already has the envelopes of provider "${provider}"`];
+      yield [['tokens', i, 'envelope'], `another token already uses the envelopes of provider "${provider}"`];
     if (envelope !== undefined) enveloping.add(provider);
     if (labels.has(label)) yield [['tokens', i, 'label'], `another token already has the label "${label}"`];
     labels.add(label);
@@ -118,20 +118,20 @@ function* checkTokens(raw: RawConfig): Generator<Finding> {
 
 function* checkProvider({ providers }: RawConfig, name: string, at: Path): Generator<Finding> {
   if (!Object.hasOwn(providers, name))
-    yield [at, `no provider "${name}"${hintAt(name, Object.keys(providers))}`];
+    yield [at, `there is no provider "${name}"${hintAt(name, Object.keys(providers))}`];
 }
 
 function* checkSocketPath(file: string, path: string, at: Path): Generator<Finding> {
   const bytes = Buffer.byteLength(resolve(dirname(file), path));
   if (bytes > SOCKET_PATH_MAX)
-    yield [at, `a socket's path has at most ${SOCKET_PATH_MAX} bytes, not ${bytes}`];
+    yield [at, `the path of a socket must have at most ${SOCKET_PATH_MAX} bytes, not ${bytes}`];
 }
 
 function* checkKms(file: string, { kms, tokens }: RawConfig): Generator<Finding> {
   if (kms === undefined) return;
   const labels = tokens.map(({ label }) => label);
   if (kms.token !== undefined && !labels.includes(kms.token))
-    yield [['kms', 'token'], `no token "${kms.token}"${hintAt(kms.token, labels)}`];
+    yield [['kms', 'token'], `there is no token "${kms.token}"${hintAt(kms.token, labels)}`];
   yield* checkSocketPath(file, kms.socket, ['kms', 'socket']);
 }
 
@@ -139,7 +139,7 @@ function* checkSockets(file: string, { keeper, sockets }: RawConfig): Generator<
   if (!keeper.start && sockets['pkcs11-mode'] !== undefined)
     yield [
       ['sockets', 'pkcs11-mode'],
-      'has no effect: with keeper.start false, whoever starts the keeper sets the mode',
+      'has no effect: with keeper.start false, the mode is set by whatever starts the keeper',
     ];
   for (const name of ['pkcs11', 'api', 'control'] as const)
     yield* checkSocketPath(file, sockets[name], ['sockets', name]);

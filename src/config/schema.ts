@@ -15,14 +15,14 @@ const LABEL_MAX_BYTES = 32;
 const NAME = /^[a-z][a-z0-9-]{0,63}$/;
 
 const id = z.int().min(0).max(0xffff_fffe);
-const path = z.string().min(1, 'a path is not empty');
-const absolutePath = path.refine(isAbsolute, 'an absolute path');
+const path = z.string().min(1, 'a path must not be empty');
+const absolutePath = path.refine(isAbsolute, 'expected an absolute path');
 
 function accountName(database: 'passwd' | 'group', what: string) {
   return z.string().transform((name, context) => {
     const number = findNumber(database, name);
     if (number !== null) return number;
-    context.addIssue({ code: 'custom', message: `there is no ${what} "${name}" on this host` });
+    context.addIssue({ code: 'custom', message: `this host has no ${what} "${name}"` });
     return z.NEVER;
   });
 }
@@ -37,9 +37,13 @@ const conditions = {
   executable: absolutePath.optional(),
   unit: z
     .string()
-    .regex(/^[^/]+\.(service|scope)$/, 'a unit is named with its type: "backup.service"')
+    .regex(/^[^/]+\.(service|scope)$/, 'expected the full name of a unit, such as "backup.service"')
     .optional(),
-  cgroup: z.string().startsWith('/', 'a cgroup is a pattern of its path: "/kubepods*"').max(4096).optional(),
+  cgroup: z
+    .string()
+    .startsWith('/', 'expected a pattern for the path of a cgroup, such as "/kubepods*"')
+    .max(4096)
+    .optional(),
   any: z.literal(true).optional(),
 };
 
@@ -53,11 +57,20 @@ function checkConditions<Schema extends z.ZodType<Conditions>>(schema: Schema) {
   return schema
     .refine(
       (given) => countConditions(given) > 0,
-      'a rule has at least one condition; "any: true" admits everybody',
+      'a rule needs at least one condition; "any: true" admits everybody',
     )
-    .refine((given) => given.any === undefined || countConditions(given) === 1, '"any" stands alone')
-    .refine((given) => given.uid === undefined || given.user === undefined, 'either uid or user')
-    .refine((given) => given.gid === undefined || given.group === undefined, 'either gid or group');
+    .refine(
+      (given) => given.any === undefined || countConditions(given) === 1,
+      '"any" cannot be combined with other conditions',
+    )
+    .refine(
+      (given) => given.uid === undefined || given.user === undefined,
+      'give either uid or user, not both',
+    )
+    .refine(
+      (given) => given.gid === undefined || given.group === undefined,
+      'give either gid or group, not both',
+    );
 }
 
 /** For the agent itself: access.administrators, access.metrics. */
@@ -74,14 +87,14 @@ const keyRule = checkConditions(
 
 const label = z
   .string()
-  .min(1, 'a label is not empty')
+  .min(1, 'a label must not be empty')
   .refine(
     (text) => Buffer.byteLength(text) <= LABEL_MAX_BYTES,
     `a label has at most ${LABEL_MAX_BYTES} bytes`,
   )
   .refine(
     (text) => !/\p{Cc}|^\s|\s$/u.test(text),
-    'a label has no control characters and no space at its ends',
+    'a label must not contain control characters, or begin or end with a space',
   );
 
 const uses = z
@@ -100,7 +113,7 @@ const keyCache = z
   })
   .refine(
     (given) => Object.values(given).filter((value) => value !== undefined).length > 1,
-    'no limit is given',
+    'at least one limit is required',
   );
 
 const cache = z.strictObject({
@@ -115,7 +128,7 @@ const cache = z.strictObject({
 const resident = z.strictObject({
   prefix: z
     .string()
-    .regex(/^[A-Za-z0-9_./-]{0,128}$/, 'a prefix has letters, digits, "-", "_", "." and "/"')
+    .regex(/^[A-Za-z0-9_./-]{0,128}$/, 'a prefix may contain letters, digits, "-", "_", "." and "/"')
     .default(''),
   refresh: duration.default(60_000),
   create: z.boolean().default(false),

@@ -14,13 +14,13 @@ export function parseDuration(text: string): number | null {
 }
 
 export const duration = z
-  .string('a duration is a number with its unit: 30s, 5m, 12h, 7d')
+  .string('expected a duration with its unit: 30s, 5m, 12h, 7d')
   .transform((text, context) => {
     const ms = parseDuration(text);
     if (ms !== null) return ms;
     context.addIssue({
       code: 'custom',
-      message: 'a duration is a number with its unit, up to 366d: 30s, 5m, 12h, 7d',
+      message: 'expected a duration of at most 366d with its unit: 30s, 5m, 12h, 7d',
     });
     return z.NEVER;
   });
@@ -37,7 +37,7 @@ function parseSize(text: string): number | null {
 
 /** `least` and `most` as written in a configuration. */
 export function size(least: string, most: string) {
-  const message = `a size is a number with its unit, ${least} to ${most}: 16KiB, 32MiB`;
+  const message = `expected a size from ${least} to ${most} with its unit: 16KiB, 32MiB`;
   const isWithin = (bytes: number): boolean =>
     bytes >= (parseSize(least) ?? 0) && bytes <= (parseSize(most) ?? 0);
   return z.string(message).transform((text, context) => {
@@ -50,6 +50,6 @@ export function size(least: string, most: string) {
 
 /** Read and write for the owner are required: without them nobody can connect. */
 export const socketMode = z
-  .string('a mode is written in quotes, since YAML reads 0600 as six hundred: "0600"')
+  .string('a mode must be in quotes, since YAML reads 0600 as six hundred: "0600"')
   .regex(/^0?6[0246][0246]$/, 'a socket\'s mode is "06" and two of 0, 2, 4, 6: "0600", "0660", "0666"')
   .transform((text) => Number.parseInt(text, 8));

@@ -12,7 +12,8 @@ export function resultOf(error: unknown): string {
   return error instanceof SidekeyError ? error.code : 'internal';
 }
 
-interface Told {
+/** A use of a named key, before its result is known. */
+interface NamedUse {
   readonly uid: number;
   readonly token: string;
   readonly key: string;
@@ -61,19 +62,26 @@ async function timed<T>(
   }
 }
 
-/** For one of the agent's APIs. `observe` must not throw. */
-export function observeNamedKeys(
-  tokens: TokenService,
-  peer: PeerKind,
-  observe: ObserveOperation,
-  clock: Timing,
-): TokenService {
-  const one = (use: Told, work: () => Promise<Buffer>): Promise<Buffer> =>
-    timed(clock, work, (seconds, outcome) => {
-      const result = 'error' in outcome ? resultOf(outcome.error) : 'ok';
-      observe({ peer, ...use, result, times: 1, seconds });
-    });
-  const operateNamedKeys: TokenService['operateNamedKeys'] = (...asked) => {
+interface Watched {
+  readonly tokens: TokenService;
+  readonly peer: PeerKind;
+  readonly observe: ObserveOperation;
+  readonly clock: Timing;
+}
+
+function observeUse(
+  { peer, observe, clock }: Watched,
+  use: NamedUse,
+  work: () => Promise<Buffer>,
+): Promise<Buffer> {
+  return timed(clock, work, (seconds, outcome) => {
+    const result = 'error' in outcome ? resultOf(outcome.error) : 'ok';
+    observe({ peer, ...use, result, times: 1, seconds });
+  });
+}
+
+function observeBatch({ tokens, peer, observe, clock }: Watched): TokenService['operateNamedKeys'] {
+  return (...asked) => {
     const [{ uid }, token, key, items] = asked;
     return timed(
       clock,
@@ -88,21 +96,37 @@ export function observeNamedKeys(
       },
     );
   };
-  const envelope =
-    (operation: 'encrypt' | 'decrypt', work: TokenService['sealEnvelope']): TokenService['sealEnvelope'] =>
-    (...asked) => {
-      const [{ uid }, token, key, , { length: bytes }] = asked;
-      return one({ uid, token, key, operation, bytes }, () => work(...asked));
-    };
+}
+
+function observeEnvelope(
+  watched: Watched,
+  operation: 'encrypt' | 'decrypt',
+  work: TokenService['sealEnvelope'],
+): TokenService['sealEnvelope'] {
+  return (...asked) => {
+    const [{ uid }, token, key, , { length: bytes }] = asked;
+    return observeUse(watched, { uid, token, key, operation, bytes }, () => work(...asked));
+  };
+}
+
+/** For one of the agent's APIs. `observe` must not throw. */
+export function observeNamedKeys(
+  tokens: TokenService,
+  peer: PeerKind,
+  observe: ObserveOperation,
+  clock: Timing,
+): TokenService {
+  const watched = { tokens, peer, observe, clock };
   return {
     ...tokens,
     operateNamedKey: (...asked) => {
       const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
-      return one({ uid, token, key, operation, bytes }, () => tokens.operateNamedKey(...asked));
+      const use = { uid, token, key, operation, bytes };
+      return observeUse(watched, use, () => tokens.operateNamedKey(...asked));
     },
-    operateNamedKeys,
-    sealEnvelope: envelope('encrypt', tokens.sealEnvelope),
-    openEnvelope: envelope('decrypt', tokens.openEnvelope),
+    operateNamedKeys: observeBatch(watched),
+    sealEnvelope: observeEnvelope(watched, 'encrypt', tokens.sealEnvelope),
+    openEnvelope: observeEnvelope(watched, 'decrypt', tokens.openEnvelope),
   };
 }
 

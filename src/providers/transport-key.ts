@@ -87,7 +87,7 @@ export class TransportKey {
     const made = await this.#unwrap(key, cell, carried);
     if (lengthOf(made) === DATA_KEY_BYTES) return made.cell;
     await this.#drop(made.cell);
-    throw this.#refusal('the data key is of another length', null);
+    throw this.#refusal('the data key that the service returned has the wrong length', null);
   }
 
   /** The last 32 bytes, by CKM_EXTRACT_KEY_FROM_KEY: they do not leave the keeper for it. */
@@ -97,7 +97,7 @@ export class TransportKey {
     try {
       const headBytes = lengthOf(made) - DATA_KEY_BYTES;
       if (headBytes !== 0 && headBytes !== carried.headBytes)
-        throw this.#refusal('the data key is of another length', null);
+        throw this.#refusal('the data key that the service returned has the wrong length', null);
       const params = new WireWriter().u32(headBytes * 8).done();
       const extract = { type: CKM.EXTRACT_KEY_FROM_KEY, params };
       return (await this.#keeper.derive(key, made.cell, extract, DATA_KEY_BYTES, null)).cell;
@@ -109,7 +109,9 @@ export class TransportKey {
   #unwrap(key: NewKey, by: CellId, { bytes, hash }: Carried): Promise<MadeKey> {
     return this.#keeper.unwrap(key, by, oaep(hash), bytes, null).catch((error: unknown) => {
       const isWrong = error instanceof SidekeyError && error.code.startsWith('wrapped_key');
-      throw isWrong ? this.#refusal('what the service wrapped does not open', error) : error;
+      throw isWrong
+        ? this.#refusal('the data key that the service returned could not be unwrapped', error)
+        : error;
     });
   }
 

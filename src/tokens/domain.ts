@@ -89,50 +89,73 @@ export interface Domain {
 
 const OPEN_KEYS_MAX = 1000;
 
-export function makeDomain(deps: TokenServiceDeps): Domain {
-  const { store, keeper, providers, clock, timer, random, access } = deps;
-  const observe = deps.observeCache ?? NO_OBSERVER;
-  const fraction = (): number => random(4).readUInt32BE() / 2 ** 32;
-  const drop = (cell: bigint): void => void keeper.drop(cell).catch(() => undefined);
-  const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop, observe });
+/** A number from 0 to 1, exclusive. */
+function fractionOf(random: (bytes: number) => Buffer): number {
+  return random(4).readUInt32BE() / 2 ** 32;
+}
+
+type TokenObjects = Pick<Domain, 'kept' | 'catalogue' | 'sessionObjects' | 'resident' | 'objects'>;
+
+/** The objects of all tokens, wherever they are kept. */
+function makeObjects(deps: TokenServiceDeps): TokenObjects {
+  const { store, keeper, providers, clock, random } = deps;
   const kept = new KeptAnswers(keeper);
   const changed = (): void => kept.changed();
   const catalogue = new TokenCatalogue({ ...deps, changed });
-  const outside = { keeper, clock, timer, random: fraction, observe };
+  const sessionObjects = new SessionObjects(random);
+  const resident = new ResidentObjects({ catalogue, providers, clock });
+  const listResident = (id: number): readonly TokenObject[] => {
+    const token = catalogue.get(id);
+    return token === null ? [] : resident.objects(token);
+  };
+  const objects = new Objects(store, sessionObjects, listResident, changed);
+  return { kept, catalogue, sessionObjects, resident, objects };
+}
+
+type OpenKeys = Pick<Domain, 'cache' | 'keks' | 'tokenKeys' | 'cells' | 'envelopes'>;
+
+/** The keys that are open in the keeper, and what opens them. */
+function makeOpenKeys(
+  deps: TokenServiceDeps,
+  { catalogue, sessionObjects, objects }: TokenObjects,
+): OpenKeys {
+  const { keeper, providers, clock, timer, random } = deps;
+  const observe = deps.observeCache ?? NO_OBSERVER;
+  const drop = (cell: bigint): void => void keeper.drop(cell).catch(() => undefined);
+  const cache = new DataKeyCache({ max: deps.openKeysMax ?? OPEN_KEYS_MAX, clock, drop, observe });
+  const outside = { keeper, clock, timer, random: () => fractionOf(random), observe };
   const envelopeProvider = (token: TokenRow): string => catalogue.configuredProvider(token);
   const keks = new TokenKeks({ ...outside, providers, envelopeProvider });
-  const sessionObjects = new SessionObjects(random);
   const wipeObjects = (token: string, reason: LeaseEnd): void => {
     cache.forgetToken(token, reason);
     const id = catalogue.all().find(({ name }) => name === token)?.id ?? 0;
     for (const cell of sessionObjects.closeCopies(id)) drop(cell);
   };
   const tokenKeys = new TokenKeys({ ...outside, catalogue, keks, wipeObjects });
-  const resident = new ResidentObjects({ catalogue, providers, clock });
-  const listResident = (id: number): readonly TokenObject[] => {
-    const token = catalogue.get(id);
-    return token === null ? [] : resident.objects(token);
+  const copies = new SessionCopies(keeper, sessionObjects);
+  const stored = (handle: number): TokenObject | null => objects.stored(handle);
+  return {
+    ...{ cache, keks, tokenKeys },
+    cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, copies, stored, clock, random }),
+    envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
   };
+}
+
+export function makeDomain(deps: TokenServiceDeps): Domain {
+  const { store, keeper, providers, clock, random, access } = deps;
+  const all = makeObjects(deps);
+  const { catalogue, sessionObjects } = all;
   const logins = new Logins(store, deps.boot);
   const clients = new Clients(deps.readPeer, logins, (client, process) =>
     sessionObjects.connected(client, process),
   );
-  const objects = new Objects(store, sessionObjects, listResident, changed);
-  const copies = new SessionCopies(keeper, sessionObjects);
-  const stored = (handle: number): TokenObject | null => objects.stored(handle);
   const audit = new AuditTrail(deps.audit);
   return {
-    ...{ store, keeper, clock, random, access, cache, catalogue, keks, tokenKeys, sessionObjects },
-    clients,
-    logins,
-    kept,
-    resident,
+    ...{ store, keeper, clock, random, access, clients, logins, audit },
+    ...all,
+    ...makeOpenKeys(deps, all),
     residentOperations: new ResidentOperations(clock),
-    objects,
-    envelopes: new EnvelopeKeys({ keeper, keks, cache, catalogue, clock, random }),
-    cells: new ObjectCells({ keeper, cache, catalogue, keys: tokenKeys, copies, stored, clock, random }),
     changes: new Turns(),
-    audit,
     openUses: new OpenUses({ audit, clients, catalogue }),
     pinCost: deps.pinCost ?? DEFAULT_PIN_COST,
     pinMemo: new PinMemo(random, clock),

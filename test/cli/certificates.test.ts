@@ -103,7 +103,7 @@ t.test('a certificate of another key, and what is none, are refused', async (t) 
   must('keys', 'create', 'one', '--type', 'ecdsa-p256');
   must('keys', 'create', 'two', '--type', 'ecdsa-p256');
   must('keys', 'cert', 'one', '--subject', 'CN=one', '--out', path('one.crt'));
-  t.match(run('keys', 'cert', 'two', '--in', path('one.crt')).stderr, /of another key/);
+  t.match(run('keys', 'cert', 'two', '--in', path('one.crt')).stderr, /belongs to another key/);
   writeFileSync(path('none'), '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n');
   t.match(run('keys', 'cert', 'two', '--in', path('none')).stderr, /not X\.509/);
   t.match(run('keys', 'cert', 'two').stderr, /either --subject or --in/);

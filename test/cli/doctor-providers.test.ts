@@ -43,13 +43,13 @@ t.test('a service that is well has no cure', async (t) => {
   t.equal(finding?.cure, undefined);
 });
 
-t.test('an unreachable service: nobody listens, or its name does not resolve', async (t) => {
+t.test('an unreachable service: nothing listens, or its name does not resolve', async (t) => {
   const { server, ask } = await vaultScene(t);
   await server.stop();
   t.match(await ask(), {
     verdict: 'bad',
     detail: /ECONNREFUSED/,
-    cure: /^nobody listens there: host and port/,
+    cure: /^nothing listens there: check host and port/,
   });
   const nowhere = await ask({ address: 'https://vault.invalid' });
   t.match(nowhere, {
@@ -69,7 +69,7 @@ t.test('wrong credentials: the service says no, and the cure says where they are
   const { token, ask } = await vaultScene(t);
   writeFileSync(token, 'hvs.wrong');
   const finding = await ask();
-  t.match(finding, { verdict: 'bad', cure: /^look at auth \(its files, role and mount\)/ });
+  t.match(finding, { verdict: 'bad', cure: /^check auth \(its files, role and mount\)/ });
   t.notMatch(JSON.stringify(finding), /hvs\./, 'nothing of them is told');
 });
 
@@ -81,7 +81,7 @@ t.test('a wrong authority, and a certificate past its end', async (t) => {
   t.match(await ask({ 'ca-file': other.ca }), {
     verdict: 'bad',
     detail: /TLS/,
-    cure: /^ca-file is to name the auth/,
+    cure: /^set ca-file to the auth/,
   });
   const expired = makeExpired(elsewhere);
   const late = new FakeService(() => ({ status: 500 }), serverTls({ ...other, server: expired }));
@@ -93,24 +93,24 @@ t.test('a wrong authority, and a certificate past its end', async (t) => {
   });
 });
 
-t.test('KMIP: another authority, a client that the server does not know, nobody listens', async (t) => {
+t.test('KMIP: another authority, a client that the server does not know, nothing listens', async (t) => {
   const server = await PyKmip.start(t);
   const dir = t.testdir({ other: {} });
   const other = makeCertificates(join(dir, 'other'));
   chmodSync(other.client.key, 0o600);
   const [right, { client }] = [server.options('1'), other];
   const ask = (more: Record<string, unknown>) => doctor(dir, 'kmip', { ...right, ...more });
-  t.match(await ask({ 'ca-file': other.ca }), { verdict: 'bad', cure: /^ca-file is to name the authority/ });
+  t.match(await ask({ 'ca-file': other.ca }), { verdict: 'bad', cure: /^set ca-file to the authority/ });
   const stranger = { 'certificate-file': client.certificate, 'key-file': client.key };
-  t.match(await ask(stranger), { verdict: 'bad', cure: /^look at certificate-file and key-file/ });
+  t.match(await ask(stranger), { verdict: 'bad', cure: /^check certificate-file and key-file/ });
   await server.stop();
-  t.match(await ask({}), { verdict: 'bad', cure: /^nobody listens there/ });
+  t.match(await ask({}), { verdict: 'bad', cure: /^nothing listens there/ });
 });
 
 t.test('a file that is not there: make it, the network is not to blame', async (t) => {
   const { dir, ask } = await vaultScene(t);
   const auth = { method: 'token', 'token-file': join(dir, 'nowhere') };
-  t.match(await ask({ auth }), { verdict: 'bad', detail: /nowhere/, cure: /^make that file/ });
+  t.match(await ask({ auth }), { verdict: 'bad', detail: /nowhere/, cure: /^create that file/ });
   const local = {
     kind: 'embedded',
     keyFile: join(dir, 'kek'),
@@ -119,5 +119,5 @@ t.test('a file that is not there: make it, the network is not to blame', async (
   };
   const config = { file: join(dir, 'sidekey.yaml'), providers: { local }, store: { path: join(dir, 'db') } };
   const [finding] = await checkProviders(config as unknown as Parameters<typeof checkProviders>[0]);
-  t.match(finding, { verdict: 'bad', detail: /kek/, cure: /^make that file/ });
+  t.match(finding, { verdict: 'bad', detail: /kek/, cure: /^create that file/ });
 });

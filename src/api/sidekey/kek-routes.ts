@@ -39,7 +39,8 @@ function answering(change: Change): AdminRow['answerTo'] {
   return async (deps: AdminDeps, call: Call): Promise<Reply> => {
     const { token = '', provider = '' } = call.params;
     if (deps.tokens.tokens().every(({ label }) => label !== token)) throw new Refusal(404);
-    if (provider !== '' && !PROVIDER.test(provider)) throw new Refusal(400, 'no provider has such a name');
+    if (provider !== '' && !PROVIDER.test(provider))
+      throw new Refusal(400, 'there is no provider with this name');
     return { plain: await Promise.resolve(change(deps, call, token, provider)).catch(tell) };
   };
 }

@@ -18,7 +18,7 @@ function requireAdministrator(deps: SidekeyDeps, call: Call): void {
 
 function listAttributes(deps: SidekeyDeps, call: Call): Reply {
   const { token = '', handle = '' } = call.params;
-  if (!/^\d{1,15}$/.test(handle)) throw new Refusal(400, 'a handle is a whole number');
+  if (!/^\d{1,15}$/.test(handle)) throw new Refusal(400, 'the handle must be a whole number');
   // The owner may know which tokens exist: 403 would tell the CLI that the caller is not the owner.
   if (deps.tokens.tokens().every(({ label }) => label !== token)) throw new Refusal(404);
   const attributes = deps.tokens.keyAttributes(token, Number(handle));

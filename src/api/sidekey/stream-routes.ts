@@ -101,7 +101,7 @@ function readCall(
   request: FastifyRequest,
 ): StreamCall {
   const parsed = query.safeParse(request.query);
-  if (!parsed.success) throw new Refusal(400, 'query: token and associated_data are text');
+  if (!parsed.success) throw new Refusal(400, 'query: token and associated_data must be text');
   const { token = deps.defaultToken(), associated_data = '' } = parsed.data;
   const { key: name = '' } = request.params as Record<string, string>;
   return { tokens: deps.tokens, peer: peerOf(request), token, name, aad: decodeBase64(associated_data) };

@@ -42,7 +42,7 @@ async function setCertificate(call: TransitCall, request: z.output<typeof body>)
   const { version, publicKeyInfo } = versionOf(key, request.version);
   const chain = readChain(request.certificate_chain);
   if (publicKeyInfo === null || !publicKeyInfo.equals(chain[0].publicKeyInfo))
-    throw new Refusal(400, 'the first certificate is of another key');
+    throw new Refusal(400, 'the first certificate belongs to another key');
   const { tokens, peer, token } = call;
   return { data: describeKey(await tokens.setNamedKeyCertificates(peer, token, key.name, version, chain)) };
 }

@@ -57,7 +57,7 @@ function policyOf(key: NamedKey, body: z.output<typeof config>): KeyPolicy {
 /** Both are decided at creation: a key that was not exportable must not become so. */
 function refuseLoosening(key: NamedKey, body: z.output<typeof config>): void {
   if (body.exportable === true && !key.extractable)
-    throw new Refusal(400, 'field "exportable": a key that was made without it stays so');
+    throw new Refusal(400, 'field "exportable": cannot be enabled for an existing key');
   if (body.allow_plaintext_backup === true)
     throw new Refusal(400, 'field "allow_plaintext_backup": not supported');
 }

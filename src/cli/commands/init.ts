@@ -53,7 +53,10 @@ async function collectPins({ values }: Invocation, ownUid: number): Promise<Pins
   const [user, so] = [givenPin(values, 'pin', ownUid), givenPin(values, 'so-pin', ownUid)];
   if (user || so) return { user, so };
   if (!process.stdin.isTTY)
-    throw new SidekeyError('init_refused', 'a token needs --pin-file (and --so-pin-file), or a terminal');
+    throw new SidekeyError(
+      'init_refused',
+      'creating a token requires --pin-file (and --so-pin-file), or a terminal',
+    );
   return { user: await askNewSecret('User PIN'), so: await askNewSecret('SO PIN') };
 }
 

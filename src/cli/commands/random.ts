@@ -10,7 +10,10 @@ function countBytes({ positionals }: Invocation): number {
   const [text = String(RANDOM_BYTES)] = positionals;
   const bytes = /^[1-9]\d{0,6}$/.test(text) ? Number(text) : NaN;
   if (!(bytes <= RANDOM_MAX_BYTES))
-    throw new SidekeyError('usage', `random: BYTES is a number up to ${RANDOM_MAX_BYTES}, not "${text}"`);
+    throw new SidekeyError(
+      'usage',
+      `random: BYTES must be a number up to ${RANDOM_MAX_BYTES}, not "${text}"`,
+    );
   return bytes;
 }
 

@@ -57,7 +57,8 @@ async function readInput(invocation: Invocation): Promise<Input> {
   });
   const fields = schemeFields(invocation);
   if (pieces !== null) return { bytes: Buffer.concat(pieces), fields };
-  if (fields['prehashed']) throw new SidekeyError('file_refused', 'the data is longer than a digest');
+  if (fields['prehashed'])
+    throw new SidekeyError('file_refused', '--prehashed data must be no longer than a digest');
   return { bytes: hash.digest(), fields: { ...fields, prehashed: true } };
 }
 

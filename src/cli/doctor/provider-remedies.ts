@@ -16,26 +16,29 @@ function codesOf(error: unknown): string[] {
 const BY_CAUSE: readonly (readonly [RegExp, string])[] = [
   [
     /^ENOENT$/,
-    'make that file, or name another one (paths are relative to the configuration): docs/key-services.md',
+    'create that file, or configure another one (paths are relative to the configuration file): docs/key-services.md',
   ],
-  [/^(EACCES|EPERM)$/, "let the agent's uid read that file"],
+  [/^(EACCES|EPERM)$/, "give the agent's user read access to that file"],
   [
     /^(ENOTFOUND|EAI_)/,
-    "the service's name does not resolve: its address in the configuration, or this host's DNS",
+    "the service's name does not resolve: check its address in the configuration, and this host's DNS",
   ],
   [
     /^ECONNREFUSED$/,
-    'nobody listens there: host and port in the configuration, and whether the service runs',
+    'nothing listens there: check host and port in the configuration, and whether the service is running',
   ],
   [
     /^(EHOSTUNREACH|ENETUNREACH|ETIMEDOUT)$/,
-    'no way leads there: routes, firewalls, HTTPS_PROXY and NO_PROXY',
+    'the host is unreachable: check routes, firewalls, HTTPS_PROXY and NO_PROXY',
   ],
-  [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, "renew the service's certificate, or set this host's clock"],
-  [/^ERR_TLS_CERT_ALTNAME_INVALID$/, 'the certificate is for another name: reach the service by that one'],
+  [/^CERT_(HAS_EXPIRED|NOT_YET_VALID)$/, "renew the service's certificate, or correct this host's clock"],
+  [
+    /^ERR_TLS_CERT_ALTNAME_INVALID$/,
+    'the certificate is for another name: configure the service by that name',
+  ],
   [
     /^(CERT_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_IN_CHAIN$|UNABLE_TO_)/,
-    "ca-file is to name the authority of the service's certificate",
+    "set ca-file to the authority that issued the service's certificate",
   ],
 ];
 
@@ -51,7 +54,7 @@ const WHEN_REFUSED: Readonly<Record<string, string>> = {
 };
 
 const UNREACHABLE =
-  'sidekey explain provider_unreachable: the service, the network, HTTPS_PROXY and NO_PROXY';
+  'check the service, the network, HTTPS_PROXY and NO_PROXY: sidekey explain provider_unreachable';
 
 /** `kind` is the provider's. */
 export function cureOf(kind: string, error: unknown): string {
@@ -60,5 +63,5 @@ export function cureOf(kind: string, error: unknown): string {
   if (known !== undefined) return known[1];
   const isRefused = error instanceof SidekeyError && error.code === 'provider_refused';
   if (!isRefused) return UNREACHABLE;
-  return `look at ${WHEN_REFUSED[kind] ?? 'its credentials'}: sidekey explain provider_refused`;
+  return `check ${WHEN_REFUSED[kind] ?? 'its credentials'}: sidekey explain provider_refused`;
 }

@@ -76,7 +76,7 @@ const ALIAS = 'alias/';
 
 function nameOf<T extends { scheme: string; hash: HashName | null }>(rows: Named<T>, wanted: T): string {
   const row = rows.find(([, { scheme, hash }]) => scheme === wanted.scheme && hash === wanted.hash);
-  if (row === undefined) throw new TypeError(`${wanted.scheme} is no algorithm of AWS KMS`);
+  if (row === undefined) throw new TypeError(`AWS KMS has no algorithm for ${wanted.scheme}`);
   return row[0];
 }
 

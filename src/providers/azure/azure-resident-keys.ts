@@ -160,13 +160,13 @@ export class AzureResidentKeys implements ResidentKeys {
     const path = `keys/${name}/create`;
     const reply = await client.call(this.#what(name), path, Buffer.from(JSON.stringify(body)));
     const [key] = this.#describe(parseJson(reply.body), true);
-    return key ?? this.#refuse(name, 'the service made something else');
+    return key ?? this.#refuse(name, 'the service created a key of another kind than requested');
   }
 
   async rotate({ name }: ResidentKey): Promise<ResidentKey> {
     const reply = await this.#options.client.call(this.#what(name), `keys/${name}/rotate`, Buffer.from('{}'));
     const [key] = this.#describe(parseJson(reply.body), true);
-    return key ?? this.#refuse(name, 'the service made something else');
+    return key ?? this.#refuse(name, 'the service created a key of another kind than requested');
   }
 
   /** The service deletes a whole key: one with other versions, each an object of its own, is left alone. */

@@ -202,7 +202,7 @@ export function createEmbeddedProvider(options: EmbeddedOptions): Provider {
       const made = await kek.use((by) =>
         keeper.generate(newAesKey({ seal: { by, aad: tokenKeyData(purpose) } }), mechanism, template),
       );
-      if (!made.blob) throw new SidekeyError('internal', 'the keeper sealed nothing');
+      if (!made.blob) throw new SidekeyError('internal', 'the keeper returned no sealed key');
       return { cell: made.cell, wrapped: made.blob };
     },
     async openDataKey(wrapped, purpose, leaseMs) {

@@ -46,7 +46,7 @@ export async function protectKey(kek: Buffer, passphrase: Buffer, logN: number =
 async function openProtected(file: Buffer, passphrase: Buffer): Promise<Buffer> {
   const [logN = 0, r = 0] = file.subarray(MAGIC.length, SALT);
   if (logN < 10 || logN > LOG_N_MAX || r !== R)
-    throw new SidekeyError('provider_refused', 'the key file has foreign parameters');
+    throw new SidekeyError('provider_refused', 'the key file has unsupported scrypt parameters');
   const key = await deriveKey(passphrase, file.subarray(SALT, NONCE), logN, r);
   const decipher = createDecipheriv('aes-256-gcm', key, file.subarray(NONCE, BODY));
   decipher.setAAD(file.subarray(0, NONCE)).setAuthTag(file.subarray(TAG));

@@ -58,8 +58,12 @@ function named({ objectClass, label, id }: KeyReference): Template {
 
 function findOne(module: Module, session: Buffer, key: KeyReference): Buffer {
   const found = find(module, session, named(key), 2);
-  if (found.length > 1) throw new HsmFault('refused', `more than one key "${key.label}": none is used`);
-  if (!found[0]) throw new HsmFault('refused', `no key "${key.label}"`);
+  if (found.length > 1)
+    throw new HsmFault(
+      'refused',
+      `several keys have the label "${key.label}" and the same ID: use another label or ID`,
+    );
+  if (!found[0]) throw new HsmFault('refused', `the key "${key.label}" does not exist`);
   return found[0];
 }
 
@@ -209,7 +213,7 @@ export class ResidentToken {
       for (const objectClass of [CKO.PRIVATE_KEY, CKO.SECRET_KEY]) {
         const template = named({ ...key, objectClass }).filter(({ type }) => type !== CKA.ID);
         if (find(module, session, template, 1).length > 0)
-          throw new HsmFault('refused', `there is a key "${key.label}" already`);
+          throw new HsmFault('refused', `a key "${key.label}" already exists`);
       }
       await generate(module, session, key);
       return null;
@@ -286,7 +290,7 @@ export class ResidentToken {
       const fault = toHsmFault(error);
       if (!begun || (fault.meaning !== 'data' && fault.code !== CODE_GENERAL_ERROR)) throw fault;
       if (fault.meaning !== 'data') this.#token.health();
-      throw new HsmFault('data', `key "${key.label}" does not open this (${fault.message})`);
+      throw new HsmFault('data', `key "${key.label}" could not decrypt the ciphertext (${fault.message})`);
     }
   }
 }

@@ -256,7 +256,8 @@ export class HsmToken {
     const again = await this.#withSession((s) =>
       this.#run('decrypt', s, { mechanism, iv, aad, data: body }),
     ).catch((error: unknown) => this.#tellProbe(error));
-    if (!again.equals(data)) throw new HsmFault('lost', 'the module gave back other bytes than it was given');
+    if (!again.equals(data))
+      throw new HsmFault('lost', 'the module decrypted to other bytes than it had encrypted');
   }
 
   #run(direction: Direction, session: Session, crypt: Crypt): Promise<Buffer> {

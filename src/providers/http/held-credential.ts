@@ -95,7 +95,7 @@ export class HeldCredential<T> {
   async #fetch(): Promise<Held<T>> {
     const { fetch, clock, attemptMs = ATTEMPT_MS } = this.#options;
     const aborter = new AbortController();
-    const late = new Error(`the source of credentials gave none within ${attemptMs / 1000} s`);
+    const late = new Error(`the source of credentials did not answer within ${attemptMs / 1000} s`);
     const timer = setTimeout(() => aborter.abort(late), attemptMs).unref();
     try {
       const { value, endsAt } = await whileOpen(fetch(aborter.signal), aborter.signal);

@@ -103,7 +103,7 @@ function isNoAnswer(verdict: Verdict): boolean {
 }
 
 function askedToWait(ms: number): string {
-  return `the service asked not to be asked for ${Math.ceil(ms / 1000)} s more`;
+  return `the service asked for a pause of ${Math.ceil(ms / 1000)} s (Retry-After)`;
 }
 
 export class ServiceCaller {

@@ -79,7 +79,7 @@ export class KmipConnection {
     try {
       this.#deliver();
     } catch (error) {
-      this.#end(toTrouble(error, 'the answer is no KMIP'));
+      this.#end(toTrouble(error, 'the response is not valid KMIP'));
     }
   }
 

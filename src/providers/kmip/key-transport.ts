@@ -127,7 +127,7 @@ function wrappedOf(payload: Payload, keyId: string): Buffer {
   const by = findText(findStructure(data, TAG.EncryptionKeyInformation), TAG.UniqueIdentifier);
   const value = findBytes(block, TAG.KeyValue);
   if (value === null || by !== keyId || findNumber(data, TAG.WrappingMethod) !== WRAPPING_METHOD.Encrypt)
-    throw new KmipTrouble('the server did not wrap the key as it was asked');
+    throw new KmipTrouble('the server did not wrap the key as requested');
   return Buffer.from(value);
 }
 

@@ -105,7 +105,7 @@ export function decodeResponse(message: Buffer, operation: number): Payload {
     item = decodeItem(message);
   } catch (cause) {
     if (!(cause instanceof TtlvError)) throw cause;
-    throw new KmipTrouble(`the answer is no KMIP: ${cause.message}`, { cause });
+    throw new KmipTrouble(`the response is not valid KMIP: ${cause.message}`, { cause });
   }
   const status = findNumber(item, TAG.ResultStatus);
   if (status === RESULT_STATUS.OperationFailed) throw toNo(item);

@@ -42,12 +42,12 @@ export async function readPublicKey(
   if (point !== null) return point;
   if (format !== X509 && format !== PKCS1) ({ format, material } = await getPublicKey(by, id, X509));
   if (material === null || (format !== X509 && format !== PKCS1))
-    return refuse('the public key comes in no format that is known here', null);
+    return refuse('the public key has an unsupported format', null);
   try {
     const type = format === X509 ? 'spki' : 'pkcs1';
     const object = createPublicKey({ key: material, format: 'der', type });
     return object.export({ format: 'der', type: 'spki' });
   } catch (cause) {
-    return refuse('the public key is not what it says', cause);
+    return refuse('the public key is malformed', cause);
   }
 }

@@ -310,7 +310,7 @@ export class KmipResidentKeys implements ResidentKeys {
       const { state } = await keys.describeKey(by, key.id);
       if (state !== STATE.Active) throw error;
       // One code for whatever is wrong with it: a padding and a tag alike.
-      throw new SidekeyError('encrypted_data_invalid', `key ${key.id} does not open this`);
+      throw new SidekeyError('encrypted_data_invalid', `key ${key.id} could not decrypt the ciphertext`);
     }
   }
 }

@@ -123,7 +123,7 @@ export class KmipSigning {
       object === null
         ? await this.verify(key, algorithm, input, signature, saltBytes)
         : isSignature(object, signed, signature);
-    if (!isAsAsked) this.#refuse(key.id, `the server does not sign by ${algorithm.scheme} as it was asked`);
+    if (!isAsAsked) this.#refuse(key.id, `the server did not sign with ${algorithm.scheme} as requested`);
   }
 }
 

@@ -20,7 +20,7 @@ export function readSecretLine(path: string): string {
   const text = bytes.toString('utf8').trim();
   bytes.fill(0);
   if (/^[\x21-\x7e]+$/.test(text)) return text;
-  throw new SidekeyError('provider_refused', `${path} does not hold one line of text`);
+  throw new SidekeyError('provider_refused', `${path} must contain a single line of text`);
 }
 
 /** Projected by an orchestrator: a link, readable by whom it says, and replaced before it expires. */

@@ -123,7 +123,10 @@ export function allowedMechanisms(domain: Offering, object: TokenObject): number
   const [first = [], ...others] = listed.length > 0 ? [listed, ...bounds] : bounds;
   const left = first.filter((type) => others.every((list) => list.includes(type)));
   if (left.length === 0)
-    throw new SidekeyError('mechanism_invalid', "the key's allowed mechanisms leave none");
+    throw new SidekeyError(
+      'mechanism_invalid',
+      'CKA_ALLOWED_MECHANISMS of the key permits no mechanism for this operation',
+    );
   return left;
 }
 

@@ -109,7 +109,7 @@ export function checkPrf({ type, params }: Mechanism, base: TokenObject): void {
   const reader = new WireReader(params);
   reader.number();
   if (!fitsPrf(keyTypeOf(base), reader.number()))
-    throw new SidekeyError('key_type_inconsistent', "the key is another PRF's");
+    throw new SidekeyError('key_type_inconsistent', 'the key is for another PRF');
 }
 
 /**

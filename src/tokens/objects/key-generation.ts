@@ -91,7 +91,7 @@ export async function generateKey(
   const parameters = parametersOf(attributes);
   const draft = await draftKey(domain, maker, attributes, from, (key) => make(key, parameters, lengthBytes));
   const [object] = await keep(domain, maker, [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'the keeper generated nothing');
+  if (object === undefined) throw new SidekeyError('internal', 'the keeper returned no generated key');
   return object;
 }
 
@@ -116,7 +116,7 @@ export async function generateDomain(
     mechanism: mechanism.type,
   });
   const [object] = await keep(domain, maker, [draft]);
-  if (object === undefined) throw new SidekeyError('internal', 'the keeper generated nothing');
+  if (object === undefined) throw new SidekeyError('internal', 'the keeper returned no generated key');
   return object;
 }
 

@@ -18,7 +18,8 @@ export async function rotateResident(
   const source = domain.resident.service(token);
   if (source === null) refuse(`token ${token.name} shows no keys of its key service`);
   const { service, options } = source;
-  if (!options.create) refuse(`token ${token.name} makes no keys in its key service: \`create\` is not set`);
+  if (!options.create)
+    refuse(`token ${token.name} may not create keys in its key service: set \`resident.create\``);
   if (service.rotate === undefined) refuse(`the keys of ${token.provider} have no versions`);
   await domain.resident.refresh(token);
   const name = options.prefix + label;

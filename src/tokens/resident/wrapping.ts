@@ -124,7 +124,8 @@ export async function unwrapByService(
   const once = domain.random(KWP.bytes);
   const plain = await open(service, by, mechanism, wrapped);
   try {
-    if (plain.length === 0) throw new SidekeyError('wrapped_key_len_range', 'the keeper wrapped nothing');
+    if (plain.length === 0)
+      throw new SidekeyError('wrapped_key_len_range', 'the keeper returned an empty key');
     const cipher = createCipheriv(KWP.name, once, KWP.iv);
     const carried = Buffer.concat([cipher.update(plain), cipher.final()]);
     return (key, lengthBytes) => carry(domain, once, carried, key, lengthBytes);

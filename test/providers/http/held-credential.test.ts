@@ -104,7 +104,7 @@ t.test('an attempt that hangs is given up, and the next one begins anew', async 
     { name: 'TimeoutError' },
     'the caller has its own deadline',
   );
-  await t.rejects(held.get(open), { message: /gave none within 0\.1 s/ });
+  await t.rejects(held.get(open), { message: /did not answer within 0\.1 s/ });
   t.equal(at.asked, 1, 'one attempt for both');
   answerBy(async () => ({ value: 3, endsAt: null }));
   t.equal(await held.get(open), 3);

@@ -68,7 +68,7 @@ t.test('a server that gives the key in the clear, or wrapped otherwise, is not b
     held.wrapFault = fault;
     await t.rejects(carried.open(wrapped, PURPOSE, info), {
       code: 'provider_unreachable',
-      message: /did not wrap the key as it was asked/,
+      message: /did not wrap the key as requested/,
     });
   }
   held.wrapFault = null;

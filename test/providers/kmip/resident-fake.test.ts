@@ -119,7 +119,7 @@ t.test('a signature of a digest whose padding is not PKCS #1 v1.5 is refused, no
     held.signFault = fault;
     await t.rejects(
       keys.sign(key, algorithm, digest, 0),
-      { code: 'provider_refused', message: /does not sign by rsa-pkcs1 as it was asked/ },
+      { code: 'provider_refused', message: /did not sign with rsa-pkcs1 as requested/ },
       what,
     );
   }
@@ -278,7 +278,7 @@ t.test(
       held.signFault = (by, digest) => signDigest(by, { scheme: 'rsa-pkcs1', hash: 'sha256' }, digest);
       await t.rejects(keys.sign(key, pss, Buffer.from('message'), 32), {
         code: 'provider_refused',
-        message: /does not sign by rsa-pss as it was asked/,
+        message: /did not sign with rsa-pss as requested/,
       });
     }
   },
