@@ -1,4 +1,4 @@
-// Where an AWS provider may have its credentials from: each source against a strict server, through to a KMS that takes what was issued last and nothing else.
+// Every source of credentials of an AWS provider, against a strict server; the fake KMS accepts only the credentials issued last.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -27,11 +27,11 @@ interface Place {
 }
 
 interface Source {
-  /** Files in the folder, and what is in the environment beside their places. */
+  /** Files in the folder, and environment variables besides their paths. */
   setUp(place: Place): Record<string, string>;
-  /** The ways by which credentials were issued, in order. */
+  /** How credentials were issued, in order. */
   readonly issued: readonly string[];
-  /** What the source takes or gives changes, and how it says no until `repair`; absent: nothing could. */
+  /** Makes the source refuse until `repair`, and says how it refuses. Absent: it cannot refuse. */
   readonly change?: {
     spoil(place: Place): void;
     repair(place: Place): void;
@@ -47,13 +47,13 @@ function write({ dir }: Place, name: string, text: string): string {
   return path;
 }
 
-/** Where there is no file to change: the service itself says no. */
+/** For sources without a file to change: the service itself refuses. */
 function refusing(code: 'provider_refused' | 'provider_unreachable') {
   const set = (isNo: boolean) => (place: Place) => void (place.sources.behaviour.refuses = isNo);
   return { spoil: set(true), repair: set(false), code };
 }
 
-/** One for each test: the library waits half a minute before it refreshes one again. */
+/** One per test: the library waits half a minute before it refreshes the same one again. */
 const sessionOf = ({ dir }: Place): string => `corp-${createHash('sha1').update(dir).digest('hex')}`;
 
 /** As the AWS CLI writes it after `aws sso login`. */
@@ -184,7 +184,7 @@ const SOURCES: Readonly<Record<string, Source>> = {
   },
 };
 
-/** Nothing of the host's own identity, and the folder as its home. */
+/** Hides the host's own identity; HOME is the folder. */
 function takeEnvironment(t: Test): void {
   const before = { ...process.env };
   for (const name of Object.keys(process.env)) if (OURS.test(name)) delete process.env[name];
@@ -240,7 +240,7 @@ for (const [name, source] of Object.entries(SOURCES)) {
   });
 }
 
-/** The SDK gives a metadata service one second, which a busy machine may need for itself. */
+/** The SDK allows a metadata service one second, which may be too little on a busy machine. */
 async function inTime(roundTrip: () => Promise<boolean>): Promise<boolean> {
   const begin = performance.now();
   while (performance.now() - begin < 10_000) {
@@ -309,7 +309,7 @@ t.test('token services are asked through the proxy, in the region that is theirs
       if (variable.startsWith('AWS_ENDPOINT_URL')) delete environment[variable];
     if (_ !== undefined) environment['AWS_PROFILE'] = _;
     Object.assign(process.env, environment);
-    // The server's certificate has not these names.
+    // The server's certificate does not contain these names.
     await t.rejects(roundTrip(), { code: 'provider_unreachable' });
     delete process.env['AWS_PROFILE'];
   }

@@ -13,11 +13,11 @@ import { testContract } from './contract.ts';
 
 const PURPOSE = 'token 1';
 const OVERALL_MS = 1500;
-/** Where a deadline is waited for. Elsewhere a slow machine may take the longest there is. */
+/** For tests that wait for a deadline; the others use the longest one, for slow machines. */
 const SHORT = { timeout: `${OVERALL_MS}ms`, 'try-timeout': '400ms' };
 const LONG = { timeout: '9s', 'try-timeout': '9s' };
 
-// Only what a test gives; never the host's own identity.
+// Only what a test sets, never the host's own identity.
 for (const name of Object.keys(process.env)) if (name.startsWith('AWS_')) delete process.env[name];
 process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
 

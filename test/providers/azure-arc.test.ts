@@ -1,4 +1,4 @@
-// The managed identity of a server on Azure Arc: a challenge that names a file, and what is shown of which file.
+// The managed identity of a server on Azure Arc: its challenge names a file, of which only some may be read and sent.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -19,7 +19,7 @@ import { testContract } from './contract.ts';
 
 const PURPOSE = 'token 1';
 const OVERALL_MS = 1500;
-/** Where a deadline is waited for. Elsewhere a slow machine may take the longest there is. */
+/** For tests that wait for a deadline; the others use the longest one, for slow machines. */
 const SHORT = { timeout: `${OVERALL_MS}ms`, 'try-timeout': '400ms' };
 const LONG = { timeout: '9s', 'try-timeout': '9s' };
 const { privateKey } = generateKeyPairSync('rsa', {
@@ -28,7 +28,7 @@ const { privateKey } = generateKeyPairSync('rsa', {
   privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
 });
 
-// Only what a test gives; never the host's own identity.
+// Only what a test sets, never the host's own identity.
 for (const name of Object.keys(process.env)) if (/^(AZURE|IDENTITY)_/.test(name)) delete process.env[name];
 
 function setEnvironment(t: Test, values: Record<string, string>): void {

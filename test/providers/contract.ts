@@ -1,24 +1,24 @@
-/** What every remote key service's adapter must do, whatever stands behind it. Run against each kind by its own test file. */
+/** The contract of every remote key service's adapter. The test file of each kind runs it. */
 import type { Test } from 'tap';
 import type { KeyService } from '../../src/providers/key-service.ts';
 import { parseWrappedKey } from '../../src/providers/wrapped-key.ts';
 
 export interface ContractScene {
   readonly service: KeyService;
-  /** The service's own no: key disabled, or the caller's permission taken. */
+  /** Makes the service refuse: the key is disabled, or the caller's permission revoked. */
   deny(): Promise<void> | void;
   /** Ends `deny`. */
   allow(): Promise<void> | void;
   stop(): Promise<void> | void;
   start(): Promise<void> | void;
-  /** Takes requests and never answers; until `resume`. Null when the service cannot be made to. */
+  /** Makes the service accept requests without answering, until `resume`. null: this service cannot do that. */
   hang: (() => Promise<void> | void) | null;
   resume(): Promise<void> | void;
-  /** At least and at most, of what its credentials have left once used; absent: they do not end. */
+  /** Range of the seconds left on the credentials after use; absent: they do not expire. */
   readonly credentialSeconds?: readonly [number, number];
-  /** The service gives no random bytes, though its kind may. */
+  /** This service returns no random bytes, although others of its kind may. */
   readonly refusesRandom?: true;
-  /** What the adapter was given as its longest wait. */
+  /** The adapter's timeout, in milliseconds. */
   readonly overallMs: number;
 }
 
@@ -28,7 +28,7 @@ const SLACK_MS = 1500;
 const REFUSED = { code: 'provider_refused' };
 const UNREACHABLE = { code: 'provider_unreachable' };
 
-/** Rejects as expected, and no part of the key is told. */
+/** Rejects as expected, and the error contains no part of the key. */
 async function rejectsQuietly(t: Test, work: Promise<Buffer>, expected: object, key: Buffer): Promise<void> {
   const error: unknown = await work.then(
     () => null,
@@ -73,7 +73,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
     await rejectsQuietly(t, service.unwrapDataKey(wrapped, ''), REFUSED, key);
   },
   'refuses a blob that was tampered with': async (t, { service }, wrapped, key) => {
-    // Not the last character of base64: some of its bits may mean nothing.
+    // Not the last character of base64: some of its bits may be unused.
     for (const at of [0, 5, wrapped.length - 20, wrapped.length - 3]) {
       const bad = Buffer.from(wrapped);
       bad[at] = (bad[at] ?? 0) ^ 1;
@@ -141,7 +141,7 @@ const CHECKS: Readonly<Record<string, Check>> = {
   },
 };
 
-/** One test per line of the contract, each on a scene of its own; `makeScene` tears its own down. */
+/** One test per line of the contract, each with a new scene; `makeScene` registers its own teardown. */
 export function testContract(t: Test, kind: string, makeScene: (t: Test) => Promise<ContractScene>): void {
   for (const [what, check] of Object.entries(CHECKS)) {
     t.test(`${kind} ${what}`, async (t) => {

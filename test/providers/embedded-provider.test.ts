@@ -18,7 +18,7 @@ function files(t: Test, content: Buffer = KEK, mode = 0o600) {
   return { keyFile, passphraseFile: null, systemdCredential: null, ownUid };
 }
 
-/** Only what the provider uses of a keeper; it notes what it was asked. */
+/** The part of a keeper that the provider uses; records the requests. */
 class KeeperDouble {
   pid = 1;
   readonly imported: Buffer[] = [];

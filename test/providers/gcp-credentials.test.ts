@@ -1,5 +1,5 @@
-// Where a Google provider may have its credentials from: each source against strict token services behind a proxy, through to a KMS that takes the token
-// that was issued last and no other.
+// Every source of credentials of a Google provider, against strict token services behind a proxy; the fake KMS accepts only the token
+// issued last.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -36,11 +36,11 @@ interface Place {
 }
 
 interface Source {
-  /** What the file of credentials holds; null: there is none. */
+  /** Contents of the credentials file; null: there is none. */
   file(place: Place): object | null;
   readonly issued: readonly string[];
   readonly hosts: readonly string[];
-  /** How the source says no until `repair`. */
+  /** How the source refuses until `repair`. */
   readonly change: { spoil(place: Place): void; repair(place: Place): void };
   readonly code?: 'provider_unreachable';
 }

@@ -23,7 +23,7 @@ const pair = () =>
   });
 const ours = pair();
 
-// Only what a test gives; never the host's own identity.
+// Only what a test sets, never the host's own identity.
 delete process.env['GOOGLE_APPLICATION_CREDENTIALS'];
 process.env['METADATA_SERVER_DETECTION'] = 'none';
 
@@ -70,7 +70,7 @@ async function scene(t: Test, options: Record<string, unknown> = {}) {
   return { kms, server, service, roundTrip };
 }
 
-// First, and with time for it: Google's library needs some of it when it is first used.
+// First, and with a long deadline: the first use of Google's library is slow.
 t.test('a data key is wrapped and opened', async (t) => {
   const { roundTrip } = await scene(t, { timeout: '9s', 'try-timeout': '9s' });
   t.ok(await roundTrip());
@@ -180,7 +180,7 @@ t.test('the metadata server gives tokens, and a new one for a refused one', asyn
   const { roundTrip, server, kms } = await scene(t, {
     'credentials-file': undefined,
     'quota-project': 'p-2',
-    // Google's library takes a second to look around on this host.
+    // Google's library takes a second to look for credentials on this host.
     timeout: '8s',
     'try-timeout': '3s',
   });

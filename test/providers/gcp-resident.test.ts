@@ -58,7 +58,7 @@ async function scene(t: Test, options: Record<string, unknown> = {}) {
 }
 
 testResidentKeys(t, 'gcp-kms', async (t) => ({
-  // The fake makes its keys before it answers, on a machine that is busy.
+  // The fake generates its keys before it answers, which takes time on a busy machine.
   keys: (await scene(t, { 'resident-protection': 'hsm', timeout: '9s', 'try-timeout': '9s' })).keys,
   specs: ['rsa-2048', 'ec-p256', 'ec-p384', 'ec-secp256k1', 'ed25519', 'generic'],
 }));

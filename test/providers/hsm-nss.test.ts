@@ -1,4 +1,4 @@
-// NSS's software token as an HSM: it finds its database by parameters at C_Initialize (`library-parameters`), and by nothing in the environment.
+// NSS's software token as an HSM: its database is given by parameters of C_Initialize (`library-parameters`) only, not by the environment.
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';

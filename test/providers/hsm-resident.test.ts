@@ -1,4 +1,4 @@
-// Keys of SoftHSM2 as resident keys: the contract, and what the module in front of it breaks.
+// Keys of SoftHSM2 as resident keys: the contract, and faults injected by the module in front of it.
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import t, { type Test } from 'tap';
@@ -34,7 +34,7 @@ function scene(t: Test): { hsm: SoftHsm; keys: ResidentKeys } {
   return { hsm, keys: service.resident };
 }
 
-// Keys of RSA-3072 and RSA-4096 differ from these in their size alone, and take their time.
+// RSA-3072 and RSA-4096 differ only in size, and are slow to generate.
 const SPECS = ['rsa-2048', 'ec-p256', 'ec-p384', 'ec-p521', 'aes-256', 'generic'] as const;
 testResidentKeys(t, 'SoftHSM', async (t) => ({ keys: scene(t).keys, specs: SPECS }));
 

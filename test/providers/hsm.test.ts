@@ -11,7 +11,7 @@ import { randomBytes } from 'node:crypto';
 import { testContract } from './contract.ts';
 import { compileFaultModule, SOFTHSM, SoftHsm } from './softhsm.ts';
 
-/** A process must start in it, on a host with few and busy cores. */
+/** A process must start within it, on a busy host with few cores. */
 const DEADLINE_MS = 3500;
 const module = compileFaultModule(t);
 

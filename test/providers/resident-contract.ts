@@ -1,6 +1,6 @@
 /**
- * What the domain believes of every adapter's resident keys (src/tokens/resident-port.ts), against a service that answers. Everything that a key says
- * it can do is done, and checked by node:crypto with the public key.
+ * The contract of every adapter's resident keys (src/tokens/resident-port.ts), with a service that answers. Everything that a key
+ * claims to support is done, and checked by node:crypto with the public key.
  */
 import {
   constants,
@@ -28,11 +28,11 @@ export interface ResidentScene {
   readonly keys: ResidentKeys;
   /** Specs to try; absent: all that it creates. */
   readonly specs?: readonly KeySpec[];
-  /** What keys of a spec can be made for, where the service can less than others. */
+  /** Uses for which keys of a spec can be created, if this service supports fewer than others. */
   readonly uses?: Readonly<Partial<Record<KeySpec, readonly (readonly ResidentUse[])[]>>>;
 }
 
-/** Of AWS's emulators, which know no key agreement. */
+/** For emulators of AWS, which do not support key agreement. */
 export const NO_AGREEMENT: NonNullable<ResidentScene['uses']> = {
   ...{ 'ec-p256': [['sign']], 'ec-p384': [['sign']], 'ec-p521': [['sign']] },
 };
@@ -176,7 +176,7 @@ async function checkKey(t: Test, keys: ResidentKeys, key: ResidentKey): Promise<
   await checkAgreement(t, keys, key, shown);
 }
 
-/** Services whose keys agree make such keys on the curves of NIST. */
+/** Services that support key agreement create keys for it on the NIST curves. */
 function usesOf(spec: KeySpec, keys: ResidentKeys): readonly (readonly ResidentUse[])[] {
   const others = USES[spec] ?? [['sign']];
   return keys.agree !== undefined && spec.startsWith('ec-p') ? [...others, ['agree']] : others;

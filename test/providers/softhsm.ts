@@ -1,4 +1,4 @@
-/** A token of SoftHSM2 in a folder of its own, with an AES key, and a module in front of it that fails on demand (hsm-fault.c). */
+/** A SoftHSM2 token in its own folder, with an AES key, and a module in front of it that fails on demand (hsm-fault.c). */
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -65,7 +65,7 @@ export class SoftHsm {
     this.#run('pkcs11-tool', ...login, ...args);
   }
 
-  /** Always the same key: one that was deleted can come back. */
+  /** Always the same key, so that a deleted one can be restored. */
   writeKey(label: string): void {
     const file = join(this.dir, 'kek');
     writeFileSync(file, this.#kek);

@@ -1,4 +1,4 @@
-// Vault's event stream as an adapter follows it: over TLS, with its token, again after it was lost, and politely where there is none.
+// How an adapter follows Vault's event stream: over TLS, with its token; it reconnects when the stream is lost, and backs off if there is none.
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,7 +14,7 @@ import { FakeVaultEvents } from '../fakes/fake-vault-events.ts';
 
 const TYPE = 'kv-v2/data-write';
 
-/** However slow the machine is: what does not come at all takes the test's own time. */
+/** Generous, for slow machines: an event that never arrives ends the test by its own timeout. */
 async function until(holds: () => boolean): Promise<boolean> {
   while (!holds()) await sleep(25);
   return true;
@@ -55,7 +55,7 @@ t.test('an event is a hint, and many at once are two', async (t) => {
   for (let i = 0; i < 50; i++) events.publish('secret/data/sidekey');
   t.ok(await until(() => hints.count >= 2));
   await sleep(700);
-  // One at once, and one for each half second in which more came: two, unless the machine was slow to bring them.
+  // One at once, and one for each half second with further events: two, unless the machine is slow.
   const most = 2 + Math.floor((performance.now() - begin - 700) / 500);
   t.ok(hints.count <= most, `${hints.count} hints, at most ${most}`);
 });

@@ -14,7 +14,7 @@ import { testContract } from './contract.ts';
 
 const PURPOSE = 'token 1';
 const OVERALL_MS = 1500;
-/** Where a deadline is waited for. Elsewhere a slow machine may take the longest there is. */
+/** For tests that wait for a deadline; the others use the longest one, for slow machines. */
 const SHORT = { timeout: `${OVERALL_MS}ms`, 'try-timeout': '400ms' };
 const LONG = { timeout: '9s', 'try-timeout': '9s' };
 

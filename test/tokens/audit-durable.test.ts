@@ -1,4 +1,4 @@
-// An act is answered when its line of the audit log is on the disk, not before; when it cannot get there, the act fails.
+// An operation is answered only after its line of the audit log is on disk; if the line cannot be written, the operation fails.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { CKA, CKK, CKM, CKO } from '../../src/tokens/cryptoki.ts';
@@ -10,7 +10,7 @@ import { makeRig, peerOf, Program, template, type Rig } from './rig.ts';
 
 const DATA = { [CKA.CLASS]: CKO.DATA, [CKA.TOKEN]: true, [CKA.LABEL]: 'kept' };
 
-/** The rig's service, over an audit log whose disk is this one. */
+/** The rig's service, with an audit log on this simulated disk. */
 async function withDisk(rig: Rig, durable: () => Promise<void>): Promise<void> {
   const audit = { record: rig.deps.audit.record, durable };
   rig.service = createTokenService({ ...rig.deps, audit });
@@ -49,7 +49,7 @@ test('a log that does not reach the disk fails the act, over PKCS#11 and HTTP al
   await app.create(DATA);
 });
 
-/** The rig's service, over an audit log that can be made to refuse lines. */
+/** The rig's service, with an audit log that can be made to refuse lines. */
 async function withLog(rig: Rig): Promise<{ full: boolean }> {
   const { record } = rig.deps.audit;
   const log = { full: false };

@@ -1,4 +1,4 @@
-// What a search binds before it is answered: what the first use would have been given, and nothing more.
+// A search binds the key ahead of its answer, with exactly the permissions that the first use would have been given.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { CKA, CKM } from '../../src/tokens/cryptoki.ts';
@@ -12,7 +12,7 @@ const LABEL = { [CKA.LABEL]: 'k' };
 const ENCRYPTS = { ...AES_TOKEN, ...LABEL, [CKA.ENCRYPT]: true, [CKA.DECRYPT]: true };
 const LOGOUT = (): WireWriter => new WireWriter().u64(0);
 
-/** A key that one program has used, so that it stands open; and another program. */
+/** A key that one program has used, so that it is open, and another program. */
 async function makeOpen(rig: Rig, given = ENCRYPTS): Promise<{ key: number; app: Program; owner: Program }> {
   const owner = await Program.start(rig, 1n);
   await owner.login();

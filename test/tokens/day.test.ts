@@ -1,11 +1,11 @@
-// A day of leases in simulated time: what is held after it is what was held after an hour.
+// A day of leases in simulated time: no more is held after a day than after an hour.
 import { test } from 'tap';
 import { ADMIN, ENVELOPE, makeLeasingRig, type LeasingRig } from './leasing-rig.ts';
 
 const MINUTE = 60_000;
 const AAD = Buffer.alloc(0);
 
-/** An hour of a busy host: uses, keys that come and go, envelopes, a wipe, a service that is away for a while. */
+/** An hour of a busy host: uses, keys created and destroyed, envelopes, a wipe, a temporary outage of a service. */
 async function hour(rig: LeasingRig, n: number): Promise<void> {
   const { service, first } = rig;
   for (let minute = 0; minute < 60; minute++) {

@@ -1,4 +1,4 @@
-// Refusals are on record, and whoever is refused all day fills no disk with them.
+// Refusals are recorded, but a process that is refused all day does not fill the disk.
 import { test } from 'tap';
 import { Denials } from '../../src/tokens/denials.ts';
 import { makeRig, peerOf, type Rig } from './rig.ts';

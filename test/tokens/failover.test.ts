@@ -1,4 +1,4 @@
-// A token under KEKs of two services: who is asked, what an outage of one costs, and how KEKs come and go.
+// A token with KEKs in two services: which is asked, the effect of an outage of one, adding and removing KEKs.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { CKM } from '../../src/tokens/cryptoki.ts';
@@ -14,7 +14,7 @@ async function makePair(cache = {}): Promise<LeasingRig> {
   return rig;
 }
 
-/** Uses the key every tenth of a second; the codes of what failed. */
+/** Uses the key every tenth of a second; returns the codes of failures. */
 async function useFor(rig: LeasingRig, ms: number): Promise<string[]> {
   const uses: Promise<string | null>[] = [];
   for (let past = 0; past < ms; past += 100) {

@@ -1,5 +1,5 @@
 /**
- * The keeper's port in this process, with node:crypto: it truly generates, seals, opens, wraps and signs, and refuses what
+ * The keeper's port in this process, with node:crypto: it really generates, seals, opens, wraps and signs, and refuses what
  * the keeper refuses. Test code may look into its cells; the domain cannot.
  */
 import {
@@ -127,7 +127,7 @@ export class FakeKeeper implements Keeper {
   readonly unbound: string[] = [];
   readonly held = new Map<CellId, Cell>();
   readonly connected = new Map<ClientId, ClientSeen>();
-  /** What routed creates brought, by their id. */
+  /** Components of routed create requests, by request ID. */
   readonly material = new Map<bigint, Template>();
   #next = 1n;
 
@@ -151,7 +151,7 @@ export class FakeKeeper implements Keeper {
       .filter(([type]) => key.objectClass === CKO.PUBLIC_KEY || !SECRET.includes(type))
       .map(([type, v]) => ({ type, value: v }));
     const info = components.get(CKA.PUBLIC_KEY_INFO);
-    // As the keeper says it: the CKA_VALUE of a private key's public components is the public one.
+    // As in the keeper, CKA_VALUE among the public components of a private key is the public value.
     if (components.has(CKA.SEED) && info !== undefined)
       shown.push({
         type: CKA.VALUE,
@@ -161,7 +161,7 @@ export class FakeKeeper implements Keeper {
     return { cell, components: shown, blob };
   }
 
-  /** false: as with an OpenSSL before 3.5. */
+  /** false: like an OpenSSL before 3.5. */
   hasSets = true;
   mechanisms(): readonly MechanismRow[] {
     if (!this.hasSets)

@@ -1,4 +1,4 @@
-// Find by index equals find by looking at everything, and does not look at everything.
+// A search by index finds the same as a full scan, without scanning everything.
 import { test } from 'tap';
 import { decodeAttributes, encodeAttributes } from '../../src/tokens/objects/attribute-value.ts';
 import { CKA, CKO } from '../../src/tokens/cryptoki.ts';
@@ -46,7 +46,7 @@ test('find by any attributes equals a scan of all objects', async (t) => {
   t.same(await app.find({ 0xce534353: true }), [], 'a vendor attribute is a quick no');
 });
 
-/** By the other way: what the service says of each object alone. */
+/** The full scan: asks the service about each object separately. */
 async function attributesOf(app: Program, handle: number): Promise<Map<number, Buffer>> {
   const types = [CKA.CLASS, CKA.TOKEN, CKA.LABEL, CKA.ID, CKA.SUBJECT, CKA.APPLICATION];
   const { states, values } = await app.read(handle, ...types);

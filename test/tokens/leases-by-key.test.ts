@@ -1,4 +1,4 @@
-// Limits of single keys (`cache.by-key`), in simulated time: how long each works after its service is gone, said no, or is not asked.
+// Limits of single keys (`cache.by-key`), in simulated time: how long each key works after its service has disappeared, has refused, or is not asked.
 import { test } from 'tap';
 import type { CacheLimits } from '../../src/cache/data-key-cache.ts';
 import { CKA, CKM } from '../../src/tokens/cryptoki.ts';
@@ -16,7 +16,7 @@ async function scene(own: Partial<CacheLimits>, token: Partial<CacheLimits> = {}
   const make = (label: string): Promise<number> =>
     rig.app.generate({ ...AES_TOKEN, [CKA.LABEL]: Buffer.from(label) });
   const keys = { plain: await make('plain'), own: await make('own-1') };
-  /** As the keeper serves it: by the binding while its cell lives. */
+  /** As the keeper serves it: by the binding, as long as its cell exists. */
   const use = async (which: keyof typeof keys): Promise<void> => {
     const bound = rig.keeper.bindings.get(`1/0/${keys[which]}`);
     if (bound !== undefined && rig.keeper.held.has(bound.cell)) return;
@@ -27,7 +27,7 @@ async function scene(own: Partial<CacheLimits>, token: Partial<CacheLimits> = {}
       () => true,
       () => false,
     );
-  /** Seconds until each fails for the first time, both being used each second; null: it did not. */
+  /** Seconds until each key first fails, when both are used every second; null: it never did. */
   const lastGood = async (seconds: number): Promise<Record<keyof typeof keys, number | null>> => {
     const failed: Record<keyof typeof keys, number | null> = { plain: null, own: null };
     for (let second = 0; second < seconds; second++) {
@@ -57,7 +57,7 @@ test('the service is asked in time for the shorter one while it is used, and no 
   rig.first.unwraps.length = 0;
   rig.first.latencyMs = 2 * SECOND;
   for (let second = 0; second < 3600; second++) {
-    // The clock stands while these run: one that waited for the service would wait for ever.
+    // The clock is stopped meanwhile: anything that waited for the service would wait forever.
     await use('own');
     await use('plain');
     await rig.time.advance(SECOND);

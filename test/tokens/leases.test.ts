@@ -1,4 +1,4 @@
-// The data-key cache as programs meet it, in simulated time: how often key services are asked, and when keys stop working.
+// The data-key cache as programs experience it, in simulated time: how often key services are asked, and when keys stop working.
 import { test } from 'tap';
 import { CKM } from '../../src/tokens/cryptoki.ts';
 import { makeLeasingRig } from './leasing-rig.ts';
@@ -37,7 +37,7 @@ test('a million operations in an hour ask thirteen times at most, and none waits
   rig.first.latencyMs = 2 * SECOND;
   let operations = 0;
   for (let second = 0; second < 3600; second++) {
-    // The clock stands while these run: one that waited for the service would wait for ever.
+    // The clock is stopped meanwhile: anything that waited for the service would wait forever.
     for (let i = 0; i < 280; i++, operations++) await rig.use();
     await rig.time.advance(SECOND);
   }
@@ -53,13 +53,13 @@ test('with a short any and a slow service none waits for a renewal either', asyn
   await rig.use();
   rig.first.latencyMs = 500;
   await rig.time.advance(3 * SECOND);
-  // The first opening finds out how slow the service is.
+  // The first opening measures how slow the service is.
   const first = rig.use();
   await rig.time.advance(500);
   await first;
   rig.first.unwraps.length = 0;
   for (let i = 0; i < 3000; i++) {
-    // The clock stands while it runs.
+    // The clock is stopped meanwhile.
     await rig.use();
     await rig.time.advance(10);
   }

@@ -1,6 +1,6 @@
 /**
  * A token service in simulated time over key services that can be stopped, slowed and told to refuse, and a keeper whose cells end
- * with their leases. Programs use keys as through the module: by their binding while its cell lives, else by `resolve`.
+ * with their leases. Programs use keys as the module does: by their binding as long as its cell exists, otherwise by `resolve`.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { CacheEvent } from '../../src/cache/cache-observer.ts';
@@ -52,13 +52,13 @@ class LeasingKeeper extends FakeKeeper {
   }
 }
 
-/** A key service with one KEK, which truly wraps and binds the purpose. */
+/** A key service with one KEK, which really wraps and binds the purpose. */
 export class SimulatedService implements KeyService {
   is: 'up' | 'down' | 'silent' | 'refusing' = 'up';
   latencyMs = 0;
-  /** Keys of envelopes that were asked for. */
+  /** Number of envelope keys requested. */
   wraps = 0;
-  /** When each unwrap was asked for. */
+  /** Times of the unwrap requests. */
   readonly unwraps: number[] = [];
   readonly #kek = randomBytes(32);
   readonly #time: SimulatedTime;
@@ -137,7 +137,7 @@ export interface LeasingRig {
   use(): Promise<void>;
   /** The code it fails with; null: it succeeds. */
   outcome(): Promise<string | null>;
-  /** A new agent over the same store and keeper. */
+  /** A new agent with the same store and keeper. */
   restart(): Promise<void>;
 }
 
@@ -145,7 +145,7 @@ const MINUTE = 60_000;
 export const ENVELOPE = { key: 'outside', messages: 100 } as const;
 export const ADMIN = peerOf(1, 0);
 
-/** A token "alpha" under the provider "first", with one key; "second" is there too. */
+/** A token "alpha" under the provider "first", with one key; the provider "second" exists too. */
 export async function makeLeasingRig(
   cache: Partial<TokenOptions['cache']> = {},
   prewarm = false,

@@ -1,4 +1,4 @@
-// The double that the domain's tests use keeps the contract of adapters.
+// The test double of the domain's tests fulfils the contract of adapters.
 import t from 'tap';
 import { MemoryKeys } from '../fakes/memory-keys.ts';
 import { testResidentKeys } from '../providers/resident-contract.ts';

@@ -1,4 +1,4 @@
-// How a key is opened into a cell when it is used: once for all who ask, and again when its cell ends meanwhile.
+// How a key is opened into a cell when it is used: once for all concurrent requests, and again if its cell ends meanwhile.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
 import { CKA, CKM } from '../../src/tokens/cryptoki.ts';
@@ -35,7 +35,7 @@ test('a cell that ends between look-up and use costs one more try, not an error'
   const endAll = (): void => {
     for (const cell of [...rig.keeper.held.keys()]) rig.keeper.held.delete(cell);
   };
-  // Without the events that the real keeper sends first: then it is an error, by code, and not a wrong answer.
+  // Without the events that the real keeper sends first, this is an error with a code, and not a wrong answer.
   endAll();
   const cells = Array.from({ length: 40 }, (_, i) => BigInt(i));
   await t.rejects(app.wrap(kek, key, AES_KEY_WRAP), { code: 'cell_unknown' });

@@ -1,4 +1,4 @@
-// Keys of PKCS#11 3.2 by the agent's rules: templates, what is shown and what is not, shared secrets, seals.
+// The agent's rules for keys of PKCS#11 3.2: templates, visible and hidden attributes, shared secrets, seals.
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-// Keys of a key service by name, as the HTTP API asks for them: the same keys, rules and refusals as in PKCS#11.
+// Resident keys by name, as the HTTP API uses them: the same keys, rules and refusals as in PKCS#11.
 import { constants, createHash, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
@@ -22,7 +22,7 @@ async function scene(options: Partial<ResidentOptions> = {}) {
   return { keys, rig, by: new Door(rig) };
 }
 
-/** What the HTTP API asks, by uid 1000. */
+/** Requests of the HTTP API, from uid 1000. */
 class Door {
   readonly #rig: Rig;
   constructor(rig: Rig) {

@@ -1,4 +1,4 @@
-/** A token of whose key service some keys are shown, and what programs ask of these. */
+/** A token that shows some keys of its key service, and the requests of programs for them. */
 import { CKA } from '../../src/tokens/cryptoki.ts';
 import type { NewResidentKey, ResidentUse } from '../../src/tokens/resident-port.ts';
 import type { ResidentOptions } from '../../src/tokens/token-catalogue.ts';
@@ -56,7 +56,7 @@ export class Service {
     return this.#app.place().u64(handle).u64(type).bytes(params).done();
   }
 
-  /** In as many parts as data are given. */
+  /** In one part per element of `data`. */
   async run(
     operation: Operation,
     handle: number,

@@ -1,4 +1,4 @@
-// Keys of a key service as objects: what programs see of them, what reaches the service, and what never does.
+// Keys of a key service as objects: what programs see, which requests reach the service, and which never do.
 import {
   constants,
   createHash,

@@ -1,4 +1,4 @@
-/** A token service over a real store, the fake keeper and a provider that truly wraps, with a program's side of the frames. */
+/** A token service with a real store, the fake keeper and a provider that really wraps, and the program's side of the frames. */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 import type { Peer } from '../../src/access/peer.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
@@ -79,11 +79,11 @@ export interface Rig {
   readonly records: { event: string; fields: Record<string, unknown> }[];
   service: ReturnType<typeof createTokenService>;
   now: number;
-  /** A new agent over the same store and keeper, or over another keeper, or boot of the machine. */
+  /** A new agent with the same store, and the same or another keeper or boot of the machine. */
   restart(keeper?: bigint, boot?: string): Promise<void>;
 }
 
-/** uid 1000 is admitted, uid 0 may also create tokens; every other uid sees nothing. */
+/** uid 1000 is admitted, uid 0 may also create tokens; other uids have no access. */
 export async function makeRig(
   path = ':memory:',
   login: 'pin' | 'none' = 'pin',
@@ -146,7 +146,7 @@ function toBytes(value: Buffer | number | boolean | string): Buffer {
 
 let frames = 100n;
 
-/** One process: what the module would send for it. */
+/** One process: sends what the module would send for it. */
 export class Program {
   readonly rig: Rig;
   readonly client: bigint;

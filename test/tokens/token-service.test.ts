@@ -1,4 +1,4 @@
-// The domain as a program meets it: frames in, frames out, over a real store file.
+// The domain as a program sees it: frames in, frames out, with a real store file.
 import { randomBytes } from 'node:crypto';
 import { DatabaseSync } from 'node:sqlite';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
-// Every fault that can befall a key service, under every kind of provider: how the call ends, that it ends in time, and that the same provider serves
-// again as soon as the fault is over. Where there is no such fault, matrix.ts says why.
+// Every fault of a key service, with every kind of provider: the call ends with the right error and in time, and the same provider
+// works again as soon as the fault ends. For faults that cannot occur, matrix.ts gives the reason.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -11,12 +11,12 @@ import { hsmScene, kmipScene } from './other-scenes.ts';
 import { makeAuthority, type FaultScene, type Times } from './scene.ts';
 
 const PURPOSE = 'token 0123456789abcdef';
-/** A process must start within a try (HSM), on a host with few and busy cores. */
+/** With an HSM, a process must start within one attempt, on a busy host with few cores. */
 const SHORT_MS = 5000;
 const SHORT: Times = { timeout: `${SHORT_MS}ms`, 'try-timeout': '2s' };
 const LONG: Times = { timeout: '9s', 'try-timeout': '8s' };
 const HEALED_MS = 5000;
-/** Of a machine that does other things as well. */
+/** Allows for other load on the machine. */
 const SLACK_MS = 4000;
 
 const dir = temporaryDirectory(t);
@@ -36,7 +36,7 @@ async function scene(t: Test, kind: Kind, times: Times): Promise<FaultScene> {
   return httpScene(t, kind, authority, times);
 }
 
-/** On a busy host a process may be too late at first. */
+/** On a busy host a process may start too late at first. */
 async function untilIt(opens: () => Promise<boolean>): Promise<boolean> {
   const end = performance.now() + HEALED_MS;
   for (;;)
@@ -69,10 +69,10 @@ async function suffer(t: Test, kind: Kind, row: FaultRow, end: End): Promise<voi
   t.ok(await untilIt(opens), 'and serves again, without a restart');
 }
 
-// They wait more than they work, but for those that start processes.
+// Most of them only wait, except those that start processes.
 t.jobs = 6;
 
-/** A test for every cell in which the fault occurs. */
+/** One test for every cell of the matrix in which the fault can occur. */
 for (const kind of KINDS)
   for (const row of FAULTS as readonly FaultRow[]) {
     const cell: Cell = row.cells[kind];

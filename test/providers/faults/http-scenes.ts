@@ -1,4 +1,4 @@
-/** The four services that speak HTTP: strict fakes over TLS, under a name of their own. */
+/** The four services with an HTTP API: strict fakes over TLS, each with its own host name. */
 import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -24,7 +24,7 @@ import {
   type Times,
 } from './scene.ts';
 
-// Only what a test gives; never the host's own identity.
+// Only what a test sets, never the host's own identity.
 for (const name of Object.keys(process.env))
   if (/^(AWS|AZURE|IDENTITY|GOOGLE)_/.test(name)) delete process.env[name];
 process.env['AWS_EC2_METADATA_DISABLED'] = 'true';
@@ -46,7 +46,7 @@ interface Stage {
   readonly url: string;
 }
 
-/** What differs between them. */
+/** The differences between the services. */
 interface Play {
   readonly handle: Handler;
   readonly kind: KeyServiceKind;
@@ -59,7 +59,7 @@ const reply = (status: number, headers: Record<string, string> = {}): Fault => (
   reply: { status, headers, body: {} },
 });
 
-/** What any server that speaks HTTP may do. */
+/** Faults of any HTTP server. */
 function ofHttp(server: FakeService, authority: Authority, name: ReturnType<typeof makeName>): Casts {
   const fault =
     (fault: Fault, times = Infinity): Cast =>
@@ -98,7 +98,7 @@ function ofHttp(server: FakeService, authority: Authority, name: ReturnType<type
   };
 }
 
-/** A change of the fake, until it is healed. */
+/** A change to the fake that lasts until the fault is ended. */
 function change<T extends object>(behaviour: T, changes: Partial<T>): Cast {
   return () => {
     const before = { ...behaviour };
@@ -121,7 +121,7 @@ function vault(): Play {
         fake.tokens.clear();
         return () => writeFileSync(join(dir, 'token'), fake.issue('hvs.second'));
       },
-      // Transit has no switch for a key: a policy takes it away.
+      // Transit cannot disable a key: a policy denies access to it.
       'has the key disabled': change(fake.behaviour, { allows: false }),
       'has the key pending deletion': change(fake.behaviour, { deleted: true }),
     }),
@@ -180,7 +180,7 @@ function gcp(): Play {
       return { key: KEY, endpoint: url, 'credentials-file': 'account.json' };
     },
     casts: ({ dir }) => ({
-      // The account's key is none of the service's any more.
+      // The service no longer knows the account's key.
       'takes the credentials for expired': () => {
         gcpAccount(dir, theirs.privateKey);
         return () => gcpAccount(dir, ours.privateKey);
@@ -193,7 +193,7 @@ function gcp(): Play {
   };
 }
 
-/** On loopback and without TLS: the vault's authority is none of the login's. */
+/** On loopback and without TLS: the login must not depend on the vault's certificate authority. */
 async function loginService(t: Test, handle: Handler): Promise<string> {
   const login = new FakeService(handle);
   await login.start();
@@ -201,7 +201,7 @@ async function loginService(t: Test, handle: Handler): Promise<string> {
   return login.url;
 }
 
-/** By certificate: its assertion is the only thing in Azure's protocol that says what time it is. */
+/** Login by certificate: its assertion is the only part of Azure's protocol that contains the time. */
 function azure(): Play {
   const fake = new FakeAzure(ours.privateKey);
   const login = { method: 'client-certificate', 'tenant-id': 'tenant-1', 'client-id': 'client-1' };

@@ -1,28 +1,28 @@
 /**
- * What befalls a key service, and what each kind of provider makes of it. faults.test.ts makes a test of every cell; docs/providers.md shows the
- * same table (test/project/fault-table.test.ts holds them equal). `node test/providers/faults/matrix.ts` prints it.
+ * Faults of a key service, and how each kind of provider responds. faults.test.ts runs a test for every cell; docs/providers.md shows the
+ * same table (test/project/fault-table.test.ts compares them). `node test/providers/faults/matrix.ts` prints it.
  */
 
 export const KINDS = ['vault', 'aws-kms', 'gcp-kms', 'azure-key-vault', 'kmip', 'pkcs11-hsm'] as const;
 export type Kind = (typeof KINDS)[number];
 
-/** `goes on`: the call succeeds all the same. */
+/** `goes on`: the call succeeds nevertheless. */
 export type End = 'unreachable' | 'refused' | 'goes on';
 
-/** How the call ends while the fault lasts, or why there is no such fault. `test`: of another file, beside a real server (a path below test/, a name). */
+/** How the call ends during the fault, or why the fault cannot occur. `test`: a test in another file with a real server (path below test/, name). */
 export type Cell =
   { readonly ends: End; readonly test?: readonly [string, string] } | { readonly never: Reason };
 
 export interface FaultRow {
   readonly fault: string;
-  /** The call must end within the provider's deadline: it is given a short one. */
+  /** The call must end within the provider's deadline, which is short here. */
   readonly isWaitedFor?: true;
-  /** It may not end before. */
+  /** The call must not end before the deadline. */
   readonly atLeastMs?: number;
   readonly cells: Readonly<Record<Kind, Cell>>;
 }
 
-/** Why a fault does not occur. */
+/** Why a fault cannot occur. */
 export const REASONS = {
   library: 'a library is called, not connected to: no network, no name, no certificate',
   call: 'a call returns everything or nothing; for the frames of our own child process see test/providers/hsm-frame.test.ts',
@@ -79,7 +79,7 @@ export const FAULTS = [
   { fault: 'shows a certificate of another authority', cells: { ...UNREACHABLE, ...ofNetwork } },
   {
     fault: 'takes the credentials for expired',
-    // A server of Node's hangs up without the alert that says why.
+    // Node's TLS server closes the connection without sending an alert.
     cells: {
       ...REFUSED,
       kmip: {
@@ -115,7 +115,7 @@ function show(cell: Cell): string {
   return 'never' in cell ? `(${Object.keys(REASONS).indexOf(cell.never) + 1})` : cell.ends;
 }
 
-/** As Markdown, with the reasons below it. */
+/** The table as Markdown, with the reasons below it. */
 export function printMatrix(): string {
   const line = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
   const rows = FAULTS.map(({ fault, cells }) =>

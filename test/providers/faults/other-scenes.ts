@@ -1,4 +1,4 @@
-/** The two services that do not speak HTTP: a strict KMIP server over mutual TLS, and SoftHSM2 behind a library that fails on demand. */
+/** The two services without an HTTP API: a strict KMIP server over mutual TLS, and SoftHSM2 behind a library that fails on demand. */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Test } from 'tap';
@@ -17,7 +17,7 @@ import {
   type Times,
 } from './scene.ts';
 
-/** A Response Message whose only item is longer than it. */
+/** A Response Message whose only item is longer than the message. */
 const HALF = Buffer.from('42007b010000001042007a010000004000000000000000ff', 'hex');
 const HEAD = HALF.subarray(0, 12);
 
@@ -63,7 +63,7 @@ function ofKmip({ server, held, kek, suffer }: KmipStage): Casts {
   };
 }
 
-/** What befalls connections: each fault ends those that are open. */
+/** Faults of connections: each closes those that are open. */
 function ofConnections(server: FakeKmip, authority: Authority, name: ReturnType<typeof makeName>): Casts {
   const reopen = async (shown = server.certificates.server): Promise<void> => {
     await server.close();
@@ -115,7 +115,7 @@ export async function kmipScene(t: Test, authority: Authority, times: Times): Pr
   return { service, casts: { ...ofKmip(stage), ...ofConnections(server, authority, name) } };
 }
 
-/** `module`: hsm-fault.c, compiled. */
+/** `module`: path of the compiled hsm-fault.c. */
 export function hsmScene(t: Test, module: string, times: Times): FaultScene {
   const hsm = new SoftHsm(t);
   hsm.writeKey('kek-1');
@@ -143,7 +143,7 @@ export function hsmScene(t: Test, module: string, times: Times): FaultScene {
       'is silent': fault('hang'),
       'resets the connection': fault('crash'),
       'is in trouble (503)': fault('device-error'),
-      // The library begins anew, and so does the login.
+      // The library is initialised again, and logs in again.
       'takes the credentials for expired': () => {
         writeFileSync(hsm.pinFile, '111111');
         hsm.fail('crash-once');

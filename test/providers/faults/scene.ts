@@ -1,4 +1,4 @@
-/** What the tests of faults share: certificates, names that resolve while they may, and how a fault is cast and ended. */
+/** Shared by the fault tests: certificates, host names whose resolution can be switched off, and starting and ending a fault. */
 import { execFileSync } from 'node:child_process';
 import dns from 'node:dns';
 import { randomBytes } from 'node:crypto';
@@ -12,7 +12,7 @@ import type { FaultName } from './matrix.ts';
 
 /** Ends the fault. */
 export type Heal = () => unknown;
-/** Casts the fault. */
+/** Starts the fault. */
 export type Cast = () => Heal | Promise<Heal>;
 export type Casts = Readonly<Partial<Record<FaultName, Cast>>>;
 
@@ -21,19 +21,19 @@ export interface FaultScene {
   readonly casts: Casts;
 }
 
-/** Where the end of a deadline is waited for, a short one; else one that a slow machine does not miss. */
+/** Short for tests that wait for the deadline; otherwise long enough for a slow machine. */
 export type Times = { readonly timeout: string; readonly 'try-timeout': string };
 
 export interface Authority extends Certificates {
-  /** Of the same authority. */
+  /** From the same certificate authority. */
   readonly expired: Issued;
   /** For the same names. */
   readonly foreign: Issued;
-  /** By which an application shows itself: RSA, and signed by nobody else. */
+  /** The certificate with which an application authenticates: RSA, self-signed. */
   readonly app: Issued;
 }
 
-/** Once for all tests: it keeps the process busy. */
+/** Made once for all tests: it is slow. */
 function makeApp(dir: string): Issued {
   const app = { certificate: join(dir, 'app.crt'), key: join(dir, 'app.key') };
   const args = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=app', '-keyout', app.key];
@@ -59,8 +59,8 @@ const resolving = new Set<string>();
 const systemLookup = dns.lookup;
 
 /**
- * The host's resolver cannot be told of names without root. Names of this file are answered while they may be; for what it really says of a name
- * that is not there the system's own is asked.
+ * Adding names to the host's resolver requires root. Names of this file are resolved here unless switched off; for the real error of
+ * a missing name, the system's resolver is asked.
  */
 function lookup(name: string, options: dns.LookupOptions, done: (...answer: unknown[]) => void): void {
   if (!resolving.has(name)) return Reflect.apply(systemLookup, dns, [name, options, done]) as undefined;
@@ -75,7 +75,7 @@ export interface Name {
   vanish(): void;
 }
 
-/** A host name of its own, which resolves to this host. */
+/** A new host name that resolves to this host. */
 export function makeName(): Name {
   const name = `s${randomBytes(6).toString('hex')}.${DOMAIN}`;
   const made = {

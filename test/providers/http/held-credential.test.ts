@@ -1,8 +1,8 @@
-// When a held credential is replaced, kept and dropped, by a clock of the test's.
+// When a held credential is replaced, kept and dropped, with a simulated clock.
 import t from 'tap';
 import { HeldCredential, type Credential } from '../../../src/providers/http/held-credential.ts';
 
-// Attempts wait by timers that keep no process alive.
+// Attempts wait with timers that do not keep the process alive.
 const alive = setInterval(() => {}, 1000);
 t.teardown(() => clearInterval(alive));
 

@@ -63,7 +63,7 @@ t.test('connections are kept and few', async (t) => {
   const service = await serve(t);
   const { post } = client(t, service, {}, 9000, 9000);
   for (let i = 0; i < 5; i++) t.match(await post(`${i}`), { method: 'POST', text: `${i}` });
-  // The pool may open a second one while the first reply is still being put away.
+  // The pool may open a second connection while the first reply is still being processed.
   t.ok(service.peakConnections <= 2, `${service.peakConnections} connections`);
   await Promise.all(Array.from({ length: 100 }, (_, i) => post(`${i}`)));
   t.ok(service.peakConnections <= 18, `${service.peakConnections} connections`);

@@ -1,4 +1,4 @@
-/** Where a service may be: https, or http on this host. */
+/** Permitted addresses of a service: https, or http on this host. */
 import t from 'tap';
 import { serviceUrl } from '../../../src/providers/http/http-options.ts';
 

@@ -7,7 +7,7 @@ import { ServiceCaller, type Verdict } from '../../../src/providers/http/service
 const REQUEST: HttpRequest = { method: 'GET', url: new URL('http://x/'), headers: {}, body: null };
 const HANG = 'hang';
 
-/** A number is a reply's status, an Error a broken connection. */
+/** A number is the status of a reply, an Error is a broken connection. */
 type Step = number | Error | typeof HANG | { status: number; headers: Record<string, string> };
 
 function judge({ status }: HttpReply): Verdict {
@@ -16,7 +16,7 @@ function judge({ status }: HttpReply): Verdict {
   return { is: status < 429 ? 'refused' : 'again', reason: `status ${status}` };
 }
 
-/** Simulated time: a timer fires as soon as nothing else moves. */
+/** Simulated time: a timer fires as soon as nothing else is pending. */
 function scene(steps: Step[], fraction = 0.5) {
   let nowMs = 0;
   let timers: { at: number; fire: () => void }[] = [];

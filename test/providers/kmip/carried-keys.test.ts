@@ -1,4 +1,4 @@
-// Data keys that are objects of the server and come wrapped (data-keys: at-server): the whole contract of a KEK, with a transport key of the test's own.
+// Data keys that are objects of the server and are fetched wrapped (data-keys: at-server): the contract of a KEK, with the test's own transport key.
 import t from 'tap';
 import { OPERATION } from '../../../src/providers/kmip/tables.ts';
 import { carriedBy, info, openCarried, otherInfo, PURPOSE, scene, testVersion } from './carried-scene.ts';

@@ -1,4 +1,4 @@
-/** A KMIP server whose data keys are its objects and come wrapped, and the contract of a KEK there with a transport key of the test's own. */
+/** A KMIP server whose data keys are its objects and are fetched wrapped, with the test's own transport key. */
 import { constants, generateKeyPairSync, privateDecrypt, randomBytes } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import type { Test } from 'tap';
@@ -14,7 +14,7 @@ import { testContract } from '../contract.ts';
 const DEADLINE_MS = 3000;
 export const PURPOSE = 'token 0123456789abcdef';
 
-// RSA pairs take long to make: two for all tests.
+// RSA key pairs are slow to generate: two for all tests.
 const TRANSPORTS = [0, 1].map(() => {
   const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   return { key: privateKey, info: publicKey.export({ format: 'der', type: 'spki' }) };
@@ -65,7 +65,7 @@ export async function scene(t: Test, version: KmipVersion = { major: 2, minor: 1
 export const info = TRANSPORTS[0]?.info ?? Buffer.alloc(0);
 export const otherInfo = TRANSPORTS[1]?.info ?? Buffer.alloc(0);
 
-/** Held to by servers of one version. */
+/** Runs with servers of one version. */
 export function testVersion(t: Test, version: KmipVersion): void {
   const { major, minor } = version;
   testContract(t, `KMIP ${major}.${minor}, data keys at the server`, async (t) => {
@@ -81,7 +81,7 @@ export function testVersion(t: Test, version: KmipVersion): void {
     return {
       service: asBytes,
       overallMs: DEADLINE_MS,
-      // RNG Retrieve came with 1.2.
+      // RNG Retrieve exists since 1.2.
       ...(isAtLeast(version, 1, 2) ? {} : { refusesRandom: true as const }),
       credentialSeconds: [3600, 400 * 86_400],
       deny: () => held.setState(kek, 'Deactivated'),

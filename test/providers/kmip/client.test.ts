@@ -51,7 +51,7 @@ function see(request: Buffer): Seen {
 
 type Answer = Buffer | Error;
 
-/** Answers in order, the last one for ever; time passes only while the client sleeps. */
+/** Gives these answers in order, and repeats the last one; time passes only while the client sleeps. */
 class Script implements KmipPort {
   readonly seen: Seen[] = [];
   readonly sent: Buffer[] = [];

@@ -158,7 +158,7 @@ t.test('who comes between the end of one and the start of the next waits as well
     const second = pool.use(end, 1000, soon);
     await began.promise;
     await soon();
-    // In each turn of the queue in which the first may end.
+    // In every turn of the event loop in which the first may end.
     const third = (async () => {
       await gate.promise;
       for (let i = 0; i < turns; i++) await undefined;

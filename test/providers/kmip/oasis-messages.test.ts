@@ -1,4 +1,4 @@
-// Payloads of requests beside those of OASIS's test cases, byte for byte. The names say from which case each fragment is.
+// Payloads of requests compared with those of OASIS's test cases, byte for byte. The names give the test case of each fragment.
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import t from 'tap';
 import { nameAttribute } from '../../../src/providers/kmip/attributes.ts';
@@ -21,7 +21,7 @@ import { parseMessages, type NumberTables } from './oasis-xml.ts';
 
 const { TAG, OBJECT_TYPE, KEY_FORMAT_TYPE, CRYPTOGRAPHIC_ALGORITHM: ALGORITHM, USAGE } = tables;
 
-/** Held equal to OASIS's by tables.test.ts. */
+/** tables.test.ts compares it with OASIS's. */
 const NUMBERS: NumberTables = {
   tags: new Map(Object.entries({ ...tables.TAG, ...tables.OLD_TAG })),
   enums: new Map([
@@ -38,7 +38,7 @@ const NUMBERS: NumberTables = {
   ]),
 };
 
-/** What a call would send. */
+/** The bytes that a call would send. */
 async function payloadOf(work: (by: KmipCaller) => Promise<unknown>, version: KmipVersion): Promise<Payload> {
   let sent: Payload = [];
   const by: KmipCaller = {

@@ -6,7 +6,7 @@ import type { TtlvItem } from '../../../src/providers/kmip/ttlv.ts';
 
 export interface NumberTables {
   readonly tags: Map<string, number>;
-  /** By the plain name of the enumeration. */
+  /** Keyed by the plain name of the enumeration. */
   readonly enums: Map<string, Map<string, number>>;
 }
 

@@ -1,4 +1,4 @@
-// Servers of KMIP 1.0 and 1.1, which have neither Encrypt nor Sign: they hold data keys as objects (data-keys: at-server).
+// Servers of KMIP 1.0 and 1.1, which lack Encrypt and Sign: data keys are their objects (data-keys: at-server).
 import t from 'tap';
 import { scene, PURPOSE, testVersion } from './carried-scene.ts';
 

@@ -1,4 +1,4 @@
-// Against PyKMIP's server: by GCM with associated data (1.4, 2.0), and by CBC with the server's HMAC (1.2).
+// With PyKMIP's server: GCM with associated data (1.4, 2.0), and CBC with an HMAC key of the server (1.2).
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { copyFileSync } from 'node:fs';
@@ -31,7 +31,7 @@ function createService(t: Test, options: Record<string, unknown>): KeyService {
   return service;
 }
 
-// One server for all, which each test leaves as it found it.
+// One server for all tests; each leaves it as it was.
 const server = await PyKmip.start(t);
 
 for (const [newest, withMac] of [
@@ -45,9 +45,9 @@ for (const [newest, withMac] of [
     return {
       service: createService(t, server.options(id, { 'newest-version': newest, ...mac })),
       overallMs: DEADLINE_MS,
-      // It knows no RNG Retrieve.
+      // It does not support RNG Retrieve.
       refusesRandom: true,
-      // A certificate of some days.
+      // The certificate is valid for a few days.
       credentialSeconds: [3600, 100 * 86_400],
       deny: () => server.setState(id, 'deactivated'),
       allow: () => server.setState(id, 'active'),

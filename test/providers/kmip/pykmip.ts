@@ -1,4 +1,4 @@
-/** A real PyKMIP server (Debian's python3-pykmip) in a folder of its own, on loopback, with the keys that a test needs. */
+/** A real PyKMIP server (Debian's python3-pykmip) in its own folder, on loopback, with the keys that a test needs. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -32,7 +32,7 @@ const [AES, HMAC_SHA256] = [3, 9];
 const [ENCRYPT_DECRYPT, MAC_GENERATE_VERIFY] = [0x0c, 0x180];
 const START_MS = 20_000;
 
-/** Of its SQLite: the state is an enumeration's number. */
+/** Numbers of states in its SQLite database. */
 const ACTIVE = 2;
 const DEACTIVATED = 3;
 
@@ -106,7 +106,7 @@ database_path=${this.database}
 
   async start(): Promise<void> {
     const files = ['-f', join(this.dir, 'server.conf'), '-l', join(this.dir, 'server.log')];
-    // A group of its own: it starts helpers, which would outlive it.
+    // A separate process group: it starts helpers, which would outlive it.
     this.#server = spawn('/usr/bin/pykmip-server', files, { stdio: 'ignore', detached: true });
     const end = Date.now() + START_MS;
     for (;;) {
@@ -123,7 +123,7 @@ database_path=${this.database}
     }
   }
 
-  /** SIGTERM would take ten seconds. */
+  /** By SIGKILL, since SIGTERM takes ten seconds. */
   async stop(): Promise<void> {
     const server = this.#server;
     if (!server || server.exitCode !== null || server.signalCode !== null) return;
@@ -137,7 +137,7 @@ database_path=${this.database}
     if (pid !== undefined) process.kill(-pid, signal);
   }
 
-  /** Gives the unique identifier of an active key. */
+  /** Returns the unique identifier of an active key. */
   async makeKey(
     kind: 'aes' | 'hmac',
     name: string | null = null,
@@ -150,7 +150,7 @@ database_path=${this.database}
     return id;
   }
 
-  /** A revoked key cannot be activated again by the protocol: the database is changed beneath it. */
+  /** A revoked key cannot be activated again by the protocol: the database is changed directly. */
   setState(id: string, state: 'active' | 'deactivated'): void {
     const database = new DatabaseSync(this.database);
     const number = state === 'active' ? ACTIVE : DEACTIVATED;

@@ -1,4 +1,4 @@
-// What PyKMIP does not do of resident keys: digests, salts, curves, decryption by RSA, AES without padding, keys for HMAC; also by KMIP 2.1.
+// What PyKMIP does not support for resident keys: digests, salts, curves, decryption by RSA, AES without padding, keys for HMAC; also by KMIP 2.1.
 import { constants, createHash, createPublicKey, publicEncrypt, randomBytes, verify } from 'node:crypto';
 import { chmodSync } from 'node:fs';
 import t, { type Test } from 'tap';

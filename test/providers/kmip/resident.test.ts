@@ -1,4 +1,4 @@
-// Resident keys against PyKMIP's server: what it can do is RSA signatures over messages, AES-GCM, padded AES-CBC, HMAC and CMAC.
+// Resident keys with PyKMIP's server, which supports RSA signatures over messages, AES-GCM, padded AES-CBC, HMAC and CMAC.
 import { constants, createHmac, createPublicKey, randomBytes, verify } from 'node:crypto';
 import t, { type Test } from 'tap';
 import { SYSTEM_CLOCK } from '../../../src/clock.ts';
@@ -73,7 +73,7 @@ for (const newest of ['2.0', '1.4', '1.2'])
       if (!algorithm?.takesMessage) throw new Error('no algorithm that takes messages');
       const signature = await resident.sign(made, algorithm, message, 0);
       t.ok(verify(hash, message, { key: object, padding: constants.RSA_PKCS1_PADDING }, signature));
-      // Signature Verify: what a public key that the server keeps would verify with.
+      // Signature Verify, for which the server needs the public key.
       t.equal(await resident.verify?.(made, algorithm, message, signature, 0), true);
       t.equal(await resident.verify?.(made, algorithm, Buffer.from('another'), signature, 0), false);
       const bad = Buffer.from(signature);

@@ -1,4 +1,4 @@
-/** Third-party data beside the checkout: read where it is, and missed aloud, once, where it is not. */
+/** Third-party data next to the checkout. If it is missing, one message says so. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 

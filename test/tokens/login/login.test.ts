@@ -1,4 +1,4 @@
-// Who is let in: PINs, lock-out, login and what it shows, tokens made and wiped.
+// PINs, lock-out, login and what becomes visible by it, initialising and wiping tokens.
 import { join } from 'node:path';
 import { test } from 'tap';
 import { CKA, CKM, CKO } from '../../../src/tokens/cryptoki.ts';

@@ -1,4 +1,4 @@
-// Who stays logged in when the agent, the keeper or both end, and who must not.
+// Which processes stay logged in when the agent, the keeper or both end, and which must not.
 import { join } from 'node:path';
 import { test } from 'tap';
 import { SidekeyError } from '../../../src/errors.ts';
@@ -7,7 +7,7 @@ import { makeRig, peerOf, Program, SO_PIN, USER_PIN, type Rig } from '../rig.ts'
 
 const PID = 101;
 
-/** A connection of the process that Program.start(rig, 1n) is. */
+/** A connection of the process of Program.start(rig, 1n). */
 async function connect(rig: Rig, client: bigint, uid = 1000): Promise<Program> {
   const seen = { client, pid: PID, uid, gid: uid, groups: [], program: 'app', note: null };
   rig.keeper.connected.set(client, seen);
@@ -17,7 +17,7 @@ async function connect(rig: Rig, client: bigint, uid = 1000): Promise<Program> {
 
 let keepers = 2n;
 
-/** Agent and keeper are killed at once: what neither wrote down is lost. */
+/** Kills agent and keeper at once: anything not written is lost. */
 async function killBoth(rig: Rig): Promise<void> {
   rig.keeper.connected.clear();
   rig.keeper.held.clear();

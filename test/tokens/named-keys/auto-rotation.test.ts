@@ -1,4 +1,4 @@
-// auto_rotate_period in simulated time: when the next version of a name is made, and when not.
+// auto_rotate_period in simulated time: when the next version of a key is created, and when not.
 import { test } from 'tap';
 import { ADMIN, makeLeasingRig, type LeasingRig } from '../leasing-rig.ts';
 
@@ -6,12 +6,12 @@ const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
 const AES = { kind: 'aes', sizeBits: 256 } as const;
 
-/** Objects are dated by the clock of the rig. */
+/** Objects get their dates from the rig's clock. */
 async function versions({ service }: LeasingRig, name: string): Promise<number> {
   return service.findNamedKey(ADMIN, 'alpha', name)?.latestVersion ?? 0;
 }
 
-/** The work of a look takes turns of the loop, for which simulated time does not wait. */
+/** A check takes turns of the event loop, for which simulated time does not wait. */
 async function advance(rig: LeasingRig, ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= HOUR) {
     await rig.time.advance(Math.min(left, HOUR));

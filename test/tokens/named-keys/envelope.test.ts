@@ -112,7 +112,7 @@ test('thirty-six thousand openings in an hour ask thirteen times at most', async
   t.ok(rig.first.unwraps.length <= 13, `${rig.first.unwraps.length} unwraps`);
 });
 
-/** Tries every second for so long; when it succeeded last, from the start. Every failure has this code. */
+/** Tries every second for this long; returns when it last succeeded, from the start. Every failure must have this code. */
 async function lastSuccess(
   t: Test,
   rig: LeasingRig,

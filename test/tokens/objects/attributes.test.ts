@@ -1,4 +1,4 @@
-// Walks the attribute table: every row, in every class that it is of.
+// Walks the attribute table: every row, in every class of object that has it.
 import { test } from 'tap';
 import { defaultValue, encodeBool, encodeUlong } from '../../../src/tokens/objects/attribute-value.ts';
 import {
@@ -33,7 +33,7 @@ function sample(row: AttributeRow): Buffer {
   return row.kind === 'bool' || row.kind === 'ulong' || row.kind === 'bytes' ? SAMPLES[row.kind] : EMPTY;
 }
 
-/** What C_CreateObject needs at the least. */
+/** The minimum that C_CreateObject needs. */
 function complete(kind: ObjectKind, objectClass: number, keyType: number | null) {
   const template = new Map([[CKA.CLASS as number, encodeUlong(objectClass)]]);
   if (keyType !== null) template.set(CKA.KEY_TYPE, encodeUlong(keyType));
