@@ -10,8 +10,9 @@ const version = String(Reflect.get(Object(manifest), 'version'));
 
 // The reader may close early: `sidekey keys ls | head`.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit();
+  if (error.code === 'EPIPE') process.exit();
+  process.stderr.write(`sidekey: file_refused: stdout: ${error.message}\n`);
+  process.exit(1);
 });
 
 /** Programs wait while an agent starts, so it loads no other command. */

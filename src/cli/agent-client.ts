@@ -46,7 +46,7 @@ function send(socketPath: string, question: Question): Promise<Answer> {
   });
 }
 
-function refusalOf({ status, body }: Answer): SidekeyError {
+export function refusalOf({ status, body }: Answer): SidekeyError {
   const errors = jsonAt(parseJson(body), 'errors');
   const said = Array.isArray(errors) && errors.length > 0 ? errors.join('; ') : 'no reason given';
   return new SidekeyError('request_refused', `the agent answered ${status}: ${said}`);

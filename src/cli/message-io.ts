@@ -17,8 +17,11 @@ export const OUT_OPTION = {
   },
 } as const;
 
-function reasonOf(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
+/** Node's message names the file where it has a path. */
+export function fileRefused(name: string, cause: unknown): SidekeyError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  const text = reason.includes(name) ? reason : `${name}: ${reason}`;
+  return new SidekeyError('file_refused', text, { cause });
 }
 
 /** null: stdin, or a file without a length. */
@@ -28,7 +31,7 @@ function sizeOf(path: string | undefined): number | null {
     const found = statSync(path);
     return found.isFile() ? found.size : null;
   } catch (cause) {
-    throw new SidekeyError('file_refused', reasonOf(cause), { cause });
+    throw fileRefused(path, cause);
   }
 }
 
@@ -44,22 +47,21 @@ export async function readPieces(invocation: Invocation, take: (piece: Buffer) =
       piece.fill(0);
     }
   } catch (cause) {
-    if (cause instanceof SidekeyError) throw cause;
-    throw new SidekeyError('file_refused', reasonOf(cause), { cause });
+    throw cause instanceof SidekeyError ? cause : fileRefused(path ?? 'stdin', cause);
   } finally {
     progress.end();
   }
 }
 
-/** The whole message, in its own Buffer. Rejects with file_refused if it is longer. */
-export async function readMessage(invocation: Invocation, maxBytes: number): Promise<Buffer> {
+/** The whole message, in its own Buffer. Rejects with file_refused if it is longer; `cure` says what to do then. */
+export async function readMessage(invocation: Invocation, maxBytes: number, cure = ''): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let length = 0;
   try {
     await readPieces(invocation, (piece) => {
       length += piece.length;
       if (length > maxBytes)
-        throw new SidekeyError('file_refused', `the message is longer than ${maxBytes} bytes`);
+        throw new SidekeyError('file_refused', `the message is longer than ${maxBytes} bytes${cure}`);
       pieces.push(Buffer.from(piece));
     });
     return Buffer.concat(pieces);

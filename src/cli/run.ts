@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { refuseDumps } from '../access/peer-credentials.ts';
 import { hintAt, nearestMatch } from '../config/nearest-match.ts';
 import { exitCodeOf, SidekeyError } from '../errors.ts';
-import { helpOf, overviewOf, synopsisOf } from './pages/command-text.ts';
+import { helpOf, overviewOf } from './pages/command-text.ts';
 import type { Command, Invocation } from './command.ts';
 
 export type Surroundings = Omit<Invocation, 'values' | 'positionals'>;
@@ -30,16 +30,16 @@ function whyNoCommand(argv: readonly string[], commands: readonly Command[]): st
     return `"${first}" needs a second word: ${group.join(', ')}`;
   const near = match ?? nearestMatch(first, names) ?? nearestMatch(first, groups);
   const given = group.length > 0 ? `${first} ${second}` : first;
-  return `no command "${given}"${near ? `; did you mean "${near}"?` : ''}`;
+  return `no command "${given}"; ${near ? `did you mean "${near}"?` : '`sidekey help` lists them'}`;
 }
 
 function checkCount(command: Command, given: readonly string[]): void {
   const { name, positionals } = command;
   const missing = positionals[given.length];
   const over = given[positionals.length];
-  const takes = `sidekey ${name} ${synopsisOf(command)}`;
-  if (missing?.required) throw new Error(`${missing.name} is missing: ${takes}`);
-  if (over !== undefined) throw new Error(`unexpected argument "${over}": ${takes}`);
+  const help = `see \`sidekey ${name} --help\``;
+  if (missing?.required) throw new Error(`${missing.name} is missing; ${help}`);
+  if (over !== undefined) throw new Error(`unexpected argument "${over}"; ${help}`);
 }
 
 function checkChoices(command: Command, { values, positionals }: Pick<Invocation, 'values' | 'positionals'>) {

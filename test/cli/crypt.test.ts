@@ -2,7 +2,15 @@
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createWriteStream, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  createWriteStream,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
@@ -50,8 +58,48 @@ t.test('files: new ones are their owner’s alone, and one that cannot be had is
   t.equal(missing.status, 1);
   t.match(missing.stderr, /file_refused: .*none/);
   writeFileSync(plain, Buffer.alloc(26 * 1024 * 1024));
-  t.match(run(sidekey, ['encrypt', 'files', '--in', plain]).stderr, /file_refused: .*longer than/);
+  t.match(run(sidekey, ['encrypt', 'files', '--in', plain]).stderr, /file_refused: .*longer than .*--stream/);
+  t.match(run(sidekey, ['encrypt', 'files', '--in', dir]).stderr, new RegExp(`file_refused: ${dir}: EISDIR`));
+  const full = spawnSync('sh', ['-c', `"${SIDEKEY}" encrypt files --in "${sealed}" > /dev/full`], {
+    env: { SIDEKEY_API: sidekey.api, PATH: process.env['PATH'] },
+  });
+  t.match(full.stderr.toString(), /^sidekey: file_refused: stdout: ENOSPC[^\n]*\n$/);
+  t.equal(full.status, 1);
 });
+
+t.test(
+  '--stream takes what is too long for one message, and --out holds the whole of it or nothing',
+  async (t) => {
+    const dir = temporaryDirectory(t);
+    const [plain, sealed, opened] = ['plain', 'sealed', 'opened'].map((name) => join(dir, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const bound = ['--stream', '--associated-data', 'dump 1'];
+    must(t, sidekey, ['keys', 'create', 'long']);
+    writeFileSync(plain, randomBytes(26 * 1024 * 1024));
+    must(t, sidekey, ['encrypt', 'long', ...bound, '--in', plain, '--out', sealed]);
+    must(t, sidekey, ['decrypt', 'long', ...bound, '--in', sealed, '--out', opened]);
+    t.ok(readFileSync(opened).equals(readFileSync(plain)));
+    t.equal(statSync(opened).mode & 0o777, 0o600);
+    t.ok(must(t, sidekey, ['decrypt', 'long', ...bound], readFileSync(sealed)).equals(readFileSync(plain)));
+
+    rmSync(opened);
+    const other = run(sidekey, ['decrypt', 'long', '--stream', '--in', sealed, '--out', opened]);
+    t.match(other.stderr, /request_refused: the agent answered 400: invalid stream/);
+    truncateSync(sealed, 20 * 1024 * 1024);
+    const short = run(sidekey, ['decrypt', 'long', ...bound, '--in', sealed, '--out', opened]);
+    t.equal(short.status, 1);
+    t.match(short.stderr, /request_refused: the agent ended the stream/);
+    const toPipe = run(sidekey, ['decrypt', 'long', ...bound, '--in', sealed]);
+    t.equal(toPipe.status, 1, 'also when what was verified went to a pipe');
+    t.same(readdirSync(dir).sort(), ['plain', 'sealed']);
+    t.match(run(sidekey, ['encrypt', 'none', '--stream'], 'x').stderr, /encryption key not found/);
+    t.equal(run(sidekey, ['encrypt', 'long', '--stream', '--json'], 'x').status, 2);
+    t.match(run(sidekey, ['encrypt', 'long', '--stream', '--in', dir]).stderr, /file_refused: .*directory/);
+  },
+);
 
 /** `command` on a terminal of its own (script(1)); what the terminal saw. */
 function onTerminal(instance: Instance, command: string): Promise<string> {

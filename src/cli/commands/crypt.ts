@@ -2,6 +2,7 @@ import { jsonAt, parseJson } from '../../providers/http/json-secret.ts';
 import type { Command, Invocation } from '../command.ts';
 import { countOption, textOption } from '../command.ts';
 import { IN_OPTION, OUT_OPTION, readMessage, writeMessage } from '../message-io.ts';
+import { STREAM_OPTION, streamMessage } from '../stream-message.ts';
 import {
   askTransit,
   callTransit,
@@ -48,16 +49,20 @@ export function versionField({ values }: Invocation): Fields {
 export const encryptCommand: Command = {
   name: 'encrypt',
   summary: 'encrypt a message with a key in a token',
-  help: 'The ciphertext is one line of text, `vault:vN:` and base64, as in Vault and OpenBao, so any client of theirs can decrypt it\nhere. AES keys encrypt with AES-GCM, RSA keys with OAEP.',
-  options: { ...IN_OPTION, ...OUT_OPTION, ...BINDING_OPTIONS, ...VERSION_OPTION, ...TRANSIT_OPTIONS },
+  help: 'The ciphertext is one line of text, `vault:vN:` and base64, as in Vault and OpenBao, so any client of theirs can decrypt it\nhere. AES keys encrypt with AES-GCM, RSA keys with OAEP. A message over 24 MB needs --stream, and an AES key.',
+  options: {
+    ...{ ...IN_OPTION, ...OUT_OPTION, ...STREAM_OPTION },
+    ...{ ...BINDING_OPTIONS, ...VERSION_OPTION, ...TRANSIT_OPTIONS },
+  },
   positionals: [KEY],
   examples: [
     'sidekey encrypt orders --in dump.sql --out dump.sql.sealed',
-    'pg_dump db | sidekey encrypt orders > dump.sealed',
+    'pg_dump db | sidekey encrypt orders --stream > dump.sealed',
   ],
   async run(invocation) {
+    if (invocation.values['stream']) return streamMessage(invocation, 'encrypt');
     const [key = ''] = invocation.positionals;
-    const bytes = await readMessage(invocation, MESSAGE_MAX_BYTES);
+    const bytes = await readMessage(invocation, MESSAGE_MAX_BYTES, ': use --stream');
     const fields = { ...boundFields(invocation), ...versionField(invocation) };
     const message = { field: 'plaintext', bytes };
     const data = await askTransit(invocation, ['encrypt', key], fields, message).finally(() => bytes.fill(0));
@@ -73,13 +78,14 @@ const CIPHERTEXT_MAX_BYTES = Math.ceil((MESSAGE_MAX_BYTES * 4) / 3) + 1024;
 export const decryptCommand: Command = {
   name: 'decrypt',
   summary: 'decrypt the output of `encrypt`',
-  help: 'Writes the whole message or nothing: if the ciphertext was modified or the associated data differs, there is no output.',
-  options: { ...IN_OPTION, ...OUT_OPTION, ...BINDING_OPTIONS, ...TRANSIT_OPTIONS },
+  help: 'Writes the whole message or nothing: if the ciphertext was modified or the associated data differs, there is no output. With --stream\nthis holds for --out; to stdout, what was verified is written, and the exit code is 1 if the rest is not valid.',
+  options: { ...IN_OPTION, ...OUT_OPTION, ...STREAM_OPTION, ...BINDING_OPTIONS, ...TRANSIT_OPTIONS },
   positionals: [KEY],
   examples: ['sidekey decrypt orders --in dump.sql.sealed --out dump.sql'],
   async run(invocation) {
+    if (invocation.values['stream']) return streamMessage(invocation, 'decrypt');
     const [key = ''] = invocation.positionals;
-    const sealed = await readMessage(invocation, CIPHERTEXT_MAX_BYTES);
+    const sealed = await readMessage(invocation, CIPHERTEXT_MAX_BYTES, ': use --stream');
     const fields = { ...boundFields(invocation), ciphertext: sealed.toString('latin1').trim() };
     const body = await callTransit(invocation, 'POST', ['decrypt', key], fields);
     if (invocation.values['json']) {
