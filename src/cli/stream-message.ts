@@ -30,6 +30,7 @@ const REFUSAL_MAX_BYTES = 64 * 1024;
 /** More than the header and two segments: the agent answers when it knows whether the first is the last. */
 const DECIDING_BYTES = 256 * 1024;
 const OK = 200;
+const HUNG_UP: readonly unknown[] = ['EPIPE', 'ECONNRESET'];
 
 interface Source {
   readonly bytes: Readable;
@@ -71,7 +72,8 @@ async function send(socketPath: string, path: string, source: Source, invocation
   const feed = async function* (pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
     let length = 0;
     for await (const piece of pieces) {
-      if (length >= DECIDING_BYTES && (await answered)[0].statusCode !== OK) return;
+      // The connection stays as it is until the refusal has been read.
+      if (length >= DECIDING_BYTES && (await answered)[0].statusCode !== OK) await once(sent, 'close');
       length += piece.length;
       progress.add(piece.length);
       yield piece;
@@ -83,6 +85,8 @@ async function send(socketPath: string, path: string, source: Source, invocation
   try {
     return (await answered)[0];
   } catch (cause) {
+    // Refused while more was being sent, so that the reason is lost.
+    if (HUNG_UP.includes(Reflect.get(Object(cause), 'code'))) throw cut(cause);
     const reason = cause instanceof Error ? cause.message : String(cause);
     throw new SidekeyError('not_running', `no agent at ${socketPath}: ${reason}`, { cause });
   }
@@ -100,11 +104,12 @@ async function refuse(response: IncomingMessage): Promise<never> {
 }
 
 function cut(cause: unknown): SidekeyError {
-  const fromFile = cause instanceof Error && 'code' in cause && cause.code !== 'ECONNRESET';
+  const code: unknown = Reflect.get(Object(cause), 'code');
+  const fromFile = code !== undefined && !HUNG_UP.includes(code);
   if (fromFile) return fileRefused('the output', cause);
   return new SidekeyError(
     'request_refused',
-    'the agent ended the stream: it is incomplete or was modified, or took longer than 90 s',
+    'the agent ended the stream: key or associated data are others, it is incomplete or was modified, or took longer than 90 s',
     { cause },
   );
 }
