@@ -9,7 +9,8 @@
 #include "ring.h"
 
 enum {
-    LINGER_NS = 50 * 1000, /* how long a worker looks after the last request */
+    LINGER_NS = 50 * 1000,        /* how long a worker looks after the last request */
+    AGENT_LINGER_NS = 300 * 1000, /* after one of the agent's, while they come about as often: a turn of its event loop takes as long */
     SLEEPERS = 8,          /* answers in a row that had to wake somebody: nobody waits awake */
     TURN = 8,              /* requests of one ring before the next one's turn */
     ROUNDS = 64,           /* between looks at the clock */
@@ -128,6 +129,14 @@ static bool may_own(struct kp_poller *p)
     return false;
 }
 
+/* Waking a worker takes the agent as long as half a request; but only for a busy agent does a worker stay awake. */
+static uint64_t linger_of(const struct kp_conn *conn, const struct kp_ring *ring)
+{
+    uint64_t left = atomic_load_explicit(&ring->idle_since, memory_order_relaxed);
+
+    return conn->for_ring && now_ns() - left < AGENT_LINGER_NS ? AGENT_LINGER_NS : LINGER_NS;
+}
+
 /* Takes a reference of its own. False: another worker has it, or it cannot be had. */
 static bool own(struct kp_poller *p, struct kp_conn *conn)
 {
@@ -141,8 +150,7 @@ static bool own(struct kp_poller *p, struct kp_conn *conn)
         return true; /* who owns it looks */
     }
     kp_conn_hold(conn);
-    p->rings[p->count].conn = conn;
-    p->rings[p->count].idle_since = 0;
+    p->rings[p->count] = (struct kp_polled){.conn = conn, .linger_ns = linger_of(conn, ring)};
     p->count++;
     kp_ring_set_polled(ring, true);
     return true;
@@ -153,6 +161,7 @@ static void disown(struct kp_poller *p, unsigned i)
     struct kp_conn *conn = p->rings[i].conn;
     struct kp_ring *ring = atomic_load(&conn->ring);
 
+    atomic_store_explicit(&ring->idle_since, p->rings[i].idle_since, memory_order_relaxed);
     p->rings[i] = p->rings[--p->count];
     if (!p->count)
         atomic_fetch_sub(&pollers, 1);
@@ -240,12 +249,15 @@ static void tidy(struct kp_poller *p)
 
         if (!p->rings[i].idle_since)
             p->rings[i].idle_since = now;
-        else if (now - p->rings[i].idle_since > LINGER_NS)
+        else if (now - p->rings[i].idle_since > p->rings[i].linger_ns)
             disown(p, i);
         else if (atomic_load(&ring->dead))
             disown(p, i);
     }
 }
+
+/* Whether the next request is so far off that others may have this processor until then: the agent, or its client. */
+static bool yields(const struct kp_poller *p) { return p->slow || (p->count == 1 && p->rings[0].conn->for_ring); }
 
 bool kp_poll_look(struct kp_poller *p)
 {
@@ -259,7 +271,7 @@ bool kp_poll_look(struct kp_poller *p)
                 p->rings[i].idle_since = 0;
                 busy = true;
             }
-        if (!busy && p->slow)
+        if (!busy && yields(p))
             sched_yield();
         else if (!busy)
             make_way(p);

@@ -1,6 +1,6 @@
 /*
  * Who looks at the rings. A worker that a bell has woken serves that ring, then owns it and keeps looking for some tens of
- * microseconds after its last request; with nothing left to look at it sleeps. At most one worker less than there are
+ * microseconds after its last request (some hundreds after one of a busy agent's); with nothing left to look at it sleeps. At most one worker less than there are
  * processors looks without being woken, so with one processor nobody does. While its owner is away with something slow a
  * ring is not polled, and its bell wakes another worker.
  */
@@ -16,9 +16,10 @@ struct kp_poller {
     size_t dirty_in, dirty_out; /* how far they are to be wiped before the worker sleeps */
     unsigned count;
     bool slow; /* what it has served last took long */
-    struct {
+    struct kp_polled {
         struct kp_conn *conn; /* a reference */
         uint64_t idle_since;  /* ns; 0: it was busy when last looked at */
+        uint64_t linger_ns;   /* how long it is looked at after its last request */
     } rings[KP_POLLED_MAX];
 };
 

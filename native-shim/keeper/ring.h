@@ -19,6 +19,7 @@ struct kp_ring {
     atomic_bool held[RING_SLOTS]; /* its request is being handled, or is parked */
     atomic_bool dead;             /* its connection has ended: nobody looks any more */
     atomic_bool owned;            /* some worker polls it: see poll.h */
+    _Atomic uint64_t idle_since;  /* ns: when its last owner saw it become idle; 0: unknown */
     _Atomic unsigned woke;        /* so many answers in a row had to wake a sleeper */
     _Atomic unsigned next;        /* slot to look at first: the one that was served last */
     _Atomic unsigned passed[RING_SLOTS]; /* so often its request was left to another processor's worker */

@@ -65,10 +65,19 @@ function byRing(ring: KeeperRing, cell: bigint, data: Buffer): Buffer | null {
   return Buffer.isBuffer(outcome) ? outcome : null;
 }
 
-/** The keeper answers when it gets to it. */
+/** On a busy machine an answer may take longer than the ring waits for one. */
+async function patientlyByRing(ring: KeeperRing, cell: bigint, data: Buffer): Promise<Buffer | null> {
+  for (let i = 0; i < 400; i++) {
+    const answer = byRing(ring, cell, data);
+    if (answer !== null) return answer;
+    await sleep(5);
+  }
+  return null;
+}
+
 async function opened({ control, cell }: Scene): Promise<KeeperRing> {
   const ring = new KeeperRing(control);
-  for (let i = 0; i < 400 && byRing(ring, cell, Buffer.alloc(1)) === null; i++) await sleep(5);
+  await patientlyByRing(ring, cell, Buffer.alloc(1));
   return ring;
 }
 
@@ -78,11 +87,11 @@ t.test('what travels by the ring has the result that it has by the socket', asyn
   for (const bytes of [0, 1, 47, 1024, 12_000]) {
     const data = Buffer.alloc(bytes, bytes);
     const expected = await at.client.operate(at.cell, 'encrypt', GCM, data);
-    t.same(byRing(ring, at.cell, data), expected, `${bytes} bytes`);
+    t.same(await patientlyByRing(ring, at.cell, data), expected, `${bytes} bytes`);
   }
   t.equal(ring.call(Buffer.alloc(20_000)), null, 'what is longer than a slot is not sent');
   t.equal(ring.call(Buffer.alloc(3)), null, 'a frame that breaks the format is refused');
-  t.ok(byRing(ring, at.cell, Buffer.alloc(1)), 'and the next is served');
+  t.ok(await patientlyByRing(ring, at.cell, Buffer.alloc(1)), 'and the next is served');
   ring.close();
   ring.close();
   t.equal(byRing(ring, at.cell, Buffer.alloc(1)), null, 'a ring that was closed gives nothing');
@@ -104,7 +113,7 @@ t.test('a keeper that is stopped holds the event loop for milliseconds, once', a
   at.keeper.kill('SIGCONT');
   t.equal((await asked).length, 21, 'what was asked by the agent meanwhile is answered by the socket');
   await sleep(1050);
-  t.ok(byRing(ring, at.cell, Buffer.alloc(1)), 'then the ring serves again');
+  t.ok(await patientlyByRing(ring, at.cell, Buffer.alloc(1)), 'then the ring serves again');
 });
 
 t.test('a keeper that is killed ends no agent', async (t) => {
