@@ -71,7 +71,7 @@ const BROKEN: [string, KmipScript, RegExp][] = [
   ],
   ['closes instead of answering', (socket) => socket.end(), /closed/],
   ['closes amid its answer', (socket) => socket.end(ANSWER.subarray(0, 12)), /closed/],
-  ['speaks HTTP', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /no KMIP/],
+  ['speaks HTTP', (socket) => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'), /not valid KMIP/],
   ['announces four gigabytes', (socket) => socket.write(huge), /4294967288 bytes/],
   ['answers twice', (socket) => socket.write(Buffer.concat([ANSWER, ANSWER])), /more than one/],
 ];
