@@ -52,7 +52,11 @@ for (const [args, status, said] of [
   [['status', '--config', '/nowhere/sidekey.yaml'], 1, /config_unreadable: .*\/nowhere\/sidekey.yaml/],
   [['init'], 2, /--dir is missing/],
   [['init', '--dir', '/nowhere/x', '--allow', 'everybody'], 2, /--allow takes uid:N/],
-  [['init', '--dir', '/nowhere/x', '--token', 'demo'], 1, /init_refused: creating a token requires --pin-file/],
+  [
+    ['init', '--dir', '/nowhere/x', '--token', 'demo'],
+    1,
+    /init_refused: creating a token requires --pin-file/,
+  ],
 ] as const) {
   t.test(`sidekey ${args.join(' ')} exits ${status}`, async (t) => {
     const result = sidekey(...args);
