@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
+import { createWriteStream, rmSync } from 'node:fs';
 import { lstat, open, rename, rm } from 'node:fs/promises';
 import { request, type IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
@@ -121,17 +121,34 @@ async function checkOut(path: string): Promise<void> {
     throw new SidekeyError('file_refused', `${path} exists and is not a regular file`);
 }
 
+const ENDING = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
+/** A plaintext must not be left behind by Ctrl-C. Gives how to end this. */
+function removeWhenInterrupted(part: string): () => void {
+  const forget = (): void => ENDING.forEach((signal) => void process.off(signal, remove));
+  const remove = (signal: NodeJS.Signals): void => {
+    rmSync(part, { force: true });
+    forget();
+    process.kill(process.pid, signal);
+  };
+  for (const signal of ENDING) process.on(signal, remove);
+  return forget;
+}
+
 /** The file has its name when it is complete. */
 async function writeOut(response: IncomingMessage, invocation: Invocation): Promise<void> {
   const path = textOption(invocation.values, 'out');
   if (path === undefined) return pipeline(response, invocation.streams.output, { end: false });
   const part = `${path}.${randomBytes(6).toString('hex')}`;
+  const forget = removeWhenInterrupted(part);
   try {
     await pipeline(response, createWriteStream(part, { mode: 0o600, flags: 'wx' }));
     await rename(part, path);
   } catch (cause) {
     await rm(part, { force: true });
     throw cause;
+  } finally {
+    forget();
   }
 }
 

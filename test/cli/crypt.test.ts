@@ -101,6 +101,23 @@ t.test(
   },
 );
 
+t.test('an interrupted --stream leaves no part of its output behind', async (t) => {
+  const dir = temporaryDirectory(t);
+  must(t, sidekey, ['keys', 'create', 'cut']);
+  const env = { PATH: process.env['PATH'], SIDEKEY_API: sidekey.api };
+  const child = spawn(SIDEKEY, ['encrypt', 'cut', '--stream', '--out', join(dir, 'sealed')], { env });
+  t.teardown(() => child.kill('SIGKILL'));
+  const exited = once(child, 'exit');
+  child.stdin.on('error', () => undefined);
+  child.stdin.write(Buffer.alloc(1024 * 1024));
+  for (const until = Date.now() + 10_000; readdirSync(dir).length === 0 && Date.now() < until;)
+    await sleep(20);
+  t.equal(readdirSync(dir).length, 1);
+  child.kill('SIGINT');
+  t.same(await exited, [null, 'SIGINT']);
+  t.same(readdirSync(dir), []);
+});
+
 /** `command` on a terminal of its own (script(1)); what the terminal saw. */
 function onTerminal(instance: Instance, command: string): Promise<string> {
   const { promise, resolve } = Promise.withResolvers<string>();
