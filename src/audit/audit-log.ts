@@ -20,6 +20,8 @@ import type { AuditSink, Clock } from '../tokens/ports.ts';
 import { formatLine, LINE_MAX_BYTES, parseLine, sha256, START, type AuditFields } from './audit-line.ts';
 
 const NEWLINE = 0x0a;
+/** So much is kept to be written again; then a line waits for the disk. */
+const UNSYNCED_MAX_BYTES = 1024 * 1024;
 /** Counters: a crash may lose the latest ones. */
 const MAY_COME_LATER: ReadonlySet<string> = new Set(['key-used']);
 
@@ -62,16 +64,27 @@ function readTail(path: string, fd: number): Tail {
   return { seq: line.seq, prev: sha256(text), torn, wholeBytes };
 }
 
+/** How the file is brought to the disk: at once, or beside the event loop. */
+export interface Sync {
+  readonly now: (fd: number) => void;
+  readonly later: (fd: number) => Promise<void>;
+}
+
 export class AuditLog implements AuditSink {
   readonly #path: string;
   readonly #clock: Pick<Clock, 'now'>;
   readonly #fd: number;
-  readonly #sync: (fd: number) => void;
+  readonly #sync: Sync;
   #seq: number;
   #prev: string;
-  readonly #disk = new DiskSync(() => syncFile(this.#fd));
+  readonly #disk = new DiskSync(() => this.#syncLater());
+  /** Lines of which the disk has not said that it has them. */
+  #unsynced: Buffer[] = [];
+  #unsyncedBytes = 0;
+  /** The disk has refused some of them. Linux says so once, and then takes them for written. */
+  #isSuspect = false;
 
-  constructor(path: string, clock: Pick<Clock, 'now'>, sync: (fd: number) => void = fsyncSync) {
+  constructor(path: string, clock: Pick<Clock, 'now'>, sync: Sync = { now: fsyncSync, later: syncFile }) {
     this.#path = path;
     this.#clock = clock;
     this.#sync = sync;
@@ -86,8 +99,9 @@ export class AuditLog implements AuditSink {
     const seq = this.#seq + 1;
     const time = new Date(this.#clock.now()).toISOString();
     const line = formatLine({ seq, time, event, fields, prev: this.#prev });
+    const isAwaited = !SHARED.has(event) && !MAY_COME_LATER.has(event);
     try {
-      this.#append(Buffer.from(`${line}\n`, 'utf8'), !SHARED.has(event) && !MAY_COME_LATER.has(event));
+      this.#append(Buffer.from(`${line}\n`, 'utf8'), isAwaited || this.#unsyncedBytes > UNSYNCED_MAX_BYTES);
     } catch (cause) {
       throw new SidekeyError('audit_failed', `cannot write ${this.#path}`, { cause });
     }
@@ -105,6 +119,7 @@ export class AuditLog implements AuditSink {
   }
 
   close(): void {
+    if (this.#isSuspect) this.#writeAgain();
     fsyncSync(this.#fd);
     closeSync(this.#fd);
   }
@@ -114,15 +129,62 @@ export class AuditLog implements AuditSink {
    * reach the disk.
    */
   #append(bytes: Buffer, isAwaited: boolean): void {
+    if (this.#isSuspect) this.#writeAgain();
     const { size } = fstatSync(this.#fd);
     try {
-      if (writeSync(this.#fd, bytes) !== bytes.length)
-        throw new Error('the disk took a part of the line only');
-      if (isAwaited) this.#sync(this.#fd);
+      this.#write(bytes);
+      if (isAwaited) this.#syncNow();
     } catch (error) {
       ftruncateSync(this.#fd, size);
       throw error;
     }
+    if (!isAwaited) this.#keep(bytes);
+  }
+
+  #write(bytes: Buffer): void {
+    if (writeSync(this.#fd, bytes) !== bytes.length) throw new Error('the disk took a part of the line only');
+  }
+
+  #keep(bytes: Buffer): void {
+    this.#unsynced.push(bytes);
+    this.#unsyncedBytes += bytes.length;
+  }
+
+  /** The first lines of those that are kept are on the disk. */
+  #synced(count: number): void {
+    for (const { length } of this.#unsynced.splice(0, count)) this.#unsyncedBytes -= length;
+  }
+
+  #syncNow(): void {
+    try {
+      this.#sync.now(this.#fd);
+    } catch (error) {
+      this.#isSuspect = true;
+      throw error;
+    }
+    this.#synced(this.#unsynced.length);
+  }
+
+  async #syncLater(): Promise<void> {
+    if (this.#isSuspect) this.#writeAgain();
+    const first = this.#unsynced[0];
+    const count = this.#unsynced.length;
+    try {
+      await this.#sync.later(this.#fd);
+    } catch (error) {
+      this.#isSuspect = true;
+      throw error;
+    }
+    // Another sync may have ended meanwhile.
+    if (this.#unsynced[0] === first && !this.#isSuspect) this.#synced(count);
+  }
+
+  /** Whatever the disk may have lost, as if it were new. */
+  #writeAgain(): void {
+    const { size } = fstatSync(this.#fd);
+    ftruncateSync(this.#fd, Math.max(0, size - this.#unsyncedBytes));
+    this.#write(Buffer.concat(this.#unsynced));
+    this.#isSuspect = false;
   }
 
   #setAside(torn: Buffer, wholeBytes: number): void {

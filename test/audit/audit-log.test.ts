@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { AuditLog } from '../../src/audit/audit-log.ts';
 import { parseLine, sha256 } from '../../src/audit/audit-line.ts';
+import { syncFile } from '../../src/disk-sync.ts';
 import { verifyAuditLog } from '../../src/audit/audit-verify.ts';
 
 const clock = { now: () => Date.UTC(2026, 0, 1) };
@@ -97,10 +98,11 @@ t.test('lines that share the wait for the disk stand in the chain in their order
 t.test('a line that does not reach the disk is no line: the next one follows the one before', async (t) => {
   const path = join(t.testdir(), 'audit.log');
   let isFull = false;
-  const log = new AuditLog(path, clock, (fd) => {
+  const now = (fd: number): void => {
     if (isFull) throw new Error('ENOSPC: what was written found no room');
     fsyncSync(fd);
-  });
+  };
+  const log = new AuditLog(path, clock, { now, later: syncFile });
   log.record('denied', { uid: 1 });
   isFull = true;
   t.throws(() => log.record('denied', { uid: 2 }), { code: 'audit_failed' });
@@ -109,3 +111,34 @@ t.test('a line that does not reach the disk is no line: the next one follows the
   log.close();
   t.equal((await verifyAuditLog(path)).lines, 2);
 });
+
+// Linux reports a failed write-back once, and keeps no page of it to be written again.
+for (const how of ['at once', 'shared'] as const)
+  t.test(`what the disk has lost is written again before the next line counts (${how})`, async (t) => {
+    const path = join(t.testdir(), 'audit.log');
+    let hasFailed = true;
+    const lose = (): void => {
+      const all = readFileSync(path);
+      if (hasFailed) return;
+      hasFailed = true;
+      writeFileSync(path, all.fill(0, all.indexOf('\n') + 1));
+      throw new Error('EIO: i/o error');
+    };
+    const log = new AuditLog(path, clock, {
+      now: (fd) => (lose(), fsyncSync(fd)),
+      later: async (fd) => (lose(), syncFile(fd)),
+    });
+    log.record('denied', { uid: 0 });
+    log.record('login', { uid: 1 });
+    hasFailed = false;
+    if (how === 'at once') t.throws(() => log.record('denied', { uid: 2 }), { code: 'audit_failed' });
+    else await t.rejects(log.durable(), { code: 'audit_failed' });
+    log.record(how === 'at once' ? 'denied' : 'login', { uid: 3 });
+    await log.durable();
+    log.close();
+    t.equal((await verifyAuditLog(path)).lines, 3);
+    t.match(
+      lines(path).map((line) => parseLine(line)?.fields),
+      [{ uid: 0 }, { uid: 1 }, { uid: 3 }],
+    );
+  });
