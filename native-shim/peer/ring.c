@@ -18,7 +18,6 @@
 #include "../wire/ring.h"
 
 enum {
-    SLOT = 0, /* one frame at a time: JavaScript is one thread, and waits for it */
     SPIN_US = 100,          /* to wake a worker of the keeper, and have it answer, takes less where a processor is idle */
     PATIENCE_US = 2000,     /* the event loop stands still meanwhile */
     REST_FIRST_US = 4000,   /* after an answer that did not come in time, and twice as long after each further one */
@@ -31,9 +30,11 @@ enum {
 struct ring {
     int socket, bell; /* -1: closed */
     struct ring_region *region; /* NULL: not given yet */
-    uint32_t turn;
-    bool posted; /* and not answered: the slot is the keeper's */
-    size_t dirty; /* of the slot's `rest`, what request and reply wrote */
+    struct slot {
+        uint32_t turn;
+        bool posted; /* and not answered: the slot is the keeper's */
+        size_t dirty; /* of the slot's `rest`, what request and reply wrote */
+    } slots[RING_SLOTS]; /* one call at a time uses as many as it has frames: JavaScript is one thread, and waits for them */
     int64_t rests_until, rest_us;
     bool alone; /* this process may use one processor */
 };
@@ -158,84 +159,104 @@ static void receive(struct ring *r)
 
 /* asking */
 
-static uint32_t answered(const struct ring *r, size_t later)
+static uint32_t answered(const struct ring *r, unsigned slot, size_t later)
 {
-    return ring_turn(atomic_load_explicit(&r->region->reply[SLOT + later].mark, memory_order_acquire));
+    return ring_turn(atomic_load_explicit(&r->region->reply[slot + later].mark, memory_order_acquire));
 }
 
-static bool is_done(const struct ring *r) { return answered(r, 0) == r->turn; }
+static bool is_done(const struct ring *r, unsigned slot) { return answered(r, slot, 0) == r->slots[slot].turn; }
 
 /* The slot is ours again. It may have held a plaintext, in the request or in the answer. */
-static void wipe(struct ring *r)
+static void wipe(struct ring *r, unsigned slot)
 {
-    wire_wipe(r->region->rest[SLOT], r->dirty);
-    wire_wipe(r->region->request[SLOT].head, RING_LINE_BYTES);
-    wire_wipe(r->region->reply[SLOT].head, RING_LINE_BYTES);
-    r->dirty = 0;
-    r->posted = false;
+    wire_wipe(r->region->rest[slot], r->slots[slot].dirty);
+    wire_wipe(r->region->request[slot].head, RING_LINE_BYTES);
+    wire_wipe(r->region->reply[slot].head, RING_LINE_BYTES);
+    r->slots[slot].dirty = 0;
+    r->slots[slot].posted = false;
 }
 
 static size_t in_rest(size_t body) { return body > IN_LINE ? body - IN_LINE : 0; }
 
-static void post(struct ring *r, const uint8_t *body, size_t length)
+static void post(struct ring *r, unsigned slot, struct wire_bytes body)
 {
-    struct ring_line *line = &r->region->request[SLOT];
+    struct ring_line *line = &r->region->request[slot];
+    struct slot *s = &r->slots[slot];
     const uint32_t head = htole32(WIRE_cell_operate_many);
+
+    s->dirty = in_rest(body.length);
+    memcpy(r->region->rest[slot], body.data + (body.length - s->dirty), s->dirty);
+    memcpy(line->head, &head, sizeof(head));
+    memcpy(line->head + RING_HEADER_BYTES, body.data, body.length - s->dirty);
+    s->posted = true;
+    atomic_store(&line->mark, ring_mark(++s->turn, RING_HEADER_BYTES + body.length));
+}
+
+static void wake_keeper(struct ring *r)
+{
     const uint64_t one = 1;
 
-    r->dirty = in_rest(length);
-    memcpy(r->region->rest[SLOT], body + (length - r->dirty), r->dirty);
-    memcpy(line->head, &head, sizeof(head));
-    memcpy(line->head + RING_HEADER_BYTES, body, length - r->dirty);
-    r->posted = true;
-    atomic_store(&line->mark, ring_mark(++r->turn, RING_HEADER_BYTES + length));
     if (!atomic_load(&r->region->polled) && write(r->bell, &one, sizeof(one)) < 0)
         return; /* it is full: it has rung */
 }
 
+/* The keeper wakes for the first while the others are written; it may have gone to sleep again before the last. */
+static void post_all(struct ring *r, const struct wire_bytes *bodies, unsigned count)
+{
+    for (unsigned slot = 0; slot < count; slot++) {
+        post(r, slot, bodies[slot]);
+        if (slot == 0 || slot + 1 == count)
+            wake_keeper(r);
+    }
+}
+
 /* A spin that learns, as a module's does, soon gave up here: its answers come too seldom to be found by short ones. With a single
  * processor it would only keep the keeper away. */
-static bool spin(const struct ring *r)
+static bool spin(const struct ring *r, unsigned slot)
 {
     const int64_t until = now_us() + (r->alone ? 0 : SPIN_US);
 
     do
         for (unsigned i = 0; i < 16; i++)
-            if (answered(r, ring_pause()) == r->turn)
+            if (answered(r, slot, ring_pause()) == r->slots[slot].turn)
                 return true;
     while (now_us() < until);
-    return is_done(r);
+    return is_done(r, slot);
 }
 
-static bool sleep_for_it(struct ring *r)
+static bool sleep_for_it(struct ring *r, unsigned slot, int64_t until)
 {
-    _Atomic uint64_t *mark = &r->region->reply[SLOT].mark;
-    const int64_t until = now_us() + PATIENCE_US;
+    _Atomic uint64_t *mark = &r->region->reply[slot].mark;
     const int processor = sched_getcpu();
     int64_t left;
 
-    atomic_store(&r->region->waiting[SLOT], processor < 0 ? 1 : (uint32_t)processor + 1);
-    while (!is_done(r) && (left = until - now_us()) > 0) {
+    atomic_store(&r->region->waiting[slot], processor < 0 ? 1 : (uint32_t)processor + 1);
+    while (!is_done(r, slot) && (left = until - now_us()) > 0) {
         const struct timespec t = {.tv_nsec = left * 1000};
 
-        syscall(SYS_futex, mark, FUTEX_WAIT, answered(r, 0), &t, NULL, 0);
+        syscall(SYS_futex, mark, FUTEX_WAIT, answered(r, slot, 0), &t, NULL, 0);
     }
-    atomic_store(&r->region->waiting[SLOT], 0);
-    return is_done(r);
+    atomic_store(&r->region->waiting[slot], 0);
+    return is_done(r, slot);
 }
 
 /* What was given up on before may have been answered since. */
-static bool is_free(struct ring *r)
+static bool are_free(struct ring *r, unsigned count)
 {
-    if (r->posted && is_done(r))
-        wipe(r);
-    return !r->posted && now_us() >= r->rests_until;
+    for (unsigned slot = 0; slot < count; slot++) {
+        if (r->slots[slot].posted && is_done(r, slot))
+            wipe(r, slot);
+        if (r->slots[slot].posted)
+            return false;
+    }
+    return now_us() >= r->rests_until;
 }
 
 /* Into private memory before it is looked at. */
-static napi_value take(napi_env env, struct ring *r)
+static napi_value take(napi_env env, struct ring *r, unsigned slot)
 {
-    const struct ring_line *line = &r->region->reply[SLOT];
+    const struct ring_line *line = &r->region->reply[slot];
+    struct slot *s = &r->slots[slot];
     size_t all = ring_length(atomic_load(&line->mark)), length = all - RING_HEADER_BYTES, rest;
     napi_value result = NULL;
     void *out = NULL;
@@ -247,30 +268,56 @@ static napi_value take(napi_env env, struct ring *r)
         return NULL;
     rest = in_rest(length);
     memcpy(out, line->head + RING_HEADER_BYTES, length - rest);
-    memcpy((uint8_t *)out + (length - rest), r->region->rest[SLOT], rest);
-    if (rest > r->dirty)
-        r->dirty = rest;
+    memcpy((uint8_t *)out + (length - rest), r->region->rest[slot], rest);
+    if (rest > s->dirty)
+        s->dirty = rest;
     return result;
 }
 
-static napi_value call(napi_env env, struct ring *r, const uint8_t *body, size_t length)
+/* NULL: it has not come in time. */
+static napi_value await(napi_env env, struct ring *r, unsigned slot, int64_t until)
 {
     napi_value result;
 
+    if (!spin(r, slot) && !sleep_for_it(r, slot, until))
+        return NULL;
+    result = take(env, r, slot);
+    wipe(r, slot);
+    return result;
+}
+
+static void back_off(struct ring *r)
+{
+    r->rest_us = !r->rest_us ? REST_FIRST_US : 2 * r->rest_us < REST_MAX_US ? 2 * r->rest_us : REST_MAX_US;
+    r->rests_until = now_us() + r->rest_us;
+}
+
+/* All are posted before the first is waited for, and none is waited for any more once the time is over. */
+static napi_value call(napi_env env, struct ring *r, const struct wire_bytes *bodies, unsigned count)
+{
+    napi_value answers = NULL, none = NULL;
+    bool late = false;
+    int64_t until;
+
     if (!r->region && r->socket >= 0)
         receive(r);
-    if (!r->region || length > RING_BODY_MAX || !is_free(r))
+    if (!r->region || !are_free(r, count) || napi_create_array_with_length(env, count, &answers) != napi_ok ||
+        napi_get_null(env, &none) != napi_ok)
         return NULL;
-    post(r, body, length);
-    if (!spin(r) && !sleep_for_it(r)) {
-        r->rest_us = !r->rest_us ? REST_FIRST_US : 2 * r->rest_us < REST_MAX_US ? 2 * r->rest_us : REST_MAX_US;
-        r->rests_until = now_us() + r->rest_us;
-        return NULL;
+    post_all(r, bodies, count);
+    until = now_us() + PATIENCE_US;
+    for (unsigned slot = 0; slot < count; slot++) {
+        napi_value answer = await(env, r, slot, until);
+
+        if (napi_set_element(env, answers, slot, answer ? answer : none) != napi_ok)
+            return NULL;
+        late |= r->slots[slot].posted;
     }
-    r->rest_us = 0;
-    result = take(env, r);
-    wipe(r);
-    return result;
+    if (late)
+        back_off(r);
+    else
+        r->rest_us = 0;
+    return answers;
 }
 
 static struct ring *ring_of(napi_env env, napi_value value)
@@ -280,18 +327,40 @@ static struct ring *ring_of(napi_env env, napi_value value)
     return napi_get_value_external(env, value, &data) == napi_ok ? data : NULL;
 }
 
+/* How many, or 0: none, too many, or one too long. */
+static unsigned bodies_of(napi_env env, napi_value list, struct wire_bytes bodies[RING_SLOTS])
+{
+    uint32_t count = 0;
+
+    if (napi_get_array_length(env, list, &count) != napi_ok || count > RING_SLOTS)
+        return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        napi_value each = NULL;
+        void *data = NULL;
+        size_t length = 0;
+
+        if (napi_get_element(env, list, i, &each) != napi_ok || napi_get_buffer_info(env, each, &data, &length) != napi_ok ||
+            length > RING_BODY_MAX)
+            return 0;
+        bodies[i] = (struct wire_bytes){data, length};
+    }
+    return count;
+}
+
 napi_value peer_ring_call(napi_env env, napi_callback_info info)
 {
     napi_value given[2] = {NULL, NULL}, result = NULL;
-    size_t count = 2, length = 0;
+    struct wire_bytes bodies[RING_SLOTS];
+    size_t arguments = 2;
+    unsigned count;
     struct ring *r;
-    void *body = NULL;
 
-    if (napi_get_cb_info(env, info, &count, given, NULL, NULL) != napi_ok || count != 2)
+    if (napi_get_cb_info(env, info, &arguments, given, NULL, NULL) != napi_ok || arguments != 2)
         return NULL;
     r = ring_of(env, given[0]);
-    if (r && napi_get_buffer_info(env, given[1], &body, &length) == napi_ok)
-        result = call(env, r, body, length);
+    count = r ? bodies_of(env, given[1], bodies) : 0;
+    if (count)
+        result = call(env, r, bodies, count);
     return result || napi_get_null(env, &result) == napi_ok ? result : NULL;
 }
 

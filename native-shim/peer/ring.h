@@ -11,8 +11,9 @@
 napi_value peer_ring_open(napi_env env, napi_callback_info info);
 
 /*
- * ringCall(ring, body): the body of the answer to cell_operate_many, or null: the keeper has not given the ring yet, refused the frame
- * or took too long, and the caller asks by the socket. The body is the caller's to wipe.
+ * ringCall(ring, bodies): of up to RING_SLOTS frames of cell_operate_many the bodies of the answers, null in the place of one that was
+ * refused or took too long; or null for all: the keeper has not given the ring yet, or one is too long for it. What has no answer the
+ * caller asks by the socket. The bodies are the caller's to wipe.
  */
 napi_value peer_ring_call(napi_env env, napi_callback_info info);
 

@@ -25,7 +25,7 @@ interface PeerAddon {
   processFiles(pid: number): ProcessFiles;
   /** null: nobody could be asked. */
   ringOpen(path: string): Ring | null;
-  ringCall(ring: Ring, body: Buffer): Buffer | null;
+  ringCall(ring: Ring, bodies: readonly Buffer[]): (Buffer | null)[] | null;
   ringClose(ring: Ring): void;
 }
 
@@ -108,11 +108,11 @@ export class KeeperRing {
   }
 
   /**
-   * The answer to a frame of cell_operate_many. null: it was not answered within 2 ms, or there is no ring; it must then be sent
-   * through the socket, and may have been performed. The caller wipes `body`.
+   * The answers to frames of cell_operate_many, RING_SLOTS at most. null in the place of one, or of all: it was not answered within
+   * 2 ms, or there is no ring; it must then be sent through the socket, and may have been performed. The caller wipes `bodies`.
    */
-  call(body: Buffer): Buffer | null {
-    return this.#ring === null ? null : addon().ringCall(this.#ring, body);
+  call(bodies: readonly Buffer[]): (Buffer | null)[] | null {
+    return this.#ring === null ? null : addon().ringCall(this.#ring, bodies);
   }
 
   close(): void {

@@ -50,15 +50,23 @@ const CONDITIONS: { readonly [Name in ConditionName]-?: Condition } = {
 };
 const NAMES = Object.keys(CONDITIONS) as ConditionName[];
 
+/** Which conditions a rule has: each request asks several times. */
+const CONDITIONS_OF = new WeakMap<AccessRule, readonly ConditionName[]>();
+
+function conditionsOf(rule: AccessRule): readonly ConditionName[] {
+  const known = CONDITIONS_OF.get(rule);
+  if (known !== undefined) return known;
+  const names = NAMES.filter((name) => rule[name] !== undefined);
+  CONDITIONS_OF.set(rule, names);
+  return names;
+}
+
 /** The first condition that does not match; null: all match. A rule without conditions matches nobody. */
 function failedCondition(rule: AccessRule, peer: Peer): ConditionName | null {
-  let isBound = false;
-  for (const name of NAMES) {
-    if (rule[name] === undefined) continue;
-    isBound = true;
-    if (!CONDITIONS[name](rule, peer)) return name;
-  }
-  return isBound ? null : 'any';
+  const names = conditionsOf(rule);
+  if (names.length === 0) return 'any';
+  for (const name of names) if (!CONDITIONS[name](rule, peer)) return name;
+  return null;
 }
 
 export function matchesRule(rule: AccessRule, peer: Peer): boolean {

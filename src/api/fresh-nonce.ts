@@ -10,6 +10,9 @@ const DRAWN = { first: 8, more: 64 } as const;
 const EMPTY = Buffer.alloc(0);
 
 let drawn: Buffer = EMPTY;
+/** The draw in base64: 16 letters for each nonce. */
+let letters = '';
+let taken = 0;
 let isEnding = false;
 
 function endWithTurn(): void {
@@ -18,17 +21,26 @@ function endWithTurn(): void {
   setImmediate(() => {
     isEnding = false;
     drawn = EMPTY;
+    letters = '';
+    taken = 0;
   });
 }
 
+export interface Nonce {
+  readonly bytes: Buffer;
+  readonly base64: string;
+}
+
 /** Never the same bytes twice. */
-export function freshNonce(): Buffer {
-  if (drawn.length === 0) {
+export function freshNonce(): Nonce {
+  if (taken === drawn.length) {
     const count = isEnding ? DRAWN.more : DRAWN.first;
     drawn = randomFillSync(Buffer.allocUnsafe(count * GCM_NONCE_BYTES));
+    letters = drawn.toString('base64');
+    taken = 0;
     endWithTurn();
   }
-  const nonce = drawn.subarray(0, GCM_NONCE_BYTES);
-  drawn = drawn.subarray(GCM_NONCE_BYTES);
-  return nonce;
+  const from = taken;
+  taken += GCM_NONCE_BYTES;
+  return { bytes: drawn.subarray(from, taken), base64: letters.slice((from / 3) * 4, (taken / 3) * 4) };
 }

@@ -109,6 +109,12 @@ export class DataKeyCache {
     return endsAt === null || endsAt > this.#clock.monotonic();
   }
 
+  /** The open cell, which is about to be used, or null. */
+  opened(key: string): OpenCell | null {
+    const found = this.#open.get(key);
+    return found !== undefined && this.#isGood(found) ? found : null;
+  }
+
   /** Notes a use that the keeper served without asking. */
   touch(key: string): void {
     this.#open.get(key);
@@ -116,10 +122,8 @@ export class DataKeyCache {
 
   /** The cell of a key, opened by `open` unless it is; all who ask meanwhile wait for the same opening. */
   take(name: CacheName, limits: Limits, open: () => Promise<OpenCell>): Promise<OpenCell> {
-    const { key } = name;
-    const found = this.#open.get(key);
-    if (found !== undefined && this.#isGood(found)) return Promise.resolve(found);
-    return this.renew(name, limits, open);
+    const found = this.opened(name.key);
+    return found === null ? this.renew(name, limits, open) : Promise.resolve(found);
   }
 
   /** The same, also beside one that is open: that one stays until the other is there. */

@@ -287,6 +287,20 @@ export function writeOperate(
   return writer.bytes(step.data).bytes(step.signature);
 }
 
+/** What such a body begins with, up to the mechanism's parameters. */
+const HEAD_BYTES = 8 + 1 + 1 + 8 + 8 + 8 + 1 + 8 + 8;
+
+function beginsAlike(a: OperateStep, b: OperateStep): boolean {
+  if ((a.flags & OPERATE.begin) === 0 || a.flags !== b.flags || a.number !== b.number) return false;
+  return a.cell === b.cell && a.operation === b.operation && a.mechanism.type === b.mechanism.type;
+}
+
+/** The same, `back` bytes behind where `last` was written: many begin alike, and then that is copied. */
+export function writeNext(step: OperateStep, writer: WireWriter, last: OperateStep, back: number): void {
+  if (!beginsAlike(last, step)) writeOperate(step, writer);
+  else writer.again(back, HEAD_BYTES).bytes(step.mechanism.params).bytes(step.data).bytes(step.signature);
+}
+
 /** Wipes the body. */
 export function readOutput(body: Buffer): Buffer {
   return readBody(body, (reader) => reader.bytes(LIMITS.bodyMax));

@@ -113,18 +113,24 @@ export interface OutgoingFrame {
 
 const MAY_BE_KEPT = 1;
 
-/** Header and body in one new Buffer: wipe it after sending. */
-export function encodeFrame(frame: OutgoingFrame): Buffer {
-  const body = frame.body ?? EMPTY;
-  if (body.length > LIMITS.bodyMax)
-    throw new SidekeyError('data_len_range', `${frame.message} of ${body.length} bytes`);
-  const bytes = Buffer.allocUnsafe(LIMITS.headerBytes + body.length).fill(0, 0, LIMITS.headerBytes);
-  bytes.writeUInt32LE(body.length, 0);
+/** The header alone, in front of `room` for a body. */
+export function encodeHeader(frame: OutgoingFrame, room = 0): Buffer {
+  const length = frame.body?.length ?? 0;
+  if (length > LIMITS.bodyMax)
+    throw new SidekeyError('data_len_range', `${frame.message} of ${length} bytes`);
+  const bytes = Buffer.allocUnsafe(LIMITS.headerBytes + room).fill(0, 0, LIMITS.headerBytes);
+  bytes.writeUInt32LE(length, 0);
   bytes.writeUInt16LE(MESSAGES[frame.message].number | (frame.isReply ? REPLY : 0), 4);
   bytes.writeUInt16LE(frame.status ?? 0, 6);
   bytes.writeBigUInt64LE(frame.id, 8);
   bytes.writeBigUInt64LE(frame.client ?? 0n, 16);
   if (frame.mayBeKept === true) bytes.writeUInt8(MAY_BE_KEPT, 24);
-  body.copy(bytes, LIMITS.headerBytes);
+  return bytes;
+}
+
+/** Header and body in one new Buffer: wipe it after sending. */
+export function encodeFrame(frame: OutgoingFrame): Buffer {
+  const bytes = encodeHeader(frame, frame.body?.length);
+  frame.body?.copy(bytes, LIMITS.headerBytes);
   return bytes;
 }

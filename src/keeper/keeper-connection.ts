@@ -7,7 +7,7 @@ import { connect, type Socket } from 'node:net';
 import { readCredentials } from '../access/peer-credentials.ts';
 import { codeOfStatus, SidekeyError } from '../errors.ts';
 import { LIMITS, MESSAGES, type MessageName } from '../wire/tables.ts';
-import { FrameDecoder, encodeFrame, type Frame } from './frame-decoder.ts';
+import { FrameDecoder, encodeFrame, encodeHeader, type Frame, type OutgoingFrame } from './frame-decoder.ts';
 
 const PENDING_MAX = 4096;
 const READ_BYTES = 65536;
@@ -124,9 +124,10 @@ export class KeeperConnection {
         if (this.#isClosed) throw new SidekeyError('keeper_absent', this.#reason);
         if (this.#pending.size >= PENDING_MAX)
           throw new SidekeyError('busy', `${PENDING_MAX} requests are already waiting`);
-        this.#send(encodeFrame({ message, id, body }));
-      } finally {
+        this.#sendRequest({ message, id, body });
+      } catch (error) {
         body.fill(0);
+        throw error;
       }
       const timer = setTimeout(() => this.#expire(id), deadlineMs);
       this.#pending.set(id, { message, resolve, reject, timer });
@@ -156,6 +157,17 @@ export class KeeperConnection {
   beforeFlush(gather: () => void): void {
     this.#gatherers.push(gather);
     this.#flushSoon();
+  }
+
+  /** A long body is sent as it is: whatever was sent is wiped then. */
+  #sendRequest(frame: OutgoingFrame & { readonly body: Buffer }): void {
+    if (frame.body.length > JOINED_MAX) {
+      this.#send(encodeHeader(frame));
+      this.#send(frame.body);
+    } else {
+      this.#send(encodeFrame(frame));
+      frame.body.fill(0);
+    }
   }
 
   #send(bytes: Buffer): void {

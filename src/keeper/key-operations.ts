@@ -11,7 +11,7 @@ const OPERATE_MAX = 32 * 1024 * 1024;
 const CKM_AES_GCM = 0x1087;
 /** Longer data gets its own frame. */
 const SHORT_MAX = 16384;
-const ALONE = { flags: OPERATE.begin | OPERATE.final } as const;
+const ALONE = OPERATE.begin | OPERATE.final;
 
 /** Properties of the attached keeper. */
 interface Attached {
@@ -41,11 +41,7 @@ export class KeyOperations {
     const attached = this.#attached();
     const frames = attached?.short.has(mechanism.type) ? attached.frames : null;
     if (frames !== null && data.length + (signature?.length ?? 0) <= SHORT_MAX)
-      return frames.add({
-        ...{ cell, operation, mechanism, data, number: 0n },
-        ...ALONE,
-        signature: signature ?? null,
-      });
+      return frames.add(stepOf(cell, operation, { mechanism, data, signature }));
     return this.#operateLong(cell, operation, mechanism, data, signature);
   }
 
@@ -83,17 +79,12 @@ export class KeyOperations {
 
   /** Short operations share frames; a long one has its own. */
   async many(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
-    const frames = this.#attached()?.frames ?? null;
+    const attached = this.#attached();
+    const frames = attached?.frames ?? null;
     const isShort = ({ mechanism, data, signature }: KeeperItem): boolean =>
-      data.length + (signature?.length ?? 0) <= SHORT_MAX &&
-      this.#attached()?.short.has(mechanism.type) === true;
+      data.length + (signature?.length ?? 0) <= SHORT_MAX && attached?.short.has(mechanism.type) === true;
     if (frames === null || !items.every(isShort)) return this.#operateEach(cell, operation, items);
-    return frames.addMany(
-      items.map(({ mechanism, data, signature = null }) => ({
-        ...{ cell, operation, mechanism, data, signature, number: 0n },
-        ...ALONE,
-      })),
-    );
+    return frames.addMany(items.map((item) => stepOf(cell, operation, item)));
   }
 
   #operateEach(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {
@@ -105,6 +96,11 @@ export class KeyOperations {
   async #step(step: OperateStep): Promise<Buffer> {
     return readOutput(await this.#ask(writeOperate(step)));
   }
+}
+
+/** Of an operation that has one part. */
+function stepOf(cell: CellId, operation: Operation, { mechanism, data, signature }: KeeperItem): OperateStep {
+  return { cell, operation, mechanism, data, signature: signature ?? null, number: 0n, flags: ALONE };
 }
 
 function joinAndWipe(pieces: readonly Buffer[]): Buffer {

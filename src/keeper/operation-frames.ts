@@ -8,7 +8,7 @@ import { SidekeyError } from '../errors.ts';
 import type { Outcome } from '../tokens/ports.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
 import { LIMITS } from '../wire/tables.ts';
-import { operateBytes, writeOperate, type OperateStep } from './bodies.ts';
+import { operateBytes, writeNext, writeOperate, type OperateStep } from './bodies.ts';
 import { refusalOf, type KeeperConnection } from './keeper-connection.ts';
 
 /**
@@ -18,18 +18,28 @@ const OUTPUT_MORE = 1024;
 const COUNT_BYTES = 4;
 const LENGTH_BYTES = 4;
 
-/** What one slot of the ring takes, less what the keeper wants of room for the answers. */
-const RING_BYTES_MAX = 12 * 1024;
-const RING_ITEMS_MAX = 8;
+/** What a frame may hold. `outputMore`: what of the keeper's room for each output counts. */
+interface Room {
+  readonly bytes: number;
+  readonly items: number;
+  readonly outputMore: number;
+}
+const BY_SOCKET: Room = { bytes: LIMITS.bodyMax, items: LIMITS.manyMax, outputMore: OUTPUT_MORE };
+/** A slot has room for one output more than its frame has data. */
+const BY_RING: Room = { bytes: 15 * 1024, items: LIMITS.manyMax, outputMore: 0 };
+/** As many frames at a time as it has slots. */
+const RING_FRAMES_MAX = 16;
 /** As for a module. */
 const WANTS_RING = process.env['SIDEKEY_RING'] !== '0';
 
 interface Item {
   readonly step: OperateStep;
-  /** Its size in the frame and in the answer. */
+  /** Its size in the frame, and nearly that in the answer. */
   readonly bytes: number;
   readonly endsAt: number;
-  readonly settle: (outcome: Outcome) => void;
+  /** Among those that were asked for together. */
+  readonly index: number;
+  readonly settle: (outcome: Outcome, index: number) => void;
 }
 
 export class OperationFrames {
@@ -56,7 +66,7 @@ export class OperationFrames {
     return new Promise((resolve, reject) => {
       const settle = (outcome: Outcome): void =>
         outcome instanceof SidekeyError ? reject(outcome) : resolve(outcome);
-      this.#wait(itemOf(step, performance.now() + LIMITS.deadlineMs, settle));
+      this.#wait(itemOf(step, performance.now() + LIMITS.deadlineMs, 0, settle));
     });
   }
 
@@ -67,13 +77,11 @@ export class OperationFrames {
       const outcomes = new Array<Outcome>(steps.length);
       const endsAt = performance.now() + LIMITS.deadlineMs;
       let left = steps.length;
-      for (const [index, step] of steps.entries())
-        this.#wait(
-          itemOf(step, endsAt, (outcome) => {
-            outcomes[index] = outcome;
-            if (--left === 0) resolve(outcomes);
-          }),
-        );
+      const settle = (outcome: Outcome, index: number): void => {
+        outcomes[index] = outcome;
+        if (--left === 0) resolve(outcomes);
+      };
+      for (const [index, step] of steps.entries()) this.#wait(itemOf(step, endsAt, index, settle));
     });
   }
 
@@ -85,11 +93,25 @@ export class OperationFrames {
   #send(): void {
     const items = this.#waiting;
     this.#waiting = [];
-    for (let from = 0; from < items.length;) {
-      const to = endOfFrame(items, from);
-      void this.#ask(items.slice(from, to));
-      from = to;
-    }
+    for (const left of this.#byRing(items))
+      for (const frame of framesOf(left, BY_SOCKET)) void this.#ask(frame);
+  }
+
+  /** Gives those that have not been answered. */
+  #byRing(items: readonly Item[]): (readonly Item[])[] {
+    if (!WANTS_RING || items.some(({ bytes }) => bytes > BY_RING.bytes)) return [items];
+    const frames = framesOf(items, BY_RING);
+    if (frames.length > RING_FRAMES_MAX) return [items];
+    this.#ring ??= new KeeperRing(this.#path);
+    const bodies = frames.map(writeMany);
+    const replies = this.#ring.call(bodies);
+    for (const body of bodies) body.fill(0);
+    if (replies === null) return [items];
+    return frames.filter((frame, index) => {
+      const reply = replies[index] ?? null;
+      if (reply !== null) this.#settle(frame, reply);
+      return reply === null;
+    });
   }
 
   async #ask(items: readonly Item[]): Promise<void> {
@@ -98,39 +120,38 @@ export class OperationFrames {
     const leftMs = Math.max(1, first.endsAt - performance.now());
     try {
       const body = writeMany(items);
-      const reply = this.#byRing(items, body);
-      this.#settle(items, reply ?? (await this.#connection.request('cell_operate_many', body, leftMs)));
+      this.#settle(items, await this.#connection.request('cell_operate_many', body, leftMs));
     } catch (error) {
-      for (const { settle } of items) settle(asSidekeyError(error));
+      this.#fail(items, error);
     }
-  }
-
-  /** Few short ones: for more, waiting for the answer would take longer than sending. Wipes `body` if there is an answer. */
-  #byRing(items: readonly Item[], body: Buffer): Buffer | null {
-    if (!WANTS_RING || items.length > RING_ITEMS_MAX || body.length > RING_BYTES_MAX) return null;
-    this.#ring ??= new KeeperRing(this.#path);
-    const reply = this.#ring.call(body);
-    if (reply !== null) body.fill(0);
-    return reply;
   }
 
   #settle(items: readonly Item[], reply: Buffer): void {
-    const outcomes = readOutcomes(reply, items.length);
-    for (const [index, item] of items.entries()) {
-      const outcome = outcomes[index];
-      if (outcome === undefined) this.#again(item);
-      else item.settle(outcome);
+    try {
+      const outcomes = readOutcomes(reply, items.length);
+      for (const [index, item] of items.entries()) {
+        const outcome = outcomes[index];
+        if (outcome === undefined) this.#again(item);
+        else item.settle(outcome, item.index);
+      }
+    } catch (error) {
+      this.#fail(items, error);
     }
+  }
+
+  #fail(items: readonly Item[], error: unknown): void {
+    for (const { index, settle } of items) settle(asSidekeyError(error), index);
   }
 
   #again(item: Item): void {
     if (item.endsAt > performance.now()) this.#wait(item);
-    else item.settle(new SidekeyError('deadline', 'the keeper did not start the operation in time'));
+    else
+      item.settle(new SidekeyError('deadline', 'the keeper did not start the operation in time'), item.index);
   }
 }
 
-function itemOf(step: OperateStep, endsAt: number, settle: Item['settle']): Item {
-  return { step, bytes: operateBytes(step) + OUTPUT_MORE, endsAt, settle };
+function itemOf(step: OperateStep, endsAt: number, index: number, settle: Item['settle']): Item {
+  return { step, bytes: operateBytes(step) + LENGTH_BYTES, endsAt, index, settle };
 }
 
 function asSidekeyError(error: unknown): SidekeyError {
@@ -166,23 +187,36 @@ function readOutcome(reader: WireReader): Outcome {
 }
 
 /** The first item always fits: an operation with a frame to itself may fill it. */
-function endOfFrame(items: readonly Item[], from: number): number {
+function endOfFrame(items: readonly Item[], from: number, room: Room): number {
   let bytes = COUNT_BYTES;
   let to = from;
-  for (; to < items.length && to < from + LIMITS.manyMax; to++) {
-    bytes += items[to]?.bytes ?? 0;
-    if (bytes > LIMITS.bodyMax && to > from) break;
+  for (; to < items.length && to < from + room.items; to++) {
+    bytes += (items[to]?.bytes ?? 0) + room.outputMore;
+    if (bytes > room.bytes && to > from) break;
   }
   return to;
 }
 
+function framesOf(items: readonly Item[], room: Room): (readonly Item[])[] {
+  const frames: (readonly Item[])[] = [];
+  for (let from = 0; from < items.length;) {
+    const to = endOfFrame(items, from, room);
+    frames.push(items.slice(from, to));
+    from = to;
+  }
+  return frames;
+}
+
 function writeMany(items: readonly Item[]): Buffer {
-  let bytes = COUNT_BYTES;
-  for (const { bytes: room } of items) bytes += LENGTH_BYTES + room - OUTPUT_MORE;
-  const writer = new WireWriter(bytes).u32(items.length);
-  for (const { step } of items) {
-    writer.u32(operateBytes(step));
-    writeOperate(step, writer);
+  let length = COUNT_BYTES;
+  for (const { bytes } of items) length += bytes;
+  const writer = new WireWriter(length).u32(items.length);
+  let last: Item | null = null;
+  for (const item of items) {
+    writer.u32(item.bytes - LENGTH_BYTES);
+    if (last === null) writeOperate(item.step, writer);
+    else writeNext(item.step, writer, last.step, last.bytes);
+    last = item;
   }
   return writer.done();
 }

@@ -119,10 +119,11 @@ export function observeNamedKeys(
   const watched = { tokens, peer, observe, clock };
   return {
     ...tokens,
-    operateNamedKey: (...asked) => {
-      const [{ uid }, token, key, { operation }, { length: bytes }] = asked;
-      const use = { uid, token, key, operation, bytes };
-      return observeUse(watched, use, () => tokens.operateNamedKey(...asked));
+    operateNamedKey: (asking, token, key, use, data, signature) => {
+      const named = { uid: asking.uid, token, key, operation: use.operation, bytes: data.length };
+      return observeUse(watched, named, () =>
+        tokens.operateNamedKey(asking, token, key, use, data, signature),
+      );
     },
     operateNamedKeys: observeBatch(watched),
     sealEnvelope: observeEnvelope(watched, 'encrypt', tokens.sealEnvelope),

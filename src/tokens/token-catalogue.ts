@@ -104,7 +104,8 @@ export class TokenCatalogue {
   }
 
   byName(name: string): TokenRow | null {
-    return this.all().find((row) => row.name === name) ?? null;
+    for (const row of this.#rows.values()) if (row.name === name) return row;
+    return null;
   }
 
   /** The limits for a key with this label; without a label, for the token key. */

@@ -206,8 +206,8 @@ function forNamedKeys(
     sealEnvelope: (...asked) => envelopes.seal(...asked),
     openEnvelope: (...asked) => envelopes.open(...asked),
     setNamedKeyCertificates: audited(domain, (...asked) => changes.setCertificates(...asked)),
-    operateNamedKey: (...asked) => uses.operate(...asked),
-    operateNamedKeys: (...asked) => uses.operateMany(...asked),
+    operateNamedKey: uses.operate.bind(uses),
+    operateNamedKeys: uses.operateMany.bind(uses),
   } satisfies Partial<TokenService>;
 }
 

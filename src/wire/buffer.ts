@@ -139,8 +139,15 @@ export class WireWriter {
     return this;
   }
 
+  /** Copies `length` bytes that were written `back` bytes ago. */
+  again(back: number, length: number): this {
+    const at = this.#room(length);
+    this.#bytes.copyWithin(at, at - back, at - back + length);
+    return this;
+  }
+
   /** The bytes written so far: a view, to be used before the next write. */
   done(): Buffer {
-    return this.#bytes.subarray(0, this.#length);
+    return this.#length === this.#bytes.length ? this.#bytes : this.#bytes.subarray(0, this.#length);
   }
 }

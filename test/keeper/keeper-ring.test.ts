@@ -59,10 +59,13 @@ function frame(cell: bigint, data: Buffer): Buffer {
     .done();
 }
 
-function byRing(ring: KeeperRing, cell: bigint, data: Buffer): Buffer | null {
-  const reply = ring.call(frame(cell, data));
-  const outcome = reply === null ? null : readOutcomes(reply, 1)[0];
+function outputOf(reply: Buffer | null | undefined): Buffer | null {
+  const outcome = reply == null ? null : readOutcomes(reply, 1)[0];
   return Buffer.isBuffer(outcome) ? outcome : null;
+}
+
+function byRing(ring: KeeperRing, cell: bigint, data: Buffer): Buffer | null {
+  return outputOf(ring.call([frame(cell, data)])?.[0]);
 }
 
 /** On a busy machine an answer may take longer than the ring waits for one. */
@@ -89,12 +92,46 @@ t.test('what travels by the ring has the result that it has by the socket', asyn
     const expected = await at.client.operate(at.cell, 'encrypt', GCM, data);
     t.same(await patientlyByRing(ring, at.cell, data), expected, `${bytes} bytes`);
   }
-  t.equal(ring.call(Buffer.alloc(20_000)), null, 'what is longer than a slot is not sent');
-  t.equal(ring.call(Buffer.alloc(3)), null, 'a frame that breaks the format is refused');
+  t.equal(ring.call([Buffer.alloc(20_000)]), null, 'what is longer than a slot is not sent');
+  t.equal(ring.call([]), null, 'nor is nothing');
+  t.same(ring.call([Buffer.alloc(3)]), [null], 'a frame that breaks the format is refused');
   t.ok(await patientlyByRing(ring, at.cell, Buffer.alloc(1)), 'and the next is served');
   ring.close();
   ring.close();
   t.equal(byRing(ring, at.cell, Buffer.alloc(1)), null, 'a ring that was closed gives nothing');
+});
+
+t.test('as many frames at a time travel by the ring as it has slots, each with its own result', async (t) => {
+  const at = await scene(t);
+  const ring = await opened(at);
+  const data = Array.from({ length: 17 }, (_, i) => Buffer.alloc(i * 900, i));
+  const expected = await Promise.all(data.map((each) => at.client.operate(at.cell, 'encrypt', GCM, each)));
+  const frames = data.map((each) => frame(at.cell, each));
+  t.equal(ring.call(frames), null, 'one more than the slots is not sent');
+  for (let tries = 0; ; tries++) {
+    const replies = (ring.call(frames.slice(0, 16)) ?? []).map(outputOf);
+    if (replies.length === 0 || replies.includes(null)) t.ok(tries < 400, 'not answered in time');
+    else t.same(replies, expected.slice(0, 16));
+    if (!replies.includes(null) && replies.length > 0) break;
+    await sleep(5);
+  }
+  const mixed = [...frames.slice(0, 4), Buffer.alloc(3), frame(at.cell + 1n, Buffer.alloc(1))];
+  const replies = ring.call(mixed) ?? [];
+  t.same(replies.slice(0, 4).map(outputOf), expected.slice(0, 4));
+  t.equal(replies[4], null, 'a frame that breaks the format is refused alone');
+  t.match(replies[5] && readOutcomes(replies[5], 1), [{ code: 'cell_unknown' }]);
+});
+
+t.test('a batch has the results of its items, whichever way each of its frames goes', async (t) => {
+  const at = await scene(t);
+  await at.client.operate(at.cell, 'encrypt', GCM, Buffer.alloc(1));
+  const sizes = [...Array.from({ length: 300 }, (_, i) => (i * 37) % 1500), 16_000, 16_384, 20_000, 0];
+  for (const some of [sizes.slice(0, 1), sizes.slice(0, 100), sizes.slice(0, 300), sizes]) {
+    const items = some.map((bytes, i) => ({ mechanism: GCM, data: Buffer.alloc(bytes, i) }));
+    const outcomes = await at.client.operateMany(at.cell, 'encrypt', items);
+    const each = await Promise.all(items.map(({ data }) => at.client.operate(at.cell, 'encrypt', GCM, data)));
+    t.same(outcomes, each, `${some.length} items`);
+  }
 });
 
 t.test('a keeper that is stopped holds the event loop for milliseconds, once', async (t) => {

@@ -60,6 +60,8 @@ interface Passed {
 
 /** node:http ends an idle connection so much later than it says, for requests that are on their way. */
 const KEEP_ALIVE_GRACE_MS = 1000;
+/** A longer body is not copied to stand behind its head. */
+const JOINED_MAX = 16_384;
 /** A request in more pieces is not worth joining. */
 const PIECES_MAX = 16;
 
@@ -256,7 +258,13 @@ export class DoorConnection {
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\ncache-control: no-store\r\n` +
       `content-type: ${JSON_TYPE}\r\ncontent-length: ${length}\r\nDate: ${date()}\r\n${connection}\r\n\r\n`;
     // Of one byte each, the letters need not be encoded.
-    return this.#socket.write(head + body, length === body.length ? 'latin1' : 'utf8');
+    const encoding = length === body.length ? 'latin1' : 'utf8';
+    if (length <= JOINED_MAX) return this.#socket.write(head + body, encoding);
+    this.#socket.cork();
+    this.#socket.write(head, 'latin1');
+    const hasRoom = this.#socket.write(body, encoding);
+    this.#socket.uncork();
+    return hasRoom;
   }
 
   #finish({ call, leave }: Busy, status: number): void {

@@ -15,7 +15,8 @@ const SPACE = ' '.charCodeAt(0);
 const COMMA = ','.charCodeAt(0);
 const OPEN = '{'.charCodeAt(0);
 const CLOSE = '}'.charCodeAt(0);
-const BATCH = '{"batch_input":';
+const BATCH = Buffer.from('{"batch_input":');
+const NAMES = { plaintext: Buffer.from('"plaintext":'), ciphertext: Buffer.from('"ciphertext":') } as const;
 const LIST_OPEN = '['.charCodeAt(0);
 const LIST_CLOSE = ']'.charCodeAt(0);
 
@@ -40,15 +41,14 @@ class Walk {
     return true;
   }
 
-  word(wanted: string): boolean {
-    const end = this.#at + wanted.length;
-    if (this.#body.toString('latin1', this.#at, end) !== wanted) return false;
-    this.#at = end;
+  word(wanted: Buffer): boolean {
+    for (let i = 0; i < wanted.length; i++) if (this.#body[this.#at + i] !== wanted[i]) return false;
+    this.#at += wanted.length;
     return true;
   }
 
   /** An object of this one member. */
-  item(name: string): boolean {
+  item(name: Buffer): boolean {
     if (!this.byte(OPEN) || !this.word(name)) return false;
     this.space();
     if (!this.byte(QUOTE)) return false;
@@ -59,7 +59,7 @@ class Walk {
     return this.byte(CLOSE);
   }
 
-  items(name: string, max: number): boolean {
+  items(name: Buffer, max: number): boolean {
     for (let left = max; left > 0; left--) {
       if (!this.item(name)) return false;
       if (!this.byte(COMMA)) return true;
@@ -74,15 +74,15 @@ class Walk {
 }
 
 /** null: not this plain, or more than `max` items. */
-export function readPlainBody(body: Buffer, field: string, max: number): PlainBody | null {
+export function readPlainBody(body: Buffer, field: keyof typeof NAMES, max: number): PlainBody | null {
   const walk = new Walk(body);
-  const name = `"${field}":`;
+  const name = NAMES[field];
   const isBatch = walk.word(BATCH);
   const isRead = isBatch ? readBatch(walk, name, max) : walk.item(name);
   return isRead && walk.isAtEnd ? { isBatch, bounds: walk.bounds } : null;
 }
 
-function readBatch(walk: Walk, name: string, max: number): boolean {
+function readBatch(walk: Walk, name: Buffer, max: number): boolean {
   walk.space();
   return walk.byte(LIST_OPEN) && walk.items(name, max) && walk.byte(LIST_CLOSE) && walk.byte(CLOSE);
 }

@@ -66,10 +66,14 @@ export async function answerBatch<Item>(
   if (items.length === 0) throw new Refusal(400, 'missing batch input to process');
   const status = partialStatus(body.partial_failure_response_code ?? failed.status);
   const results = await workOnAll(items);
-  const failures = results.filter((result) => 'error' in result).length;
+  const failures = results.filter(isFailure).length;
   const data = showResults(results);
   if (failures === 0) return { data };
   return { status: failures < results.length ? status : failed.status, data };
+}
+
+function isFailure(row: object): boolean {
+  return !(row instanceof Written) && 'error' in row;
 }
 
 /** Usually either all rows are serialised already, or none. */
@@ -103,7 +107,9 @@ export function rowOf(item: Referenced, result: object, failed: Failed): object 
   const reference = item.reference ?? '';
   if (result instanceof ItemFault) return { ...failed.row, error: result.error, reference };
   if (result instanceof Written)
-    return new Written(`${result.members},"reference":${JSON.stringify(reference)}`);
+    return new Written(
+      `${result.members},"reference":${reference === '' ? '""' : JSON.stringify(reference)}`,
+    );
   return { ...result, reference };
 }
 

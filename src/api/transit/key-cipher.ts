@@ -24,11 +24,11 @@ interface Terms {
   readonly aad: Buffer;
 }
 
-/** One use of the key itself. `head` stands before the output in a ciphertext. */
+/** One use of the key itself. `head`, base64 of whole groups of letters, stands before the output in a ciphertext. */
 interface CipherUse {
   readonly use: NamedKeyUse;
   readonly data: Buffer;
-  readonly head?: Buffer;
+  readonly head?: string;
 }
 
 const NO_DATA = Buffer.alloc(0);
@@ -51,9 +51,9 @@ function requireCipher(key: NamedKey): { encrypt: Direction; decrypt: Direction 
 function aead(mechanismOf: typeof gcmMechanism): { encrypt: Direction; decrypt: Direction } {
   return {
     encrypt: (_key, { version, context, aad }, data) => {
-      const head = freshNonce();
+      const { bytes, base64: head } = freshNonce();
       return {
-        use: { operation: 'encrypt', mechanism: mechanismOf(head, aad), version, context },
+        use: { operation: 'encrypt', mechanism: mechanismOf(bytes, aad), version, context },
         data,
         head,
       };
@@ -123,11 +123,12 @@ function encryption(
   item: ItemTerms,
   plaintext: Buffer,
 ): CipherUse & { readonly seal: (output: Buffer) => Sealed } {
-  const { use, data, head } = requireCipher(key).encrypt(key, termsOf(key, item, version), plaintext);
+  const { use, data, head = '' } = requireCipher(key).encrypt(key, termsOf(key, item, version), plaintext);
   const seal = (output: Buffer): Sealed => {
-    // A nonce is 12 bytes, so that its letters and those of the rest stand side by side.
-    const body = (head?.toString('base64') ?? '') + output.toString('base64');
-    return { ciphertext: formatVersioned(version, body), key_version: version };
+    return {
+      ciphertext: formatVersioned(version, head + output.toString('base64')),
+      key_version: version,
+    };
   };
   return { use, data, seal };
 }

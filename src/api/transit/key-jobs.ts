@@ -92,7 +92,12 @@ async function workOnSome(
 }
 
 function finishJob({ finish }: KeyJob, outcome: Outcome | undefined): object {
-  return Buffer.isBuffer(outcome) ? attempt(() => finish(outcome)) : faultOfItem(outcome);
+  if (!Buffer.isBuffer(outcome)) return faultOfItem(outcome);
+  try {
+    return finish(outcome);
+  } catch (error) {
+    return faultOfItem(error);
+  }
 }
 
 function attempt<Result>(work: () => Result): Result | ItemFault {

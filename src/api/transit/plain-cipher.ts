@@ -39,7 +39,7 @@ function tryJobs(...asked: Parameters<typeof readJobs>): KeyJob[] | null {
 function answerPlain(
   call: TransitCall,
   body: Buffer,
-  field: string,
+  field: 'plaintext' | 'ciphertext',
   jobOf: JobOf,
   failed: Failed,
 ): Promise<Reply> | null {

@@ -40,6 +40,8 @@ export interface Found {
 export class NamedKeys {
   readonly #domain: Domain;
   readonly #found = new LRUCache<string, Found>({ max: FAMILIES_MAX });
+  /** What was found last: a request looks its key up several times. */
+  #last: { readonly token: number; readonly name: string; readonly found: Found } | null = null;
   /** Names being changed: a second change waits for the first, and sees its result. */
   readonly #turns = new Map<string, Promise<void>>();
 
@@ -89,16 +91,23 @@ export class NamedKeys {
 
   lookUp(token: TokenRow, name: string): Found | null {
     if (name === '') return null;
-    const key = `${token.id} ${name}`;
     const { objects, resident, clock } = this.#domain;
     const [changes, day] = [objects.changes + resident.changes, Math.floor(clock.now() / DAY_MS)];
-    const known = this.#found.get(key);
+    const known = this.#known(token.id, name);
     if (known !== undefined && known.changes === changes && known.day === day) return known;
     const family =
       findFamily(objects, this.#view(token), name) ?? findResidentFamily(this.#domain, token, name);
     if (family === null) return null;
     const found = { changes, day, family, described: this.#describe(token, family) };
-    this.#found.set(key, found);
+    this.#found.set(`${token.id} ${name}`, found);
+    this.#last = { token: token.id, name, found };
+    return found;
+  }
+
+  #known(token: number, name: string): Found | undefined {
+    if (this.#last?.token === token && this.#last.name === name) return this.#last.found;
+    const found = this.#found.get(`${token} ${name}`);
+    if (found !== undefined) this.#last = { token, name, found };
     return found;
   }
 

@@ -53,8 +53,9 @@ function isCellUnknown(outcome: unknown): boolean {
   return outcome instanceof SidekeyError && outcome.code === 'cell_unknown';
 }
 
-function lost(): SidekeyError {
-  return new SidekeyError('internal', 'an item of the batch was not answered');
+/** Made only where it is needed: an error for each item, in case, would take a third of a batch's time. */
+function answered(outcome: Outcome | undefined): Outcome {
+  return outcome ?? new SidekeyError('internal', 'an item of the batch was not answered');
 }
 
 export class NamedKeyUses {
@@ -145,7 +146,8 @@ export class NamedKeyUses {
       if (isUsedInService(object)) return useResident(this.#domain, token, object, use, data, signature);
       return this.#operate(token, object, use, data, signature);
     };
-    return recordedUse(this.#domain, each, work, (output) => output.fill(0));
+    // To return a promise unawaited takes three turns of the microtask queue.
+    return await recordedUse(this.#domain, each, work, (output) => output.fill(0));
   }
 
   /** Each kind of use is resolved and checked once for all its items. */
@@ -157,13 +159,17 @@ export class NamedKeyUses {
   ): Promise<Outcome[]> {
     const token = this.#keys.token(peer, tokenName);
     this.#keys.withoutEnvelope(token, name);
+    const kinds = sameUses(items);
+    const [first] = kinds;
+    if (first !== undefined && kinds.length === 1)
+      return this.#operateSame({ peer, token, name }, first.use, items);
     const outcomes = new Array<Outcome>(items.length);
     const work = async ({ use, at }: SameUse): Promise<void> => {
       const same = at.map((index) => items[index]).filter((item) => item !== undefined);
       const ended = await this.#operateSame({ peer, token, name }, use, same);
-      for (const [i, index] of at.entries()) outcomes[index] = ended[i] ?? lost();
+      for (const [i, index] of at.entries()) outcomes[index] = answered(ended[i]);
     };
-    await Promise.all(sameUses(items).map(work));
+    await Promise.all(kinds.map(work));
     return outcomes;
   }
 
@@ -205,17 +211,17 @@ export class NamedKeyUses {
   ): Promise<Outcome[]> {
     const { cells, cache, keeper } = this.#domain;
     const asked = items.map(({ use: { mechanism }, data, signature }) => ({ mechanism, data, signature }));
-    const outcomes: Outcome[] = asked.map(lost);
+    const outcomes = new Array<Outcome | undefined>(asked.length);
     let left = asked.map((_, index) => index);
     for (let tries = 0; tries < USE_TRIES && left.length > 0; tries++) {
       const cell = await cells.take(token, object);
-      const items = left.flatMap((index) => asked[index] ?? []);
-      const done = await keeper.operateMany(cell, operation, items);
-      for (const [i, index] of left.entries()) outcomes[index] = done[i] ?? lost();
+      const again = tries === 0 ? asked : left.flatMap((index) => asked[index] ?? []);
+      const done = await keeper.operateMany(cell, operation, again);
+      for (const [i, index] of left.entries()) outcomes[index] = answered(done[i]);
       left = left.filter((index) => isCellUnknown(outcomes[index]));
       if (left.length > 0) cache.cellEnded(cell);
     }
-    return outcomes;
+    return Array.from(outcomes, answered);
   }
 
   /** Created when first needed, but not to verify. It is extractable if the key that it accompanies is. */
@@ -262,9 +268,11 @@ export class NamedKeyUses {
       throw new SidekeyError('key_function_not_permitted', `a derived key does not permit ${operation}`);
   }
 
-  #take(token: TokenRow, object: TokenObject, context: Buffer | null): Promise<CellId> {
-    if (context === null) return this.#domain.cells.take(token, object);
-    return takeDerived(this.#domain, token, object, context);
+  /** Mostly the key is open, and there is nothing to wait for. */
+  #take(token: TokenRow, object: TokenObject, context: Buffer | null): CellId | Promise<CellId> {
+    const { cells } = this.#domain;
+    if (context !== null) return takeDerived(this.#domain, token, object, context);
+    return cells.opened(object) ?? cells.take(token, object);
   }
 
   /**
@@ -282,7 +290,8 @@ export class NamedKeyUses {
     for (let tries = 1; ; tries++) {
       let cell: CellId | null = null;
       try {
-        cell = await this.#take(token, object, context);
+        const taken = this.#take(token, object, context);
+        cell = taken instanceof Promise ? await taken : taken;
         return await this.#domain.keeper.operate(cell, operation, mechanism, data, signature);
       } catch (error) {
         if (!isCellUnknown(error) || tries >= USE_TRIES) throw error;

@@ -92,6 +92,11 @@ export class ObjectCells {
     };
   }
 
+  /** The cell of a token object's key if it is open. */
+  opened({ session, handle }: TokenObject): CellId | null {
+    return session === null ? (this.#cache.opened(ObjectCells.cacheKey(handle))?.cell ?? null) : null;
+  }
+
   /** The key's cell, opened if necessary. seal_broken: the row is not what was sealed. */
   async take(token: TokenRow, object: TokenObject): Promise<CellId> {
     if (object.session !== null) return object.session.cell ?? this.#copyAnew(token, object);
