@@ -151,8 +151,8 @@ export class KeeperConnection {
   }
 
   /**
-   * Calls `gather` once, at the end of this turn of the event loop: the requests it makes are sent with the
-   * rest.
+   * Calls `gather` once, at the end of this turn of the event loop (or, from within a `gather`, of the next): the requests it makes are
+   * sent with the rest.
    */
   beforeFlush(gather: () => void): void {
     this.#gatherers.push(gather);
@@ -186,6 +186,8 @@ export class KeeperConnection {
     this.#gatherers = [];
     for (const gather of gatherers) gather();
     this.#willFlush = false;
+    // One that has more already waits for the next turn.
+    if (this.#gatherers.length > 0) this.#flushSoon();
     const frames = joinShort(this.#unsent);
     this.#unsent = [];
     // Corking and uncorking costs as much as a write.

@@ -153,6 +153,23 @@ t.test('a keeper that is stopped holds the event loop for milliseconds, once', a
   t.ok(await patientlyByRing(ring, at.cell, Buffer.alloc(1)), 'then the ring serves again');
 });
 
+t.test('a keeper that stands still again and again answers everything in the end', async (t) => {
+  const at = await scene(t);
+  await opened(at);
+  const halting = 'while kill -STOP "$1"; do sleep 0.002; kill -CONT "$1"; sleep 0.003; done';
+  const halts = spawn('sh', ['-c', halting, 'halts', String(at.keeper.pid)], { stdio: 'ignore' });
+  t.teardown(() => void halts.kill('SIGKILL'));
+  const items = Array.from({ length: 14 }, (_, i) => ({ mechanism: GCM, data: Buffer.alloc(1000, i) }));
+  let answered = 0;
+  for (let round = 0; round < 400; round++) {
+    const outcomes = await at.client.operateMany(at.cell, 'encrypt', items);
+    answered += outcomes.filter((outcome) => Buffer.isBuffer(outcome)).length;
+  }
+  halts.kill('SIGKILL');
+  at.keeper.kill('SIGCONT');
+  t.equal(answered, 400 * items.length);
+});
+
 t.test('a keeper that is killed ends no agent', async (t) => {
   const at = await scene(t);
   const ring = await opened(at);
