@@ -294,6 +294,7 @@ static napi_value start(napi_env env, napi_value exports)
         {"processFiles", process_files},
         {"ringOpen", peer_ring_open},
         {"ringCall", peer_ring_call},
+        {"ringWake", peer_ring_wake},
         {"ringClose", peer_ring_close},
     };
 

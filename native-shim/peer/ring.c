@@ -364,6 +364,19 @@ napi_value peer_ring_call(napi_env env, napi_callback_info info)
     return result || napi_get_null(env, &result) == napi_ok ? result : NULL;
 }
 
+napi_value peer_ring_wake(napi_env env, napi_callback_info info)
+{
+    napi_value given = NULL;
+    size_t count = 1;
+    struct ring *r = NULL;
+
+    if (napi_get_cb_info(env, info, &count, &given, NULL, NULL) == napi_ok && count == 1)
+        r = ring_of(env, given);
+    if (r && r->region)
+        wake_keeper(r);
+    return NULL;
+}
+
 napi_value peer_ring_close(napi_env env, napi_callback_info info)
 {
     napi_value given = NULL;

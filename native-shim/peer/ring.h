@@ -17,6 +17,9 @@ napi_value peer_ring_open(napi_env env, napi_callback_info info);
  */
 napi_value peer_ring_call(napi_env env, napi_callback_info info);
 
+/* ringWake(ring): frames are about to come. Harmless at any time. */
+napi_value peer_ring_wake(napi_env env, napi_callback_info info);
+
 /* ringClose(ring): harmless when it is closed. */
 napi_value peer_ring_close(napi_env env, napi_callback_info info);
 

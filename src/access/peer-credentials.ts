@@ -26,6 +26,7 @@ interface PeerAddon {
   /** null: nobody could be asked. */
   ringOpen(path: string): Ring | null;
   ringCall(ring: Ring, bodies: readonly Buffer[]): (Buffer | null)[] | null;
+  ringWake(ring: Ring): void;
   ringClose(ring: Ring): void;
 }
 
@@ -113,6 +114,11 @@ export class KeeperRing {
    */
   call(bodies: readonly Buffer[]): (Buffer | null)[] | null {
     return this.#ring === null ? null : addon().ringCall(this.#ring, bodies);
+  }
+
+  /** Frames are about to come: the keeper wakes while they are written. */
+  wake(): void {
+    if (this.#ring !== null) addon().ringWake(this.#ring);
   }
 
   close(): void {

@@ -6,7 +6,7 @@ import { randomFillSync } from 'node:crypto';
 import { GCM_NONCE_BYTES } from './mechanism.ts';
 
 /** Of a turn's first draw, which is mostly enough for single requests, and of those after it. */
-const DRAWN = { first: 8, more: 64 } as const;
+const DRAWN = { first: 8, more: 128 } as const;
 const EMPTY = Buffer.alloc(0);
 
 let drawn: Buffer = EMPTY;

@@ -29,6 +29,8 @@ const BY_SOCKET: Room = { bytes: LIMITS.bodyMax, items: LIMITS.manyMax, outputMo
 const BY_RING: Room = { bytes: 15 * 1024, items: LIMITS.manyMax, outputMore: 0 };
 /** As many frames at a time as it has slots. */
 const RING_FRAMES_MAX = 16;
+/** To write so many takes as long as the keeper takes to wake. */
+const MANY = 16;
 /** As for a module. */
 const WANTS_RING = process.env['SIDEKEY_RING'] !== '0';
 
@@ -73,6 +75,7 @@ export class OperationFrames {
   /** Many operations, with one promise for all. */
   addMany(steps: readonly OperateStep[]): Promise<Outcome[]> {
     if (steps.length === 0) return Promise.resolve([]);
+    if (steps.length >= MANY) this.#ring?.wake();
     return new Promise((resolve) => {
       const outcomes = new Array<Outcome>(steps.length);
       const endsAt = performance.now() + LIMITS.deadlineMs;
