@@ -6,63 +6,48 @@
 
 export interface PlainBody {
   readonly isBatch: boolean;
-  /** Where each text begins and ends, in pairs. */
-  readonly bounds: readonly number[];
+  readonly texts: readonly string[];
 }
 
-const QUOTE = '"'.charCodeAt(0);
-const SPACE = ' '.charCodeAt(0);
-const COMMA = ','.charCodeAt(0);
-const OPEN = '{'.charCodeAt(0);
-const CLOSE = '}'.charCodeAt(0);
-const BATCH = Buffer.from('{"batch_input":');
-const NAMES = { plaintext: Buffer.from('"plaintext":'), ciphertext: Buffer.from('"ciphertext":') } as const;
-const LIST_OPEN = '['.charCodeAt(0);
-const LIST_CLOSE = ']'.charCodeAt(0);
+const BATCH = '{"batch_input":';
 
 /** Walks a body. Each step answers whether it was there; behind a step that was not, the walk is over. */
 class Walk {
-  readonly #body: Buffer;
-  readonly bounds: number[] = [];
+  readonly #body: string;
+  readonly texts: string[] = [];
   #at = 0;
 
-  constructor(body: Buffer) {
+  constructor(body: string) {
     this.#body = body;
   }
 
   /** After `:` and `,` some writers leave a space. */
   space(): void {
-    if (this.#body[this.#at] === SPACE) this.#at += 1;
+    if (this.#body[this.#at] === ' ') this.#at += 1;
   }
 
-  byte(wanted: number): boolean {
-    if (this.#body[this.#at] !== wanted) return false;
-    this.#at += 1;
-    return true;
-  }
-
-  word(wanted: Buffer): boolean {
-    for (let i = 0; i < wanted.length; i++) if (this.#body[this.#at + i] !== wanted[i]) return false;
+  word(wanted: string): boolean {
+    if (!this.#body.startsWith(wanted, this.#at)) return false;
     this.#at += wanted.length;
     return true;
   }
 
   /** An object of this one member. */
-  item(name: Buffer): boolean {
-    if (!this.byte(OPEN) || !this.word(name)) return false;
+  item(name: string): boolean {
+    if (!this.word('{') || !this.word(name)) return false;
     this.space();
-    if (!this.byte(QUOTE)) return false;
-    const end = this.#body.indexOf(QUOTE, this.#at);
+    if (!this.word('"')) return false;
+    const end = this.#body.indexOf('"', this.#at);
     if (end < 0) return false;
-    this.bounds.push(this.#at, end);
+    this.texts.push(this.#body.slice(this.#at, end));
     this.#at = end + 1;
-    return this.byte(CLOSE);
+    return this.word('}');
   }
 
-  items(name: Buffer, max: number): boolean {
+  items(name: string, max: number): boolean {
     for (let left = max; left > 0; left--) {
       if (!this.item(name)) return false;
-      if (!this.byte(COMMA)) return true;
+      if (!this.word(',')) return true;
       this.space();
     }
     return false;
@@ -73,16 +58,16 @@ class Walk {
   }
 }
 
-/** null: not this plain, or more than `max` items. */
-export function readPlainBody(body: Buffer, field: keyof typeof NAMES, max: number): PlainBody | null {
-  const walk = new Walk(body);
-  const name = NAMES[field];
+/** null: not this plain, or more than `max` items. A text of other letters than ASCII is not what was sent, and no base64 either. */
+export function readPlainBody(body: Buffer, field: string, max: number): PlainBody | null {
+  const walk = new Walk(body.toString('latin1'));
+  const name = `"${field}":`;
   const isBatch = walk.word(BATCH);
   const isRead = isBatch ? readBatch(walk, name, max) : walk.item(name);
-  return isRead && walk.isAtEnd ? { isBatch, bounds: walk.bounds } : null;
+  return isRead && walk.isAtEnd ? { isBatch, texts: walk.texts } : null;
 }
 
-function readBatch(walk: Walk, name: Buffer, max: number): boolean {
+function readBatch(walk: Walk, name: string, max: number): boolean {
   walk.space();
-  return walk.byte(LIST_OPEN) && walk.items(name, max) && walk.byte(LIST_CLOSE) && walk.byte(CLOSE);
+  return walk.word('[') && walk.items(name, max) && walk.word(']') && walk.word('}');
 }

@@ -79,7 +79,9 @@ function isFailure(row: object): boolean {
 /** Usually either all rows are serialised already, or none. */
 function showResults(results: readonly object[]): object {
   if (!results.some((row) => row instanceof Written)) return { batch_results: results };
-  return new Written(`"batch_results":[${results.map((row) => writeJson(row)).join(',')}]`);
+  let rows = '';
+  for (const row of results) rows += rows === '' ? writeJson(row) : `,${writeJson(row)}`;
+  return new Written(`"batch_results":[${rows}]`);
 }
 
 function partialStatus(status: number): number {

@@ -17,10 +17,10 @@ export const UNDECRYPTED: Failed = { status: 400, row: { plaintext: '' } };
 
 type JobOf = (key: NamedKey, text: string) => KeyJob | null;
 
-function readJobs(key: NamedKey, body: Buffer, bounds: readonly number[], jobOf: JobOf): KeyJob[] | null {
+function readJobs(key: NamedKey, texts: readonly string[], jobOf: JobOf): KeyJob[] | null {
   const jobs: KeyJob[] = [];
-  for (let i = 0; i < bounds.length; i += 2) {
-    const job = jobOf(key, body.toString('latin1', bounds[i], bounds[i + 1]));
+  for (const text of texts) {
+    const job = jobOf(key, text);
     if (job === null) return null;
     jobs.push(job);
   }
@@ -47,7 +47,7 @@ function answerPlain(
   if (plain === null) return null;
   const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
   if (key === null || isEnvelope(key) || key.derived) return null;
-  const jobs = tryJobs(key, body, plain.bounds, jobOf);
+  const jobs = tryJobs(key, plain.texts, jobOf);
   return jobs === null ? null : answerPrepared(call, key, jobs, plain.isBatch, failed);
 }
 
