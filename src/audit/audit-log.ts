@@ -81,8 +81,8 @@ export class AuditLog implements AuditSink {
   /** Lines of which the disk has not said that it has them. */
   #unsynced: Buffer[] = [];
   #unsyncedBytes = 0;
-  /** The disk has refused some of them. Linux says so once, and then takes them for written. */
-  #isSuspect = false;
+  /** Where they begin, if the disk has refused some of them. Linux says so once, and then takes them for written. */
+  #suspectFrom: number | null = null;
 
   constructor(path: string, clock: Pick<Clock, 'now'>, sync: Sync = { now: fsyncSync, later: syncFile }) {
     this.#path = path;
@@ -119,7 +119,7 @@ export class AuditLog implements AuditSink {
   }
 
   close(): void {
-    if (this.#isSuspect) this.#writeAgain();
+    this.#writeAgain();
     fsyncSync(this.#fd);
     closeSync(this.#fd);
   }
@@ -129,11 +129,11 @@ export class AuditLog implements AuditSink {
    * reach the disk.
    */
   #append(bytes: Buffer, isAwaited: boolean): void {
-    if (this.#isSuspect) this.#writeAgain();
+    this.#writeAgain();
     const { size } = fstatSync(this.#fd);
     try {
       this.#write(bytes);
-      if (isAwaited) this.#syncNow();
+      if (isAwaited) this.#syncNow(size);
     } catch (error) {
       ftruncateSync(this.#fd, size);
       throw error;
@@ -155,36 +155,38 @@ export class AuditLog implements AuditSink {
     for (const { length } of this.#unsynced.splice(0, count)) this.#unsyncedBytes -= length;
   }
 
-  #syncNow(): void {
+  /** `size`: without the line that is written last. */
+  #syncNow(size: number): void {
     try {
       this.#sync.now(this.#fd);
     } catch (error) {
-      this.#isSuspect = true;
+      this.#suspectFrom = size - this.#unsyncedBytes;
       throw error;
     }
     this.#synced(this.#unsynced.length);
   }
 
   async #syncLater(): Promise<void> {
-    if (this.#isSuspect) this.#writeAgain();
+    this.#writeAgain();
     const first = this.#unsynced[0];
     const count = this.#unsynced.length;
     try {
       await this.#sync.later(this.#fd);
     } catch (error) {
-      this.#isSuspect = true;
+      this.#suspectFrom = fstatSync(this.#fd).size - this.#unsyncedBytes;
       throw error;
     }
     // Another sync may have ended meanwhile.
-    if (this.#unsynced[0] === first && !this.#isSuspect) this.#synced(count);
+    if (this.#unsynced[0] === first && this.#suspectFrom === null) this.#synced(count);
   }
 
   /** Whatever the disk may have lost, as if it were new. */
   #writeAgain(): void {
+    if (this.#suspectFrom === null) return;
     const { size } = fstatSync(this.#fd);
-    ftruncateSync(this.#fd, Math.max(0, size - this.#unsyncedBytes));
+    ftruncateSync(this.#fd, Math.max(0, Math.min(size, this.#suspectFrom)));
     this.#write(Buffer.concat(this.#unsynced));
-    this.#isSuspect = false;
+    this.#suspectFrom = null;
   }
 
   #setAside(torn: Buffer, wholeBytes: number): void {

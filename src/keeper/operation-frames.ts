@@ -105,16 +105,27 @@ export class OperationFrames {
     if (!WANTS_RING || items.some(({ bytes }) => bytes > BY_RING.bytes)) return [items];
     const frames = framesOf(items, BY_RING);
     if (frames.length > RING_FRAMES_MAX) return [items];
-    this.#ring ??= new KeeperRing(this.#path);
-    const bodies = frames.map(writeMany);
-    const replies = this.#ring.call(bodies);
-    for (const body of bodies) body.fill(0);
+    const replies = this.#call(frames);
     if (replies === null) return [items];
     return frames.filter((frame, index) => {
       const reply = replies[index] ?? null;
       if (reply !== null) this.#settle(frame, reply);
       return reply === null;
     });
+  }
+
+  #call(frames: readonly (readonly Item[])[]): (Buffer | null)[] | null {
+    this.#ring ??= new KeeperRing(this.#path);
+    const bodies: Buffer[] = [];
+    try {
+      for (const frame of frames) bodies.push(writeMany(frame));
+      return this.#ring.call(bodies);
+    } catch {
+      // By the socket, an item that cannot be written fails its own frame.
+      return null;
+    } finally {
+      for (const body of bodies) body.fill(0);
+    }
   }
 
   async #ask(items: readonly Item[]): Promise<void> {
