@@ -14,7 +14,7 @@ const INSTALL = `[ ! -e "$1/installed" ] || exit 0
 for pause in 5 20 0; do
     rm -rf "$1" && mkdir -p "$1" &&
         npm install --loglevel=error --no-audit --no-fund --ignore-scripts --fetch-timeout=15000 --fetch-retries=5 \\
-            --fetch-retry-maxtimeout=5000 --prefix "$1" "$2" >&2 && touch "$1/installed" && exit 0
+            --fetch-retry-mintimeout=1000 --fetch-retry-maxtimeout=5000 --prefix "$1" "$2" >&2 && touch "$1/installed" && exit 0
     sleep $pause
 done
 exit 1`;
