@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WARM_UP = 20, TRIPS = 16, TRIPS_LEAST = 1000 };
+enum { WARM_UP = 20, TRIPS = 16, TRIPS_LEAST = 1000, TRIES = 5 };
 
 __thread unsigned char *in, *out;
 
@@ -163,19 +163,28 @@ static void play(_Atomic uint32_t *ball, struct run *r, uint64_t end)
     }
 }
 
-void measure_roundtrip(double seconds)
+static void play_with_child(struct run *r, double seconds)
 {
     _Atomic uint32_t *ball = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    struct run run = {.samples = malloc(SAMPLES_MAX * sizeof(*run.samples))};
     pid_t child = fork();
 
     if (child == 0)
         return_balls(ball);
-    play(ball, &run, now_ns() + (uint64_t)(seconds * 1e9));
+    r->count = 0;
+    play(ball, r, now_ns() + (uint64_t)(seconds * 1e9));
     atomic_store(ball, UINT32_MAX);
     waitpid(child, NULL, 0);
-    run.rv = run.count < TRIPS_LEAST ? CKR_GENERAL_ERROR : CKR_OK; /* somebody else had a processor: this says nothing */
+    munmap((void *)ball, 4096);
+}
+
+/* With few trips somebody else had a processor, often the one that has just forked: that says nothing, and is done again. */
+void measure_roundtrip(double seconds)
+{
+    struct run run = {.samples = malloc(SAMPLES_MAX * sizeof(*run.samples))};
+
+    for (int tries = 0; tries < TRIES && run.count < TRIPS_LEAST; tries++)
+        play_with_child(&run, seconds);
+    run.rv = run.count < TRIPS_LEAST ? CKR_GENERAL_ERROR : CKR_OK;
     report("roundtrip", 1, &run, 0, 0);
     free(run.samples);
-    munmap((void *)ball, 4096);
 }
