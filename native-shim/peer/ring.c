@@ -364,14 +364,21 @@ napi_value peer_ring_call(napi_env env, napi_callback_info info)
     return result || napi_get_null(env, &result) == napi_ok ? result : NULL;
 }
 
-napi_value peer_ring_wake(napi_env env, napi_callback_info info)
+/* Of a function that takes nothing else, or NULL. */
+static struct ring *only_argument(napi_env env, napi_callback_info info)
 {
     napi_value given = NULL;
     size_t count = 1;
-    struct ring *r = NULL;
 
-    if (napi_get_cb_info(env, info, &count, &given, NULL, NULL) == napi_ok && count == 1)
-        r = ring_of(env, given);
+    if (napi_get_cb_info(env, info, &count, &given, NULL, NULL) != napi_ok || count != 1)
+        return NULL;
+    return ring_of(env, given);
+}
+
+napi_value peer_ring_wake(napi_env env, napi_callback_info info)
+{
+    struct ring *r = only_argument(env, info);
+
     if (r && r->region)
         wake_keeper(r);
     return NULL;
@@ -379,12 +386,8 @@ napi_value peer_ring_wake(napi_env env, napi_callback_info info)
 
 napi_value peer_ring_close(napi_env env, napi_callback_info info)
 {
-    napi_value given = NULL;
-    size_t count = 1;
-    struct ring *r = NULL;
+    struct ring *r = only_argument(env, info);
 
-    if (napi_get_cb_info(env, info, &count, &given, NULL, NULL) == napi_ok && count == 1)
-        r = ring_of(env, given);
     if (r)
         shut(r);
     return NULL;

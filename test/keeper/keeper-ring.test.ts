@@ -153,6 +153,28 @@ t.test('a keeper that is stopped holds the event loop for milliseconds, once', a
   t.ok(await patientlyByRing(ring, at.cell, Buffer.alloc(1)), 'then the ring serves again');
 });
 
+t.test('operations of one turn with different keys and mechanisms keep to their own', async (t) => {
+  const at = await scene(t);
+  const value = (byte: number) => [{ type: CKA_VALUE, value: Buffer.alloc(32, byte) }];
+  const other = (await at.client.importComponents(AES, value(9))).cell;
+  const generic = { ...AES, keyType: 0x10 };
+  const mac = (await at.client.importComponents(generic, value(8))).cell;
+  const [data, hmac] = [Buffer.alloc(100, 1), { type: 0x251, params: Buffer.alloc(0) }];
+  const sealed = await at.client.operate(at.cell, 'encrypt', GCM, data);
+  const asks = [
+    () => at.client.operate(at.cell, 'encrypt', GCM, data),
+    () => at.client.operate(at.cell, 'decrypt', GCM, sealed),
+    () => at.client.operate(other, 'encrypt', GCM, data),
+    () => at.client.operate(mac, 'sign', hmac, data),
+    () => at.client.operate(mac, 'sign', { ...hmac, type: 0x261 }, data),
+    () => at.client.operate(at.cell, 'encrypt', GCM, data),
+  ];
+  const alone: Buffer[] = [];
+  for (const ask of asks) alone.push(await ask());
+  t.same(await Promise.all(asks.map((ask) => ask())), alone);
+  t.equal(new Set(alone.map(String)).size, 5, 'two of six are the same');
+});
+
 t.test('a keeper that stands still again and again answers everything in the end', async (t) => {
   const at = await scene(t);
   await opened(at);
