@@ -38,6 +38,21 @@ export interface Sidekey extends Subject {
 export class Stage {
   readonly dir = mkdtempSync(join(tmpdir(), 'sidekey-bench-'));
   readonly #children: ChildProcess[] = [];
+  readonly #ownSessions: boolean;
+
+  /** `ownSessions`: each process has a session of its own, as a service manager's do. The scheduler shares processors among sessions. */
+  constructor({ ownSessions = false } = {}) {
+    this.#ownSessions = ownSessions;
+    // An interrupt from the terminal does not reach other sessions.
+    if (ownSessions)
+      for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => this.#abandon());
+  }
+
+  #abandon(): never {
+    for (const child of this.#children) child.kill('SIGTERM');
+    rmSync(this.dir, { recursive: true, force: true });
+    process.exit(1);
+  }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const child of this.#children) await end(child);
@@ -53,6 +68,7 @@ export class Stage {
     const child = spawn(program, args, {
       env: { ...process.env, ...env },
       stdio: [input, 'pipe', 'pipe'],
+      detached: this.#ownSessions,
     });
     child.stderr?.resume();
     this.#children.push(child);

@@ -2,7 +2,8 @@
 import { Refusal } from './fault.ts';
 
 const PAD = '=';
-const STRICT = { alphabet: 'base64', lastChunkHandling: 'strict' } as const;
+/** The alphabet is the standard one unless another is named. */
+const STRICT = { lastChunkHandling: 'strict' } as const;
 
 /** The number of bytes that `text` encodes, if it is valid base64. */
 function lengthOf(text: string): number {

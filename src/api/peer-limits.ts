@@ -41,6 +41,8 @@ export class PeerLimits {
   readonly #now: () => number;
   readonly #refused: (bound: Bound) => void;
   readonly #processes = new LRUCache<string, Taken>({ max: PROCESSES_MAX });
+  /** Of each connection's peer: it is asked for with each request. */
+  readonly #ofPeers = new WeakMap<Peer, Taken>();
   readonly #uids = new Map<number, number>();
 
   /** `now`: monotonic milliseconds. */
@@ -51,6 +53,14 @@ export class PeerLimits {
   }
 
   #taken(peer: Peer): Taken {
+    const known = this.#ofPeers.get(peer);
+    if (known !== undefined) return known;
+    const taken = this.#ofProcess(peer);
+    this.#ofPeers.set(peer, taken);
+    return taken;
+  }
+
+  #ofProcess(peer: Peer): Taken {
     const known = this.#processes.get(processOf(peer));
     if (known !== undefined) return known;
     const fresh = {

@@ -190,7 +190,8 @@ function readAll(reply: Buffer, asked: number): Outcome[] {
   const count = reader.u32();
   if (count === 0 || count > asked)
     throw new SidekeyError('wire_malformed', `${count} results of ${asked} operations`);
-  const outcomes = Array.from({ length: count }, () => readOutcome(reader));
+  const outcomes: Outcome[] = [];
+  while (outcomes.length < count) outcomes.push(readOutcome(reader));
   reader.end();
   return outcomes;
 }

@@ -69,15 +69,24 @@ interface Watched {
   readonly clock: Timing;
 }
 
-function observeUse(
+async function observeUse(
   { peer, observe, clock }: Watched,
-  use: NamedUse,
+  { uid, token, key, operation, bytes }: NamedUse,
   work: () => Promise<Buffer>,
 ): Promise<Buffer> {
-  return timed(clock, work, (seconds, outcome) => {
-    const result = 'error' in outcome ? resultOf(outcome.error) : 'ok';
-    observe({ peer, ...use, result, times: 1, seconds });
-  });
+  const startedAt = clock.monotonic();
+  const tell = (result: string): void => {
+    const seconds = (clock.monotonic() - startedAt) / 1000;
+    observe({ peer, uid, token, key, operation, result, times: 1, bytes, seconds });
+  };
+  try {
+    const output = await work();
+    tell('ok');
+    return output;
+  } catch (error) {
+    tell(resultOf(error));
+    throw error;
+  }
 }
 
 function observeBatch({ tokens, peer, observe, clock }: Watched): TokenService['operateNamedKeys'] {

@@ -26,11 +26,14 @@ function makeLimits(bounds = {}) {
 const OTHER = { ...OWN_PEER, pid: 7 };
 const STRANGER = { ...OWN_PEER, pid: 8, uid: 54321 };
 
+/** Each connection learns of its peer anew. */
+const again = () => ({ ...OWN_PEER });
+
 test('connections are bounded by process and by uid, and given back', async (t) => {
   const { limits, refused } = makeLimits();
-  const leave = limits.connect(OWN_PEER);
-  t.ok(limits.connect(OWN_PEER));
-  t.equal(limits.connect(OWN_PEER), null, 'of one process');
+  const leave = limits.connect(again());
+  t.ok(limits.connect(again()));
+  t.equal(limits.connect(again()), null, 'of one process');
   t.ok(limits.connect(OTHER));
   t.equal(limits.connect(OTHER), null, 'of one uid');
   t.ok(limits.connect(STRANGER), 'others are not hurt');
@@ -54,18 +57,18 @@ test('requests in flight, and the bytes of their bodies, are bounded', async (t)
 
 test('a second has so many requests, and connecting anew does not begin a new one', async (t) => {
   const { limits, time, refused } = makeLimits();
-  const leave = limits.connect(OWN_PEER);
-  for (let i = 0; i < 10; i++) limits.begin(OWN_PEER, 0)();
+  const leave = limits.connect(again());
+  for (let i = 0; i < 10; i++) limits.begin(again(), 0)();
   leave?.();
-  limits.connect(OWN_PEER);
-  t.throws(() => limits.begin(OWN_PEER, 0), TOO_MANY);
+  limits.connect(again());
+  t.throws(() => limits.begin(again(), 0), TOO_MANY);
   limits.begin(OTHER, 0)();
   time.ms += 100;
-  limits.begin(OWN_PEER, 0)();
-  t.throws(() => limits.begin(OWN_PEER, 0), TOO_MANY);
+  limits.begin(again(), 0)();
+  t.throws(() => limits.begin(again(), 0), TOO_MANY);
   time.ms += 60_000;
-  for (let i = 0; i < 10; i++) limits.begin(OWN_PEER, 0)();
-  t.throws(() => limits.begin(OWN_PEER, 0), TOO_MANY, 'what was saved up is one second');
+  for (let i = 0; i < 10; i++) limits.begin(again(), 0)();
+  t.throws(() => limits.begin(again(), 0), TOO_MANY, 'what was saved up is one second');
   t.same(refused, ['rate', 'rate', 'rate']);
 });
 

@@ -24,11 +24,11 @@ export function readBool(attributes: AttributeMap, type: number): boolean {
   return attributes.get(type)?.[0] === 1;
 }
 
-/** null: absent, or CK_UNAVAILABLE_INFORMATION. */
+/** null: absent, or over 53 bits, as CK_UNAVAILABLE_INFORMATION is. */
 export function readUlong(attributes: AttributeMap, type: number): number | null {
   const value = attributes.get(type);
-  if (value?.length !== 8 || value.equals(UNAVAILABLE)) return null;
-  const number = Number(value.readBigUInt64LE());
+  if (value?.length !== 8) return null;
+  const number = value.readUInt32LE(4) * 2 ** 32 + value.readUInt32LE(0);
   return Number.isSafeInteger(number) ? number : null;
 }
 
