@@ -58,12 +58,15 @@ t.test('usage is told by tables, JSON and CSV, with what the cache saved', async
   const login = ['--login', '--pin', PIN, '--keygen', '--key-type', 'AES:32'];
   t.equal(sidekey.pkcs11Tool(...login, '--label', 'counted, twice').status, 0);
   for (let i = 0; i < 2; i++) must('encrypt', 'counted, twice', '--in', '/etc/hostname');
+  t.equal(sidekey.pkcs11Tool(...login, '--label', '=1+1').status, 0);
+  must('encrypt', '=1+1', '--in', '/etc/hostname');
   t.match(must('usage', '--month'), /http +\d+ +test +counted, twice +encrypt +2 /);
   t.match(must('usage', '--month'), /PROVIDER +USES[^]*local +\d+ +\d+ +\d+ +\d+\.\d\d EUR/);
   t.match(
     must('usage', '--csv'),
     /^day,peer,uid,token,key,operation,times,bytes\n[^]*"counted, twice",encrypt,2,/,
   );
+  t.match(must('usage', '--csv'), /,'=1\+1,encrypt,1,/, 'no formula for a spreadsheet');
   const report = JSON.parse(must('usage', '--json', '--from', '2026-01-01'));
   t.match(report, { from: '2026-01-01', currency: 'EUR', providers: [{ provider: 'local' }] });
   t.match(sidekey.sidekey('usage', '--from', 'today').stderr, /--from takes a day/);

@@ -23,12 +23,17 @@ function periodOf({ values }: Invocation, now: Date): URLSearchParams {
   return query;
 }
 
-/** RFC 4180. Labels come from applications. */
+/** A spreadsheet takes a cell that begins so for a formula. */
+const FORMULA = /^[=+\-@\t\r]/;
+
+/** RFC 4180. Labels come from applications: those that a spreadsheet would calculate get an apostrophe in front. */
+function csvCell(value: string | number): string {
+  const text = typeof value === 'string' && FORMULA.test(value) ? `'${value}` : String(value);
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
 function csvLine(cells: readonly (string | number)[]): string {
-  return cells
-    .map(String)
-    .map((cell) => (/[",\r\n]/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell))
-    .join(',');
+  return cells.map(csvCell).join(',');
 }
 
 const COLUMNS = ['day', 'peer', 'uid', 'token', 'key', 'operation', 'times', 'bytes'] as const;
@@ -86,7 +91,10 @@ export const usageCommand: Command = {
     month: { type: 'boolean', help: 'this month to date; default: the last 30 days' },
     from: { type: 'string', value: 'DAY', help: 'the first day: 2026-01-31' },
     to: { type: 'string', value: 'DAY', help: 'the last day' },
-    csv: { type: 'boolean', help: 'CSV with a line for each day, peer, key and operation' },
+    csv: {
+      type: 'boolean',
+      help: 'CSV with a line for each day, peer, key and operation; a label that begins like a formula gets an apostrophe in front',
+    },
     ...JSON_OPTION,
     ...API_OPTION,
   },
