@@ -15,6 +15,8 @@ import { configSchema, knownKeysAt, type RawConfig } from './schema.ts';
 const FILE_MAX_BYTES = 1024 * 1024;
 /** sun_path of sockaddr_un, without its terminator. */
 const SOCKET_PATH_MAX = 107;
+/** The token's label, the version and its time take the rest of a key_id (kms-key.ts). */
+const KMS_KEY_MAX = 800;
 
 export interface ConfigProblem {
   readonly line: number;
@@ -132,6 +134,11 @@ function* checkKms(file: string, { kms, tokens }: RawConfig): Generator<Finding>
   const labels = tokens.map(({ label }) => label);
   if (kms.token !== undefined && !labels.includes(kms.token))
     yield [['kms', 'token'], `there is no token "${kms.token}"${hintAt(kms.token, labels)}`];
+  if (!kms.key.isWellFormed() || encodeURIComponent(kms.key).length > KMS_KEY_MAX)
+    yield [
+      ['kms', 'key'],
+      `a key_id of Kubernetes has at most 1 KiB, so this name, percent-encoded, at most ${KMS_KEY_MAX} letters`,
+    ];
   yield* checkSocketPath(file, kms.socket, ['kms', 'socket']);
 }
 

@@ -49,6 +49,12 @@ const REFUSED: readonly (readonly [what: string, from: string, to: string, said:
   ],
   ['an unknown key of a provider', 'key-file', 'keyfile', /^s\.yaml:10:5: .*did you mean "key-file"\?$/m],
   ['a missing key', '    provider: local\n', '', /^s\.yaml:3:5: tokens\[0\]\.provider: is missing$/m],
+  [
+    'a name that makes the key_id of KMS v2 too long',
+    'version: 1',
+    `version: 1\nkms: { socket: kms.sock, key: ${'\u4e2d'.repeat(100)} }`,
+    /kms\.key: a key_id of Kubernetes has at most 1 KiB/,
+  ],
   ['another version', 'version: 1', 'version: 2', /^s\.yaml:1:1: version: version is 1$/m],
   [
     'a provider that is not there',
