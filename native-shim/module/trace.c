@@ -8,12 +8,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 512 };
+enum {
+    LINE_MAX_BYTES = 512,
+    SIZE_MARGIN = 65536 /* for what other threads and processes write meanwhile */
+};
 
 static const struct {
     CK_RV rv;
@@ -130,9 +134,20 @@ static void add_mechanism(struct line *l, CK_MECHANISM_TYPE type)
         add(l, " mechanism=0x%lx", type);
 }
 
+/* A write at the limit that a process has for files would end the host by SIGXFSZ. */
+static bool has_room(int fd)
+{
+    struct rlimit most;
+    struct stat file;
+
+    if (getrlimit(RLIMIT_FSIZE, &most) != 0)
+        return false;
+    return most.rlim_cur == RLIM_INFINITY || (sk_file_of(fd, &file) && (rlim_t)file.st_size + SIZE_MARGIN < most.rlim_cur);
+}
+
 static void put(const struct sk_descriptor *trace, const struct line *l)
 {
-    if (sk_descriptor_alive(trace) && write(trace->fd, l->text, l->length) < 0)
+    if (sk_descriptor_alive(trace) && has_room(trace->fd) && write(trace->fd, l->text, l->length) < 0)
         return; /* a full disk is not the application's concern */
 }
 

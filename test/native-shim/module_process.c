@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -189,6 +190,28 @@ static void trace_into_pipe(void)
     unlink(path);
 }
 
+/* Of a file that has reached the process's limit nothing more is written: no SIGXFSZ ends the host. */
+static void trace_at_its_limit(void)
+{
+    const struct rlimit all = {RLIM_INFINITY, RLIM_INFINITY}, few = {66000, RLIM_INFINITY};
+    struct stat file = {.st_size = 0};
+    char path[64];
+
+    snprintf(path, sizeof(path), "/tmp/sidekey-trace-%d", (int)getpid());
+    setenv("SIDEKEY_TRACE", path, 1);
+    setrlimit(RLIMIT_FSIZE, &few);
+    f->C_Initialize(NULL);
+    sign_once(module_session());
+    for (int i = 0; i < 2000; i++)
+        f->C_GetSlotList(CK_TRUE, NULL, &(CK_ULONG){0});
+    f->C_Finalize(NULL);
+    setrlimit(RLIMIT_FSIZE, &all);
+    unsetenv("SIDEKEY_TRACE");
+    stat(path, &file);
+    unlink(path);
+    ok(file.st_size > 0 && file.st_size < 66000, "the trace ends before the limit of files");
+}
+
 int main(void)
 {
     CK_SESSION_HANDLE s;
@@ -211,6 +234,7 @@ int main(void)
     f->C_Finalize(NULL);
     trace();
     trace_into_pipe();
+    trace_at_its_limit();
     peer_stop();
     is(peer_complaints(), 0, "the peer had nothing to complain of");
     return done_testing();
