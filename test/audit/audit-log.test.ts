@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { appendFileSync, fsyncSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
@@ -142,3 +143,35 @@ for (const how of ['at once', 'shared'] as const)
       [{ uid: 0 }, { uid: 1 }, { uid: 3 }],
     );
   });
+
+t.test(
+  'what is written again may break off within a line, and is then written again as a whole',
+  async (t) => {
+    const path = join(t.testdir(), 'audit.log');
+    let isFull = false;
+    const later = async (fd: number): Promise<void> => {
+      if (isFull) throw new Error('EIO: i/o error');
+      await syncFile(fd);
+    };
+    const log = new AuditLog(path, clock, { now: fsyncSync, later });
+    log.record('denied', { uid: 0 });
+    log.record('login', { uid: 1 });
+    log.record('login', { uid: 2 });
+    isFull = true;
+    await t.rejects(log.durable(), { code: 'audit_failed' });
+    isFull = false;
+    const limitFiles = (bytes: number | 'unlimited'): void =>
+      void execFileSync('prlimit', [`--pid=${process.pid}`, `--fsize=${bytes}:`]);
+    // tap ends the process by this signal, unless somebody else listens; the agent ignores it, as Node does.
+    const ignore = (): void => undefined;
+    process.on('SIGXFSZ', ignore);
+    t.teardown(() => process.off('SIGXFSZ', ignore));
+    limitFiles(statSync(path).size - 20);
+    for (let tries = 0; tries < 2; tries++)
+      t.throws(() => log.record('login', { uid: 3 }), { code: 'audit_failed' });
+    limitFiles('unlimited');
+    log.record('login', { uid: 3 });
+    log.close();
+    t.equal((await verifyAuditLog(path)).lines, 4);
+  },
+);
