@@ -44,22 +44,8 @@ function sumsOf(items: readonly NamedKeyItem[], resultAt: (index: number) => str
 
 type Timing = Pick<Clock, 'monotonic'>;
 
-/** Calls `tell` with the seconds that `work` took and, unless it failed, its result. */
-async function timed<T>(
-  clock: Timing,
-  work: () => Promise<T>,
-  tell: (seconds: number, outcome: { readonly result: T } | { readonly error: unknown }) => void,
-): Promise<T> {
-  const startedAt = clock.monotonic();
-  const seconds = (): number => (clock.monotonic() - startedAt) / 1000;
-  try {
-    const result = await work();
-    tell(seconds(), { result });
-    return result;
-  } catch (error) {
-    tell(seconds(), { error });
-    throw error;
-  }
+function secondsSince(clock: Timing, startedAt: number): number {
+  return (clock.monotonic() - startedAt) / 1000;
 }
 
 interface Watched {
@@ -76,7 +62,7 @@ async function observeUse(
 ): Promise<Buffer> {
   const startedAt = clock.monotonic();
   const tell = (result: string): void => {
-    const seconds = (clock.monotonic() - startedAt) / 1000;
+    const seconds = secondsSince(clock, startedAt);
     observe({ peer, uid, token, key, operation, result, times: 1, bytes, seconds });
   };
   try {
@@ -90,20 +76,21 @@ async function observeUse(
 }
 
 function observeBatch({ tokens, peer, observe, clock }: Watched): TokenService['operateNamedKeys'] {
-  return (...asked) => {
+  return async (...asked) => {
     const [{ uid }, token, key, items] = asked;
-    return timed(
-      clock,
-      () => tokens.operateNamedKeys(...asked),
-      (seconds, outcome) => {
-        const resultAt = (index: number): string => {
-          if ('error' in outcome) return resultOf(outcome.error);
-          const own = outcome.result[index];
-          return Buffer.isBuffer(own) ? 'ok' : resultOf(own);
-        };
-        for (const sum of sumsOf(items, resultAt)) observe({ peer, uid, token, key, seconds, ...sum });
-      },
-    );
+    const startedAt = clock.monotonic();
+    const tell = (resultAt: (index: number) => string): void => {
+      const seconds = secondsSince(clock, startedAt);
+      for (const sum of sumsOf(items, resultAt)) observe({ peer, uid, token, key, seconds, ...sum });
+    };
+    try {
+      const outcomes = await tokens.operateNamedKeys(...asked);
+      tell((index) => (Buffer.isBuffer(outcomes[index]) ? 'ok' : resultOf(outcomes[index])));
+      return outcomes;
+    } catch (error) {
+      tell(() => resultOf(error));
+      throw error;
+    }
   };
 }
 
@@ -150,7 +137,7 @@ function pathOf({ message, body }: RoutedRequest): 'miss' | 'resident' | null {
 export function observeMisses(
   tokens: TokenService,
   observe: (path: 'miss' | 'resident', seconds: number) => void,
-  clock: Pick<Clock, 'monotonic'>,
+  clock: Timing,
 ): TokenService {
   const handle: TokenService['handle'] = async (request) => {
     const path = pathOf(request);
@@ -159,7 +146,7 @@ export function observeMisses(
     try {
       return await tokens.handle(request);
     } finally {
-      observe(path, (clock.monotonic() - startedAt) / 1000);
+      observe(path, secondsSince(clock, startedAt));
     }
   };
   return { ...tokens, handle };
