@@ -5,7 +5,7 @@
 import type { Logger } from 'pino';
 import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
-import { LinesAMinute } from '../log/lines-a-minute.ts';
+import { LogRateLimit } from '../log/log-rate-limit.ts';
 import type { Clock } from '../tokens/ports.ts';
 import { faultOf, Refusal } from './fault.ts';
 
@@ -38,11 +38,11 @@ function isOfService(error: unknown): boolean {
 
 export class FaultLog {
   readonly #logger: Logger;
-  readonly #lines: LinesAMinute;
+  readonly #lines: LogRateLimit;
 
   constructor(logger: Logger, clock: Pick<Clock, 'monotonic'>) {
     this.#logger = logger;
-    this.#lines = new LinesAMinute(LINES_A_MINUTE, () => clock.monotonic());
+    this.#lines = new LogRateLimit(LINES_A_MINUTE, () => clock.monotonic());
   }
 
   /** Once per failure: faults of the client or a key service as info, our own as an error with its stack. */

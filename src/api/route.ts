@@ -10,7 +10,7 @@ import type { Peer } from '../access/peer.ts';
 import { SidekeyError } from '../errors.ts';
 import { Refusal } from './fault.ts';
 import { joinAndWipe } from './secret-text.ts';
-import { writeJson } from './written.ts';
+import { writeJson } from './raw-json.ts';
 
 export type Method = 'GET' | 'LIST' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
 

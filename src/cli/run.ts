@@ -6,7 +6,7 @@ import { exitCodeOf, SidekeyError } from '../errors.ts';
 import { helpOf, overviewOf } from './pages/command-text.ts';
 import type { Command, Invocation } from './command.ts';
 
-export type Surroundings = Omit<Invocation, 'values' | 'positionals'>;
+export type CommandEnvironment = Omit<Invocation, 'values' | 'positionals'>;
 
 function findCommand(
   argv: readonly string[],
@@ -84,7 +84,7 @@ function parse(command: Command, args: string[]): Pick<Invocation, 'values' | 'p
   }
 }
 
-async function dispatch(argv: readonly string[], around: Surroundings): Promise<number> {
+async function dispatch(argv: readonly string[], around: CommandEnvironment): Promise<number> {
   const { commands, say, version } = around;
   const [first] = argv;
   if (first === '--version') return (say(`sidekey ${version}`), 0);
@@ -102,7 +102,7 @@ async function dispatch(argv: readonly string[], around: Surroundings): Promise<
 }
 
 /** Returns the exit code. Bugs of our own are rethrown. */
-export async function runCommandLine(argv: readonly string[], around: Surroundings): Promise<number> {
+export async function runCommandLine(argv: readonly string[], around: CommandEnvironment): Promise<number> {
   try {
     return await dispatch(argv, around);
   } catch (error) {

@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Peer } from '../access/peer.ts';
-import { LinesAMinute } from '../log/lines-a-minute.ts';
+import { LogRateLimit } from '../log/log-rate-limit.ts';
 import type { Domain } from './domain.ts';
 import type { TokenObject } from './objects/token-object.ts';
 import type { Clock } from './ports.ts';
@@ -17,10 +17,10 @@ const LINES_A_MINUTE = 30;
 
 export class Denials {
   readonly #told = new LRUCache<string, true>({ max: TOLD_MAX });
-  readonly #lines: LinesAMinute;
+  readonly #lines: LogRateLimit;
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
-    this.#lines = new LinesAMinute(LINES_A_MINUTE, () => clock.monotonic());
+    this.#lines = new LogRateLimit(LINES_A_MINUTE, () => clock.monotonic());
   }
 
   /** null: not to be recorded. Otherwise the number of denials of this uid left out since its last line. */

@@ -1,11 +1,11 @@
 /**
  * Fuzz target of what a KMIP server sends: `node test/fuzz/ttlv-decoder.ts [MESSAGES [SECONDS]]` decodes random and mutated messages, so many at least and
- * for so long at least, and keeps what broke. Whatever the bytes are, the answer is an item that encodes to the same bytes, or a TtlvError; a payload, KmipNo or KmipTrouble.
+ * for so long at least, and keeps what broke. Whatever the bytes are, the answer is an item that encodes to the same bytes, or a TtlvError; a payload, KmipResultError or KmipTransportError.
  */
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { KmipNo, KmipTrouble } from '../../src/providers/kmip/fault.ts';
+import { KmipResultError, KmipTransportError } from '../../src/providers/kmip/fault.ts';
 import { decodeResponse } from '../../src/providers/kmip/message.ts';
 import { OPERATION } from '../../src/providers/kmip/tables.ts';
 import { decodeTtlv, encodeTtlv, messageLength, TtlvError } from '../../src/providers/kmip/ttlv.ts';
@@ -33,7 +33,8 @@ export function decodeHostileMessage(bytes: Buffer, operations: readonly number[
     const again = encodeTtlv(decodeTtlv(bytes));
     if (!again.equals(bytes)) throw new Error('it encodes to other bytes');
   }, TtlvError);
-  for (const operation of operations) expects(() => decodeResponse(bytes, operation), KmipNo, KmipTrouble);
+  for (const operation of operations)
+    expects(() => decodeResponse(bytes, operation), KmipResultError, KmipTransportError);
   const { user, system } = process.cpuUsage(begin);
   if (user + system > SLOW_US) throw new Error(`${bytes.length} bytes took too long`);
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { integer } from './field.ts';
 import { faultOf, Refusal } from '../fault.ts';
 import { API_LIMITS } from '../limits.ts';
-import { writeJson, Written } from '../written.ts';
+import { writeJson, RawJson } from '../raw-json.ts';
 import type { Reply } from '../route.ts';
 
 /** The fields of a request that may be single or a batch. */
@@ -73,15 +73,15 @@ export async function answerBatch<Item>(
 }
 
 function isFailure(row: object): boolean {
-  return !(row instanceof Written) && 'error' in row;
+  return !(row instanceof RawJson) && 'error' in row;
 }
 
 /** Usually either all rows are serialised already, or none. */
 function showResults(results: readonly object[]): object {
-  if (!results.some((row) => row instanceof Written)) return { batch_results: results };
+  if (!results.some((row) => row instanceof RawJson)) return { batch_results: results };
   let rows = '';
   for (const row of results) rows += rows === '' ? writeJson(row) : `,${writeJson(row)}`;
-  return new Written(`"batch_results":[${rows}]`);
+  return new RawJson(`"batch_results":[${rows}]`);
 }
 
 function partialStatus(status: number): number {
@@ -108,8 +108,8 @@ export function faultOfItem(error: unknown): ItemFault {
 export function rowOf(item: Referenced, result: object, failed: Failed): object {
   const reference = item.reference ?? '';
   if (result instanceof ItemFault) return { ...failed.row, error: result.error, reference };
-  if (result instanceof Written)
-    return new Written(
+  if (result instanceof RawJson)
+    return new RawJson(
       `${result.members},"reference":${reference === '' ? '""' : JSON.stringify(reference)}`,
     );
   return { ...result, reference };

@@ -12,7 +12,7 @@ import {
   gcmMechanism,
   oaepMechanism,
 } from '../mechanism.ts';
-import { Written } from '../written.ts';
+import { RawJson } from '../raw-json.ts';
 import { operate, type TransitCall } from './call.ts';
 import type { KeyJob } from './key-jobs.ts';
 import { formatVersioned, parseVersioned } from './versioned.ts';
@@ -137,7 +137,7 @@ export function encryptJob(key: NamedKey, version: number, item: ItemTerms, plai
   const { use, data, seal } = encryption(key, version, item, plaintext);
   const finish = (output: Buffer): object => {
     const { ciphertext, key_version } = seal(output);
-    return new Written(`"ciphertext":"${ciphertext}","key_version":${key_version}`);
+    return new RawJson(`"ciphertext":"${ciphertext}","key_version":${key_version}`);
   };
   return { use, data, finish };
 }
@@ -150,7 +150,7 @@ export function decryptJob(key: NamedKey, item: CipherItem): KeyJob {
 
 /** Wipes it. */
 export function showPlaintext(plaintext: Buffer): object {
-  const shown = new Written(`"plaintext":"${plaintext.toString('base64')}"`);
+  const shown = new RawJson(`"plaintext":"${plaintext.toString('base64')}"`);
   plaintext.fill(0);
   return shown;
 }

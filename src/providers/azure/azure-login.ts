@@ -19,7 +19,7 @@ export interface LoginDeps {
 }
 
 /** What a token is asked for. `claims` as the vault's challenge gave them. */
-export interface TokenWish {
+export interface TokenScope {
   readonly resource: string;
   readonly claims: string | null;
 }
@@ -42,8 +42,8 @@ function tokenUrl(deps: LoginDeps, tenant: string): URL {
   return new URL(`${tenant}/oauth2/v2.0/token`, authority.endsWith('/') ? authority : `${authority}/`);
 }
 
-function postForm(url: URL, clientId: string, wish: TokenWish, proof: Record<string, string>): HttpRequest {
-  const { resource, claims } = wish;
+function postForm(url: URL, clientId: string, scope: TokenScope, proof: Record<string, string>): HttpRequest {
+  const { resource, claims } = scope;
   const form = new URLSearchParams({
     grant_type: 'client_credentials',
     client_id: clientId,
@@ -70,7 +70,7 @@ function makeAssertion(audience: string, clientId: string, pem: string, key: Buf
 
 type Login<Method extends AzureAuth['method']> = (
   auth: Extract<AzureAuth, { method: Method }>,
-  wish: TokenWish,
+  scope: TokenScope,
   deps: LoginDeps,
 ) => HttpRequest;
 
@@ -80,33 +80,33 @@ function required(value: string | undefined, name: string): string {
 }
 
 const LOGINS: { readonly [Method in AzureAuth['method']]: Login<Method> } = {
-  'client-secret': (auth, wish, deps) => {
+  'client-secret': (auth, scope, deps) => {
     const secret = readSecret(deps.resolvePath(auth['client-secret-file'])).toString('utf8').trim();
-    return postForm(tokenUrl(deps, auth['tenant-id']), auth['client-id'], wish, { client_secret: secret });
+    return postForm(tokenUrl(deps, auth['tenant-id']), auth['client-id'], scope, { client_secret: secret });
   },
-  'client-certificate': (auth, wish, deps) => {
+  'client-certificate': (auth, scope, deps) => {
     const url = tokenUrl(deps, auth['tenant-id']);
     const pem = read(deps.resolvePath(auth['certificate-file']));
     const key = readSecret(deps.resolvePath(auth['key-file']));
     const assertion = makeAssertion(url.href, auth['client-id'], pem, key, deps.nowMs());
     key.fill(0);
     const proof = { client_assertion_type: ASSERTION, client_assertion: assertion };
-    return postForm(url, auth['client-id'], wish, proof);
+    return postForm(url, auth['client-id'], scope, proof);
   },
-  'workload-identity': (auth, wish, deps) => {
+  'workload-identity': (auth, scope, deps) => {
     const { environment } = deps;
     const tenant = required(auth['tenant-id'] ?? environment['AZURE_TENANT_ID'], 'tenant-id');
     const client = required(auth['client-id'] ?? environment['AZURE_CLIENT_ID'], 'client-id');
     const file = required(auth['token-file'] ?? environment['AZURE_FEDERATED_TOKEN_FILE'], 'token-file');
     const proof = { client_assertion_type: ASSERTION, client_assertion: read(deps.resolvePath(file)) };
-    return postForm(tokenUrl(deps, tenant), client, wish, proof);
+    return postForm(tokenUrl(deps, tenant), client, scope, proof);
   },
   'managed-identity': (auth, { resource }, { environment }) =>
     managedIdentityRequest(environment, resource, auth['client-id']),
 };
 
 /** Files and environment are read anew each time. Throws provider_unreachable, provider_refused. */
-export function tokenRequest(auth: AzureAuth, wish: TokenWish, deps: LoginDeps): HttpRequest {
+export function tokenRequest(auth: AzureAuth, scope: TokenScope, deps: LoginDeps): HttpRequest {
   const login = LOGINS[auth.method] as Login<typeof auth.method>;
-  return login(auth as never, wish, deps);
+  return login(auth as never, scope, deps);
 }

@@ -4,7 +4,7 @@ import type { Clock } from '../../tokens/ports.ts';
 import type { HttpReply, HttpRequest } from '../http/http-client.ts';
 import { jsonAt, parseJson, textAt } from '../http/json-secret.ts';
 import { fraction, whileOpen, type ServiceCaller, type Verdict } from '../http/service-call.ts';
-import { tokenRequest, type LoginDeps, type TokenWish } from './azure-login.ts';
+import { tokenRequest, type LoginDeps, type TokenScope } from './azure-login.ts';
 import { answerArc, findManagedIdentity } from './azure-managed-identity.ts';
 import type { AzureAuth } from './azure-options.ts';
 
@@ -96,13 +96,13 @@ export class AzureTokens {
   }
 
   /** Azure Arc answers the first request by a challenge. */
-  #ask(wish: TokenWish): Promise<HttpReply> {
+  #ask(scope: TokenScope): Promise<HttpReply> {
     const { what, auth, caller, environment, arcTokensFolder = ARC_TOKENS } = this.#deps;
     const isManaged = auth.method === 'managed-identity';
     const isArc = isManaged && findManagedIdentity(environment) === 'Azure Arc';
     let challenge: HttpReply | null = null;
     const prepare = (): HttpRequest => {
-      const request = tokenRequest(auth, wish, this.#deps);
+      const request = tokenRequest(auth, scope, this.#deps);
       if (challenge === null) return request;
       const authorization = answerArc(challenge, arcTokensFolder);
       return { ...request, headers: { ...request.headers, authorization } };

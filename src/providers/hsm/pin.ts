@@ -9,7 +9,7 @@ import { readPrivateFile } from '../private-file.ts';
 
 const NEWLINE = 0x0a;
 
-export interface PinPlace {
+export interface PinLocation {
   readonly provider: string;
   readonly file: string | null;
   readonly systemdCredential: string | null;
@@ -21,22 +21,22 @@ function digest(pin: Buffer): string {
 }
 
 export class PinSource {
-  readonly #place: PinPlace;
+  readonly #location: PinLocation;
   #refused: string | null = null;
 
-  constructor(place: PinPlace) {
-    this.#place = place;
+  constructor(location: PinLocation) {
+    this.#location = location;
   }
 
   /** Empty where the token needs none. The caller wipes it. */
   read(): Buffer {
     const path = this.#path();
     if (!path) return Buffer.alloc(0);
-    const bytes = readPrivateFile(path, this.#place.ownUid);
+    const bytes = readPrivateFile(path, this.#location.ownUid);
     const pin = bytes.at(-1) === NEWLINE ? bytes.subarray(0, -1) : bytes;
     if (digest(pin) !== this.#refused) return pin;
     bytes.fill(0);
-    const message = `provider "${this.#place.provider}": the token refused this PIN; it is tried again when ${path} changes`;
+    const message = `provider "${this.#location.provider}": the token refused this PIN; it is tried again when ${path} changes`;
     throw new SidekeyError('provider_refused', message);
   }
 
@@ -45,7 +45,7 @@ export class PinSource {
   }
 
   #path(): string | null {
-    const { file, systemdCredential } = this.#place;
+    const { file, systemdCredential } = this.#location;
     if (file || !systemdCredential) return file;
     const directory = process.env['CREDENTIALS_DIRECTORY'];
     if (directory) return join(directory, systemdCredential);

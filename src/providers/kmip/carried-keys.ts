@@ -8,7 +8,7 @@ import { SidekeyError } from '../../errors.ts';
 import type { Carried, CarriedKeys } from '../key-service.ts';
 import { nameAttribute } from './attributes.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
-import { KmipNo } from './fault.ts';
+import { KmipResultError } from './fault.ts';
 import * as keys from './key-operations.ts';
 import { getWrapped, register } from './key-transport.ts';
 import { enumeration, integer } from './message.ts';
@@ -57,7 +57,11 @@ function isGone(error: unknown): boolean {
     RESULT_REASON.ObjectNotFound,
     RESULT_REASON.ObjectDestroyed,
   ];
-  return error instanceof SidekeyError && error.cause instanceof KmipNo && gone.includes(error.cause.reason);
+  return (
+    error instanceof SidekeyError &&
+    error.cause instanceof KmipResultError &&
+    gone.includes(error.cause.reason)
+  );
 }
 
 export class KmipCarriedKeys implements CarriedKeys {

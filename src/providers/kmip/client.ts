@@ -5,7 +5,7 @@
 import { SidekeyError } from '../../errors.ts';
 import type { Clock } from '../../tokens/ports.ts';
 import type { KmipConnection } from './connection.ts';
-import { KmipNo, KmipTrouble, mayRetry } from './fault.ts';
+import { KmipResultError, KmipTransportError, mayRetry } from './fault.ts';
 import * as message from './message.ts';
 import type { KmipVersion, Payload } from './message.ts';
 import { nameOf, OPERATION, RESULT_REASON, TAG } from './tables.ts';
@@ -67,8 +67,8 @@ function ask<T>(
     } catch (error) {
       // A server that lost the thread may send anything next.
       if (
-        error instanceof KmipTrouble ||
-        (error instanceof KmipNo && error.reason === RESULT_REASON.CodecError)
+        error instanceof KmipTransportError ||
+        (error instanceof KmipResultError && error.reason === RESULT_REASON.CodecError)
       )
         connection.close();
       throw error;
@@ -81,7 +81,7 @@ function ask<T>(
 /** The server was exchanged for one of other versions, or means something else: asked anew once. */
 function isOtherVersion(error: unknown): boolean {
   const reasons: number[] = [RESULT_REASON.UnsupportedProtocolVersion, RESULT_REASON.InvalidMessage];
-  return error instanceof KmipNo && reasons.includes(error.reason);
+  return error instanceof KmipResultError && reasons.includes(error.reason);
 }
 
 export class KmipClient {
@@ -148,11 +148,11 @@ export class KmipClient {
       const same = (a: KmipVersion) => theirs.some((b) => b?.major === a.major && b.minor === a.minor);
       const common = ours.find(same);
       if (common) return common;
-      throw new KmipNo(RESULT_REASON.UnsupportedProtocolVersion, 'no version that both speak');
+      throw new KmipResultError(RESULT_REASON.UnsupportedProtocolVersion, 'no version that both speak');
     } catch (error) {
       // A server of 1.0 knows neither the operation nor the header.
       const unknown: number[] = [RESULT_REASON.OperationNotSupported, RESULT_REASON.InvalidMessage];
-      if (error instanceof KmipNo && unknown.includes(error.reason)) return OLDEST;
+      if (error instanceof KmipResultError && unknown.includes(error.reason)) return OLDEST;
       throw error;
     }
   }
@@ -160,8 +160,8 @@ export class KmipClient {
   #isWorthRetry<T>(error: unknown, { operation, once }: Call<T>, attempt: number): boolean {
     if (isOtherVersion(error) && attempt === 1) return true;
     if (once) return false;
-    if (error instanceof KmipNo) return mayRetry(error.reason, JUDGES.includes(operation));
-    return error instanceof KmipTrouble && !error.refused;
+    if (error instanceof KmipResultError) return mayRetry(error.reason, JUDGES.includes(operation));
+    return error instanceof KmipTransportError && !error.refused;
   }
 
   #pauseMs(attempt: number): number {
@@ -172,8 +172,9 @@ export class KmipClient {
   #translate<T>(error: unknown, { operation, key }: Call<T>): unknown {
     const what = `provider "${this.#options.provider}" (key ${key}), ${nameOf(OPERATION, operation)}`;
     if (error instanceof SidekeyError) return error;
-    if (!(error instanceof KmipNo || error instanceof KmipTrouble)) return error;
-    const own = error instanceof KmipNo ? mayRetry(error.reason, JUDGES.includes(operation)) : !error.refused;
+    if (!(error instanceof KmipResultError || error instanceof KmipTransportError)) return error;
+    const own =
+      error instanceof KmipResultError ? mayRetry(error.reason, JUDGES.includes(operation)) : !error.refused;
     const code = own ? 'provider_unreachable' : 'provider_refused';
     return new SidekeyError(code, `${what}: ${error.message}`, { cause: error });
   }

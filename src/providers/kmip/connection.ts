@@ -3,7 +3,7 @@
  * late or broken answer nobody knows what the next bytes belong to.
  */
 import { connect, type TLSSocket } from 'node:tls';
-import { KmipTrouble, toTrouble } from './fault.ts';
+import { KmipTransportError, toTransportError } from './fault.ts';
 import type { TlsIdentity } from './tls-files.ts';
 import { MESSAGE_MAX, messageLength } from './ttlv.ts';
 
@@ -16,7 +16,7 @@ export interface Address {
 
 interface Waiter {
   readonly resolve: (message: Buffer) => void;
-  readonly reject: (error: KmipTrouble) => void;
+  readonly reject: (error: KmipTransportError) => void;
 }
 
 export class KmipConnection {
@@ -31,23 +31,23 @@ export class KmipConnection {
     this.#socket = socket;
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    socket.on('error', (error) => this.#end(toTrouble(error, 'the connection failed')));
-    socket.on('close', () => this.#end(new KmipTrouble('the server closed the connection')));
+    socket.on('error', (error) => this.#end(toTransportError(error, 'the connection failed')));
+    socket.on('close', () => this.#end(new KmipTransportError('the server closed the connection')));
   }
 
   get isOpen(): boolean {
     return !this.#ended;
   }
 
-  /** Writes, wipes `request`, and gives the whole answer, which the caller wipes. Rejects with KmipTrouble. */
+  /** Writes, wipes `request`, and gives the whole answer, which the caller wipes. Rejects with KmipTransportError. */
   exchange(request: Buffer, timeoutMs: number): Promise<Buffer> {
     if (this.#ended || this.#waiter) {
       request.fill(0);
-      return Promise.reject(new KmipTrouble('the connection is not free'));
+      return Promise.reject(new KmipTransportError('the connection is not free'));
     }
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#end(new KmipTrouble(`no answer within ${Math.round(timeoutMs)} ms`));
+        this.#end(new KmipTransportError(`no answer within ${Math.round(timeoutMs)} ms`));
       }, timeoutMs);
       const settled =
         <T>(settle: (value: T) => void) =>
@@ -63,7 +63,7 @@ export class KmipConnection {
   }
 
   close(): void {
-    this.#end(new KmipTrouble('the connection was closed'));
+    this.#end(new KmipTransportError('the connection was closed'));
   }
 
   /** An idle connection keeps no process alive. */
@@ -79,22 +79,22 @@ export class KmipConnection {
     try {
       this.#deliver();
     } catch (error) {
-      this.#end(toTrouble(error, 'the response is not valid KMIP'));
+      this.#end(toTransportError(error, 'the response is not valid KMIP'));
     }
   }
 
   #deliver(): void {
-    if (!this.#waiter) throw new KmipTrouble('the server sent data without a request');
-    if (this.#received.length > MESSAGE_MAX) throw new KmipTrouble('the answer is too long');
+    if (!this.#waiter) throw new KmipTransportError('the server sent data without a request');
+    if (this.#received.length > MESSAGE_MAX) throw new KmipTransportError('the answer is too long');
     const length = messageLength(this.#received);
     if (length === null || this.#received.length < length) return;
-    if (this.#received.length > length) throw new KmipTrouble('the server sent more than one answer');
+    if (this.#received.length > length) throw new KmipTransportError('the server sent more than one answer');
     const message = this.#received;
     this.#received = Buffer.alloc(0);
     this.#waiter.resolve(message);
   }
 
-  #end(why: KmipTrouble): void {
+  #end(why: KmipTransportError): void {
     this.#ended = true;
     this.#received.fill(0);
     this.#received = Buffer.alloc(0);
@@ -103,7 +103,7 @@ export class KmipConnection {
   }
 }
 
-/** Rejects with KmipTrouble, by its deadline. The identity's key is wiped. */
+/** Rejects with KmipTransportError, by its deadline. The identity's key is wiped. */
 export function openConnection(
   address: Address,
   identity: TlsIdentity,
@@ -119,14 +119,14 @@ export function openConnection(
       const name = serverName === null ? {} : { servername: serverName };
       socket = connect({ host, port, ca, cert, key, minVersion: 'TLSv1.2', ...name });
     } catch (error) {
-      return reject(toTrouble(error, doing));
+      return reject(toTransportError(error, doing));
     } finally {
       key.fill(0);
     }
     const fail = (error: unknown) => {
       clearTimeout(timer);
       socket.destroy();
-      reject(toTrouble(error, doing));
+      reject(toTransportError(error, doing));
     };
     const timer = setTimeout(() => fail(new Error(`not within ${Math.round(timeoutMs)} ms`)), timeoutMs);
     socket.once('error', fail);

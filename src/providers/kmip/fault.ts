@@ -2,7 +2,7 @@
 import { nameOf, RESULT_REASON } from './tables.ts';
 
 /** The server answered, and its answer is no. `reason` is a Result Reason. */
-export class KmipNo extends Error {
+export class KmipResultError extends Error {
   readonly reason: number;
 
   constructor(reason: number, message: string) {
@@ -12,7 +12,7 @@ export class KmipNo extends Error {
 }
 
 /** Nobody answered, or not in KMIP. `refused`: the server does not want this client (its certificate). */
-export class KmipTrouble extends Error {
+export class KmipTransportError extends Error {
   readonly refused: boolean;
 
   constructor(message: string, options: { cause?: unknown; refused?: boolean } = {}) {
@@ -25,12 +25,15 @@ export class KmipTrouble extends Error {
 const CERTIFICATE_ALERT =
   /_ALERT_(BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|CERTIFICATE_(REVOKED|EXPIRED|UNKNOWN|REQUIRED)|UNKNOWN_CA|ACCESS_DENIED)$/;
 
-export function toTrouble(error: unknown, doing: string): KmipTrouble {
-  if (error instanceof KmipTrouble) return error;
+export function toTransportError(error: unknown, doing: string): KmipTransportError {
+  if (error instanceof KmipTransportError) return error;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   const message = error instanceof Error ? error.message : String(error);
   const short = code.startsWith('ERR_SSL_') ? code : message.slice(0, 200);
-  return new KmipTrouble(`${doing}: ${short}`, { cause: error, refused: CERTIFICATE_ALERT.test(code) });
+  return new KmipTransportError(`${doing}: ${short}`, {
+    cause: error,
+    refused: CERTIFICATE_ALERT.test(code),
+  });
 }
 
 const WORTH_A_RETRY: readonly number[] = [

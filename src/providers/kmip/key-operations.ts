@@ -8,7 +8,7 @@ import {
 } from './attributes.ts';
 import type { AttributeName } from './attributes.ts';
 import type { KmipCaller } from './client.ts';
-import { KmipTrouble } from './fault.ts';
+import { KmipTransportError } from './fault.ts';
 import {
   enumeration,
   findAll,
@@ -56,7 +56,7 @@ const DESCRIBED = Object.keys(ATTRIBUTE_NAMES) as AttributeName[];
 
 export function demandText(payload: Payload, tag: number): string {
   const found = findText(payload, tag);
-  if (found === null || found === '') throw new KmipTrouble('the answer has no unique identifier');
+  if (found === null || found === '') throw new KmipTransportError('the answer has no unique identifier');
   return found;
 }
 

@@ -2,7 +2,7 @@
 import { encodeTemplate } from './attributes.ts';
 import type { Carried } from '../key-service.ts';
 import type { KmipCaller } from './client.ts';
-import { KmipTrouble } from './fault.ts';
+import { KmipTransportError } from './fault.ts';
 import { demandText } from './key-operations.ts';
 import {
   bytes,
@@ -127,7 +127,7 @@ function wrappedOf(payload: Payload, keyId: string): Buffer {
   const by = findText(findStructure(data, TAG.EncryptionKeyInformation), TAG.UniqueIdentifier);
   const value = findBytes(block, TAG.KeyValue);
   if (value === null || by !== keyId || findNumber(data, TAG.WrappingMethod) !== WRAPPING_METHOD.Encrypt)
-    throw new KmipTrouble('the server did not wrap the key as requested');
+    throw new KmipTransportError('the server did not wrap the key as requested');
   return Buffer.from(value);
 }
 

@@ -7,7 +7,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { SidekeyError } from '../../errors.ts';
 import { bindKey, hashContext, takeBoundKey } from '../data-key.ts';
 import type { KmipCaller } from './client.ts';
-import { KmipNo, mayRetry } from './fault.ts';
+import { KmipResultError, mayRetry } from './fault.ts';
 import { formatVersion } from './message.ts';
 import {
   decryptCbc,
@@ -95,7 +95,7 @@ export class KmipKek {
   /** Servers say of a bad tag that they are in trouble. One that really is cannot say either in which state the key is. */
   async #tellTrouble(by: KmipCaller, key: string, error: unknown): Promise<never> {
     const cause: unknown = error instanceof SidekeyError ? error.cause : null;
-    if (cause instanceof KmipNo && mayRetry(cause.reason, false)) await getState(by, key);
+    if (cause instanceof KmipResultError && mayRetry(cause.reason, false)) await getState(by, key);
     throw error;
   }
 

@@ -1,5 +1,5 @@
 /** KMIP messages of one batch item (KMIP 1.4, 6 and 7; 2.1, 8 and 9). */
-import { KmipNo, KmipTrouble } from './fault.ts';
+import { KmipResultError, KmipTransportError } from './fault.ts';
 import { nameOf, OPERATION, RESULT_REASON, RESULT_STATUS, TAG } from './tables.ts';
 import { decodeTtlv, encodeTtlv, TtlvError, type TtlvItem } from './ttlv.ts';
 
@@ -96,7 +96,7 @@ function isPrintable(text: string): boolean {
 }
 
 /**
- * The response's payload, whose bytes are views of `message`: the caller wipes that. Throws KmipNo when the server says so, KmipTrouble when it
+ * The response's payload, whose bytes are views of `message`: the caller wipes that. Throws KmipResultError when the server says so, KmipTransportError when it
  * says nothing that can be understood.
  */
 export function decodeResponse(message: Buffer, operation: number): Payload {
@@ -105,18 +105,20 @@ export function decodeResponse(message: Buffer, operation: number): Payload {
     item = decodeItem(message);
   } catch (cause) {
     if (!(cause instanceof TtlvError)) throw cause;
-    throw new KmipTrouble(`the response is not valid KMIP: ${cause.message}`, { cause });
+    throw new KmipTransportError(`the response is not valid KMIP: ${cause.message}`, { cause });
   }
   const status = findNumber(item, TAG.ResultStatus);
   if (status === RESULT_STATUS.OperationFailed) throw toNo(item);
   const answered = findNumber(item, TAG.Operation);
   if (status !== RESULT_STATUS.Success || answered !== operation)
-    throw new KmipTrouble(`status ${status} of operation ${answered} for ${nameOf(OPERATION, operation)}`);
+    throw new KmipTransportError(
+      `status ${status} of operation ${answered} for ${nameOf(OPERATION, operation)}`,
+    );
   return findStructure(item, TAG.ResponsePayload);
 }
 
-function toNo(item: Payload): KmipNo {
+function toNo(item: Payload): KmipResultError {
   const said = findText(item, TAG.ResultMessage)?.slice(0, 200) ?? '';
   const reason = findNumber(item, TAG.ResultReason) ?? RESULT_REASON.GeneralFailure;
-  return new KmipNo(reason, isPrintable(said) ? said : '');
+  return new KmipResultError(reason, isPrintable(said) ? said : '');
 }

@@ -1,6 +1,6 @@
 /** The operations of a KMIP server that a holder of a KEK needs, with their payloads (KMIP 1.4, 4; 2.1, 6). The order of fields is the specification's. */
 import { decodeAttributes, encodeReferences } from './attributes.ts';
-import { KmipNo, KmipTrouble } from './fault.ts';
+import { KmipResultError, KmipTransportError } from './fault.ts';
 import type { KmipCaller } from './client.ts';
 import {
   bytes,
@@ -71,7 +71,7 @@ function lack(version: KmipVersion, { minor, what }: Need): string | null {
 /** A server that knows no such field or operation would say so in its own way, or ignore the field. */
 function need(version: KmipVersion, needed: Need): void {
   const message = lack(version, needed);
-  if (message !== null) throw new KmipNo(RESULT_REASON.FeatureNotSupported, message);
+  if (message !== null) throw new KmipResultError(RESULT_REASON.FeatureNotSupported, message);
 }
 
 /** Why data keys cannot be encrypted by servers of this version; null: they can. */
@@ -82,7 +82,7 @@ export function lackOf(version: KmipVersion, withMac: boolean): string | null {
 /** A copy, since the message is wiped. */
 export function takeBytes(payload: Payload, tag: number, what: string): Buffer {
   const found = findBytes(payload, tag);
-  if (!found) throw new KmipTrouble(`the answer has no ${what}`);
+  if (!found) throw new KmipTransportError(`the answer has no ${what}`);
   return Buffer.from(found);
 }
 
@@ -193,7 +193,7 @@ export function getState(by: KmipCaller, keyId: string): Promise<{ state: number
     },
     response: (payload) => {
       const state = findNumber(decodeAttributes(payload), TAG.State);
-      if (state === null) throw new KmipTrouble('the answer has no state');
+      if (state === null) throw new KmipTransportError('the answer has no state');
       return { state, version };
     },
   });

@@ -1,7 +1,7 @@
 /** At most so many connections to one server. A connection is used by one request at a time, and not after the files of its identity changed. */
 import type { Clock } from '../../tokens/ports.ts';
 import { openConnection, type Address, type KmipConnection } from './connection.ts';
-import { KmipTrouble, toTrouble } from './fault.ts';
+import { KmipTransportError, toTransportError } from './fault.ts';
 import { readTlsIdentity, stampTlsFiles, type TlsFiles } from './tls-files.ts';
 
 /** Servers close idle connections; one that may just be closing is not worth the risk. */
@@ -31,7 +31,7 @@ export class KmipPool {
     this.#options = options;
   }
 
-  /** `work` gets a connection for itself. Rejects with KmipTrouble, by its end (on the monotonic clock), or as `work` does. */
+  /** `work` gets a connection for itself. Rejects with KmipTransportError, by its end (on the monotonic clock), or as `work` does. */
   async use<T>(end: number, tryMs: number, work: (connection: KmipConnection) => Promise<T>): Promise<T> {
     const { clock } = this.#options;
     const left = () => Math.max(1, end - clock.monotonic());
@@ -53,7 +53,7 @@ export class KmipPool {
   }
 
   async #place(timeoutMs: number): Promise<void> {
-    if (this.#closed) throw new KmipTrouble('the provider is closed');
+    if (this.#closed) throw new KmipTransportError('the provider is closed');
     if (this.#taken >= this.#options.connections) return this.#wait(timeoutMs);
     this.#taken++;
   }
@@ -71,7 +71,7 @@ export class KmipPool {
         clearTimeout(timer);
         this.#waiters = this.#waiters.filter((each) => each !== waiter);
         if (place) resolve();
-        else reject(new KmipTrouble('all connections were in use until the deadline'));
+        else reject(new KmipTransportError('all connections were in use until the deadline'));
       };
       const timer = setTimeout(() => waiter(false), timeoutMs);
       this.#waiters.push(waiter);
@@ -97,7 +97,7 @@ export class KmipPool {
     try {
       identity = readTlsIdentity(files);
     } catch (error) {
-      throw toTrouble(error, 'the files of the TLS identity cannot be read');
+      throw toTransportError(error, 'the files of the TLS identity cannot be read');
     }
     const connection = await openConnection(address, identity, stamp, timeoutMs);
     this.#open.add(connection);

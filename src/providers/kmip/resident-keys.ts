@@ -14,7 +14,7 @@ import type {
 import { nameAttribute } from './attributes.ts';
 import { isDataKeyName } from './carried-keys.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
-import { KmipNo } from './fault.ts';
+import { KmipResultError } from './fault.ts';
 import * as keys from './key-operations.ts';
 import { Lineage } from './key-lineage.ts';
 import type { ServerDescription } from './key-operations.ts';
@@ -43,7 +43,7 @@ const IS_GONE: readonly number[] = [
 ];
 
 function reasonOf(error: unknown): number | null {
-  return error instanceof SidekeyError && error.cause instanceof KmipNo ? error.cause.reason : null;
+  return error instanceof SidekeyError && error.cause instanceof KmipResultError ? error.cause.reason : null;
 }
 
 function isRefusal(error: unknown): boolean {

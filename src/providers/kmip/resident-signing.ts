@@ -7,7 +7,7 @@ import { SidekeyError } from '../../errors.ts';
 import type { ResidentKey, SignAlgorithm } from '../../tokens/resident-port.ts';
 import { decodeDer, encodeDer, scalarBytes } from '../../wire/ecdsa-signature.ts';
 import type { KmipCaller, KmipClient } from './client.ts';
-import { KmipNo } from './fault.ts';
+import { KmipResultError } from './fault.ts';
 import { describeKey } from './key-operations.ts';
 import { mac, sign, verifySignature } from './resident-operations.ts';
 import { RESULT_REASON, STATE } from './tables.ts';
@@ -87,7 +87,7 @@ export class KmipSigning {
   /** Servers say of a form that they do not know, and of numbers that are none of the curve's, that they failed. */
   async #unlessBad(by: KmipCaller, id: string, error: unknown): Promise<false> {
     const cause: unknown = error instanceof SidekeyError ? error.cause : null;
-    const isAboutData = cause instanceof KmipNo && MAY_BE_DATA.includes(cause.reason);
+    const isAboutData = cause instanceof KmipResultError && MAY_BE_DATA.includes(cause.reason);
     if (!isAboutData || (await describeKey(by, id)).state !== STATE.Active) throw error;
     return false;
   }

@@ -3,7 +3,7 @@ import t from 'tap';
 import { KmipClient, type KmipCaller, type KmipPort } from '../../../src/providers/kmip/client.ts';
 import type { KmipConnection } from '../../../src/providers/kmip/connection.ts';
 import { createSecretKey } from '../../../src/providers/kmip/key-operations.ts';
-import { KmipTrouble, toTrouble } from '../../../src/providers/kmip/fault.ts';
+import { KmipTransportError, toTransportError } from '../../../src/providers/kmip/fault.ts';
 import * as message from '../../../src/providers/kmip/message.ts';
 import type { KmipVersion } from '../../../src/providers/kmip/message.ts';
 import { createKmipKeyService } from '../../../src/providers/kmip/kmip-key-service.ts';
@@ -160,9 +160,9 @@ t.test('every other reason is a no, at once', async (t) => {
 });
 
 t.test('a lost connection is tried again, four times', async (t) => {
-  const script = new Script(new KmipTrouble('reset'), state(2));
+  const script = new Script(new KmipTransportError('reset'), state(2));
   t.match(await getState(script.client(), 'kek-7'), { state: 2 });
-  const dead = new Script(new KmipTrouble('reset'));
+  const dead = new Script(new KmipTransportError('reset'));
   await t.rejects(getState(dead.client(), 'kek-7'), UNREACHABLE);
   t.equal(dead.calls(OPERATION.GetAttributes), 4);
 });
@@ -201,7 +201,7 @@ t.test('a data key that could not be wrapped is wiped', async (t) => {
 
 t.test('a refused certificate is a no', async (t) => {
   const alert = Object.assign(new Error('alert'), { code: 'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED' });
-  const script = new Script(toTrouble(alert, 'the connection failed'));
+  const script = new Script(toTransportError(alert, 'the connection failed'));
   await t.rejects(getState(script.client(), 'kek-7'), REFUSED);
   t.equal(script.calls(OPERATION.GetAttributes), 1);
 });
@@ -287,7 +287,7 @@ t.test('an answer to another operation, one that is pending, and two at once are
 });
 
 t.test('what makes a key is not asked for twice, for there might be two then', async (t) => {
-  for (const answer of [no(RESULT_REASON.InternalServerError), new KmipTrouble('reset')]) {
+  for (const answer of [no(RESULT_REASON.InternalServerError), new KmipTransportError('reset')]) {
     const script = new Script(answer);
     await t.rejects(createSecretKey(script.client(), 'new', []), UNREACHABLE);
     t.equal(script.calls(OPERATION.Create), 1);

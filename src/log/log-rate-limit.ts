@@ -10,7 +10,7 @@ interface Minute {
   leftOut: number;
 }
 
-export class LinesAMinute {
+export class LogRateLimit {
   readonly #most: number;
   readonly #monotonic: () => number;
   readonly #uids = new LRUCache<number, Minute>({ max: UIDS_MAX });

@@ -2,7 +2,7 @@
  * An object that stands as JSON already: long base64 in it needs no look at each of its letters, as JSON.stringify gives them. Whoever
  * makes one answers for its members.
  */
-export class Written {
+export class RawJson {
   /** Without the braces; not empty. */
   readonly members: string;
 
@@ -12,5 +12,5 @@ export class Written {
 }
 
 export function writeJson(value: object): string {
-  return value instanceof Written ? `{${value.members}}` : JSON.stringify(value);
+  return value instanceof RawJson ? `{${value.members}}` : JSON.stringify(value);
 }
