@@ -44,7 +44,7 @@ t.test('on a terminal it fills the screen, and gives it back at q; a pipe gets J
   t.match(seen, /\u001b\[\?1049h/);
   t.match(seen, /HTTP requests: half within/);
   t.match(seen, /local +embedded/);
-  const exit = once(screen, 'exit');
+  const exit = once(screen, 'close');
   screen.stdin.write('q');
   t.same(await exit, [0, null]);
   t.match(seen, /\u001b\[\?1049l/, 'the screen that was is back');

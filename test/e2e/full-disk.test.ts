@@ -43,7 +43,7 @@ function spawnLoad(t: Test, sidekey: Instance) {
   });
   const end = async (): Promise<string> => {
     child.stdin.end();
-    await once(child, 'exit');
+    await once(child, 'close');
     return output;
   };
   return { started, end };

@@ -28,7 +28,7 @@ export async function startLoad(t: Test, sidekey: Instance): Promise<Load> {
 /** None of its operations may have failed, and none taken longer than `maxMs`. */
 export async function endLoad(t: Test, { child, output, trace }: Load, maxMs: number): Promise<void> {
   child.stdin.end();
-  await once(child, 'exit');
+  await once(child, 'close');
   const figures = /operations (\d+) failed (\d+) longest_us (\d+)/.exec(output());
   t.equal(figures?.[2], '0', output().replaceAll(/^pause_at.*\n/gm, ''));
   trace.tell(t, output());

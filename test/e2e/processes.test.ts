@@ -66,7 +66,7 @@ t.test('a program that started before the daemon sees an empty slot, then the to
   await said(child, /started/);
   await sidekey.start();
   child.stdin.end();
-  const [code] = await once(child, 'exit');
+  const [code] = await once(child, 'close');
   t.equal(code, 0, child.output());
 });
 
@@ -108,7 +108,7 @@ t.test('a keeper that is killed is a pause, not an error', async (t) => {
   }
   await sleep(1500);
   load.stdin.end();
-  await once(load, 'exit');
+  await once(load, 'close');
   t.match(load.output(), /operations \d+ failed 0 /);
 });
 
@@ -120,7 +120,7 @@ t.test('an agent that is killed is not noticed by keys whose lease is good', asy
   await sidekey.stopAgent('SIGKILL');
   await sleep(1000);
   load.stdin.end();
-  await once(load, 'exit');
+  await once(load, 'close');
   t.match(load.output(), /operations [1-9]\d* failed 0 /);
   await sidekey.start();
   program(t, sidekey, 'use');

@@ -73,7 +73,7 @@ async function load(t: Test, sidekey: Instance, { module }: Release) {
   while (!output.includes('started')) await sleep(20);
   const end = async (): Promise<string> => {
     child.stdin.end();
-    await once(child, 'exit');
+    await once(child, 'close');
     return output;
   };
   return { pid: child.pid, end };
