@@ -168,6 +168,36 @@ test('a stream three times as long takes no more memory', async (t) => {
   t.ok(growth < 64 * 1024, `grew by ${growth} KiB`);
 });
 
+test('a client that still writes reads why it is refused', async (t) => {
+  const { instance } = await setUp(t);
+  const client = connect(instance.api);
+  let answer = '';
+  client.on('data', (piece) => (answer += piece.toString('latin1')));
+  client.write(
+    'PUT /v1/sidekey/stream/encrypt/none HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n',
+  );
+  const closed = once(client, 'close');
+  await setTimeout(300);
+  t.equal(client.readyState, 'open', 'until then the connection stays');
+  client.write('0\r\n\r\n');
+  await closed;
+  t.match(answer, /^HTTP\/1\.1 400 [^]*encryption key not found/);
+});
+
+test('a client that writes nothing more is told within a second or two, and so is one that goes on for ever', async (t) => {
+  const { instance } = await setUp(t);
+  const head = 'PUT /v1/sidekey/stream/encrypt/none HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n';
+  for (const more of ['', 'x'.repeat(200_000)]) {
+    const client = connect(instance.api);
+    client.on('error', () => undefined).write(head + more);
+    const began = performance.now();
+    const [answer] = (await once(client, 'data')) as [Buffer];
+    t.match(answer.toString('latin1'), /^HTTP\/1\.1 400 [^]*encryption key not found/);
+    t.ok(performance.now() - began < 5000);
+    client.destroy();
+  }
+});
+
 test('who hangs up in a stream is no fault of the agent, and leaves its place to others', async (t) => {
   const { instance } = await setUp(t);
   const head =

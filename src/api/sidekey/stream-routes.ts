@@ -2,6 +2,7 @@
  * PUT /v1/sidekey/stream/encrypt/:key and decrypt/:key: bodies of any length, answered while they are read.
  */
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { Peer } from '../../access/peer.ts';
@@ -22,6 +23,9 @@ import type { TransitDeps } from '../transit/call.ts';
 
 const STREAMS_MAX = 32;
 const PARAMETER_MAX = 8192;
+/** What a client may have on its way that does not know yet that it is refused. */
+const DISCARDED_BYTES = 128 * 1024;
+const DISCARD_MS = 1000;
 
 const query = z.object({
   token: z.string().max(64).optional(),
@@ -112,6 +116,14 @@ function hungUp({ raw }: FastifyRequest): boolean {
   return raw.destroyed && !raw.complete;
 }
 
+/** Whoever still writes when the connection closes never reads why it was refused. */
+async function discard(source: SegmentReader): Promise<void> {
+  const end = new AbortController();
+  const read = source.take(DISCARDED_BYTES).catch(() => undefined);
+  await Promise.race([read, sleep(DISCARD_MS, undefined, { signal: end.signal }).catch(() => undefined)]);
+  end.abort();
+}
+
 const DIRECTIONS = { encrypt: beginEncryption, decrypt: beginDecryption } as const;
 
 /** In its own context: here a body is a stream, limited only by the request timeout. */
@@ -127,15 +139,17 @@ export function registerStreams(
     reply: FastifyReply,
   ): Promise<FastifyReply> => {
     const call = readCall(deps, peerOf, request);
+    const source = new SegmentReader(request.raw);
     const ended = places.take(call.peer);
-    if (ended === null) throw new SidekeyError('busy', 'the limit of concurrent streams is reached');
     // The rest of a refused stream's body is not read.
     reply.header('connection', 'close').header('cache-control', 'no-store');
     try {
-      const output = await startAnswer(await begin(call, new SegmentReader(request.raw)), ended);
+      if (ended === null) throw new SidekeyError('busy', 'the limit of concurrent streams is reached');
+      const output = await startAnswer(await begin(call, source), ended);
       return reply.type('application/octet-stream').send(output);
     } catch (error) {
-      ended();
+      await discard(source);
+      ended?.();
       throw hungUp(request) ? new Refusal(400, 'the client hung up') : error;
     }
   };
