@@ -79,6 +79,18 @@ export class SegmentReader {
     return all.subarray(0, size);
   }
 
+  /** Reads up to the end, or until it has read `bytes`, and wipes it all. */
+  async discard(bytes: number): Promise<void> {
+    for (const held of this.#held.splice(0)) held.fill(0);
+    this.#heldBytes = 0;
+    for (let left = bytes; left > 0;) {
+      const { done, value } = await this.#source.next();
+      if (done === true) return;
+      left -= value.length;
+      value.fill(0);
+    }
+  }
+
   async #pull(): Promise<boolean> {
     const { done, value } = await this.#source.next();
     if (done === true) return false;

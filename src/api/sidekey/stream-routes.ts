@@ -119,7 +119,7 @@ function hungUp({ raw }: FastifyRequest): boolean {
 /** Whoever still writes when the connection closes never reads why it was refused. */
 async function discard(source: SegmentReader): Promise<void> {
   const end = new AbortController();
-  const read = source.take(DISCARDED_BYTES).catch(() => undefined);
+  const read = source.discard(DISCARDED_BYTES).catch(() => undefined);
   await Promise.race([read, sleep(DISCARD_MS, undefined, { signal: end.signal }).catch(() => undefined)]);
   end.abort();
 }
