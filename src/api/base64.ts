@@ -11,17 +11,29 @@ function lengthOf(text: string): number {
   return (text.length / 4) * 3 - pads;
 }
 
+/** Whether `text` is base64 of as many bytes, which it then has. */
+function fills(bytes: Buffer, text: string): boolean {
+  try {
+    // It skips white space, and then writes fewer bytes.
+    return bytes.setFromBase64(text, STRICT).written === bytes.length;
+  } catch (error) {
+    if (error instanceof SyntaxError) return false;
+    throw error;
+  }
+}
+
 /** null for anything that an encoder would not have produced. */
 export function readBase64(text: string): Buffer | null {
   if (text.length % 4 !== 0) return null;
   const bytes = Buffer.allocUnsafe(lengthOf(text));
-  try {
-    // It skips white space, and then writes fewer bytes.
-    return bytes.setFromBase64(text, STRICT).written === bytes.length ? bytes : null;
-  } catch (error) {
-    if (error instanceof SyntaxError) return null;
-    throw error;
-  }
+  return fills(bytes, text) ? bytes : null;
+}
+
+/** Writes the bytes from `at` on. Where they end; null as of readBase64, or because there is no room. */
+export function writeDecoded(text: string, into: Buffer, at: number): number | null {
+  const end = at + lengthOf(text);
+  if (text.length % 4 !== 0 || end > into.length) return null;
+  return fills(into.subarray(at, end), text) ? end : null;
 }
 
 /** 400 "illegal base64 data" for anything that an encoder would not have produced. */

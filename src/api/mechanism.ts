@@ -1,7 +1,7 @@
 /** The mechanisms that the API uses, with parameters laid out as in native-shim/wire/params.h. */
 import { LIMITS } from '../wire/tables.ts';
 import { WireWriter } from '../wire/buffer.ts';
-import type { Mechanism } from '../tokens/ports.ts';
+import { NONCE_BYTES, type Mechanism } from '../tokens/ports.ts';
 import { Refusal } from './fault.ts';
 import type { HashAlgorithm } from './transit/hash-algorithm.ts';
 
@@ -17,7 +17,7 @@ export const CKM = {
 } as const;
 
 /** For AES-GCM and ChaCha20-Poly1305. */
-export const GCM_NONCE_BYTES = 12;
+export const GCM_NONCE_BYTES = NONCE_BYTES;
 export const GCM_TAG_BYTES = 16;
 /** What the parameter leaves for associated data, after nonce, tag length and two lengths. */
 const AAD_MAX = LIMITS.paramsMax - GCM_NONCE_BYTES - 12;

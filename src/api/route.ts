@@ -22,13 +22,13 @@ export interface Call {
 
 /**
  * `data` is put into the envelope, `plain` is the whole body as JSON, `text` is sent as it is; `secret` is
- * the text of `data`, wiped after sending; `empty` has no body (status 204).
+ * the text of `data`, wiped after sending, before `wiped` is called; `empty` has no body (status 204).
  */
 export type Reply = { readonly status?: number } & (
   | { readonly data: object; readonly warnings?: readonly string[] }
   | { readonly plain: object }
   | { readonly text: string; readonly type: string }
-  | { readonly secret: Buffer }
+  | { readonly secret: Buffer; readonly wiped?: () => void }
   | { readonly empty: true }
 );
 
@@ -58,7 +58,7 @@ export interface Route extends RouteSchemas {
   readonly handlePlain?: HandlePlain;
 }
 
-export type HandlePlain = (call: Call, body: Buffer) => Promise<Reply> | null;
+export type HandlePlain = (call: Call, body: Buffer) => Reply | Promise<Reply> | null;
 
 /**
  * A row whose handler gets a body that passed the schema. Fields that the schema does not name are dropped.
@@ -110,9 +110,14 @@ function envelopeTail(warnings: readonly string[] | undefined): string {
   return `,"wrap_info":null,"warnings":${warnings === undefined ? 'null' : JSON.stringify(warnings)},"auth":null}`;
 }
 
-function sendSecret({ id }: FastifyRequest, reply: FastifyReply, secret: Buffer): FastifyReply {
+function sendSecret(
+  { id }: FastifyRequest,
+  reply: FastifyReply,
+  { secret, wiped }: SecretReply,
+): FastifyReply {
   const parts = [Buffer.from(envelopeHead(id)), secret, Buffer.from(envelopeTail(undefined))];
   const body = joinAndWipe(parts);
+  wiped?.();
   reply.raw.once('close', () => body.fill(0));
   return reply.code(200).type('application/json').send(body);
 }
@@ -120,6 +125,24 @@ function sendSecret({ id }: FastifyRequest, reply: FastifyReply, secret: Buffer)
 /** The agent's tables contain 64-bit numbers, which JSON lacks: written as text. */
 function writeBigint(_name: string, value: unknown): unknown {
   return typeof value === 'bigint' ? String(value) : value;
+}
+
+export type SecretReply = Extract<Reply, { secret: Buffer }>;
+
+/** A body of which the middle is to be wiped by `wipe`, be it sent or not. */
+export interface SecretBody {
+  readonly head: string;
+  readonly secret: Buffer;
+  readonly tail: string;
+  readonly wipe: () => void;
+}
+
+export function secretBody(requestId: string, { secret, wiped }: SecretReply): SecretBody {
+  const wipe = (): void => {
+    secret.fill(0);
+    wiped?.();
+  };
+  return { head: envelopeHead(requestId), secret, tail: envelopeTail(undefined), wipe };
 }
 
 export function writeBody(
@@ -134,7 +157,7 @@ export function writeBody(
 function send(request: FastifyRequest, reply: FastifyReply, answer: Reply): FastifyReply {
   reply.header('cache-control', 'no-store');
   if ('empty' in answer) return reply.code(answer.status ?? 204).send();
-  if ('secret' in answer) return sendSecret(request, reply, answer.secret);
+  if ('secret' in answer) return sendSecret(request, reply, answer);
   return reply
     .code(answer.status ?? 200)
     .type('type' in answer ? answer.type : 'application/json')

@@ -1,20 +1,21 @@
 /** The bodies of the messages between agent and keeper: one row of ARCHITECTURE.md, "Frames", per function. */
 import { SidekeyError } from '../errors.ts';
-import type {
-  Attribute,
-  Binding,
-  CellSeen,
-  ClientSeen,
-  KeeperState,
-  LatencySeen,
-  MadeKey,
-  Mechanism,
-  MechanismRow,
-  NewKey,
-  Operation,
-  RingState,
-  UsageSeen,
-  UseEnded,
+import {
+  NONCE_BYTES,
+  type Attribute,
+  type Binding,
+  type CellSeen,
+  type ClientSeen,
+  type KeeperState,
+  type LatencySeen,
+  type MadeKey,
+  type Mechanism,
+  type MechanismRow,
+  type NewKey,
+  type Operation,
+  type RingState,
+  type UsageSeen,
+  type UseEnded,
 } from '../tokens/ports.ts';
 import { WireReader, WireWriter } from '../wire/buffer.ts';
 import { LIMITS, OPERATE, OPERATIONS } from '../wire/tables.ts';
@@ -289,6 +290,8 @@ export function writeOperate(
 
 /** What such a body begins with, up to the mechanism's parameters. */
 const HEAD_BYTES = 8 + 1 + 1 + 8 + 8 + 8 + 1 + 8 + 8;
+/** Before a byte string. */
+const LENGTH_BYTES = 4;
 
 function beginsAlike(a: OperateStep, b: OperateStep): boolean {
   if ((a.flags & OPERATE.begin) === 0 || a.flags !== b.flags || a.number !== b.number) return false;
@@ -299,6 +302,14 @@ function beginsAlike(a: OperateStep, b: OperateStep): boolean {
 export function writeNext(step: OperateStep, writer: WireWriter, last: OperateStep, back: number): void {
   if (!beginsAlike(last, step)) writeOperate(step, writer);
   else writer.again(back, HEAD_BYTES).bytes(step.mechanism.params).bytes(step.data).bytes(step.signature);
+}
+
+/** What stands before and after the nonce, up to the data, in the bodies of steps that differ in nonce and data alone. */
+export function aroundNonce(step: OperateStep): readonly [before: Buffer, after: Buffer] {
+  const body = writeOperate(step).done();
+  const nonceAt = HEAD_BYTES + LENGTH_BYTES + LENGTH_BYTES;
+  const dataAt = HEAD_BYTES + LENGTH_BYTES + step.mechanism.params.length;
+  return [body.subarray(0, nonceAt), body.subarray(nonceAt + NONCE_BYTES, dataAt)];
 }
 
 /** Wipes the body. */

@@ -330,6 +330,10 @@ export class KeeperClient implements Keeper {
     return this.#operations.many(...asked);
   }
 
+  operateAtOnce(...asked: Parameters<Keeper['operateAtOnce']>): Buffer[] | null {
+    return this.#operations.atOnce(...asked);
+  }
+
   /**
    * The output is public (an answer to whoever asks), so this process's own kernel-seeded generator is good
    * enough.

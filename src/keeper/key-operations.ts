@@ -1,7 +1,7 @@
 /** Operations with cells: short ones share frames (operation-frames.ts), long ones are sent in pieces. */
 import { SidekeyError } from '../errors.ts';
 import { outcomeOf } from '../tokens/outcome.ts';
-import type { CellId, KeeperItem, Mechanism, Operation, Outcome } from '../tokens/ports.ts';
+import type { CellId, KeeperItem, Mechanism, NoncedItems, Operation, Outcome } from '../tokens/ports.ts';
 import type { WireWriter } from '../wire/buffer.ts';
 import { LIMITS, OPERATE } from '../wire/tables.ts';
 import { readOutput, writeOperate, type OperateStep } from './bodies.ts';
@@ -11,6 +11,7 @@ const OPERATE_MAX = 32 * 1024 * 1024;
 const CKM_AES_GCM = 0x1087;
 /** Longer data gets its own frame. */
 const SHORT_MAX = 16384;
+const NO_DATA = Buffer.alloc(0);
 const ALONE = OPERATE.begin | OPERATE.final;
 
 /** Properties of the attached keeper. */
@@ -85,6 +86,17 @@ export class KeyOperations {
       data.length + (signature?.length ?? 0) <= SHORT_MAX && attached?.short.has(mechanism.type) === true;
     if (frames === null || !items.every(isShort)) return this.#operateEach(cell, operation, items);
     return frames.addMany(items.map((item) => stepOf(cell, operation, item)));
+  }
+
+  /** See Keeper.operateAtOnce. */
+  atOnce(
+    cell: CellId,
+    operation: Operation,
+    mechanism: Mechanism,
+    make: () => NoncedItems | null,
+  ): Buffer[] | null {
+    const frames = this.#attached()?.frames ?? null;
+    return frames?.atOnce(stepOf(cell, operation, { mechanism, data: NO_DATA }), make) ?? null;
   }
 
   #operateEach(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {

@@ -5,18 +5,24 @@
  */
 import { KeeperRing } from '../access/peer-credentials.ts';
 import { SidekeyError } from '../errors.ts';
-import type { Outcome } from '../tokens/ports.ts';
-import { WireReader, WireWriter } from '../wire/buffer.ts';
+import type { NoncedItems, Outcome } from '../tokens/ports.ts';
+import { WireWriter } from '../wire/buffer.ts';
 import { LIMITS } from '../wire/tables.ts';
 import { operateBytes, writeNext, writeOperate, type OperateStep } from './bodies.ts';
-import { refusalOf, type KeeperConnection } from './keeper-connection.ts';
+import type { KeeperConnection } from './keeper-connection.ts';
+import { NoncedFrames } from './nonced-frames.ts';
+import {
+  COUNT_BYTES,
+  LENGTH_BYTES,
+  readOutcomes,
+  RING_FRAME_BYTES,
+  RING_FRAMES_MAX,
+} from './operate-many.ts';
 
 /**
  * How much longer an output may be than its data: the keeper needs this much room before it starts an item.
  */
 const OUTPUT_MORE = 1024;
-const COUNT_BYTES = 4;
-const LENGTH_BYTES = 4;
 
 /** What a frame may hold. `outputMore`: what of the keeper's room for each output counts. */
 interface Room {
@@ -25,10 +31,7 @@ interface Room {
   readonly outputMore: number;
 }
 const BY_SOCKET: Room = { bytes: LIMITS.bodyMax, items: LIMITS.manyMax, outputMore: OUTPUT_MORE };
-/** A slot has room for one output more than its frame has data. */
-const BY_RING: Room = { bytes: 15 * 1024, items: LIMITS.manyMax, outputMore: 0 };
-/** As many frames at a time as it has slots. */
-const RING_FRAMES_MAX = 16;
+const BY_RING: Room = { bytes: RING_FRAME_BYTES, items: LIMITS.manyMax, outputMore: 0 };
 /** To write so many takes as long as the keeper takes to wake. */
 const MANY = 16;
 /** As for a module. */
@@ -48,6 +51,7 @@ export class OperationFrames {
   readonly #connection: KeeperConnection;
   readonly #path: string;
   #ring: KeeperRing | null = null;
+  #nonced: NoncedFrames | null = null;
   #waiting: Item[] = [];
 
   /** `path`: of the control socket, where a ring is asked for. */
@@ -86,6 +90,14 @@ export class OperationFrames {
       };
       for (const [index, step] of steps.entries()) this.#wait(itemOf(step, endsAt, index, settle));
     });
+  }
+
+  /** See Keeper.operateAtOnce. By the ring, and not at all without it. */
+  atOnce(step: OperateStep, make: () => NoncedItems | null): Buffer[] | null {
+    if (!WANTS_RING) return null;
+    this.#ring ??= new KeeperRing(this.#path);
+    this.#nonced ??= new NoncedFrames();
+    return this.#nonced.call(this.#ring, step, make);
   }
 
   #wait(item: Item): void {
@@ -171,34 +183,6 @@ function itemOf(step: OperateStep, endsAt: number, index: number, settle: Item['
 function asSidekeyError(error: unknown): SidekeyError {
   if (error instanceof SidekeyError) return error;
   return new SidekeyError('internal', 'an operation failed', { cause: error });
-}
-
-/**
- * One to `asked` outcomes: items without one were not started. Outputs are views, each for its owner to wipe.
- */
-export function readOutcomes(reply: Buffer, asked: number): Outcome[] {
-  try {
-    return readAll(reply, asked);
-  } catch (error) {
-    reply.fill(0);
-    throw error;
-  }
-}
-
-function readAll(reply: Buffer, asked: number): Outcome[] {
-  const reader = new WireReader(reply);
-  const count = reader.u32();
-  if (count === 0 || count > asked)
-    throw new SidekeyError('wire_malformed', `${count} results of ${asked} operations`);
-  const outcomes: Outcome[] = [];
-  while (outcomes.length < count) outcomes.push(readOutcome(reader));
-  reader.end();
-  return outcomes;
-}
-
-function readOutcome(reader: WireReader): Outcome {
-  const status = reader.u32();
-  return status === 0 ? reader.bytes(LIMITS.bodyMax) : refusalOf('cell_operate', status);
 }
 
 /** The first item always fits: an operation with a frame to itself may fill it. */

@@ -3,7 +3,7 @@
  * else passes through.
  */
 import { SidekeyError } from '../errors.ts';
-import type { Clock, Operation } from '../tokens/ports.ts';
+import { NONCE_BYTES, type Clock, type NoncedItems, type Operation } from '../tokens/ports.ts';
 import type { NamedKeyItem, RoutedRequest, TokenService } from '../tokens/service.ts';
 import { OPERATE } from '../wire/tables.ts';
 import type { ObserveOperation, PeerKind } from './operation-seen.ts';
@@ -94,6 +94,28 @@ function observeBatch({ tokens, peer, observe, clock }: Watched): TokenService['
   };
 }
 
+/** What did not come about is asked for in another way, and observed there. */
+function observeAtOnce({ tokens, peer, observe, clock }: Watched): TokenService['operateNamedKeyAtOnce'] {
+  return (asking, token, key, use, make) => {
+    const startedAt = clock.monotonic();
+    let bytes = 0;
+    const outputs = tokens.operateNamedKeyAtOnce(asking, token, key, use, () => {
+      const items = make();
+      if (items !== null) bytes = dataBytes(items);
+      return items;
+    });
+    if (outputs === null) return null;
+    const { uid } = asking;
+    const seen = { peer, uid, token, key, operation: use.operation, result: 'ok' } as const;
+    observe({ ...seen, times: outputs.length, bytes, seconds: secondsSince(clock, startedAt) });
+    return outputs;
+  };
+}
+
+function dataBytes({ ends }: NoncedItems): number {
+  return (ends.at(-1) ?? 0) - ends.length * NONCE_BYTES;
+}
+
 function observeEnvelope(
   watched: Watched,
   operation: 'encrypt' | 'decrypt',
@@ -122,6 +144,7 @@ export function observeNamedKeys(
       );
     },
     operateNamedKeys: observeBatch(watched),
+    operateNamedKeyAtOnce: observeAtOnce(watched),
     sealEnvelope: observeEnvelope(watched, 'encrypt', tokens.sealEnvelope),
     openEnvelope: observeEnvelope(watched, 'decrypt', tokens.openEnvelope),
   };

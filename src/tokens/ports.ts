@@ -163,6 +163,16 @@ export interface KeeperItem {
 /** How one of many operations ended. */
 export type Outcome = Buffer | SidekeyError;
 
+/** Of AES-GCM and ChaCha20-Poly1305. */
+export const NONCE_BYTES = 12;
+
+/** What many operations differ in, where it is nonce and data alone: in `bytes`, one item after the other, each its nonce and then its data. */
+export interface NoncedItems {
+  readonly bytes: Buffer;
+  /** Where each item ends. */
+  readonly ends: readonly number[];
+}
+
 /**
  * The keeper as the domain sees it. Every call rejects with a SidekeyError: the keeper's own status,
  * `keeper_absent` while no keeper is attached, or `deadline`. Buffers with secrets are wiped once sent.
@@ -241,6 +251,17 @@ export interface Keeper {
   ): Promise<Buffer>;
   /** The same for many items, each of which succeeds or fails on its own; results in the same order. */
   operateMany(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]>;
+  /**
+   * The same for items that differ in nonce and data alone, before it returns: the outputs of all, each to be wiped by the caller. null: not
+   * one of them has an output, but some may have been performed. `mechanism` has no associated data; its parameters begin with a nonce, in
+   * whose place each item's own stands. `make` is called at most once; null: there are no items.
+   */
+  operateAtOnce(
+    cell: CellId,
+    operation: Operation,
+    mechanism: Mechanism,
+    make: () => NoncedItems | null,
+  ): Buffer[] | null;
   random(lengthBytes: number): Promise<Buffer>;
   bind(binding: Binding): Promise<void>;
   /** null: every client, every handle of the slot. */

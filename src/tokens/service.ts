@@ -5,7 +5,7 @@
 import type { Peer } from '../access/peer.ts';
 import type { Certificate } from './objects/certificate.ts';
 import type { KekSummary } from './token-keys/kek-changes.ts';
-import type { Attribute, ClientId, ClientSeen, Operation, Outcome, UseEnded } from './ports.ts';
+import type { Attribute, ClientId, ClientSeen, NoncedItems, Operation, Outcome, UseEnded } from './ports.ts';
 
 /** A frame that the keeper routed from a module, or its own `resolve`. */
 export interface RoutedRequest {
@@ -305,6 +305,18 @@ export interface TokenService {
     name: string,
     items: readonly NamedKeyItem[],
   ): Promise<Outcome[]>;
+  /**
+   * A batch of AES-GCM or ChaCha20-Poly1305 without associated data, before this returns: the outputs of all items, each to be wiped by the
+   * caller. null: it did not come about, for whatever reason; ask operateNamedKeys, which tells. `use.mechanism` and `make` as in
+   * Keeper.operateAtOnce.
+   */
+  operateNamedKeyAtOnce(
+    peer: Peer,
+    token: string,
+    name: string,
+    use: NamedKeyUse,
+    make: () => NoncedItems | null,
+  ): Buffer[] | null;
   operateNamedKey(
     peer: Peer,
     token: string,

@@ -208,6 +208,7 @@ function forNamedKeys(
     setNamedKeyCertificates: audited(domain, (...asked) => changes.setCertificates(...asked)),
     operateNamedKey: uses.operate.bind(uses),
     operateNamedKeys: uses.operateMany.bind(uses),
+    operateNamedKeyAtOnce: uses.operateAtOnce.bind(uses),
   } satisfies Partial<TokenService>;
 }
 

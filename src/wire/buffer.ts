@@ -77,8 +77,9 @@ export class WireWriter {
   #bytes: Buffer;
   #length = 0;
 
-  constructor(capacity = 256) {
-    this.#bytes = Buffer.allocUnsafe(capacity);
+  /** `room`: how many bytes it has at first, or the memory that it writes into. */
+  constructor(room: number | Buffer = 256) {
+    this.#bytes = typeof room === 'number' ? Buffer.allocUnsafe(room) : room;
   }
 
   get length(): number {
@@ -136,6 +137,13 @@ export class WireWriter {
   raw(value: Uint8Array): this {
     const at = this.#room(value.length);
     this.#bytes.set(value, at);
+    return this;
+  }
+
+  /** A part of `source`. */
+  part(source: Buffer, from: number, to: number): this {
+    const at = this.#room(to - from);
+    source.copy(this.#bytes, at, from, to);
     return this;
   }
 

@@ -9,6 +9,7 @@ import { SidekeyError, type ErrorCode } from '../../src/errors.ts';
 import type { Operation } from '../../src/tokens/ports.ts';
 import type { NamedKey, NewNamedKeyKind, TokenService, TokenSummary } from '../../src/tokens/service.ts';
 import { WireReader } from '../../src/wire/buffer.ts';
+import { eachNonced } from '../tokens/nonced-items.ts';
 
 interface Held {
   readonly named: NamedKey;
@@ -36,6 +37,12 @@ export interface TokenDouble extends TokenService {
   message: Buffer;
   /** How long an operation takes. */
   delayMs: number;
+  /** Whether every batch must be asked for item by item. */
+  refusesAtOnce: boolean;
+  /** How many were not. */
+  batchesAtOnce: number;
+  /** What stood in their items, and what came out. */
+  readonly seenAtOnce: Buffer[];
 }
 
 function refuse(code: ErrorCode): never {
@@ -267,6 +274,9 @@ export function createTokenDouble(): TokenDouble {
     refusedUids,
     message: Buffer.alloc(0),
     delayMs: 0,
+    refusesAtOnce: false,
+    batchesAtOnce: 0,
+    seenAtOnce: [],
     handle: notUsed,
     clientOpened: notUsed,
     clientClosed: notUsed,
@@ -368,6 +378,25 @@ export function createTokenDouble(): TokenDouble {
           outcomeOf(double.operateNamedKey(peer, token, name, use, data, signature)),
         ),
       ),
+    operateNamedKeyAtOnce: (peer, token, name, { operation, mechanism }, make) => {
+      admit(peer, token);
+      const key = held.get(`${token}/${name}`);
+      const items = double.refusesAtOnce || failures.length > 0 ? null : make();
+      const row = MECHANISMS.get(mechanism.type);
+      if (items === null || key === undefined || row === undefined) return null;
+      double.batchesAtOnce += 1;
+      const common = { key, operation, signature: undefined, message: double.message };
+      try {
+        const outputs = eachNonced(mechanism, items).map(({ mechanism: { params }, data }) =>
+          row.run({ ...common, params, data }),
+        );
+        double.seenAtOnce.push(items.bytes.subarray(0, items.ends.at(-1)), ...outputs);
+        return outputs;
+      } catch (error) {
+        if (error instanceof SidekeyError) return null;
+        throw error;
+      }
+    },
     operateNamedKey: async (peer, token, name, { operation, mechanism, version }, data, signature) => {
       admit(peer, token);
       check(version === 1, 'key_handle_invalid');

@@ -9,7 +9,7 @@ import { SidekeyError } from '../../src/errors.ts';
 import * as bodies from '../../src/keeper/bodies.ts';
 import { FrameDecoder, type Frame } from '../../src/keeper/frame-decoder.ts';
 import type { WireReader } from '../../src/wire/buffer.ts';
-import { readOutcomes } from '../../src/keeper/operation-frames.ts';
+import { readOutcomes } from '../../src/keeper/operate-many.ts';
 import { LIMITS, type MessageName } from '../../src/wire/tables.ts';
 
 export const CORPUS = join(import.meta.dirname, 'corpus/agent-decoder');

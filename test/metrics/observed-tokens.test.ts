@@ -66,3 +66,23 @@ test('many uses at once are one observation for each way in which they ended', a
     { ...common, result: 'data_invalid', times: 1, bytes: 20 },
   ]);
 });
+
+test('a batch that comes about at once is observed, and one that does not is left to its next way', (t) => {
+  const seen: OperationSeen[] = [];
+  const items = { bytes: Buffer.alloc(100), ends: [12 + 10, 24 + 30] };
+  let outputs: Buffer[] | null = [Buffer.alloc(1), Buffer.alloc(1)];
+  const operateNamedKeyAtOnce: TokenService['operateNamedKeyAtOnce'] = (_peer, _token, _key, _use, make) => {
+    t.equal(make(), items);
+    return outputs;
+  };
+  const tokens = { operateNamedKeyAtOnce } as unknown as TokenService;
+  const door = observeNamedKeys(tokens, 'http', (each) => seen.push(each), { monotonic: () => 0 });
+  const use = { operation: 'encrypt', mechanism: { type: 1, params: Buffer.alloc(0) }, version: 1 } as const;
+  const ask = () => door.operateNamedKeyAtOnce({ uid: 7 } as Peer, 'main', 'orders', use, () => items);
+  t.equal(ask(), outputs);
+  outputs = null;
+  t.equal(ask(), null);
+  const common = { peer: 'http', uid: 7, token: 'main', key: 'orders', operation: 'encrypt', seconds: 0 };
+  t.same(seen, [{ ...common, result: 'ok', times: 2, bytes: 30 }]);
+  t.end();
+});

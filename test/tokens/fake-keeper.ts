@@ -30,10 +30,12 @@ import type {
   Mechanism,
   MechanismRow,
   NewKey,
+  NoncedItems,
   Outcome,
   Template,
 } from '../../src/tokens/ports.ts';
 import { WireReader } from '../../src/wire/buffer.ts';
+import { eachNonced } from './nonced-items.ts';
 
 interface Cell {
   readonly key: NewKey;
@@ -291,7 +293,10 @@ export class FakeKeeper implements Keeper {
         throw new SidekeyError('signature_invalid', 'a signature is wrong');
       return Buffer.alloc(0);
     }
-    const reader = new WireReader(mechanism.params);
+    return this.#gcm(id, operation, mechanism, data);
+  }
+  #gcm(id: CellId, operation: string, { params }: Mechanism, data: Buffer): Buffer {
+    const reader = new WireReader(params);
     const [iv, aad] = [reader.bytes(256), reader.bytes(16384)];
     if (operation === 'encrypt') {
       const cipher = createCipheriv('aes-256-gcm', this.secret(id), iv).setAAD(aad);
@@ -311,6 +316,22 @@ export class FakeKeeper implements Keeper {
         outcomeOf(this.operate(id, operation, mechanism, data, signature)),
       ),
     );
+  }
+  operateAtOnce(
+    id: CellId,
+    operation: string,
+    mechanism: Mechanism,
+    make: () => NoncedItems | null,
+  ): Buffer[] | null {
+    const items = make();
+    if (items === null) return null;
+    try {
+      const each = eachNonced(mechanism, items);
+      return each.map((item) => this.#gcm(id, operation, item.mechanism, item.data));
+    } catch (error) {
+      if (error instanceof SidekeyError) return null;
+      throw error;
+    }
   }
   async random(length: number): Promise<Buffer> {
     return randomBytes(length);

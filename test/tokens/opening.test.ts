@@ -1,9 +1,11 @@
 // How a key is opened into a cell when it is used: once for all concurrent requests, and again if its cell ends meanwhile.
 import { test } from 'tap';
 import { SidekeyError } from '../../src/errors.ts';
-import { CKA, CKM } from '../../src/tokens/cryptoki.ts';
+import { CKA, CKK, CKM } from '../../src/tokens/cryptoki.ts';
 import { WireWriter } from '../../src/wire/buffer.ts';
-import { createTokenService } from '../../src/tokens/token-service.ts';
+import type { NamedKeyUse } from '../../src/tokens/service.ts';
+import { createTokenService, type TokenServiceDeps } from '../../src/tokens/token-service.ts';
+import { joinNonced } from './nonced-items.ts';
 import { AES_KEY_WRAP } from './fake-keeper.ts';
 import { AES_TOKEN, makeRig, peerOf, Program } from './rig.ts';
 
@@ -143,6 +145,62 @@ test('many uses that the key does not permit are all refused', async (t) => {
     outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? 'ok' : outcome.code)),
     ['mechanism_invalid', 'mechanism_invalid'],
   );
+});
+
+test('many uses at once come about only with an open key that this process may use so, and else tell nobody', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use: NamedKeyUse = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 };
+  const [nonce, data] = [Buffer.alloc(12, 1), Buffer.from('hello')];
+  let made = 0;
+  const ask = (name = 'orders', as: NamedKeyUse = use, service = rig.service) =>
+    service.operateNamedKeyAtOnce(peer, 'alpha', name, as, () => {
+      made += 1;
+      return joinNonced([[nonce, data]]);
+    });
+  t.equal(ask(), null, 'a key that is not open');
+  const own = new WireWriter(32).bytes(nonce).bytes(Buffer.alloc(0)).u32(128).done();
+  const alone = { ...use, mechanism: { type: GCM, params: own } };
+  const sealed = await rig.service.operateNamedKey(peer, 'alpha', 'orders', alone, data);
+  t.strictSame(ask(), [sealed]);
+  t.equal(made, 1);
+  const recorded = rig.records.length;
+  const tokens = rig.deps.tokens.map((token) => ({ ...token, auditEach: ['ord*'] }));
+  const withRules = (changed: Partial<TokenServiceDeps>) => createTokenService({ ...rig.deps, ...changed });
+  const each = withRules({ tokens });
+  const narrow = withRules({ access: { ...rig.deps.access, permits: () => false } });
+  for (const service of [each, narrow]) {
+    await service.keeperAttached(1n);
+    t.equal(
+      ask('orders', use, service),
+      null,
+      'a key of which each use is recorded, or that the rules forbid',
+    );
+  }
+  const derived = { ...use, context: Buffer.from('c') };
+  t.equal(ask('orders', derived), null, 'under a context');
+  const hkdf = { keyType: CKK.HKDF, min: 0, max: 64, standing: 'approved' } as const;
+  const rows = [
+    ...rig.keeper.mechanisms(),
+    { ...hkdf, type: CKM.HKDF_KEY_GEN, name: 'CKM_HKDF_KEY_GEN', flags: 0x8000 },
+    { ...hkdf, type: CKM.HKDF_DERIVE, name: 'CKM_HKDF_DERIVE', flags: 0x80000 },
+  ];
+  rig.keeper.mechanisms = () => rows;
+  const tenants = { kind, exportable: false, derived: true };
+  await rig.service.createNamedKey(peer, 'alpha', 'tenants', tenants);
+  await rig.service.operateNamedKey(peer, 'alpha', 'tenants', { ...alone, context: derived.context }, data);
+  t.equal(ask('tenants'), null, 'a derived key without');
+  t.equal(ask('tenants', derived), null, 'and with one');
+  t.equal(ask('absent'), null, 'no such key');
+  t.equal(ask('orders', { ...use, version: 2 }), null, 'no such version');
+  t.equal(ask('orders', { ...use, operation: 'digest' }), null);
+  t.equal(ask('orders', { ...use, operation: 'sign' }), null);
+  t.equal(ask('orders', { ...use, beside: 'hmac' }), null);
+  t.equal(made, 1, 'for none of these an item is made');
+  t.equal(rig.records.slice(recorded).filter(({ event }) => event.includes('deni')).length, 0);
 });
 
 test('a key that was being opened while the rules became narrower is not bound by the former ones', async (t) => {

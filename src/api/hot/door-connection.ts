@@ -7,9 +7,11 @@ import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Peer } from '../../access/peer.ts';
 import { SidekeyError } from '../../errors.ts';
+import { SpareBuffer } from '../spare-buffer.ts';
 import { HeadReader } from './head-reader.ts';
 import { JSON_TYPE } from './hot-requests.ts';
-import type { Answered, HotCall, HotRoutes } from './hot-routes.ts';
+import { bytesOf, drop, type Answered, type HotCall, type HotRoutes } from './hot-routes.ts';
+import type { SecretBody } from '../route.ts';
 import { HttpTunnel, type TunnelOwner } from './http-tunnel.ts';
 
 export interface DoorDeps {
@@ -64,6 +66,14 @@ const KEEP_ALIVE_GRACE_MS = 1000;
 const JOINED_MAX = 16_384;
 /** A request in more pieces is not worth joining. */
 const PIECES_MAX = 16;
+
+const joined = new SpareBuffer();
+
+function copied(pieces: readonly Buffer[], memory: Buffer): Buffer {
+  let at = 0;
+  for (const piece of pieces) at += piece.copy(memory, at);
+  return memory.subarray(0, at);
+}
 
 export class DoorConnection {
   readonly #socket: Socket;
@@ -134,7 +144,10 @@ export class DoorConnection {
   };
 
   #next(): void {
-    const held = this.#joined();
+    // A request that is whole is read in this turn, so that the memory in which it is joined is free again.
+    const isWhole = this.#heldBytes === this.#needed && this.#pieces.length > 1;
+    const memory = isWhole ? joined.take(this.#heldBytes) : null;
+    const held = this.#joined(memory);
     if (held === null) return;
     const request = this.#read(held);
     if (request === 'more') return;
@@ -143,10 +156,16 @@ export class DoorConnection {
     this.#keep(request.to < held.length ? held.subarray(request.to) : null);
     this.#since = performance.now();
     this.#serve(request.call, held.subarray(request.from, request.to));
+    // It may have held a plaintext.
+    held.fill(0, 0, request.to);
+    if (memory !== null) joined.giveBack(memory);
   }
 
-  #joined(): Buffer | null {
-    if (this.#pieces.length > 1) this.#pieces = [Buffer.concat(this.#pieces, this.#heldBytes)];
+  #joined(memory: Buffer | null = null): Buffer | null {
+    if (this.#pieces.length > 1)
+      this.#pieces = [
+        memory === null ? Buffer.concat(this.#pieces, this.#heldBytes) : copied(this.#pieces, memory),
+      ];
     return this.#pieces[0] ?? null;
   }
 
@@ -221,6 +240,7 @@ export class DoorConnection {
     this.#tunnel?.destroy();
   }
 
+  /** The body is read before this returns. */
   #serve(call: HotCall, body: Buffer): void {
     const { hot, hold } = this.#deps;
     try {
@@ -235,13 +255,11 @@ export class DoorConnection {
     void hot
       .answer(call, this.#peer, body, (reply) => reply)
       .then((answered) => this.#answer(busy, answered, false));
-    // It may have held a plaintext.
-    body.fill(0);
   }
 
   #answer(busy: Busy, answered: Answered, isLast: boolean): void {
     // The client is gone, or was told that it took too long.
-    if (this.#busy !== busy) return;
+    if (this.#busy !== busy) return drop(answered);
     const ends = isLast || !this.#deps.isListening();
     this.#isDraining = !this.#write(answered, ends) && !ends;
     this.#finish(busy, answered.status);
@@ -250,19 +268,29 @@ export class DoorConnection {
   }
 
   #write({ status, body }: Answered, ends: boolean): boolean {
-    const length = Buffer.byteLength(body);
+    const length = bytesOf(body);
     const { date, limits } = this.#deps;
     const keeps = `keep-alive\r\nKeep-Alive: timeout=${Math.floor(limits.keepAliveTimeoutMs / 1000)}`;
     const connection = ends ? 'connection: close' : `Connection: ${keeps}`;
     const head =
       `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? 'unknown'}\r\ncache-control: no-store\r\n` +
       `content-type: ${JSON_TYPE}\r\ncontent-length: ${length}\r\nDate: ${date()}\r\n${connection}\r\n\r\n`;
+    if (typeof body !== 'string') return this.#writeSecret(head, body);
     // Of one byte each, the letters need not be encoded.
     const encoding = length === body.length ? 'latin1' : 'utf8';
     if (length <= JOINED_MAX) return this.#socket.write(head + body, encoding);
     this.#socket.cork();
     this.#socket.write(head, 'latin1');
     const hasRoom = this.#socket.write(body, encoding);
+    this.#socket.uncork();
+    return hasRoom;
+  }
+
+  #writeSecret(httpHead: string, { head, secret, tail, wipe }: SecretBody): boolean {
+    this.#socket.cork();
+    this.#socket.write(httpHead + head, 'latin1');
+    this.#socket.write(secret, wipe);
+    const hasRoom = this.#socket.write(tail, 'latin1');
     this.#socket.uncork();
     return hasRoom;
   }

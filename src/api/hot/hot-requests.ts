@@ -7,8 +7,8 @@ import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'n
 import type { Socket } from 'node:net';
 import type { Peer } from '../../access/peer.ts';
 import type { ApiLimits } from '../limits.ts';
-import { answerInTime } from '../route.ts';
-import { PLAIN_TYPES, type Answered, type HotCall, type HotRoutes } from './hot-routes.ts';
+import { answerInTime, type SecretBody } from '../route.ts';
+import { bytesOf, drop, PLAIN_TYPES, type Answered, type HotCall, type HotRoutes } from './hot-routes.ts';
 
 const METHODS: readonly (string | undefined)[] = ['POST', 'PUT'];
 export const JSON_TYPE = 'application/json; charset=utf-8';
@@ -81,12 +81,20 @@ async function serve(deps: HotDeps, asking: Asking, body: Buffer): Promise<void>
   send(asking, answered);
 }
 
-function send({ request, response }: Asking, { status, body }: Answered): void {
-  if (response.destroyed) return;
-  const length = Buffer.byteLength(body);
+function send({ request, response }: Asking, answered: Answered): void {
+  if (response.destroyed) return drop(answered);
+  const { status, body } = answered;
+  const length = bytesOf(body);
   const headers = ['cache-control', 'no-store', 'content-type', JSON_TYPE, 'content-length', String(length)];
   if (!request.socket.server?.listening) headers.push('connection', 'close');
   response.writeHead(status, headers);
+  if (typeof body !== 'string') return endWithSecret(response, body);
   // Of one byte each, the letters need not be encoded.
   response.end(body, length === body.length ? 'latin1' : 'utf8');
+}
+
+function endWithSecret(response: ServerResponse, { head, secret, tail, wipe }: SecretBody): void {
+  response.write(head, 'latin1');
+  response.write(secret, wipe);
+  response.end(tail, 'latin1');
 }

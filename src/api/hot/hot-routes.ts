@@ -9,7 +9,7 @@ import type { Metrics } from '../../metrics/metrics.ts';
 import { faultOf, Refusal } from '../fault.ts';
 import type { FaultLog } from '../fault-log.ts';
 import { FORM_TYPE, parseBody } from '../request-body.ts';
-import { writeBody, type Reply, type Route } from '../route.ts';
+import { secretBody, writeBody, type Reply, type Route, type SecretBody } from '../route.ts';
 
 /** The first segment below the mount. */
 const HOT = ['encrypt', 'decrypt', 'rewrap', 'hmac', 'sign', 'verify', 'datakey', 'random'];
@@ -38,7 +38,7 @@ export interface HotCall {
 export interface Answered {
   readonly status: number;
   /** JSON. */
-  readonly body: string;
+  readonly body: string | SecretBody;
 }
 
 export class HotRoutes {
@@ -131,6 +131,18 @@ function paramsOf({ params }: HotRoute, segments: readonly string[]): Record<str
 }
 
 function answeredBy(id: string, reply: Reply): Answered {
-  if ('secret' in reply || 'empty' in reply) throw new Error('no hot route answers so');
-  return { status: reply.status ?? 200, body: writeBody(id, reply) };
+  if ('empty' in reply) throw new Error('no hot route answers so');
+  const body = 'secret' in reply ? secretBody(id, reply) : writeBody(id, reply);
+  return { status: reply.status ?? 200, body };
+}
+
+/** The length of a body. Head and tail have letters of one byte. */
+export function bytesOf(body: Answered['body']): number {
+  if (typeof body === 'string') return Buffer.byteLength(body);
+  return body.head.length + body.secret.length + body.tail.length;
+}
+
+/** Of an answer that nobody gets. */
+export function drop({ body }: Answered): void {
+  if (typeof body !== 'string') body.wipe();
 }

@@ -37,7 +37,7 @@ export function defineTransitRoute<Body>(
     path: string;
     body: z.ZodType<Body>;
     handle: (call: TransitCall, body: Body) => Reply | Promise<Reply>;
-    handlePlain?: (call: TransitCall, body: Buffer) => Promise<Reply> | null;
+    handlePlain?: (call: TransitCall, body: Buffer) => Reply | Promise<Reply> | null;
   },
 ): TransitRoute {
   const { path, handle, handlePlain, ...rest } = row;
@@ -62,7 +62,7 @@ function mounted(deps: TransitDeps, call: Call): TransitCall {
 function plainly(
   deps: TransitDeps,
   path: string,
-  handle: (call: TransitCall, body: Buffer) => Promise<Reply> | null,
+  handle: (call: TransitCall, body: Buffer) => Reply | Promise<Reply> | null,
 ): HandlePlain {
   return (call, body) => {
     const transit = mounted(deps, call);

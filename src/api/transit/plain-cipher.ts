@@ -12,8 +12,17 @@ import { FAILED, type Failed } from './batch.ts';
 import { nameOf, type TransitCall } from './call.ts';
 import { decryptJob, encryptJob, isEnvelope } from './key-cipher.ts';
 import { answerPrepared, type KeyJob } from './key-jobs.ts';
+import { answerAtOnce, planDecryption, planEncryption, type PlanBatch } from './batch-at-once.ts';
 
 export const UNDECRYPTED: Failed = { status: 400, row: { plaintext: '' } };
+
+/** What the two operations differ in. */
+interface PlainForm {
+  readonly field: 'plaintext' | 'ciphertext';
+  readonly jobOf: JobOf;
+  readonly failed: Failed;
+  readonly plan: PlanBatch;
+}
 
 type JobOf = (key: NamedKey, text: string) => KeyJob | null;
 
@@ -36,30 +45,38 @@ function tryJobs(...asked: Parameters<typeof readJobs>): KeyJob[] | null {
   }
 }
 
-function answerPlain(
-  call: TransitCall,
-  body: Buffer,
-  field: 'plaintext' | 'ciphertext',
-  jobOf: JobOf,
-  failed: Failed,
-): Promise<Reply> | null {
-  const plain = readPlainBody(body, field, API_LIMITS.batchTogether);
+const ENCRYPT: PlainForm = {
+  field: 'plaintext',
+  jobOf: (key, text) => {
+    const plaintext = readBase64(text);
+    return plaintext === null ? null : encryptJob(key, key.latestVersion, {}, plaintext);
+  },
+  failed: FAILED,
+  plan: planEncryption,
+};
+
+const DECRYPT: PlainForm = {
+  field: 'ciphertext',
+  jobOf: (key, ciphertext) => decryptJob(key, { ciphertext }),
+  failed: UNDECRYPTED,
+  plan: planDecryption,
+};
+
+function answerPlain(call: TransitCall, body: Buffer, form: PlainForm): Reply | Promise<Reply> | null {
+  const plain = readPlainBody(body, form.field, API_LIMITS.batchTogether);
   if (plain === null) return null;
   const key = call.tokens.findNamedKey(call.peer, call.token, nameOf(call));
   if (key === null || isEnvelope(key) || key.derived) return null;
-  const jobs = tryJobs(key, plain.texts, jobOf);
-  return jobs === null ? null : answerPrepared(call, key, jobs, plain.isBatch, failed);
+  const reply = plain.isBatch ? answerAtOnce(call, key, plain.texts, form.plan) : null;
+  if (reply !== null) return reply;
+  const jobs = tryJobs(key, plain.texts, form.jobOf);
+  return jobs === null ? null : answerPrepared(call, key, jobs, plain.isBatch, form.failed);
 }
 
-export function encryptPlain(call: TransitCall, body: Buffer): Promise<Reply> | null {
-  const jobOf = (key: NamedKey, text: string): KeyJob | null => {
-    const plaintext = readBase64(text);
-    return plaintext === null ? null : encryptJob(key, key.latestVersion, {}, plaintext);
-  };
-  return answerPlain(call, body, 'plaintext', jobOf, FAILED);
+export function encryptPlain(call: TransitCall, body: Buffer): Reply | Promise<Reply> | null {
+  return answerPlain(call, body, ENCRYPT);
 }
 
-export function decryptPlain(call: TransitCall, body: Buffer): Promise<Reply> | null {
-  const jobOf = (key: NamedKey, ciphertext: string): KeyJob => decryptJob(key, { ciphertext });
-  return answerPlain(call, body, 'ciphertext', jobOf, UNDECRYPTED);
+export function decryptPlain(call: TransitCall, body: Buffer): Reply | Promise<Reply> | null {
+  return answerPlain(call, body, DECRYPT);
 }

@@ -14,7 +14,7 @@ import { type KeyVersion } from './family.ts';
 import { demandExtractable, exportMaterial, mayLeave } from './export.ts';
 import { isUsedInService, useResident } from '../resident/named.ts';
 import { outcomeOf } from '../outcome.ts';
-import type { CellId, Outcome } from '../ports.ts';
+import type { CellId, NoncedItems, Outcome } from '../ports.ts';
 import type { NamedKeyItem, NamedKeyUse, StreamKey } from '../service.ts';
 import { checkStreams, makeStreamKey, openStreamKey } from './stream-keys.ts';
 import type { TokenRow } from '../store-port.ts';
@@ -171,6 +171,36 @@ export class NamedKeyUses {
     };
     await Promise.all(kinds.map(work));
     return outcomes;
+  }
+
+  /** Whatever stands against it is for operateMany to report. */
+  operateAtOnce(
+    peer: Peer,
+    tokenName: string,
+    name: string,
+    use: NamedKeyUse,
+    make: () => NoncedItems | null,
+  ): Buffer[] | null {
+    const cell = this.#openedFor(peer, this.#keys.token(peer, tokenName), name, use);
+    return cell === null ? null : this.#domain.keeper.operateAtOnce(cell, use.operation, use.mechanism, make);
+  }
+
+  /** null: there is none that serves without being asked first, or not for this peer. */
+  #openedFor(peer: Peer, token: TokenRow, name: string, use: NamedKeyUse): CellId | null {
+    const { access, cells } = this.#domain;
+    const { operation, beside, context = null } = use;
+    if (operation === 'digest' || beside !== undefined || context !== null) return null;
+    try {
+      this.#keys.withoutEnvelope(token, name);
+      const object = objectFor(this.#keys.version(token, name, use.version), operation);
+      if (isUsedInService(object) || isEachRecorded(this.#domain, token, object)) return null;
+      if (!access.permits(peer, token.name, name, accessWordOf(object, operation))) return null;
+      this.#check(object, use);
+      return cells.opened(object);
+    } catch (error) {
+      if (error instanceof SidekeyError) return null;
+      throw error;
+    }
   }
 
   async #operateSame(

@@ -65,6 +65,83 @@ test('what a batch in the plainest form encrypted comes back in order, one by on
   );
 });
 
+test('a batch in the plainest form is answered at once, and in the same words as item by item', async (t) => {
+  const { request, tokens } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  const batch_input = Array.from({ length: 256 }, (_, i) => ({ plaintext: base64(Buffer.alloc(i % 70, i)) }));
+  const texts: string[] = [];
+  for (const refusesAtOnce of [false, true]) {
+    tokens.refusesAtOnce = refusesAtOnce;
+    const sealed = await request('POST', '/v1/transit/encrypt/k', { batch_input });
+    const rows = sealed.data['batch_results'] as { ciphertext: string }[];
+    const asked = rows.map(({ ciphertext }) => ({ ciphertext }));
+    const opened = await request('POST', '/v1/transit/decrypt/k', { batch_input: asked });
+    const ids = / *"request_id":"[^"]*"/;
+    t.match(sealed.text, ids);
+    texts.push(sealed.text.replace(ids, '').replace(/v1:[\w+/=]*/g, ''), opened.text.replace(ids, ''));
+    t.equal(new Set(rows.map(({ ciphertext }) => ciphertext.slice(0, 25))).size, 256, 'each has a nonce');
+    const one = await request('POST', '/v1/transit/decrypt/k', asked[77]);
+    t.strictSame(one.data, { plaintext: batch_input[77]?.plaintext });
+  }
+  t.strictSame(texts.slice(0, 2), texts.slice(2));
+  t.equal(tokens.batchesAtOnce, 2);
+});
+
+test('of a batch that was answered at once no plaintext stays behind', async (t) => {
+  const { request, tokens } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  const batch_input = [{ plaintext: base64('not for long') }, { plaintext: base64('nor this') }];
+  const sealed = await request('POST', '/v1/transit/encrypt/k', { batch_input });
+  const [plaintexts] = tokens.seenAtOnce.splice(0);
+  t.strictSame(plaintexts, Buffer.alloc(plaintexts?.length ?? NaN));
+  const rows = sealed.data['batch_results'] as { ciphertext: string }[];
+  const asked = { batch_input: rows.map(({ ciphertext }) => ({ ciphertext })) };
+  t.equal((await request('POST', '/v1/transit/decrypt/k', asked)).status, 200);
+  t.equal(tokens.seenAtOnce.length, 3);
+  for (const bytes of tokens.seenAtOnce) t.strictSame(bytes, Buffer.alloc(bytes.length));
+});
+
+test('a batch with an item that is not valid is answered item by item, as JSON of any other form is', async (t) => {
+  const { request, tokens } = await startApi(t);
+  await request('POST', '/v1/transit/keys/k');
+  const sealed = await request('POST', '/v1/transit/encrypt/k', {
+    batch_input: [{ plaintext: base64('a') }, { plaintext: base64('b') }],
+  });
+  const [a = '', b = ''] = (sealed.data['batch_results'] as { ciphertext: string }[]).map(
+    ({ ciphertext }) => ciphertext,
+  );
+  const short = 'vault:v1:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=';
+  const before = tokens.batchesAtOnce;
+  const bads = ['', 'vault:v1:', short, `${b}=`, `${b} `, b.replace('v1', 'v2'), b.slice(9)];
+  for (const bad of bads) {
+    for (const texts of [
+      [a, bad],
+      [bad, a],
+    ]) {
+      const body = { batch_input: texts.map((ciphertext) => ({ ciphertext })) };
+      const answer = await request('POST', '/v1/transit/decrypt/k', body);
+      const rows = answer.data['batch_results'] as { plaintext: string; error?: string }[];
+      const good = rows[texts.indexOf(a)];
+      t.strictSame([answer.status, good], [400, { plaintext: base64('a'), reference: '' }], bad);
+      t.ok(rows[texts.indexOf(bad)]?.error, bad);
+    }
+  }
+  for (const texts of [
+    [a, b.replace('v1', 'v01')],
+    [b.replace('v1', 'v01'), a],
+  ]) {
+    const body = { batch_input: texts.map((ciphertext) => ({ ciphertext })) };
+    t.equal((await request('POST', '/v1/transit/decrypt/k', body)).status, 200, 'a version in other words');
+  }
+  for (const bad of ['a', 'aGVsbG9=', '_-__']) {
+    const body = { batch_input: [{ plaintext: base64('a') }, { plaintext: bad }] };
+    const { status, data } = await request('POST', '/v1/transit/encrypt/k', body);
+    const rows = data['batch_results'] as { ciphertext?: string; error?: string }[];
+    t.match([status, rows], [400, [{ ciphertext: /^vault:v1:/ }, { error: 'illegal base64 data' }]], bad);
+  }
+  t.equal(tokens.batchesAtOnce - before, 0);
+});
+
 test('no two messages have the same nonce', async (t) => {
   const { request } = await startApi(t);
   await request('POST', '/v1/transit/keys/k');
