@@ -294,6 +294,8 @@ static napi_value start(napi_env env, napi_value exports)
         {"processFiles", process_files},
         {"ringOpen", peer_ring_open},
         {"ringCall", peer_ring_call},
+        {"ringPost", peer_ring_post},
+        {"ringCollect", peer_ring_collect},
         {"ringWake", peer_ring_wake},
         {"ringClose", peer_ring_close},
     };

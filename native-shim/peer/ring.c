@@ -35,6 +35,7 @@ struct ring {
         bool posted; /* and not answered: the slot is the keeper's */
         size_t dirty; /* of the slot's `rest`, what request and reply wrote */
     } slots[RING_SLOTS]; /* one call at a time uses as many as it has frames: JavaScript is one thread, and waits for them */
+    unsigned next; /* slot for what is posted by itself; those before it are to be collected */
     int64_t rests_until, rest_us;
     bool alone; /* this process may use one processor */
 };
@@ -241,15 +242,26 @@ static bool sleep_for_it(struct ring *r, unsigned slot, int64_t until)
 }
 
 /* What was given up on before may have been answered since. */
+static bool is_free(struct ring *r, unsigned slot)
+{
+    if (r->slots[slot].posted && is_done(r, slot))
+        wipe(r, slot);
+    return !r->slots[slot].posted;
+}
+
+static bool is_open(struct ring *r)
+{
+    if (!r->region && r->socket >= 0)
+        receive(r);
+    return r->region && now_us() >= r->rests_until;
+}
+
 static bool are_free(struct ring *r, unsigned count)
 {
-    for (unsigned slot = 0; slot < count; slot++) {
-        if (r->slots[slot].posted && is_done(r, slot))
-            wipe(r, slot);
-        if (r->slots[slot].posted)
+    for (unsigned slot = 0; slot < count; slot++)
+        if (!is_free(r, slot))
             return false;
-    }
-    return now_us() >= r->rests_until;
+    return true;
 }
 
 /* Into private memory before it is looked at. */
@@ -292,22 +304,17 @@ static void back_off(struct ring *r)
     r->rests_until = now_us() + r->rest_us;
 }
 
-/* All are posted before the first is waited for, and none is waited for any more once the time is over. */
-static napi_value call(napi_env env, struct ring *r, const struct wire_bytes *bodies, unsigned count)
+/* None is waited for any more once the time is over. */
+static napi_value answers_of(napi_env env, struct ring *r, unsigned count)
 {
+    const int64_t until = now_us() + PATIENCE_US;
     napi_value answers = NULL, none = NULL;
     bool late = false;
-    int64_t until;
 
-    if (!r->region && r->socket >= 0)
-        receive(r);
-    if (!r->region || !are_free(r, count) || napi_create_array_with_length(env, count, &answers) != napi_ok ||
-        napi_get_null(env, &none) != napi_ok)
+    if (napi_create_array_with_length(env, count, &answers) != napi_ok || napi_get_null(env, &none) != napi_ok)
         return NULL;
-    post_all(r, bodies, count);
-    until = now_us() + PATIENCE_US;
     for (unsigned slot = 0; slot < count; slot++) {
-        napi_value answer = await(env, r, slot, until);
+        napi_value answer = r->slots[slot].posted ? await(env, r, slot, until) : NULL;
 
         if (napi_set_element(env, answers, slot, answer ? answer : none) != napi_ok)
             return NULL;
@@ -359,9 +366,30 @@ napi_value peer_ring_call(napi_env env, napi_callback_info info)
         return NULL;
     r = ring_of(env, given[0]);
     count = r ? bodies_of(env, given[1], bodies) : 0;
-    if (count)
-        result = call(env, r, bodies, count);
+    if (count && is_open(r) && are_free(r, count)) {
+        post_all(r, bodies, count);
+        result = answers_of(env, r, count);
+    }
     return result || napi_get_null(env, &result) == napi_ok ? result : NULL;
+}
+
+napi_value peer_ring_post(napi_env env, napi_callback_info info)
+{
+    napi_value given[2] = {NULL, NULL}, result = NULL;
+    size_t arguments = 2, length = 0;
+    struct ring *r = NULL;
+    void *data = NULL;
+    bool posted;
+
+    if (napi_get_cb_info(env, info, &arguments, given, NULL, NULL) == napi_ok && arguments == 2)
+        r = ring_of(env, given[0]);
+    posted = r && napi_get_buffer_info(env, given[1], &data, &length) == napi_ok && length <= RING_BODY_MAX && is_open(r) &&
+             r->next < RING_SLOTS && is_free(r, r->next);
+    if (posted) {
+        post(r, r->next++, (struct wire_bytes){data, length});
+        wake_keeper(r);
+    }
+    return napi_get_boolean(env, posted, &result) == napi_ok ? result : NULL;
 }
 
 /* Of a function that takes nothing else, or NULL. */
@@ -373,6 +401,20 @@ static struct ring *only_argument(napi_env env, napi_callback_info info)
     if (napi_get_cb_info(env, info, &count, &given, NULL, NULL) != napi_ok || count != 1)
         return NULL;
     return ring_of(env, given);
+}
+
+napi_value peer_ring_collect(napi_env env, napi_callback_info info)
+{
+    struct ring *r = only_argument(env, info);
+    napi_value result = NULL;
+    unsigned count;
+
+    if (r) {
+        count = r->next;
+        r->next = 0;
+        result = r->region ? answers_of(env, r, count) : NULL;
+    }
+    return result || napi_get_null(env, &result) == napi_ok ? result : NULL;
 }
 
 napi_value peer_ring_wake(napi_env env, napi_callback_info info)

@@ -17,6 +17,12 @@ napi_value peer_ring_open(napi_env env, napi_callback_info info);
  */
 napi_value peer_ring_call(napi_env env, napi_callback_info info);
 
+/* ringPost(ring, body): the same, but the keeper may begin while the next one is written. false: it was not sent. The body is copied. */
+napi_value peer_ring_post(napi_env env, napi_callback_info info);
+
+/* ringCollect(ring): as ringCall, of what was posted since the last time, RING_SLOTS at most. */
+napi_value peer_ring_collect(napi_env env, napi_callback_info info);
+
 /* ringWake(ring): frames are about to come. Harmless at any time. */
 napi_value peer_ring_wake(napi_env env, napi_callback_info info);
 

@@ -26,6 +26,8 @@ interface PeerAddon {
   /** null: nobody could be asked. */
   ringOpen(path: string): Ring | null;
   ringCall(ring: Ring, bodies: readonly Buffer[]): (Buffer | null)[] | null;
+  ringPost(ring: Ring, body: Buffer): boolean;
+  ringCollect(ring: Ring): (Buffer | null)[] | null;
   ringWake(ring: Ring): void;
   ringClose(ring: Ring): void;
 }
@@ -114,6 +116,16 @@ export class KeeperRing {
    */
   call(bodies: readonly Buffer[]): (Buffer | null)[] | null {
     return this.#ring === null ? null : addon().ringCall(this.#ring, bodies);
+  }
+
+  /** Sends one frame, whose answer collect() gives; RING_SLOTS at most between two of those. false: it was not sent. */
+  post(body: Buffer): boolean {
+    return this.#ring !== null && addon().ringPost(this.#ring, body);
+  }
+
+  /** The answers to what was posted, in that order; null in the place of one as in call(). */
+  collect(): (Buffer | null)[] {
+    return (this.#ring === null ? null : addon().ringCollect(this.#ring)) ?? [];
   }
 
   /** Frames are about to come: the keeper wakes while they are written. */

@@ -89,14 +89,9 @@ export class KeyOperations {
   }
 
   /** See Keeper.operateAtOnce. */
-  atOnce(
-    cell: CellId,
-    operation: Operation,
-    mechanism: Mechanism,
-    make: () => NoncedItems | null,
-  ): Buffer[] | null {
+  atOnce(cell: CellId, operation: Operation, mechanism: Mechanism, items: NoncedItems): Buffer[] | null {
     const frames = this.#attached()?.frames ?? null;
-    return frames?.atOnce(stepOf(cell, operation, { mechanism, data: NO_DATA }), make) ?? null;
+    return frames?.atOnce(stepOf(cell, operation, { mechanism, data: NO_DATA }), items) ?? null;
   }
 
   #operateEach(cell: CellId, operation: Operation, items: readonly KeeperItem[]): Promise<Outcome[]> {

@@ -1,20 +1,15 @@
 /**
- * Many operations that differ in nonce and data alone, by the ring: written from one buffer into frames whose memory is used again each time, without
- * an object for each item. An item that fails, or that the keeper defers, ends it for all: operation-frames.ts does them one by one.
+ * Many operations that differ in nonce and data alone, by the ring, without an object for each: an item writes itself into the frame, and while the next
+ * frame is written the keeper works on the last. An item that fails, or that the keeper defers, ends it for all: operation-frames.ts does them
+ * one by one.
  */
 import type { KeeperRing } from '../access/peer-credentials.ts';
 import { SidekeyError } from '../errors.ts';
 import { NONCE_BYTES, type NoncedItems } from '../tokens/ports.ts';
-import { WireWriter } from '../wire/buffer.ts';
+import { ABSENT } from '../wire/buffer.ts';
 import { LIMITS } from '../wire/tables.ts';
 import { aroundNonce, type OperateStep } from './bodies.ts';
-import {
-  COUNT_BYTES,
-  LENGTH_BYTES,
-  readOutcomes,
-  RING_FRAME_BYTES,
-  RING_FRAMES_MAX,
-} from './operate-many.ts';
+import { COUNT_BYTES, LENGTH_BYTES, readOutcomes, RING_FRAME_BYTES } from './operate-many.ts';
 
 interface Frame {
   readonly body: Buffer;
@@ -25,98 +20,75 @@ interface Frame {
 type Around = readonly [before: Buffer, after: Buffer];
 
 export class NoncedFrames {
-  readonly #memory = Buffer.alloc(RING_FRAMES_MAX * RING_FRAME_BYTES);
+  /** Of one frame: the ring takes a copy. */
+  readonly #memory = Buffer.alloc(RING_FRAME_BYTES);
 
-  /** The keeper wakes while the items are made. */
-  call(ring: KeeperRing, step: OperateStep, make: () => NoncedItems | null): Buffer[] | null {
+  /** The keeper wakes while the first frame is written. */
+  call(ring: KeeperRing, step: OperateStep, items: NoncedItems): Buffer[] | null {
     ring.wake();
-    const items = make();
-    const frames = items === null ? null : this.#write(aroundNonce(step), items);
-    if (frames === null) return null;
-    const bodies = frames.map(({ body }) => body);
+    const counts = this.#post(ring, aroundNonce(step), items);
+    const replies = ring.collect();
+    const outputs = counts === null ? null : outputsOf(counts, replies);
+    if (outputs === null) for (const reply of replies) reply?.fill(0);
+    return outputs;
+  }
+
+  /** How many items each frame has. null: not all were posted. */
+  #post(ring: KeeperRing, around: Around, items: NoncedItems): number[] | null {
+    const counts: number[] = [];
     try {
-      const replies = ring.call(bodies);
-      return replies === null ? null : outputsOf(frames, replies);
+      for (let first = 0; first < items.count;) {
+        const frame = writeFrame(this.#memory, around, items, first);
+        if (frame.items === 0 || !ring.post(frame.body)) return null;
+        counts.push(frame.items);
+        first += frame.items;
+      }
+      return counts;
     } finally {
-      for (const body of bodies) body.fill(0);
+      this.#memory.fill(0);
     }
   }
+}
 
-  /** null: too long for the ring. */
-  #write(around: Around, items: NoncedItems): Frame[] | null {
-    const frames: Frame[] = [];
-    for (let first = 0; first < items.ends.length;) {
-      const memory = this.#memory.subarray(frames.length * RING_FRAME_BYTES).subarray(0, RING_FRAME_BYTES);
-      const to = endOfFrame(around, items, first);
-      if (to === first || memory.length === 0) return null;
-      frames.push(writeFrame(memory, around, items, first, to));
-      first = to;
-    }
-    return frames;
+/** As many items as have room. They write nonce and data side by side; then the nonce is moved, and what belongs between the two put there. */
+function writeFrame(memory: Buffer, [before, after]: Around, items: NoncedItems, first: number): Frame {
+  // Behind the data stands the signature's length: there is none.
+  const room = memory.subarray(0, memory.length - LENGTH_BYTES);
+  let at = COUNT_BYTES;
+  let index = first;
+  for (; index < items.count && index < first + LIMITS.manyMax; index++) {
+    const nonceAt = at + LENGTH_BYTES + before.length;
+    const dataAt = nonceAt + NONCE_BYTES + after.length + LENGTH_BYTES;
+    const end = dataAt > room.length ? null : items.write(index, room, dataAt - NONCE_BYTES);
+    if (end === null) break;
+    memory.copyWithin(nonceAt, dataAt - NONCE_BYTES, dataAt);
+    memory.writeUInt32LE(end - at, at);
+    before.copy(memory, at + LENGTH_BYTES);
+    after.copy(memory, nonceAt + NONCE_BYTES);
+    memory.writeUInt32LE(end - dataAt, dataAt - LENGTH_BYTES);
+    memory.writeUInt32LE(ABSENT, end);
+    at = end + LENGTH_BYTES;
   }
+  memory.writeUInt32LE(index - first, 0);
+  return { body: memory.subarray(0, at), items: index - first };
 }
 
-function startOf({ ends }: NoncedItems, index: number): number {
-  return index === 0 ? 0 : (ends[index - 1] ?? 0);
-}
-
-/** Without its data. */
-function bareBytes([before, after]: Around): number {
-  return before.length + NONCE_BYTES + after.length + 2 * LENGTH_BYTES;
-}
-
-/** The first item that does not fit. */
-function endOfFrame(around: Around, items: NoncedItems, first: number): number {
-  const more = LENGTH_BYTES + bareBytes(around) - NONCE_BYTES;
-  let room = RING_FRAME_BYTES - COUNT_BYTES;
-  let to = first;
-  for (; to < items.ends.length && to < first + LIMITS.manyMax; to++) {
-    room -= more + startOf(items, to + 1) - startOf(items, to);
-    if (room < 0) break;
-  }
-  return to;
-}
-
-function writeFrame(memory: Buffer, around: Around, items: NoncedItems, first: number, to: number): Frame {
-  const [before, after] = around;
-  const bare = bareBytes(around);
-  const writer = new WireWriter(memory).u32(to - first);
-  let at = startOf(items, first);
-  for (let index = first; index < to; index++) {
-    const end = startOf(items, index + 1);
-    const dataAt = at + NONCE_BYTES;
-    writer
-      .u32(bare + end - dataAt)
-      .raw(before)
-      .part(items.bytes, at, dataAt)
-      .raw(after)
-      .u32(end - dataAt)
-      .part(items.bytes, dataAt, end)
-      .bytes(null);
-    at = end;
-  }
-  return { body: writer.done(), items: to - first };
-}
-
-/** null, and all are wiped, unless each item has its output. */
-function outputsOf(frames: readonly Frame[], replies: readonly (Buffer | null)[]): Buffer[] | null {
+/** null unless each item has its output. */
+function outputsOf(counts: readonly number[], replies: readonly (Buffer | null)[]): Buffer[] | null {
   const outputs: Buffer[] = [];
-  for (const [index, { items }] of frames.entries()) {
-    const some = readOutputs(replies[index] ?? null, items);
-    if (some === null) {
-      for (const reply of replies) reply?.fill(0);
-      return null;
-    }
+  for (const [index, count] of counts.entries()) {
+    const some = readOutputs(replies[index] ?? null, count);
+    if (some === null) return null;
     for (const output of some) outputs.push(output);
   }
   return outputs;
 }
 
-function readOutputs(reply: Buffer | null, items: number): Buffer[] | null {
+function readOutputs(reply: Buffer | null, count: number): Buffer[] | null {
   if (reply === null) return null;
   try {
-    const outputs = readOutcomes(reply, items).filter(Buffer.isBuffer);
-    return outputs.length === items ? outputs : null;
+    const outputs = readOutcomes(reply, count).filter(Buffer.isBuffer);
+    return outputs.length === count ? outputs : null;
   } catch (error) {
     if (error instanceof SidekeyError) return null;
     throw error;

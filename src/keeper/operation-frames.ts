@@ -93,11 +93,11 @@ export class OperationFrames {
   }
 
   /** See Keeper.operateAtOnce. By the ring, and not at all without it. */
-  atOnce(step: OperateStep, make: () => NoncedItems | null): Buffer[] | null {
+  atOnce(step: OperateStep, items: NoncedItems): Buffer[] | null {
     if (!WANTS_RING) return null;
     this.#ring ??= new KeeperRing(this.#path);
     this.#nonced ??= new NoncedFrames();
-    return this.#nonced.call(this.#ring, step, make);
+    return this.#nonced.call(this.#ring, step, items);
   }
 
   #wait(item: Item): void {

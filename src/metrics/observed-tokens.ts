@@ -96,24 +96,21 @@ function observeBatch({ tokens, peer, observe, clock }: Watched): TokenService['
 
 /** What did not come about is asked for in another way, and observed there. */
 function observeAtOnce({ tokens, peer, observe, clock }: Watched): TokenService['operateNamedKeyAtOnce'] {
-  return (asking, token, key, use, make) => {
+  return (asking, token, key, use, items) => {
     const startedAt = clock.monotonic();
     let bytes = 0;
-    const outputs = tokens.operateNamedKeyAtOnce(asking, token, key, use, () => {
-      const items = make();
-      if (items !== null) bytes = dataBytes(items);
-      return items;
-    });
+    const write: NoncedItems['write'] = (index, into, at) => {
+      const end = items.write(index, into, at);
+      if (end !== null) bytes += end - at - NONCE_BYTES;
+      return end;
+    };
+    const outputs = tokens.operateNamedKeyAtOnce(asking, token, key, use, { ...items, write });
     if (outputs === null) return null;
     const { uid } = asking;
     const seen = { peer, uid, token, key, operation: use.operation, result: 'ok' } as const;
     observe({ ...seen, times: outputs.length, bytes, seconds: secondsSince(clock, startedAt) });
     return outputs;
   };
-}
-
-function dataBytes({ ends }: NoncedItems): number {
-  return (ends.at(-1) ?? 0) - ends.length * NONCE_BYTES;
 }
 
 function observeEnvelope(

@@ -166,11 +166,11 @@ export type Outcome = Buffer | SidekeyError;
 /** Of AES-GCM and ChaCha20-Poly1305. */
 export const NONCE_BYTES = 12;
 
-/** What many operations differ in, where it is nonce and data alone: in `bytes`, one item after the other, each its nonce and then its data. */
+/** What many operations differ in, where it is nonce and data alone. */
 export interface NoncedItems {
-  readonly bytes: Buffer;
-  /** Where each item ends. */
-  readonly ends: readonly number[];
+  readonly count: number;
+  /** Writes an item's nonce and then its data at `at`. Answers where they end; null: there is no room, or the item is not valid. */
+  readonly write: (index: number, into: Buffer, at: number) => number | null;
 }
 
 /**
@@ -254,13 +254,13 @@ export interface Keeper {
   /**
    * The same for items that differ in nonce and data alone, before it returns: the outputs of all, each to be wiped by the caller. null: not
    * one of them has an output, but some may have been performed. `mechanism` has no associated data; its parameters begin with a nonce, in
-   * whose place each item's own stands. `make` is called at most once; null: there are no items.
+   * whose place each item's own stands.
    */
   operateAtOnce(
     cell: CellId,
     operation: Operation,
     mechanism: Mechanism,
-    make: () => NoncedItems | null,
+    items: NoncedItems,
   ): Buffer[] | null;
   random(lengthBytes: number): Promise<Buffer>;
   bind(binding: Binding): Promise<void>;

@@ -307,7 +307,7 @@ export interface TokenService {
   ): Promise<Outcome[]>;
   /**
    * A batch of AES-GCM or ChaCha20-Poly1305 without associated data, before this returns: the outputs of all items, each to be wiped by the
-   * caller. null: it did not come about, for whatever reason; ask operateNamedKeys, which tells. `use.mechanism` and `make` as in
+   * caller. null: it did not come about, for whatever reason; ask operateNamedKeys, which tells. `use.mechanism` and `items` as in
    * Keeper.operateAtOnce.
    */
   operateNamedKeyAtOnce(
@@ -315,7 +315,7 @@ export interface TokenService {
     token: string,
     name: string,
     use: NamedKeyUse,
-    make: () => NoncedItems | null,
+    items: NoncedItems,
   ): Buffer[] | null;
   operateNamedKey(
     peer: Peer,

@@ -5,7 +5,8 @@
  */
 import { SidekeyError } from '../errors.ts';
 
-const ABSENT = 0xffffffff;
+/** In place of the length of a byte string that is not there. */
+export const ABSENT = 0xffffffff;
 
 /** Reads a body. Byte strings are views into it, not copies. */
 export class WireReader {
@@ -77,9 +78,8 @@ export class WireWriter {
   #bytes: Buffer;
   #length = 0;
 
-  /** `room`: how many bytes it has at first, or the memory that it writes into. */
-  constructor(room: number | Buffer = 256) {
-    this.#bytes = typeof room === 'number' ? Buffer.allocUnsafe(room) : room;
+  constructor(capacity = 256) {
+    this.#bytes = Buffer.allocUnsafe(capacity);
   }
 
   get length(): number {
@@ -137,13 +137,6 @@ export class WireWriter {
   raw(value: Uint8Array): this {
     const at = this.#room(value.length);
     this.#bytes.set(value, at);
-    return this;
-  }
-
-  /** A part of `source`. */
-  part(source: Buffer, from: number, to: number): this {
-    const at = this.#room(to - from);
-    source.copy(this.#bytes, at, from, to);
     return this;
   }
 

@@ -41,7 +41,7 @@ export interface TokenDouble extends TokenService {
   refusesAtOnce: boolean;
   /** How many were not. */
   batchesAtOnce: number;
-  /** What stood in their items, and what came out. */
+  /** What came out of them. */
   readonly seenAtOnce: Buffer[];
 }
 
@@ -378,19 +378,17 @@ export function createTokenDouble(): TokenDouble {
           outcomeOf(double.operateNamedKey(peer, token, name, use, data, signature)),
         ),
       ),
-    operateNamedKeyAtOnce: (peer, token, name, { operation, mechanism }, make) => {
+    operateNamedKeyAtOnce: (peer, token, name, { operation, mechanism }, items) => {
       admit(peer, token);
       const key = held.get(`${token}/${name}`);
-      const items = double.refusesAtOnce || failures.length > 0 ? null : make();
+      const each = double.refusesAtOnce || failures.length > 0 ? null : eachNonced(mechanism, items);
       const row = MECHANISMS.get(mechanism.type);
-      if (items === null || key === undefined || row === undefined) return null;
+      if (each === null || key === undefined || row === undefined) return null;
       double.batchesAtOnce += 1;
       const common = { key, operation, signature: undefined, message: double.message };
       try {
-        const outputs = eachNonced(mechanism, items).map(({ mechanism: { params }, data }) =>
-          row.run({ ...common, params, data }),
-        );
-        double.seenAtOnce.push(items.bytes.subarray(0, items.ends.at(-1)), ...outputs);
+        const outputs = each.map(({ mechanism: { params }, data }) => row.run({ ...common, params, data }));
+        double.seenAtOnce.push(...outputs);
         return outputs;
       } catch (error) {
         if (error instanceof SidekeyError) return null;

@@ -14,7 +14,7 @@ import { WireWriter } from '../../src/wire/buffer.ts';
 import { OPERATE } from '../../src/wire/tables.ts';
 import { KEEPER } from '../e2e/instance.ts';
 import type { NoncedItems } from '../../src/tokens/ports.ts';
-import { eachNonced, joinNonced } from '../tokens/nonced-items.ts';
+import { eachNonced, noncedOf } from '../tokens/nonced-items.ts';
 
 const AES = { objectClass: 4, keyType: 0x1f, owner: null, leaseMs: null, uses: null, note: null, seal: null };
 const CKA_VALUE = 0x11;
@@ -152,14 +152,14 @@ t.test('items that differ in nonce and data alone have the outputs that they hav
   const sizes = [[1024], Array.from({ length: 130 }, (_, i) => (i * 37) % 1500), [15_000, 0, 14_000, 1]];
   for (const some of sizes) {
     const items = some.map((bytes, i) => [Buffer.alloc(12, i + 1), Buffer.alloc(bytes, i)] as const);
-    const joined = joinNonced(items);
-    const outputs = await patiently(() => at.client.operateAtOnce(at.cell, 'encrypt', GCM, () => joined));
-    const each = eachNonced(GCM, joined).map((item) =>
+    const joined = noncedOf(items);
+    const outputs = await patiently(() => at.client.operateAtOnce(at.cell, 'encrypt', GCM, joined));
+    const each = (eachNonced(GCM, joined) ?? []).map((item) =>
       at.client.operate(at.cell, 'encrypt', item.mechanism, item.data),
     );
     t.same(outputs, await Promise.all(each), `${some.length} items`);
-    const sealed = joinNonced(items.map(([nonce], i) => [nonce, outputs?.[i] ?? Buffer.alloc(0)]));
-    const plain = await patiently(() => at.client.operateAtOnce(at.cell, 'decrypt', GCM, () => sealed));
+    const sealed = noncedOf(items.map(([nonce], i) => [nonce, outputs?.[i] ?? Buffer.alloc(0)]));
+    const plain = await patiently(() => at.client.operateAtOnce(at.cell, 'decrypt', GCM, sealed));
     t.same(
       plain,
       items.map(([, data]) => data),
@@ -174,19 +174,24 @@ t.test(
     const at = await scene(t);
     await opened(at);
     const items = (count: number, bytes: number) =>
-      joinNonced(Array.from({ length: count }, (_, i) => [Buffer.alloc(12, i), Buffer.alloc(bytes, i)]));
-    const ask = (operation: 'encrypt' | 'decrypt', asked: NoncedItems | null, cell = at.cell) =>
-      at.client.operateAtOnce(cell, operation, GCM, () => asked);
+      noncedOf(Array.from({ length: count }, (_, i) => [Buffer.alloc(12, i), Buffer.alloc(bytes, i)]));
+    const ask = (operation: 'encrypt' | 'decrypt', asked: NoncedItems, cell = at.cell) =>
+      at.client.operateAtOnce(cell, operation, GCM, asked);
+    const big = items(40, 1024);
     const sealed = await patiently(() => ask('encrypt', items(3, 20)));
     const texts = (sealed ?? []).map((output, i) => [Buffer.alloc(12, i), output] as const);
-    t.ok(await patiently(() => ask('decrypt', joinNonced(texts))));
+    t.ok(await patiently(() => ask('decrypt', noncedOf(texts))));
     texts[1]?.[1].writeUInt8((texts[1][1].at(-1) ?? 0) ^ 1, 35);
     for (let i = 0; i < 20; i++) {
-      t.equal(ask('decrypt', joinNonced(texts)), null, 'a wrong tag');
+      t.equal(ask('decrypt', noncedOf(texts)), null, 'a wrong tag');
       t.equal(ask('encrypt', items(3, 20), at.cell + 1n), null, 'no such cell');
       t.equal(ask('encrypt', items(1, 16_000)), null, 'longer than a frame');
       t.equal(ask('encrypt', items(17, 9000)), null, 'more than the frames');
-      t.equal(ask('encrypt', null), null, 'no items');
+      const invalid = {
+        count: 40,
+        write: (...where: Parameters<NoncedItems['write']>) => (where[0] === 30 ? null : big.write(...where)),
+      };
+      t.equal(ask('encrypt', invalid), null, 'one that is not valid');
     }
     t.ok(await patiently(() => ask('encrypt', items(16, 9000))), 'and then it serves again');
   },

@@ -6,6 +6,7 @@ import type { Peer } from '../../src/access/peer.ts';
 import { observeMisses, observeNamedKeys } from '../../src/metrics/observed-tokens.ts';
 import type { RoutedRequest, TokenService } from '../../src/tokens/service.ts';
 import { OPERATE } from '../../src/wire/tables.ts';
+import { noncedOf } from '../tokens/nonced-items.ts';
 
 const SERVICE_MS = 40;
 
@@ -69,16 +70,20 @@ test('many uses at once are one observation for each way in which they ended', a
 
 test('a batch that comes about at once is observed, and one that does not is left to its next way', (t) => {
   const seen: OperationSeen[] = [];
-  const items = { bytes: Buffer.alloc(100), ends: [12 + 10, 24 + 30] };
+  const items = noncedOf([10, 20].map((bytes) => [Buffer.alloc(12), Buffer.alloc(bytes)]));
   let outputs: Buffer[] | null = [Buffer.alloc(1), Buffer.alloc(1)];
-  const operateNamedKeyAtOnce: TokenService['operateNamedKeyAtOnce'] = (_peer, _token, _key, _use, make) => {
-    t.equal(make(), items);
+  const operateNamedKeyAtOnce: TokenService['operateNamedKeyAtOnce'] = (_peer, _token, _key, _use, asked) => {
+    const room = Buffer.alloc(100);
+    t.same(
+      [asked.count, asked.write(0, room, 3), asked.write(1, room, 90), asked.write(1, room, 3)],
+      [2, 25, null, 35],
+    );
     return outputs;
   };
   const tokens = { operateNamedKeyAtOnce } as unknown as TokenService;
   const door = observeNamedKeys(tokens, 'http', (each) => seen.push(each), { monotonic: () => 0 });
   const use = { operation: 'encrypt', mechanism: { type: 1, params: Buffer.alloc(0) }, version: 1 } as const;
-  const ask = () => door.operateNamedKeyAtOnce({ uid: 7 } as Peer, 'main', 'orders', use, () => items);
+  const ask = () => door.operateNamedKeyAtOnce({ uid: 7 } as Peer, 'main', 'orders', use, items);
   t.equal(ask(), outputs);
   outputs = null;
   t.equal(ask(), null);

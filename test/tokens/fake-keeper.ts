@@ -317,16 +317,10 @@ export class FakeKeeper implements Keeper {
       ),
     );
   }
-  operateAtOnce(
-    id: CellId,
-    operation: string,
-    mechanism: Mechanism,
-    make: () => NoncedItems | null,
-  ): Buffer[] | null {
-    const items = make();
-    if (items === null) return null;
+  operateAtOnce(id: CellId, operation: string, mechanism: Mechanism, items: NoncedItems): Buffer[] | null {
+    const each = eachNonced(mechanism, items);
+    if (each === null) return null;
     try {
-      const each = eachNonced(mechanism, items);
       return each.map((item) => this.#gcm(id, operation, item.mechanism, item.data));
     } catch (error) {
       if (error instanceof SidekeyError) return null;

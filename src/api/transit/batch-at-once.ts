@@ -1,6 +1,6 @@
 /**
- * A batch of encrypt/:name or decrypt/:name in its plainest form, with AES-GCM or ChaCha20-Poly1305: read from its texts into one buffer and written
- * from the outputs into another, without an object for each item. Where anything is unusual or wrong there is no answer: key-jobs.ts goes
+ * A batch of encrypt/:name or decrypt/:name in its plainest form, with AES-GCM or ChaCha20-Poly1305: written from its texts into the
+ * keeper's frames, and from the outputs into the text of the answer, without an object for each item. Where anything is unusual or wrong there is no answer: key-jobs.ts goes
  * through the items one by one, and says what.
  */
 import { randomBytes } from 'node:crypto';
@@ -18,8 +18,7 @@ import { formatVersioned, parseVersioned } from './versioned.ts';
 interface Plan {
   readonly operation: 'encrypt' | 'decrypt';
   readonly version: number;
-  /** Writes nonce and data. Where they end; null: the text is not valid. */
-  readonly read: (text: string, index: number, into: Buffer, at: number) => number | null;
+  readonly write: NoncedItems['write'];
   readonly before: string;
   /** Of each item, the letters before those of its output, as bytes. */
   readonly leads: Buffer | null;
@@ -39,7 +38,6 @@ const MECHANISMS: Readonly<Partial<Record<NamedKey['kind'], Mechanism>>> = {
 const LEAD_BYTES = (NONCE_BYTES / 3) * 4;
 const [OPEN, CLOSE] = ['{"batch_results":[', ']}'];
 
-const items = new SpareBuffer();
 const answers = new SpareBuffer();
 
 export const planEncryption: PlanBatch = ({ latestVersion: version }, texts) => {
@@ -47,9 +45,9 @@ export const planEncryption: PlanBatch = ({ latestVersion: version }, texts) => 
   return {
     operation: 'encrypt',
     version,
-    read: (text, index, into, at) => {
+    write: (index, into, at) => {
       nonces.copy(into, at, NONCE_BYTES * index, NONCE_BYTES * (index + 1));
-      return writeDecoded(text, into, at + NONCE_BYTES);
+      return writeDecoded(texts[index] ?? '', into, at + NONCE_BYTES);
     },
     before: `{"ciphertext":"${formatVersioned(version, '')}`,
     leads: Buffer.from(nonces.toString('base64'), 'latin1'),
@@ -57,14 +55,15 @@ export const planEncryption: PlanBatch = ({ latestVersion: version }, texts) => 
   };
 };
 
-export const planDecryption: PlanBatch = (key, [first = '']) => {
-  const version = versionOf(key, first);
+export const planDecryption: PlanBatch = (key, texts) => {
+  const version = versionOf(key, texts[0] ?? '');
   if (version === null) return null;
   const prefix = formatVersioned(version, '');
   return {
     operation: 'decrypt',
     version,
-    read: (text, _index, into, at) => {
+    write: (index, into, at) => {
+      const text = texts[index] ?? '';
       if (!text.startsWith(prefix)) return null;
       const end = writeDecoded(text.slice(prefix.length), into, at);
       return end !== null && end - at >= NONCE_BYTES + GCM_TAG_BYTES ? end : null;
@@ -94,45 +93,24 @@ export function answerAtOnce(
   const mechanism = MECHANISMS[key.kind];
   const plan = mechanism === undefined ? null : planBatch(key, texts);
   if (mechanism === undefined || plan === null) return null;
-  const { operation, version } = plan;
-  const memory = items.take(sum(texts, (text) => NONCE_BYTES + text.length));
-  let used = 0;
-  const make = (): NoncedItems | null => {
-    const ends = readItems(plan, texts, memory);
-    used = ends?.at(-1) ?? memory.length;
-    return ends === null ? null : { bytes: memory, ends };
-  };
-  const use = { operation, mechanism, version };
-  try {
-    const outputs = call.tokens.operateNamedKeyAtOnce(call.peer, call.token, key.name, use, make);
-    return outputs === null ? null : writeAnswer(plan, outputs);
-  } finally {
-    memory.fill(0, 0, used);
-    items.giveBack(memory);
-  }
+  const { operation, version, write } = plan;
+  const [use, items] = [
+    { operation, mechanism, version },
+    { count: texts.length, write },
+  ];
+  const outputs = call.tokens.operateNamedKeyAtOnce(call.peer, call.token, key.name, use, items);
+  return outputs === null ? null : writeAnswer(plan, outputs);
 }
 
-function sum<T>(list: readonly T[], of: (each: T) => number): number {
-  let all = 0;
-  for (const each of list) all += of(each);
-  return all;
-}
-
-function readItems(plan: Plan, texts: readonly string[], into: Buffer): number[] | null {
-  const ends: number[] = [];
-  let at: number | null = 0;
-  for (const [index, text] of texts.entries()) {
-    at = plan.read(text, index, into, at);
-    if (at === null) return null;
-    ends.push(at);
-  }
-  return ends;
+function lengthOf({ before, after }: Plan, outputs: readonly Buffer[]): number {
+  const around = before.length + LEAD_BYTES + after.length + 1;
+  let length = OPEN.length + CLOSE.length;
+  for (const output of outputs) length += around + Math.ceil(output.length / 3) * 4;
+  return length;
 }
 
 function writeAnswer(plan: Plan, outputs: readonly Buffer[]): SecretReply {
-  const around = plan.before.length + plan.after.length + LEAD_BYTES + 1;
-  const length = sum(outputs, (output) => around + Math.ceil(output.length / 3) * 4);
-  const memory = answers.take(OPEN.length + length + CLOSE.length);
+  const memory = answers.take(lengthOf(plan, outputs));
   const secret = memory.subarray(0, writeRows(plan, outputs, memory));
   return { secret, wiped: () => answers.giveBack(memory) };
 }

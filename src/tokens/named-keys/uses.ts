@@ -179,10 +179,12 @@ export class NamedKeyUses {
     tokenName: string,
     name: string,
     use: NamedKeyUse,
-    make: () => NoncedItems | null,
+    items: NoncedItems,
   ): Buffer[] | null {
     const cell = this.#openedFor(peer, this.#keys.token(peer, tokenName), name, use);
-    return cell === null ? null : this.#domain.keeper.operateAtOnce(cell, use.operation, use.mechanism, make);
+    return cell === null
+      ? null
+      : this.#domain.keeper.operateAtOnce(cell, use.operation, use.mechanism, items);
   }
 
   /** null: there is none that serves without being asked first, or not for this peer. */
