@@ -304,13 +304,13 @@ export class Agent {
 
   async #listen({ sockets, kms }: Config): Promise<void> {
     const { createAgentApi, createAgentKms } = await import('./listeners.ts');
-    this.#api = createAgentApi(this.#options, this.#domain, () => this.#link.fault);
+    this.#api = createAgentApi(this.#options, this.#domain, this.#link);
     await this.#api.listen(sockets.api, sockets.apiMode).catch((cause: unknown) => {
       const reason = cause instanceof Error ? cause.message : String(cause);
       throw new SidekeyError('socket_refused', `${sockets.api}: ${reason}`, { cause });
     });
     if (!kms) return;
-    this.#kms = await createAgentKms(kms, this.#options.log, this.#domain);
+    this.#kms = await createAgentKms(kms, this.#options.log, this.#domain, this.#link);
     await this.#kms.listen(kms.socket, kms.mode);
   }
 

@@ -14,13 +14,20 @@ import type { Config } from './config/config.ts';
 import { KmsKey } from './kms/kms-key.ts';
 import type { KmsServer } from './kms/kms-server.ts';
 import type { Logger } from './log/logger.ts';
+import type { KeeperLink } from './keeper/keeper-link.ts';
+import { withPauses, type Attachment } from './tokens/keeper-pauses.ts';
+import type { Keeper } from './tokens/ports.ts';
 import { agentStatus } from './api/sidekey/agent-status.ts';
 
-export function createAgentApi(
-  { log, version }: AgentOptions,
-  domain: Domain,
-  keeperFault: () => string | null,
-): Api {
+function attachmentOf(keeper: Keeper, link: KeeperLink): Attachment {
+  return {
+    isAttached: () => keeper.pid !== null,
+    wait: (timeoutMs) => link.waitAttached(timeoutMs),
+    monotonic: () => SYSTEM_CLOCK.monotonic(),
+  };
+}
+
+export function createAgentApi({ log, version }: AgentOptions, domain: Domain, link: KeeperLink): Api {
   const { keeper, tokens, observation } = domain;
   const mayAdminister = (peer: Peer): boolean =>
     isAdministrator(peer, domain.ownUid, domain.config.access.administrators);
@@ -30,12 +37,12 @@ export function createAgentApi(
     startedAt: new Date(performance.timeOrigin).toISOString(),
     config: () => domain.config,
     keeper,
-    keeperFault,
+    keeperFault: () => link.fault,
     tokens,
     providers: () => domain.providers(false),
   };
   return createApi({
-    tokens: observation.door(tokens, 'http'),
+    tokens: observation.door(withPauses(tokens, attachmentOf(keeper, link)), 'http'),
     metrics: observation.metrics,
     events: observation.events,
     providers: (ask) => domain.providers(ask),
@@ -59,12 +66,13 @@ export async function createAgentKms(
   kms: NonNullable<Config['kms']>,
   log: Logger,
   domain: Domain,
+  link: KeeperLink,
 ): Promise<KmsServer> {
   // gRPC is large, and few configurations use it.
   const { createKmsServer } = await import('./kms/kms-server.ts');
   const { keeper, tokens, observation } = domain;
   const key = new KmsKey({
-    tokens: observation.door(tokens, 'kms'),
+    tokens: observation.door(withPauses(tokens, attachmentOf(keeper, link)), 'kms'),
     token: kms.token ?? domain.defaultToken,
     key: kms.key,
     random: randomBytes,

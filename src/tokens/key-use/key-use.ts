@@ -60,11 +60,13 @@ export function offered(domain: Offering, tokenId: number): MechanismRow[] {
   return tableOf(domain, tokenId).filter(({ standing }) => domain.catalogue.offers(tokenId, standing));
 }
 
-/** The mechanism's row if the token offers it for this operation; otherwise mechanism_invalid. */
+/** The mechanism's row if the token offers it for this operation; otherwise mechanism_invalid, or keeper_absent: only a keeper knows. */
 export function findMechanism(domain: Offering, tokenId: number, type: number, flag: number): MechanismRow {
   const found = rowOf(domain, tokenId, type);
   if (found !== undefined && (found.flags & flag) !== 0 && domain.catalogue.offers(tokenId, found.standing))
     return found;
+  if (found === undefined && domain.keeper.pid === null)
+    throw new SidekeyError('keeper_absent', 'no keeper is attached');
   throw new SidekeyError(
     'mechanism_invalid',
     `mechanism 0x${type.toString(16)} does not support this operation`,

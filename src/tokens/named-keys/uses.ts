@@ -241,12 +241,12 @@ export class NamedKeyUses {
     operation: NamedKeyUse['operation'],
     items: readonly NamedKeyItem[],
   ): Promise<Outcome[]> {
-    const { cells, cache, keeper } = this.#domain;
+    const { cache, keeper } = this.#domain;
     const asked = items.map(({ use: { mechanism }, data, signature }) => ({ mechanism, data, signature }));
     const outcomes = new Array<Outcome | undefined>(asked.length);
     let left = asked.map((_, index) => index);
     for (let tries = 0; tries < USE_TRIES && left.length > 0; tries++) {
-      const cell = await cells.take(token, object);
+      const cell = await this.#takeAnew(token, object);
       const again = tries === 0 ? asked : left.flatMap((index) => asked[index] ?? []);
       const done = await keeper.operateMany(cell, operation, again);
       for (const [i, index] of left.entries()) outcomes[index] = answered(done[i]);
@@ -254,6 +254,17 @@ export class NamedKeyUses {
       if (left.length > 0) cache.cellEnded(cell);
     }
     return Array.from(outcomes, answered);
+  }
+
+  /** The key's cell, also if what opened it was overtaken meanwhile. */
+  async #takeAnew(token: TokenRow, object: TokenObject): Promise<CellId> {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await this.#domain.cells.take(token, object);
+      } catch (error) {
+        if (!isCellUnknown(error) || tries >= USE_TRIES) throw error;
+      }
+    }
   }
 
   /** Created when first needed, but not to verify. It is extractable if the key that it accompanies is. */

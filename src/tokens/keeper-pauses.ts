@@ -1,0 +1,76 @@
+/**
+ * What the agent's own APIs ask while there is no keeper waits for the next one, and a use that the keeper's end broke off is asked again: as the module does
+ * for programs, so that its clients see a pause as well. What changes a key is begun once: it only waits before.
+ */
+import { SidekeyError } from '../errors.ts';
+import { LIMITS } from '../wire/tables.ts';
+import type { TokenService } from './service.ts';
+
+/** As long as the module waits. */
+const PAUSE_MAX_MS = LIMITS.deadlineMs;
+/** A keeper that ends at each use does not come to rest by being asked more often. */
+const TRIES = 8;
+
+export interface Attachment {
+  readonly isAttached: () => boolean;
+  /** Until a keeper is attached; rejects with keeper_absent after `timeoutMs`. */
+  readonly wait: (timeoutMs: number) => Promise<void>;
+  /** Milliseconds. */
+  readonly monotonic: () => number;
+}
+
+function isAbsent(error: unknown): error is SidekeyError {
+  return error instanceof SidekeyError && error.code === 'keeper_absent';
+}
+
+async function onceAttached<T>({ isAttached, wait }: Attachment, work: () => Promise<T>): Promise<T> {
+  if (!isAttached()) await wait(PAUSE_MAX_MS);
+  return work();
+}
+
+async function acrossPauses<T>(attachment: Attachment, work: () => Promise<T>): Promise<T> {
+  const { isAttached, wait, monotonic } = attachment;
+  let endsAt: number | null = null;
+  for (let tries = 1; ; tries++) {
+    if (!isAttached()) {
+      endsAt ??= monotonic() + PAUSE_MAX_MS;
+      await wait(Math.max(0, endsAt - monotonic()));
+    }
+    try {
+      return await work();
+    } catch (error) {
+      if (!isAbsent(error) || tries === TRIES) throw error;
+    }
+  }
+}
+
+/** All of a batch again: the keeper that did some of it is gone, and its outputs are of no more use than others. */
+async function manyOrAbsent(work: ReturnType<TokenService['operateNamedKeys']>) {
+  const outcomes = await work;
+  const absent = outcomes.find(isAbsent);
+  if (absent === undefined) return outcomes;
+  for (const outcome of outcomes) if (Buffer.isBuffer(outcome)) outcome.fill(0);
+  throw absent;
+}
+
+export function withPauses(tokens: TokenService, attachment: Attachment): TokenService {
+  const use = <T>(work: () => Promise<T>): Promise<T> => acrossPauses(attachment, work);
+  const change = <T>(work: () => Promise<T>): Promise<T> => onceAttached(attachment, work);
+  return {
+    ...tokens,
+    operateNamedKey: (...asked) => use(() => tokens.operateNamedKey(...asked)),
+    operateNamedKeys: (...asked) => use(() => manyOrAbsent(tokens.operateNamedKeys(...asked))),
+    sealEnvelope: (...asked) => use(() => tokens.sealEnvelope(...asked)),
+    openEnvelope: (...asked) => use(() => tokens.openEnvelope(...asked)),
+    makeStreamKey: (...asked) => use(() => tokens.makeStreamKey(...asked)),
+    openStreamKey: (...asked) => use(() => tokens.openStreamKey(...asked)),
+    exportNamedKey: (...asked) => use(() => tokens.exportNamedKey(...asked)),
+    createNamedKey: (...asked) => change(() => tokens.createNamedKey(...asked)),
+    rotateNamedKey: (...asked) => change(() => tokens.rotateNamedKey(...asked)),
+    importNamedKey: (...asked) => change(() => tokens.importNamedKey(...asked)),
+    wrappingKey: (...asked) => change(() => tokens.wrappingKey(...asked)),
+    configureNamedKey: (...asked) => change(() => tokens.configureNamedKey(...asked)),
+    deleteNamedKey: (...asked) => change(() => tokens.deleteNamedKey(...asked)),
+    setNamedKeyCertificates: (...asked) => change(() => tokens.setNamedKeyCertificates(...asked)),
+  };
+}
