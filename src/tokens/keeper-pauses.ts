@@ -1,6 +1,7 @@
 /**
  * What the agent's own APIs ask while there is no keeper waits for the next one, and a use that the keeper's end broke off is asked again: as the module does
- * for programs, so that its clients see a pause as well. What changes a key is begun once: it only waits before.
+ * for programs, so that its clients see a pause as well. So is a key that was to be made: it is stored when all the keeper's work for it is done. Other
+ * changes are begun once, and only wait before.
  */
 import { SidekeyError } from '../errors.ts';
 import { LIMITS } from '../wire/tables.ts';
@@ -54,21 +55,21 @@ async function manyOrAbsent(work: ReturnType<TokenService['operateNamedKeys']>) 
 }
 
 export function withPauses(tokens: TokenService, attachment: Attachment): TokenService {
-  const use = <T>(work: () => Promise<T>): Promise<T> => acrossPauses(attachment, work);
+  const again = <T>(work: () => Promise<T>): Promise<T> => acrossPauses(attachment, work);
   const change = <T>(work: () => Promise<T>): Promise<T> => onceAttached(attachment, work);
   return {
     ...tokens,
-    operateNamedKey: (...asked) => use(() => tokens.operateNamedKey(...asked)),
-    operateNamedKeys: (...asked) => use(() => manyOrAbsent(tokens.operateNamedKeys(...asked))),
-    sealEnvelope: (...asked) => use(() => tokens.sealEnvelope(...asked)),
-    openEnvelope: (...asked) => use(() => tokens.openEnvelope(...asked)),
-    makeStreamKey: (...asked) => use(() => tokens.makeStreamKey(...asked)),
-    openStreamKey: (...asked) => use(() => tokens.openStreamKey(...asked)),
-    exportNamedKey: (...asked) => use(() => tokens.exportNamedKey(...asked)),
-    createNamedKey: (...asked) => change(() => tokens.createNamedKey(...asked)),
-    rotateNamedKey: (...asked) => change(() => tokens.rotateNamedKey(...asked)),
+    operateNamedKey: (...asked) => again(() => tokens.operateNamedKey(...asked)),
+    operateNamedKeys: (...asked) => again(() => manyOrAbsent(tokens.operateNamedKeys(...asked))),
+    sealEnvelope: (...asked) => again(() => tokens.sealEnvelope(...asked)),
+    openEnvelope: (...asked) => again(() => tokens.openEnvelope(...asked)),
+    makeStreamKey: (...asked) => again(() => tokens.makeStreamKey(...asked)),
+    openStreamKey: (...asked) => again(() => tokens.openStreamKey(...asked)),
+    exportNamedKey: (...asked) => again(() => tokens.exportNamedKey(...asked)),
+    createNamedKey: (...asked) => again(() => tokens.createNamedKey(...asked)),
+    rotateNamedKey: (...asked) => again(() => tokens.rotateNamedKey(...asked)),
     importNamedKey: (...asked) => change(() => tokens.importNamedKey(...asked)),
-    wrappingKey: (...asked) => change(() => tokens.wrappingKey(...asked)),
+    wrappingKey: (...asked) => again(() => tokens.wrappingKey(...asked)),
     configureNamedKey: (...asked) => change(() => tokens.configureNamedKey(...asked)),
     deleteNamedKey: (...asked) => change(() => tokens.deleteNamedKey(...asked)),
     setNamedKeyCertificates: (...asked) => change(() => tokens.setNamedKeyCertificates(...asked)),

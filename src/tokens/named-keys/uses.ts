@@ -49,8 +49,11 @@ function sameUses(items: readonly NamedKeyItem[]): SameUse[] {
 /** More than enough: a new lease lasts longer than a use. */
 const USE_TRIES = 4;
 
-function isCellUnknown(outcome: unknown): boolean {
-  return outcome instanceof SidekeyError && outcome.code === 'cell_unknown';
+/** Before the use or, if its data went in pieces, in the middle. */
+function hasCellEnded(outcome: unknown): boolean {
+  return (
+    outcome instanceof SidekeyError && (outcome.code === 'cell_unknown' || outcome.code === 'operation_lost')
+  );
 }
 
 /** Made only where it is needed: an error for each item, in case, would take a third of a batch's time. */
@@ -250,7 +253,7 @@ export class NamedKeyUses {
       const again = tries === 0 ? asked : left.flatMap((index) => asked[index] ?? []);
       const done = await keeper.operateMany(cell, operation, again);
       for (const [i, index] of left.entries()) outcomes[index] = answered(done[i]);
-      left = left.filter((index) => isCellUnknown(outcomes[index]));
+      left = left.filter((index) => hasCellEnded(outcomes[index]));
       if (left.length > 0) cache.cellEnded(cell);
     }
     return Array.from(outcomes, answered);
@@ -262,7 +265,7 @@ export class NamedKeyUses {
       try {
         return await this.#domain.cells.take(token, object);
       } catch (error) {
-        if (!isCellUnknown(error) || tries >= USE_TRIES) throw error;
+        if (!hasCellEnded(error) || tries >= USE_TRIES) throw error;
       }
     }
   }
@@ -337,7 +340,7 @@ export class NamedKeyUses {
         cell = taken instanceof Promise ? await taken : taken;
         return await this.#domain.keeper.operate(cell, operation, mechanism, data, signature);
       } catch (error) {
-        if (!isCellUnknown(error) || tries >= USE_TRIES) throw error;
+        if (!hasCellEnded(error) || tries >= USE_TRIES) throw error;
         if (cell !== null) this.#domain.cache.cellEnded(cell);
       }
     }
