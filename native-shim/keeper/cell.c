@@ -14,7 +14,7 @@ static const uint64_t SEALS_MAX = (uint64_t)1 << 32;
 static int free_slot(void)
 {
     for (int slot = 0; slot < KP_CELLS_MAX; slot++)
-        if (!kp.cells[slot] && kp.generations[slot] < UINT32_MAX)
+        if (!kp.cells[slot] && kp.generations[slot] < KP_GENERATIONS_MAX)
             return slot;
     return -1;
 }
@@ -32,7 +32,7 @@ int kp_cell_new(const struct kp_new_cell *wanted, struct kp_key *key, uint64_t n
         free(cell);
         return STATUS_memory;
     }
-    cell->id = (uint64_t)++kp.generations[slot] << 32 | (uint64_t)slot;
+    cell->id = (uint64_t)(kp.first_generation + ++kp.generations[slot]) << 32 | (uint64_t)slot;
     cell->owner = wanted->owner;
     cell->bounded = wanted->uses != 0;
     cell->uses = wanted->uses;

@@ -13,6 +13,8 @@ struct kp_state kp = {.lock = PTHREAD_MUTEX_INITIALIZER};
 void kp_state_open(unsigned max_clients, uint64_t linger_ms)
 {
     kp_random(&kp.boot, sizeof(kp.boot));
+    kp_random(&kp.first_generation, sizeof(kp.first_generation));
+    kp.first_generation &= KP_GENERATIONS_MAX;
     kp.max_clients = max_clients;
     kp.linger_ms = linger_ms;
     kp.idle_since = kp_now_ms();

@@ -17,6 +17,7 @@
 enum {
     KP_CONNECTIONS_MAX = 4096, /* slots; a connection's number is its slot and a count above it */
     KP_CELLS_MAX = 4096,
+    KP_GENERATIONS_MAX = INT32_MAX, /* of each slot: no id of a cell comes twice */
     KP_GROUPS_MAX = 64,
     KP_PROGRAM_MAX = 64,
     KP_BINDINGS_MAX = 1024,   /* per client */
@@ -150,6 +151,7 @@ struct kp_state {
     struct kp_conn *agent; /* attached, or NULL */
     struct kp_cell *cells[KP_CELLS_MAX];
     uint32_t generations[KP_CELLS_MAX];
+    uint32_t first_generation; /* random, so that no cell has the id of another keeper's: the agent may still hold one */
     uint64_t connections; /* ever */
     uint64_t boot;
     size_t note_bytes;

@@ -11,3 +11,10 @@ export async function outcomeOf(work: Promise<Buffer>): Promise<Outcome> {
     throw error;
   }
 }
+
+/** Whether a use failed because its cell had ended: before or, if its data went in pieces, in the middle. */
+export function hasCellEnded(outcome: unknown): boolean {
+  return (
+    outcome instanceof SidekeyError && (outcome.code === 'cell_unknown' || outcome.code === 'operation_lost')
+  );
+}

@@ -26,7 +26,7 @@ interface Streamed {
 function stream(
   { api }: Instance,
   path: string,
-  pieces: Iterable<Buffer>,
+  pieces: Iterable<Buffer> | AsyncIterable<Buffer>,
   take?: (piece: Buffer) => void,
 ): Promise<Streamed> {
   return new Promise((resolve) => {
@@ -46,7 +46,7 @@ function stream(
     // Who is refused while it still writes may see the connection end before it sees the answer.
     outgoing.on('error', () => resolve({ status: 0, output: Buffer.alloc(0), whole: false }));
     void (async () => {
-      for (const piece of pieces) {
+      for await (const piece of pieces) {
         if (outgoing.destroyed) return;
         if (!outgoing.write(piece))
           await new Promise((done) => outgoing.once('drain', done).once('close', done));
@@ -81,6 +81,33 @@ test('what is encrypted in a stream comes back, at every edge of a segment', asy
   );
   for (const path of ['decrypt/backup', 'decrypt/nobody', 'encrypt/nobody', 'decrypt/backup?token=none'])
     t.ok([400, 403].includes((await stream(instance, path, [sealed.output])).status), path);
+});
+
+test('a stream goes on, under its own key, when the keeper is killed or its leases are wiped in the middle', async (t) => {
+  const { instance, call } = await setUp(t);
+  const plain = crypto.randomBytes(8 * PLAIN_SEGMENT);
+  const half = plain.length / 2;
+  const killed = async (): Promise<void> => {
+    process.kill(instance.status().keeper.pid, 'SIGKILL');
+    // Other keys take the places that were the stream's in the keeper before.
+    for (let i = 0; i < 10; i++) {
+      await call('POST', `/transit/keys/other-${crypto.randomUUID()}`);
+      await call('POST', '/transit/encrypt/backup', { plaintext: 'aGk=' });
+    }
+  };
+  const wiped = async (): Promise<void> => void (await call('DELETE', '/sidekey/cache'));
+  for (const interrupt of [killed, wiped]) {
+    const slowly = async function* (whole: Buffer): AsyncGenerator<Buffer> {
+      yield whole.subarray(0, half);
+      await setTimeout(200);
+      await interrupt();
+      yield whole.subarray(half);
+    };
+    const sealed = await stream(instance, 'encrypt/backup', slowly(plain));
+    t.ok(sealed.whole, `${interrupt.name} while it is encrypted`);
+    const opened = await stream(instance, 'decrypt/backup', slowly(sealed.output));
+    t.ok(opened.whole && opened.output.equals(plain), `${interrupt.name} while it is decrypted`);
+  }
 });
 
 test('another program opens a stream by docs/streams.md', async (t) => {

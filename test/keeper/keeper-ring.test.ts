@@ -269,3 +269,9 @@ t.test('a keeper that is killed ends no agent', async (t) => {
     'nor does asking nobody for a ring',
   );
 });
+
+t.test('a cell of one keeper has the id of no cell of another', async (t) => {
+  const [one, other] = [await scene(t), await scene(t)];
+  t.not(one.cell, other.cell);
+  await t.rejects(other.client.operate(one.cell, 'encrypt', GCM, Buffer.alloc(1)), { code: 'cell_unknown' });
+});

@@ -130,6 +130,57 @@ test('many uses of a key end each by itself, in order; the cell that ended under
   t.equal(asked, 2);
 });
 
+test('many uses are done also when what opened their key was overtaken, or their cell ended in the middle', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const params = new WireWriter(32).bytes(Buffer.alloc(12)).bytes(Buffer.alloc(0)).u32(128).done();
+  const use = { operation: 'encrypt', mechanism: { type: GCM, params }, version: 1 } as const;
+  const items = ['a', 'b'].map((text) => ({ use, data: Buffer.from(text) }));
+  const { open, operate } = rig.keeper;
+  let wipes = 2;
+  rig.keeper.open = async (...asked) => {
+    const made = await open.apply(rig.keeper, asked);
+    if (wipes-- > 0) await rig.service.wipeLeases(peer);
+    return made;
+  };
+  let losses = 1;
+  const lost = new SidekeyError('operation_lost', 'gone');
+  rig.keeper.operate = (...asked) => (losses-- > 0 ? Promise.reject(lost) : operate.apply(rig.keeper, asked));
+  const outcomes = await rig.service.operateNamedKeys(peer, 'alpha', 'orders', items);
+  t.same(
+    outcomes.map((outcome) => (Buffer.isBuffer(outcome) ? outcome.length : outcome.code)),
+    [17, 17],
+  );
+  t.ok(wipes < 0 && losses < 0, 'both were met');
+  losses = 1;
+  const one = await rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('c'));
+  t.equal(one.length, 17);
+});
+
+test('without a keeper nobody knows its mechanisms: that is not said of the key', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  rig.keeper.pid = null;
+  rig.keeper.mechanisms = () => [];
+  const use = {
+    operation: 'encrypt',
+    mechanism: { type: GCM, params: Buffer.alloc(0) },
+    version: 1,
+  } as const;
+  const asked = rig.service.operateNamedKey(peer, 'alpha', 'orders', use, Buffer.from('a'));
+  await t.rejects(asked, { code: 'keeper_absent' });
+  const created = rig.service.createNamedKey(peer, 'alpha', 'other', {
+    kind,
+    exportable: false,
+    derived: false,
+  });
+  await t.rejects(created, { code: 'keeper_absent' });
+});
+
 test('many uses that the key does not permit are all refused', async (t) => {
   const rig = await makeRig();
   const peer = peerOf(5, 1000);

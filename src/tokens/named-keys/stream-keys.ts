@@ -10,11 +10,14 @@ import type { Domain } from '../domain.ts';
 import type { CellId, Mechanism, NewKey } from '../ports.ts';
 import type { StreamKey } from '../service.ts';
 import type { TokenRow } from '../store-port.ts';
+import { hasCellEnded } from '../outcome.ts';
 import { has, keyTypeOf, labelOf, type TokenObject } from '../objects/token-object.ts';
 
 const KEY_BYTES = 32;
 const NONCE_BYTES = 12;
 const TAG_BITS = 128;
+/** More than enough: a new lease lasts longer than a segment takes. */
+const OPEN_TRIES = 4;
 
 function gcm(nonce: Buffer, aad: Buffer): Mechanism {
   return { type: CKM.AES_GCM, params: new WireWriter().bytes(nonce).bytes(aad).u32(TAG_BITS).done() };
@@ -34,28 +37,56 @@ function newKey(domain: Domain, token: TokenRow, object: TokenObject): NewKey {
   };
 }
 
-function streamKey(domain: Domain, cell: CellId, version: number, wrapped: Buffer): StreamKey {
-  const empty = Buffer.alloc(0);
-  return {
-    ...{ version, wrapped },
-    operate: (operation, nonce, data) => domain.keeper.operate(cell, operation, gcm(nonce, empty), data),
-    close: () => domain.cells.drop(cell),
-  };
+/** What a stream's key is wrapped by, and bound to. */
+interface Wrapping {
+  readonly version: number;
+  readonly object: TokenObject;
+  readonly aad: Buffer;
+  /** Throws if the key may not be used so any more: it is asked before a stream's key is opened once more. */
+  readonly demand: () => void;
 }
 
-export async function makeStreamKey(
-  domain: Domain,
-  token: TokenRow,
-  { version, object, aad }: { version: number; object: TokenObject; aad: Buffer },
-): Promise<StreamKey> {
+interface Wrapped extends Wrapping {
+  readonly wrapped: Buffer;
+}
+
+async function openCell(domain: Domain, token: TokenRow, { object, aad, wrapped }: Wrapped): Promise<CellId> {
+  const by = await domain.cells.take(token, object);
+  const mechanism = gcm(wrapped.subarray(0, NONCE_BYTES), aad);
+  const inner = wrapped.subarray(NONCE_BYTES);
+  const { cell } = await domain.keeper.unwrap(newKey(domain, token, object), by, mechanism, inner, KEY_BYTES);
+  return cell;
+}
+
+/** The cell ends with its lease, with the keeper, or because leases are wiped: a stream may last longer, and its key is opened again. */
+function streamKey(domain: Domain, token: TokenRow, from: Wrapped, first: CellId): StreamKey {
+  const { version, wrapped, demand } = from;
+  const empty = Buffer.alloc(0);
+  let cell = first;
+  const operate: StreamKey['operate'] = async (operation, nonce, data) => {
+    for (let tries = 1; ; tries++) {
+      try {
+        return await domain.keeper.operate(cell, operation, gcm(nonce, empty), data);
+      } catch (error) {
+        if (!hasCellEnded(error) || tries === OPEN_TRIES) throw error;
+        demand();
+        cell = await openCell(domain, token, from);
+      }
+    }
+  };
+  return { version, wrapped, operate, close: () => domain.cells.drop(cell) };
+}
+
+export async function makeStreamKey(domain: Domain, token: TokenRow, wrapping: Wrapping): Promise<StreamKey> {
+  const { object, aad } = wrapping;
   const by = await domain.cells.take(token, object);
   const length = [{ type: CKA.VALUE_LEN, value: encodeUlong(KEY_BYTES) }];
   const mechanism = { type: CKM.AES_KEY_GEN, params: Buffer.alloc(0) };
   const { cell } = await domain.keeper.generate(newKey(domain, token, object), mechanism, length);
   try {
     const nonce = domain.random(NONCE_BYTES);
-    const wrapped = await domain.keeper.wrap(cell, by, gcm(nonce, aad));
-    return streamKey(domain, cell, version, Buffer.concat([nonce, wrapped]));
+    const wrapped = Buffer.concat([nonce, await domain.keeper.wrap(cell, by, gcm(nonce, aad))]);
+    return streamKey(domain, token, { ...wrapping, wrapped }, cell);
   } catch (error) {
     domain.cells.drop(cell);
     throw error;
@@ -63,14 +94,6 @@ export async function makeStreamKey(
 }
 
 /** wrapped_key_invalid if it was not wrapped by this version of this key with this `aad`. */
-export async function openStreamKey(
-  domain: Domain,
-  token: TokenRow,
-  { version, object, aad, wrapped }: { version: number; object: TokenObject; aad: Buffer; wrapped: Buffer },
-): Promise<StreamKey> {
-  const by = await domain.cells.take(token, object);
-  const mechanism = gcm(wrapped.subarray(0, NONCE_BYTES), aad);
-  const inner = wrapped.subarray(NONCE_BYTES);
-  const { cell } = await domain.keeper.unwrap(newKey(domain, token, object), by, mechanism, inner, KEY_BYTES);
-  return streamKey(domain, cell, version, wrapped);
+export async function openStreamKey(domain: Domain, token: TokenRow, from: Wrapped): Promise<StreamKey> {
+  return streamKey(domain, token, from, await openCell(domain, token, from));
 }

@@ -13,7 +13,7 @@ import { checkUse, findMechanism, mayBeUsed, USES } from '../key-use/key-use.ts'
 import { type KeyVersion } from './family.ts';
 import { demandExtractable, exportMaterial, mayLeave } from './export.ts';
 import { isUsedInService, useResident } from '../resident/named.ts';
-import { outcomeOf } from '../outcome.ts';
+import { hasCellEnded, outcomeOf } from '../outcome.ts';
 import type { CellId, NoncedItems, Outcome } from '../ports.ts';
 import type { NamedKeyItem, NamedKeyUse, StreamKey } from '../service.ts';
 import { checkStreams, makeStreamKey, openStreamKey } from './stream-keys.ts';
@@ -49,13 +49,6 @@ function sameUses(items: readonly NamedKeyItem[]): SameUse[] {
 /** More than enough: a new lease lasts longer than a use. */
 const USE_TRIES = 4;
 
-/** Before the use or, if its data went in pieces, in the middle. */
-function hasCellEnded(outcome: unknown): boolean {
-  return (
-    outcome instanceof SidekeyError && (outcome.code === 'cell_unknown' || outcome.code === 'operation_lost')
-  );
-}
-
 /** Made only where it is needed: an error for each item, in case, would take a third of a batch's time. */
 function answered(outcome: Outcome | undefined): Outcome {
   return outcome ?? new SidekeyError('internal', 'an item of the batch was not answered');
@@ -90,16 +83,19 @@ export class NamedKeyUses {
   #forStream(
     { peer, token, name, version }: { peer: Peer; token: TokenRow; name: string; version: number },
     use: 'wrap' | 'unwrap',
-    work: (object: TokenObject) => Promise<StreamKey>,
+    work: (object: TokenObject, demand: () => void) => Promise<StreamKey>,
   ): Promise<StreamKey> {
     const { main: object } = this.#keys.version(this.#keys.withoutEnvelope(token, name), name, version);
-    const permitted = (): Promise<StreamKey> => {
+    const demand = (): void => {
       demandAccess(this.#domain, peer, token, name, accessWordOf(object, use));
       if (isUsedInService(object))
         throw new SidekeyError('function_not_supported', 'streams do not support resident keys');
       checkStreams(object);
       checkUse(this.#domain, object, use, CKM.AES_GCM, this.#domain.clock.now());
-      return work(object);
+    };
+    const permitted = (): Promise<StreamKey> => {
+      demand();
+      return work(object, demand);
     };
     const each = { peer, token, object, use, mechanism: CKM.AES_GCM };
     return recordedUse(this.#domain, each, permitted, (key) => key.close());
@@ -112,8 +108,8 @@ export class NamedKeyUses {
     wanted: { readonly version: number; readonly aad: Buffer },
   ): Promise<StreamKey> {
     const token = this.#keys.token(peer, tokenName);
-    return this.#forStream({ peer, token, name, ...wanted }, 'wrap', (object) =>
-      makeStreamKey(this.#domain, token, { ...wanted, object }),
+    return this.#forStream({ peer, token, name, ...wanted }, 'wrap', (object, demand) =>
+      makeStreamKey(this.#domain, token, { ...wanted, object, demand }),
     );
   }
 
@@ -124,8 +120,8 @@ export class NamedKeyUses {
     wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
   ): Promise<StreamKey> {
     const token = this.#keys.token(peer, tokenName);
-    return this.#forStream({ peer, token, name, ...wanted }, 'unwrap', (object) =>
-      openStreamKey(this.#domain, token, { ...wanted, object }),
+    return this.#forStream({ peer, token, name, ...wanted }, 'unwrap', (object, demand) =>
+      openStreamKey(this.#domain, token, { ...wanted, object, demand }),
     );
   }
 
