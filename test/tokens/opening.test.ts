@@ -257,6 +257,39 @@ test('many uses at once come about only with an open key that this process may u
   t.equal(rig.records.slice(recorded).filter(({ event }) => event.includes('deni')).length, 0);
 });
 
+test('a stream outlives the cell of its key, but not the permission to begin it', async (t) => {
+  const rig = await makeRig();
+  const [peer, nonce] = [peerOf(5, 1000), Buffer.alloc(12, 1)];
+  const rows = rig.keeper.mechanisms().map((row) => ({ ...row, flags: row.flags | 0x60000 }));
+  rig.keeper.mechanisms = () => rows;
+  let permitted = true;
+  rig.service = createTokenService({
+    ...rig.deps,
+    access: { ...rig.deps.access, permits: () => permitted },
+  });
+  await rig.service.keeperAttached(1n);
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const made = await rig.service.makeStreamKey(peer, 'alpha', 'orders', { version: 1, aad: Buffer.alloc(0) });
+  const where = { version: 1, aad: Buffer.alloc(0), wrapped: made.wrapped };
+  const opened = await rig.service.openStreamKey(peer, 'alpha', 'orders', where);
+  const first = await made.operate('encrypt', nonce, Buffer.from('segment'));
+  for (const end of [() => rig.keeper.held.clear(), () => void 0]) {
+    await rig.service.wipeLeases(peer);
+    end();
+    t.strictSame(await made.operate('encrypt', nonce, Buffer.from('segment')), first);
+    t.equal(String(await opened.operate('decrypt', nonce, first)), 'segment');
+  }
+  rig.keeper.held.clear();
+  await rig.service.wipeLeases(peer);
+  permitted = false;
+  for (const [key, way] of [
+    [made, 'encrypt'],
+    [opened, 'decrypt'],
+  ] as const)
+    await t.rejects(key.operate(way, nonce, first), { code: 'action_prohibited' });
+});
+
 test('a key that was being opened while the rules became narrower is not bound by the former ones', async (t) => {
   const rig = await makeRig();
   let permitted = true;
