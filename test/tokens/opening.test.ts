@@ -288,6 +288,45 @@ test('a stream outlives the cell of its key, but not the permission to begin it'
     [opened, 'decrypt'],
   ] as const)
     await t.rejects(key.operate(way, nonce, first), { code: 'action_prohibited' });
+  permitted = true;
+  t.strictSame(await made.operate('encrypt', nonce, Buffer.from('segment')), first);
+  await rig.service.configureNamedKey(peer, 'alpha', 'orders', { deletionAllowed: true });
+  await rig.service.deleteNamedKey(peer, 'alpha', 'orders');
+  t.strictSame(
+    await made.operate('encrypt', nonce, Buffer.from('segment')),
+    first,
+    'its cell is still there',
+  );
+  rig.keeper.held.clear();
+  for (const key of [made, opened])
+    await t.rejects(
+      key.operate('encrypt', nonce, first),
+      { code: 'key_handle_invalid' },
+      'a key that is destroyed',
+    );
+});
+
+test('a stream that ends while its key is opened again leaves no cell', async (t) => {
+  const rig = await makeRig();
+  const peer = peerOf(5, 1000);
+  const rows = rig.keeper.mechanisms().map((row) => ({ ...row, flags: row.flags | 0x60000 }));
+  rig.keeper.mechanisms = () => rows;
+  const kind = { kind: 'aes', sizeBits: 256 } as const;
+  await rig.service.createNamedKey(peer, 'alpha', 'orders', { kind, exportable: false, derived: false });
+  const made = await rig.service.makeStreamKey(peer, 'alpha', 'orders', { version: 1, aad: Buffer.alloc(0) });
+  rig.keeper.held.clear();
+  await rig.service.wipeLeases(peer);
+  const { unwrap } = rig.keeper;
+  let closed = 0;
+  rig.keeper.unwrap = async (...asked) => {
+    if (asked[0].note === null && closed++ === 0) made.close();
+    return unwrap.apply(rig.keeper, asked);
+  };
+  const used = made.operate('encrypt', Buffer.alloc(12), Buffer.from('segment'));
+  await t.rejects(used, { code: 'cell_unknown' });
+  t.equal(closed, 1);
+  const streams = [...rig.keeper.held.values()].filter(({ key }) => key.note === null && key.seal === null);
+  t.equal(streams.length, 1, 'the token key alone');
 });
 
 test('a key that was being opened while the rules became narrower is not bound by the former ones', async (t) => {

@@ -40,45 +40,57 @@ function newKey(domain: Domain, token: TokenRow, object: TokenObject): NewKey {
 /** What a stream's key is wrapped by, and bound to. */
 interface Wrapping {
   readonly version: number;
-  readonly object: TokenObject;
   readonly aad: Buffer;
-  /** Throws if the key may not be used so any more: it is asked before a stream's key is opened once more. */
-  readonly demand: () => void;
+  /** The named key as it is now. Throws if it is gone, or may not be used so: whenever a stream's key is wrapped or opened. */
+  readonly by: () => TokenObject;
 }
 
 interface Wrapped extends Wrapping {
   readonly wrapped: Buffer;
 }
 
-async function openCell(domain: Domain, token: TokenRow, { object, aad, wrapped }: Wrapped): Promise<CellId> {
-  const by = await domain.cells.take(token, object);
+async function openCell(domain: Domain, token: TokenRow, { by, aad, wrapped }: Wrapped): Promise<CellId> {
+  const object = by();
+  const opened = await domain.cells.take(token, object);
   const mechanism = gcm(wrapped.subarray(0, NONCE_BYTES), aad);
   const inner = wrapped.subarray(NONCE_BYTES);
-  const { cell } = await domain.keeper.unwrap(newKey(domain, token, object), by, mechanism, inner, KEY_BYTES);
+  const { cell } = await domain.keeper.unwrap(
+    newKey(domain, token, object),
+    opened,
+    mechanism,
+    inner,
+    KEY_BYTES,
+  );
   return cell;
 }
 
 /** The cell ends with its lease, with the keeper, or because leases are wiped: a stream may last longer, and its key is opened again. */
 function streamKey(domain: Domain, token: TokenRow, from: Wrapped, first: CellId): StreamKey {
-  const { version, wrapped, demand } = from;
+  const { version, wrapped } = from;
   const empty = Buffer.alloc(0);
   let cell = first;
+  let isClosed = false;
   const operate: StreamKey['operate'] = async (operation, nonce, data) => {
     for (let tries = 1; ; tries++) {
       try {
         return await domain.keeper.operate(cell, operation, gcm(nonce, empty), data);
       } catch (error) {
-        if (!hasCellEnded(error) || tries === OPEN_TRIES) throw error;
-        demand();
+        if (!hasCellEnded(error) || tries === OPEN_TRIES || isClosed) throw error;
         cell = await openCell(domain, token, from);
+        if (isClosed) domain.cells.drop(cell);
       }
     }
   };
-  return { version, wrapped, operate, close: () => domain.cells.drop(cell) };
+  const close = (): void => {
+    isClosed = true;
+    domain.cells.drop(cell);
+  };
+  return { version, wrapped, operate, close };
 }
 
 export async function makeStreamKey(domain: Domain, token: TokenRow, wrapping: Wrapping): Promise<StreamKey> {
-  const { object, aad } = wrapping;
+  const { aad } = wrapping;
+  const object = wrapping.by();
   const by = await domain.cells.take(token, object);
   const length = [{ type: CKA.VALUE_LEN, value: encodeUlong(KEY_BYTES) }];
   const mechanism = { type: CKM.AES_KEY_GEN, params: Buffer.alloc(0) };

@@ -79,26 +79,30 @@ export class NamedKeyUses {
     return material;
   }
 
-  /** Calls `work` with the key that wraps the stream's key, if this peer may use it for `operation`. */
+  /** Calls `work` with what gives the key that wraps the stream's key, as long as this peer may use it for `use`. */
   #forStream(
     { peer, token, name, version }: { peer: Peer; token: TokenRow; name: string; version: number },
     use: 'wrap' | 'unwrap',
-    work: (object: TokenObject, demand: () => void) => Promise<StreamKey>,
+    work: (by: () => TokenObject) => Promise<StreamKey>,
   ): Promise<StreamKey> {
-    const { main: object } = this.#keys.version(this.#keys.withoutEnvelope(token, name), name, version);
-    const demand = (): void => {
+    const find = (): TokenObject =>
+      this.#keys.version(this.#keys.withoutEnvelope(token, name), name, version).main;
+    const permitted = (): TokenObject => {
+      const object = find();
       demandAccess(this.#domain, peer, token, name, accessWordOf(object, use));
       if (isUsedInService(object))
         throw new SidekeyError('function_not_supported', 'streams do not support resident keys');
       checkStreams(object);
       checkUse(this.#domain, object, use, CKM.AES_GCM, this.#domain.clock.now());
+      return object;
     };
-    const permitted = (): Promise<StreamKey> => {
-      demand();
-      return work(object, demand);
-    };
-    const each = { peer, token, object, use, mechanism: CKM.AES_GCM };
-    return recordedUse(this.#domain, each, permitted, (key) => key.close());
+    const each = { peer, token, object: find(), use, mechanism: CKM.AES_GCM };
+    return recordedUse(
+      this.#domain,
+      each,
+      () => work(permitted),
+      (key) => key.close(),
+    );
   }
 
   async makeStreamKey(
@@ -108,8 +112,8 @@ export class NamedKeyUses {
     wanted: { readonly version: number; readonly aad: Buffer },
   ): Promise<StreamKey> {
     const token = this.#keys.token(peer, tokenName);
-    return this.#forStream({ peer, token, name, ...wanted }, 'wrap', (object, demand) =>
-      makeStreamKey(this.#domain, token, { ...wanted, object, demand }),
+    return this.#forStream({ peer, token, name, ...wanted }, 'wrap', (by) =>
+      makeStreamKey(this.#domain, token, { ...wanted, by }),
     );
   }
 
@@ -120,8 +124,8 @@ export class NamedKeyUses {
     wanted: { readonly version: number; readonly aad: Buffer; readonly wrapped: Buffer },
   ): Promise<StreamKey> {
     const token = this.#keys.token(peer, tokenName);
-    return this.#forStream({ peer, token, name, ...wanted }, 'unwrap', (object, demand) =>
-      openStreamKey(this.#domain, token, { ...wanted, object, demand }),
+    return this.#forStream({ peer, token, name, ...wanted }, 'unwrap', (by) =>
+      openStreamKey(this.#domain, token, { ...wanted, by }),
     );
   }
 
