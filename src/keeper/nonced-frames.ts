@@ -26,8 +26,15 @@ export class NoncedFrames {
   /** The keeper wakes while the first frame is written. */
   call(ring: KeeperRing, step: OperateStep, items: NoncedItems): Buffer[] | null {
     ring.wake();
-    const counts = this.#post(ring, aroundNonce(step), items);
-    const replies = ring.collect();
+    let counts: number[] | null = null;
+    let replies: (Buffer | null)[] = [];
+    try {
+      counts = this.#post(ring, aroundNonce(step), items);
+    } finally {
+      // Whatever happened: an answer that is left would be taken for one of the next call's.
+      replies = ring.collect();
+      if (counts === null) for (const reply of replies) reply?.fill(0);
+    }
     const outputs = counts === null ? null : outputsOf(counts, replies);
     if (outputs === null) for (const reply of replies) reply?.fill(0);
     return outputs;

@@ -194,6 +194,24 @@ t.test(
       t.equal(ask('encrypt', invalid), null, 'one that is not valid');
     }
     t.ok(await patiently(() => ask('encrypt', items(16, 9000))), 'and then it serves again');
+    const thrown = {
+      count: 40,
+      write: (...where: Parameters<NoncedItems['write']>) => {
+        if (where[0] === 30) throw new RangeError('a fault of ours');
+        return big.write(...where);
+      },
+    };
+    // As many as fill a frame, as those before them did.
+    const other = noncedOf(Array.from({ length: 13 }, () => [Buffer.alloc(12, 99), Buffer.alloc(1024, 99)]));
+    const expected = await patiently(() => ask('encrypt', other));
+    for (let i = 0; i < 20; i++) {
+      t.throws(() => ask('encrypt', thrown), RangeError);
+      const next = ask('encrypt', other);
+      t.ok(
+        next === null || next.every((output, at) => expected?.[at]?.equals(output)),
+        "its answers are not the next one's",
+      );
+    }
   },
 );
 
